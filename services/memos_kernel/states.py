@@ -1,0 +1,39 @@
+"""The life cycle as a table (MemOS, arXiv 2507.03724, section 5.2)."""
+
+from collections.abc import Mapping
+
+from memos_kernel.cube import MemCube, State
+from memos_kernel.errors import CubeFrozen, IllegalTransition
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.GENERATED: frozenset({State.ACTIVATED, State.MERGED, State.ARCHIVED, State.EXPIRED, State.STALE}),
+    State.ACTIVATED: frozenset({State.MERGED, State.ARCHIVED, State.EXPIRED, State.STALE}),
+    State.MERGED: frozenset({State.ACTIVATED, State.ARCHIVED, State.EXPIRED}),
+    State.ARCHIVED: frozenset({State.ACTIVATED, State.EXPIRED}),
+    State.STALE: frozenset({State.ARCHIVED, State.EXPIRED}),
+    State.EXPIRED: frozenset({State.ARCHIVED}),
+}
+"""Moves that are allowed. An expired cube comes back only by way of the archive, a stale one never into use."""
+
+SEARCHED_BY_DEFAULT = frozenset({State.GENERATED, State.ACTIVATED})
+"""States that a list or search without a state filter shows."""
+
+INJECTABLE = frozenset({State.GENERATED, State.ACTIVATED, State.MERGED, State.ARCHIVED})
+"""States in which a cube may enter a prompt."""
+
+
+def check_transition(cube: MemCube, target: State) -> None:
+    """Refuse a move that the table does not have.
+
+    Raises:
+        IllegalTransition: there is no such move.
+        CubeFrozen: the cube is frozen; it may only be used, not moved on.
+    """
+    if target not in TRANSITIONS[cube.state]:
+        raise IllegalTransition(
+            f"{cube.name} is {cube.state.name}; from there it can go to "
+            f"{', '.join(sorted(state.name for state in TRANSITIONS[cube.state]))}.",
+            **{"from": cube.state.name, "to": target.name},
+        )
+    if cube.frozen and target is not State.ACTIVATED:
+        raise CubeFrozen(f"{cube.name} is frozen; unfreeze it first.", name=str(cube.name))

@@ -1,0 +1,56 @@
+"""Rules for text from outside."""
+
+import re
+import unicodedata
+
+from memos_kernel import limits
+from memos_kernel.errors import InvalidField, LimitExceeded, MissingField
+
+_LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+
+
+def check_text(value: str, *, field: str, limit: int = limits.TEXT_BYTES) -> None:
+    """Refuse text that is empty, too long or holds control characters other than tab and line feed.
+
+    Raises:
+        MissingField: empty or only white space.
+        LimitExceeded: more than `limit` bytes of UTF-8.
+        InvalidField: a control character or a lone surrogate.
+    """
+    if not value.strip():
+        raise MissingField(f"{field} is empty; give it some text.", field=field)
+    check_plain(value, field=field, limit=limit)
+
+
+def check_plain(value: str, *, field: str, limit: int) -> None:
+    """As `check_text`, but empty text is allowed."""
+    size = len(value.encode("utf-8", "surrogatepass"))
+    if size > limit:
+        raise LimitExceeded(
+            f"{field} has {size} bytes; the limit is {limit}. Split it.", field=field, limit=str(limit), unit="bytes"
+        )
+    for position, char in enumerate(value):
+        if char not in "\t\n" and unicodedata.category(char) in ("Cc", "Cs"):
+            raise InvalidField(
+                f"{field} holds the control character U+{ord(char):04X} at {position}; remove it.", field=field
+            )
+
+
+def check_labels(labels: dict[str, str], *, field: str = "labels") -> None:
+    """Refuse labels whose number, keys or values break the limits.
+
+    Raises:
+        LimitExceeded: too many labels or a value that is too long.
+        InvalidField: a key of another form.
+    """
+    if len(labels) > limits.LABELS:
+        raise LimitExceeded(
+            f"{field} has {len(labels)} entries; the limit is {limits.LABELS}.",
+            field=field,
+            limit=str(limits.LABELS),
+            unit="entries",
+        )
+    for key, value in labels.items():
+        if not _LABEL_KEY.fullmatch(key):
+            raise InvalidField(f"{field} has the key {key[:80]!r}; keys match [a-z][a-z0-9_-]{{0,62}}.", field=field)
+        check_plain(value, field=f"{field}[{key}]", limit=limits.LABEL_VALUE_BYTES)

@@ -1,0 +1,28 @@
+"""Timestamps between the domain (aware datetimes) and the wire."""
+
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from memos_kernel.errors import InvalidField
+
+
+def to_timestamp(value: datetime | None) -> Timestamp | None:
+    """Return the wire form, or None."""
+    if value is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(value.astimezone(UTC))
+    return stamp
+
+
+def from_timestamp(stamp: Timestamp, *, field: str) -> datetime:
+    """Return the moment, with zone UTC.
+
+    Raises:
+        InvalidField: outside the years 1 to 9999.
+    """
+    try:
+        return stamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidField(f"{field} is not a time between the years 1 and 9999.", field=field) from error
