@@ -1,0 +1,58 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PROTOS := $(shell find protos/memos_api -name '*.proto')
+
+.PHONY: help setup up demo test lint format protos bench tiny-model tiny-model-eval clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "%-18s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make the virtual environment .venv with everything in it
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+up: $(READY) ## Start all six services in one process
+	$(BIN)/memosctl up
+
+demo: $(READY) ## Start, store a conversation, ask ten questions, show where the answers come from, stop
+	$(BIN)/memosctl demo
+
+test: $(READY) ## Run every test
+	$(BIN)/pytest
+
+lint: $(READY) ## Check style, types, import rules and the contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy services/memos_* services/memosctl clients/python/memos_client
+	$(BIN)/lint-imports
+	$(BIN)/buf lint protos
+	$(BIN)/buf format --diff --exit-code protos
+	$(BIN)/python protos/generate.py --check
+
+format: $(READY) ## Format Python and the contract
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/buf format --write protos
+
+protos: $(READY) ## Generate the Python code of the contract
+	$(BIN)/python protos/generate.py
+
+bench: $(READY) ## Measure add, search and chat; print JSON
+	$(BIN)/python tests/perf/bench.py
+
+tiny-model: $(READY) ## Train the offline default model from scratch (about two hours on one core)
+	$(BIN)/python -m memos_inference.tiny_model.train
+
+tiny-model-eval: $(READY) ## Evaluate the offline default model on fresh episodes
+	$(BIN)/python -m memos_inference.tiny_model.evaluate
+
+clean: ## Remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
