@@ -14,6 +14,8 @@ from memos_kernel.text import check_plain
 def request_key_of(request: Message, *, method: str) -> RequestKey:
     """Return the identity of a public mutation: its request id and the hash of everything else.
 
+    A request without an id asks for no idempotence; its body is not hashed.
+
     Raises:
         LimitExceeded: the id is too long.
         InvalidField: the id holds control characters.
@@ -27,10 +29,11 @@ def request_key_of(request: Message, *, method: str) -> RequestKey:
             unit="characters",
         )
     check_plain(request_id, field="request_id", limit=4 * limits.REQUEST_ID_CHARS)
+    if not request_id:
+        return RequestKey(method=method)
     body = type(request)()
     body.CopyFrom(request)
-    if request_id:
-        body.ClearField("request_id")  # type: ignore[arg-type]
+    body.ClearField("request_id")  # type: ignore[arg-type]
     digest = hashlib.sha256(body.SerializeToString(deterministic=True)).hexdigest()
     return RequestKey(request_id=request_id, method=method, body_sha256=digest)
 
