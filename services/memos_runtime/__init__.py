@@ -1,0 +1,1 @@
+"""Transport kit without a business word: servers, channels, interceptors, health, TLS, telemetry, configuration."""

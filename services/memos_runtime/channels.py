@@ -1,0 +1,211 @@
+"""Calls to the other services: deadline, trace, identity and grant go along; domain errors come back."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import grpc
+
+from memos_kernel.errors import DeadlineExceeded, DependencyUnavailable
+from memos_runtime import semconv
+from memos_runtime.context import find_grant, remaining
+from memos_runtime.telemetry import Telemetry, current_span
+from memos_wire.errors import error_of_call
+from memos_wire.methods import METHODS, Method
+
+S = TypeVar("S")
+
+_KEEPALIVE = (
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+_RETRY = {
+    "maxAttempts": 3,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+
+
+def service_config() -> str:
+    """Return the gRPC service config: round robin, and retries for what may be repeated.
+
+    It holds no timeout, for one would end the call at the client without the server knowing.
+    """
+    names = []
+    for method in METHODS.values():
+        if method.retryable:
+            service, name = method.name[1:].split("/")
+            names.append({"service": service, "method": name})
+    config = {"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": [{"name": names, "retryPolicy": _RETRY}]}
+    return json.dumps(config, separators=(",", ":"))
+
+
+def server_name(service: str) -> str:
+    """Return the DNS name that the certificate of a service must carry, wherever the service runs."""
+    return f"{service}.memos"
+
+
+class ChannelPool:
+    """The channels of the process: one a target (one a service under TLS, where the name is checked)."""
+
+    def __init__(
+        self,
+        addresses: Mapping[str, str],
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        max_message_bytes: int = 4 * 1024 * 1024,
+    ) -> None:
+        """Take the gRPC target of each service; without credentials the channels are not encrypted."""
+        self._addresses = dict(addresses)
+        self._credentials = credentials
+        self._options = (
+            *_KEEPALIVE,
+            ("grpc.service_config", service_config()),
+            ("grpc.enable_retries", 1),
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", max_message_bytes),
+        )
+        self._open: dict[tuple[str, str], grpc.aio.Channel] = {}
+
+    @property
+    def secure(self) -> bool:
+        """Whether the channels prove who they are by certificate."""
+        return self._credentials is not None
+
+    def channel(self, service: str) -> grpc.aio.Channel:
+        """Return the channel to a service.
+
+        Raises:
+            DependencyUnavailable: the service has no address.
+        """
+        target = self._addresses.get(service)
+        if target is None:
+            raise DependencyUnavailable(f"No address is configured for {service}.", dependency=service)
+        key = (target, service if self._credentials is not None else "")
+        if key not in self._open:
+            self._open[key] = self._dial(target, service)
+        return self._open[key]
+
+    async def close(self) -> None:
+        """Close every channel; calls that run are cancelled."""
+        while self._open:
+            _, channel = self._open.popitem()
+            await channel.close()
+
+    def _dial(self, target: str, service: str) -> grpc.aio.Channel:
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(target, options=self._options)
+        named = (*self._options, ("grpc.ssl_target_name_override", server_name(service)))
+        return grpc.aio.secure_channel(target, self._credentials, options=named)
+
+
+class Channels:
+    """What one service calls the others with."""
+
+    def __init__(self, *, service: str, pool: ChannelPool, telemetry: Telemetry, peer_token: str = "") -> None:
+        self._pool = pool
+        self._telemetry = telemetry
+        self._identity = () if pool.secure else ((semconv.PEER_KEY, f"{service}:{peer_token}"),)
+        self._stubs: dict[tuple[type[object], str], object] = {}
+
+    def stub(self, stub_class: Callable[[grpc.aio.Channel], S], service: str) -> S:
+        """Return the stub of a service.
+
+        Its calls raise domain errors. They end with the call that is being served, or after the
+        method's own deadline; `timeout` (seconds) shortens that further.
+        """
+        key = (cast(type[object], stub_class), service)
+        if key not in self._stubs:
+            self._stubs[key] = stub_class(cast(grpc.aio.Channel, _CallingChannel(self, service)))
+        return cast(S, self._stubs[key])
+
+    def _prepare(self, row: Method, timeout: float | None) -> tuple[float, tuple[tuple[str, str | bytes], ...]]:
+        left = remaining()
+        seconds = min(value for value in (row.deadline, left, timeout) if value is not None)
+        if seconds <= 0:
+            raise DeadlineExceeded("The deadline passed; give the call more time.", dependency=row.service)
+        metadata: tuple[tuple[str, str | bytes], ...] = self._identity
+        traceparent = current_span().traceparent
+        if traceparent:
+            metadata = (*metadata, (semconv.TRACEPARENT, traceparent))
+        grant = find_grant()
+        if grant is not None:
+            metadata = (*metadata, (semconv.GRANT_KEY, grant.token))
+        return seconds, metadata
+
+
+@dataclass(frozen=True, slots=True)
+class _CallingChannel:
+    """Stands in for the channel that a generated stub expects."""
+
+    channels: Channels
+    service: str
+
+    def unary_unary(self, path: str, *args: Any, **options: Any) -> "_UnaryCalls":
+        return _UnaryCalls(self.channels, METHODS[path], _dial("unary_unary", self, path, args, options))
+
+    def unary_stream(self, path: str, *args: Any, **options: Any) -> "_StreamCalls":
+        return _StreamCalls(self.channels, METHODS[path], _dial("unary_stream", self, path, args, options))
+
+
+def _dial(kind: str, calling: _CallingChannel, path: str, args: Any, options: Any) -> Callable[[], Any]:
+    """Return what gives the transport's callable; it follows the pool to a new channel."""
+    made: tuple[grpc.aio.Channel, Any] | None = None
+
+    def callable_now() -> Any:
+        nonlocal made
+        channel = calling.channels._pool.channel(calling.service)
+        if made is None or made[0] is not channel:
+            made = (channel, getattr(channel, kind)(path, *args, **options))
+        return made[1]
+
+    return callable_now
+
+
+@dataclass(frozen=True, slots=True)
+class _UnaryCalls:
+    channels: Channels
+    row: Method
+    multicallable: Callable[[], Any]
+
+    async def __call__(self, request: Any, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - the stub's name
+        with _client_span(self.channels, self.row):
+            seconds, metadata = self.channels._prepare(self.row, timeout)
+            try:
+                return await self.multicallable()(request, timeout=seconds, metadata=metadata)
+            except grpc.RpcError as error:
+                raise error_of_call(error, dependency=self.row.service) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _StreamCalls:
+    channels: Channels
+    row: Method
+    multicallable: Callable[[], Any]
+
+    async def __call__(
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - the stub's name
+    ) -> AsyncIterator[Any]:
+        seconds, metadata = self.channels._prepare(self.row, timeout)
+        call = self.multicallable()(request, timeout=seconds, metadata=metadata)
+        try:
+            async for item in call:
+                yield item
+        except grpc.RpcError as error:
+            raise error_of_call(error, dependency=self.row.service) from error
+        finally:
+            call.cancel()  # tells the server if the caller stops early; nothing once the call has ended
+
+
+def _client_span(channels: Channels, row: Method) -> Any:
+    if not channels._telemetry.tracing:
+        return nullcontext()
+    return channels._telemetry.span(row.name[1:], kind="client", attributes={semconv.PEER_SERVICE: row.service})

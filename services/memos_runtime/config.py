@@ -1,0 +1,64 @@
+"""The sections of the configuration that belong to the transport."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerConfig(Section):
+    """Servers of the process."""
+
+    address: str = Field("127.0.0.1:7600", description="host:port of the gRPC server; public API or internal service")
+    health_address: str = Field(
+        "127.0.0.1:7601", description="host:port of the plaintext grpc.health.v1 server; empty turns it off"
+    )
+    drain_seconds: float = Field(
+        0.0, ge=0, description="seconds between health off and the end of new calls, for load balancers to notice"
+    )
+    grace_seconds: float = Field(10.0, ge=0, description="seconds that running calls get to end at shutdown")
+    max_message_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="largest message, bytes")
+    max_concurrent_calls: int = Field(
+        256, ge=1, description="calls served at the same time at the public edge; more are refused with OVERLOADED"
+    )
+
+
+class TlsConfig(Section):
+    """Mutual TLS; all three files or none."""
+
+    cert_file: Path | None = Field(None, description="PEM certificate chain with a spiffe://memos/<service> identity")
+    key_file: Path | None = Field(None, description="PEM private key of the certificate")
+    ca_file: Path | None = Field(None, description="PEM certificates of the authorities that peers are checked against")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the files are given."""
+        return self.cert_file is not None
+
+
+class PeerConfig(Section):
+    """How the services find and trust each other."""
+
+    addresses: dict[str, str] = Field(
+        default_factory=dict, description="gRPC target of each service, such as dns:///memos-storage:7600"
+    )
+    token: SecretStr = Field(
+        SecretStr(""),
+        description="shared secret of services that meet without TLS on one machine; empty makes one at start",
+    )
+
+
+class TelemetryConfig(Section):
+    """What the process tells about itself. Nothing leaves the machine unless an endpoint is given."""
+
+    otlp_endpoint: str = Field("", description="OTLP gRPC endpoint for spans, http://host:port; empty is off")
+    prometheus_address: str = Field("", description="host:port of the Prometheus endpoint; empty is off")
+    sample_ratio: float = Field(1.0, ge=0, le=1, description="share of new traces that are recorded")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    log_format: Literal["text", "json"] = Field("text", description="form of a log line")
