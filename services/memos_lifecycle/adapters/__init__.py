@@ -1,0 +1,1 @@
+"""Lifecycle's ports over gRPC, and in memory."""

@@ -1,0 +1,59 @@
+"""CubeStore in memory, for tests of the use cases."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from memos_kernel.cube import MemCube
+from memos_kernel.errors import CubeNotFound, EtagMismatch, RequestIdReused
+from memos_kernel.names import CubeName
+from memos_kernel.requests import RequestKey
+from memos_lifecycle.domain import is_due
+
+
+class MemoryCubeStore:
+    """Keeps headers in a dict and remembers the reason of each change."""
+
+    def __init__(self, cubes: Iterable[MemCube] = ()) -> None:
+        self.cubes = {cube.name: cube for cube in cubes}
+        self.reasons: dict[CubeName, list[str]] = {}
+        self._answers: dict[tuple[str, str], tuple[RequestKey, MemCube]] = {}
+
+    async def get(self, name: CubeName) -> MemCube:
+        try:
+            return self.cubes[name]
+        except KeyError:
+            raise CubeNotFound(f"{name} does not exist.", name=str(name)) from None
+
+    async def apply(
+        self, cube: MemCube, *, expected_revision: int, reason: str, request: RequestKey = RequestKey()
+    ) -> MemCube:
+        identity = (request.method, request.request_id)
+        if request and identity in self._answers:
+            known, answer = self._answers[identity]
+            if known != request:
+                raise RequestIdReused("The request id was used with another body.", request_id=request.request_id)
+            return answer
+        stored = await self.get(cube.name)
+        if stored.revision != expected_revision:
+            raise EtagMismatch(f"{cube.name} was changed meanwhile; read it again.", name=str(cube.name))
+        revision = stored.revision + 1
+        answer = replace(stored, state=cube.state, frozen=cube.frozen, revision=revision, etag=f"r{revision}")
+        self.cubes[cube.name] = answer
+        self.reasons.setdefault(cube.name, []).append(reason)
+        if request:
+            self._answers[identity] = (request, answer)
+        return answer
+
+    async def record_usage(self, names: Sequence[CubeName], *, at: datetime) -> tuple[MemCube, ...]:
+        used = []
+        for name in names:
+            if name in self.cubes:
+                usage = self.cubes[name].usage
+                warmer = replace(usage, hits=usage.hits + 1, last_used_time=at, heat=usage.heat + 1.0)
+                self.cubes[name] = replace(self.cubes[name], usage=warmer)
+                used.append(self.cubes[name])
+        return tuple(used)
+
+    async def list_due(self, *, at: datetime, limit: int) -> tuple[MemCube, ...]:
+        return tuple(cube for cube in self.cubes.values() if is_due(cube, now=at))[:limit]

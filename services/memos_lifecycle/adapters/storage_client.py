@@ -1,0 +1,52 @@
+"""CubeStore over storage's gRPC service."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from memos_api.internal.v1 import storage_service_pb2 as pb
+from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
+from memos_api.v1 import memcube_pb2
+from memos_kernel.cube import MemCube
+from memos_kernel.names import CubeName
+from memos_kernel.requests import RequestKey
+from memos_wire.cubes import cube_from_proto, cube_to_proto
+from memos_wire.errors import error_of
+from memos_wire.requests import request_key_to_proto
+from memos_wire.times import to_timestamp
+
+
+class StorageCubeStore:
+    """Asks storage."""
+
+    def __init__(self, stub: StorageServiceStub) -> None:
+        self._stub = stub
+
+    async def get(self, name: CubeName) -> MemCube:
+        request = pb.BatchGetMemCubesRequest(names=[str(name)], view=memcube_pb2.CUBE_VIEW_BASIC)
+        [result] = (await self._stub.BatchGetMemCubes(request)).results
+        if result.HasField("error"):
+            raise error_of(result.error)
+        return cube_from_proto(result.cube)
+
+    async def apply(
+        self, cube: MemCube, *, expected_revision: int, reason: str, request: RequestKey = RequestKey()
+    ) -> MemCube:
+        response = await self._stub.ApplyTransition(
+            pb.ApplyTransitionRequest(
+                cube=cube_to_proto(cube, payload=False),
+                expected_revision=expected_revision,
+                reason=reason,
+                request_key=request_key_to_proto(request),
+            )
+        )
+        return cube_from_proto(response.cube)
+
+    async def record_usage(self, names: Sequence[CubeName], *, at: datetime) -> tuple[MemCube, ...]:
+        uses = [pb.CubeUse(name=str(name), time=to_timestamp(at)) for name in names]
+        response = await self._stub.RecordUsage(pb.RecordUsageRequest(uses=uses))
+        return tuple(cube_from_proto(cube) for cube in response.cubes)
+
+    async def list_due(self, *, at: datetime, limit: int) -> tuple[MemCube, ...]:
+        request = pb.ListDueMemCubesRequest(due_time=to_timestamp(at), limit=limit)
+        response = await self._stub.ListDueMemCubes(request)
+        return tuple(cube_from_proto(cube) for cube in response.cubes)

@@ -1,0 +1,54 @@
+"""LifecycleService: convert, call the use case, convert."""
+
+import grpc
+
+from memos_api.internal.v1 import lifecycle_service_pb2 as pb
+from memos_api.internal.v1 import lifecycle_service_pb2_grpc as pb_grpc
+from memos_kernel.cube import RevisionRef, State
+from memos_kernel.names import CubeName
+from memos_lifecycle.usecases.record_use import RecordUse
+from memos_lifecycle.usecases.sweep_expired import SweepExpired
+from memos_lifecycle.usecases.transition_cube import TransitionCube
+from memos_wire.cubes import cube_to_proto, enum_from_proto
+from memos_wire.requests import request_key_from_proto
+from memos_wire.times import to_timestamp
+
+Context = grpc.aio.ServicerContext
+
+
+class LifecycleServicer(pb_grpc.LifecycleServiceServicer):
+    """Serves lifecycle. The grant of each call is checked by storage, which applies it as a filter."""
+
+    def __init__(self, *, record_use: RecordUse, transition: TransitionCube, sweep: SweepExpired) -> None:
+        self._record_use = record_use
+        self._transition = transition
+        self._sweep = sweep
+
+    async def RecordUse(self, request: pb.RecordUseRequest, context: Context) -> pb.RecordUseResponse:
+        """Add a use to each cube."""
+        refs = [
+            RevisionRef(CubeName.parse(ref.name, field=f"cubes[{index}].name"), ref.revision)
+            for index, ref in enumerate(request.cubes)
+        ]
+        used = await self._record_use(refs, plan=request.plan)
+        return pb.RecordUseResponse(cubes=[cube_to_proto(cube, payload=False) for cube in used])
+
+    async def TransitionMemCube(
+        self, request: pb.TransitionMemCubeRequest, context: Context
+    ) -> pb.TransitionMemCubeResponse:
+        """Move a cube."""
+        cube = await self._transition(
+            CubeName.parse(request.name),
+            enum_from_proto(State, request.target, field="target"),
+            etag=request.etag,
+            reason=request.reason,
+            request=request_key_from_proto(request.request_key),
+        )
+        return pb.TransitionMemCubeResponse(cube=cube_to_proto(cube, payload=False))
+
+    async def SweepExpired(self, request: pb.SweepExpiredRequest, context: Context) -> pb.SweepExpiredResponse:
+        """Expire what is due."""
+        done = await self._sweep(limit=request.limit)
+        return pb.SweepExpiredResponse(
+            expired=done.expired, skipped=done.skipped, more=done.more, sweep_time=to_timestamp(done.time)
+        )

@@ -1,0 +1,1 @@
+"""What lifecycle does, one use case a file."""
