@@ -1,0 +1,1 @@
+"""The demo: a conversation, ten questions about it, and what runs them."""

@@ -1,0 +1,111 @@
+"""Cubes as tables and cards."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from memosctl.names import short
+from memosctl.views.text import content, enum_word, excerpt, milliseconds, moment, said
+
+if TYPE_CHECKING:
+    from memos_api.v1.memcube_pb2 import MemCube
+    from memos_api.v1.memory_service_pb2 import AddMemoriesResponse, SearchLeg, SearchMemoriesResponse
+
+
+def added(response: "AddMemoriesResponse") -> RenderableType:
+    """Return what AddMemories stored and left out."""
+    table = _table("cube", "", "text")
+    for item in response.added:
+        mark = Text("new", style="green") if item.created else Text("known", style="dim")
+        table.add_row(short(item.cube.name), mark, excerpt(content(item.cube)))
+    lines: list[RenderableType] = [table] if response.added else []
+    lines += [Text(f"left out: input {item.index} ({item.reason})", style="yellow") for item in response.skipped]
+    return Group(*lines, *_degraded(response.degraded))
+
+
+def hits(response: "SearchMemoriesResponse") -> RenderableType:
+    """Return search hits, best first, with the legs that ran."""
+    table = _table("score", "cube", "said", "text")
+    for hit in response.hits:
+        table.add_row(f"{hit.score:.3f}", short(hit.cube.name), said(hit.cube), content(hit.cube))
+    found: RenderableType = table if response.hits else Text("nothing found", style="yellow")
+    legs = Text("  ".join(_leg(leg) for leg in response.legs), style="dim")
+    return Group(found, legs, *_degraded(response.degraded))
+
+
+def headers(cubes: Iterable["MemCube"], next_page_token: str) -> RenderableType:
+    """Return the headers of cubes."""
+    table = _table("cube", "state", "type", "said", "uses", "created")
+    for cube in cubes:
+        table.add_row(
+            short(cube.name), _state(cube), _sort(cube), said(cube), str(cube.usage.hits), moment(cube.create_time)
+        )
+    if not next_page_token:
+        return table
+    return Group(table, Text(f"more: --page-token {next_page_token}", style="dim"))
+
+
+def card(cube: "MemCube") -> RenderableType:
+    """Return everything a person wants to know of one cube."""
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    source = cube.sources[0] if cube.sources else None
+    rows = {
+        "name": cube.name,
+        "vault": cube.vault,
+        "state": _state(cube) + (", frozen" if cube.frozen else ""),
+        "type": _sort(cube),
+        "labels": ", ".join(f"{key}={value}" for key, value in sorted(cube.labels.items())),
+        "said": said(cube),
+        "source": f"{source.session or '-'}/{source.message_id}" if source and source.message_id else "",
+        "created": moment(cube.create_time),
+        "updated": moment(cube.update_time) if cube.revision > 1 else "",
+        "expires": moment(cube.expire_time),
+        "deleted": moment(cube.delete_time),
+        "purge due": moment(cube.purge_time),
+        "revision": str(cube.revision),
+        "used": f"{cube.usage.hits} times, last {moment(cube.usage.last_used_time)}" if cube.usage.hits else "never",
+        "owner": cube.access.owner,
+        "provenance": cube.provenance_id,
+        "trace": cube.origin_trace.trace_id,
+        "etag": cube.etag,
+    }
+    for name, value in rows.items():
+        if value:
+            table.add_row(name, Text(value))
+    text = Text(cube.plaintext.text, style="bold") if cube.WhichOneof("payload") == "plaintext" else Text("")
+    return Group(text, table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 1))
+    for column in columns:
+        table.add_column(column, no_wrap=column not in {"text"}, justify="right" if column == "score" else "left")
+    return table
+
+
+def _state(cube: "MemCube") -> str:
+    from memos_api.v1.memcube_pb2 import CubeState
+
+    return enum_word(CubeState.Name(cube.state), "CUBE_STATE_")
+
+
+def _sort(cube: "MemCube") -> str:
+    from memos_api.v1.memcube_pb2 import SemanticType
+
+    word = enum_word(SemanticType.Name(cube.semantic_type), "SEMANTIC_TYPE_")
+    return "" if word == "unspecified" else word
+
+
+def _leg(leg: "SearchLeg") -> str:
+    if not leg.ran:
+        return f"{leg.name}: not run ({leg.reason})"
+    return f"{leg.name}: {leg.candidates} in {milliseconds(leg.duration_ms)}"
+
+
+def _degraded(degraded: bool) -> list[Text]:
+    return [Text("degraded: an optional part was missing; run memosctl doctor", style="yellow")] if degraded else []

@@ -1,0 +1,55 @@
+"""Small pieces of text: times, durations, states, one-line excerpts."""
+
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from memos_api.v1.memcube_pb2 import MemCube
+
+
+def moment(value: "Timestamp | None") -> str:
+    """Return a time as `2026-03-02 19:12` in UTC; unset is empty."""
+    if value is None or (value.seconds == 0 and value.nanos == 0):
+        return ""
+    return value.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def said(cube: "MemCube") -> str:
+    """Return when and by whom a cube's content was said, such as `2026-03-02 Nora`."""
+    if not cube.sources:
+        return ""
+    source = cube.sources[0]
+    day = moment(source.event_time).split(" ")[0] if source.HasField("event_time") else ""
+    return f"{day} {source.speaker}".strip()
+
+
+def content(cube: "MemCube") -> str:
+    """Return a cube's text on one line, or what its payload is."""
+    kind = cube.WhichOneof("payload")
+    if kind == "plaintext":
+        return " ".join(cube.plaintext.text.split())
+    return f"({kind})" if kind else ""
+
+
+def excerpt(text: str, *, width: int = 100) -> str:
+    """Return at most `width` characters."""
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def milliseconds(value: float) -> str:
+    """Return a duration such as `12 ms` or `1.20 s`."""
+    return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.2f} s"
+
+
+def enum_word(name: str, prefix: str) -> str:
+    """Return an enum value as a word: `CUBE_STATE_GENERATED` as `generated`."""
+    return name.removeprefix(prefix).lower()
+
+
+def verdict(right: bool) -> Text:
+    """Return `right` in green or `wrong` in red."""
+    return Text("right", style="green") if right else Text("wrong", style="red")
