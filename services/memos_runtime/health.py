@@ -1,0 +1,57 @@
+"""Health of the services under `grpc.health.v1`, on a port of its own, in plain text, as probes want it.
+
+Names: `live` (the process answers), the empty name (every service is ready), `<service>` (it can do its
+work) and `<service>.<part>` (an optional part works).
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import aio as grpc_health
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+
+from memos_runtime.gate import Gate
+from memos_runtime.service import Service
+
+LIVE = "live"
+_INTERVAL_SECONDS = 1.0
+
+
+class Health:
+    """Keeps the health servicer in step with the services."""
+
+    def __init__(self, services: Sequence[Service], gates: Mapping[str, Gate]) -> None:
+        self._services = services
+        self._gates = gates
+        self._servicer = grpc_health.HealthServicer()
+        self._shown: dict[str, bool] = {}
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add the servicer to a server."""
+        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+
+    async def refresh(self) -> None:
+        """Ask the services, and tell those who watch what has changed."""
+        ready = {service.name: self._ready(service) for service in self._services}
+        now = {LIVE: True, "": all(ready.values()), **ready, **dict(self._parts())}
+        for name, healthy in now.items():
+            if self._shown.get(name) is not healthy:
+                status = HealthCheckResponse.SERVING if healthy else HealthCheckResponse.NOT_SERVING
+                await self._servicer.set(name, status)
+                self._shown[name] = healthy
+
+    async def watch(self) -> None:
+        """Refresh about once a second, for ever."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(_INTERVAL_SECONDS)
+
+    def _ready(self, service: Service) -> bool:
+        return self._gates[service.name].state == "open" and service.ready()
+
+    def _parts(self) -> Iterator[tuple[str, bool]]:
+        for service in self._services:
+            for part, healthy in service.parts.items():
+                yield f"{service.name}.{part}", healthy()

@@ -1,0 +1,77 @@
+"""Says who calls: at the public edge a principal, by API key; inside a service, by certificate or shared token."""
+
+import hmac
+from typing import Any
+
+from memos_kernel.errors import CredentialInvalid, PeerForbidden
+from memos_runtime import semconv
+from memos_runtime.context import Call
+from memos_runtime.interceptors.base import Proceed
+from memos_runtime.service import EdgePolicy
+from memos_wire.methods import SERVICES, Method
+
+_BEARER = "bearer "
+_SPIFFE = "spiffe://memos/"
+
+
+class ApiKeyAuthentication:
+    """Reads `authorization: Bearer <API key>`."""
+
+    def __init__(self, edge: EdgePolicy) -> None:
+        self._edge = edge
+
+    def wrap(self, _: Method, proceed: Proceed) -> Proceed:
+        """See `Interceptor`."""
+        authenticate = self._edge.authenticate
+
+        async def authenticated(call: Call) -> Any:
+            call.principal = await authenticate(_api_key(call))
+            return await proceed(call)
+
+        return authenticated
+
+
+class PeerAuthentication:
+    """Reads the SPIFFE id of the client's certificate, or `memos-peer: <service>:<token>` where there is no TLS."""
+
+    def __init__(self, token: str | None) -> None:
+        """Take the shared token; None means that peers must have certificates.
+
+        Raises:
+            ValueError: the token is empty, which any caller could guess.
+        """
+        if token is not None and not token:
+            raise ValueError("the peer token is empty")
+        self._token = token.encode() if token is not None else None
+
+    def wrap(self, _: Method, proceed: Proceed) -> Proceed:
+        """See `Interceptor`."""
+        identify = self._by_certificate if self._token is None else self._by_token
+
+        async def authenticated(call: Call) -> Any:
+            call.peer = identify(call)
+            return await proceed(call)
+
+        return authenticated
+
+    def _by_certificate(self, call: Call) -> str:
+        for value in call.context.auth_context().get("peer_spiffe_id", ()):
+            name = value.decode(errors="replace")
+            if name.startswith(_SPIFFE) and name[len(_SPIFFE) :] in SERVICES:
+                return str(name[len(_SPIFFE) :])
+        raise PeerForbidden("The call comes with no certificate of a service.", cause="certificate")
+
+    def _by_token(self, call: Call) -> str:
+        assert self._token is not None
+        value = call.metadata.get(semconv.PEER_KEY, "")
+        name, _, token = value.partition(":") if isinstance(value, str) else ("", "", "")
+        if not hmac.compare_digest(token.encode(), self._token) or name not in SERVICES:
+            raise PeerForbidden("The call comes with no credential of a service.", cause="token")
+        return name
+
+
+def _api_key(call: Call) -> str:
+    value = call.metadata.get(semconv.AUTHORIZATION, "")
+    if not isinstance(value, str) or value[: len(_BEARER)].lower() != _BEARER or not value[len(_BEARER) :].strip():
+        raise CredentialInvalid("Send an API key in the metadata, as `authorization: Bearer <key>`.")
+    return value[len(_BEARER) :].strip()

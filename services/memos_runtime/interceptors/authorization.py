@@ -1,0 +1,126 @@
+"""Decides what a call may do: the public edge gets a grant for it; the services inside verify what they are shown."""
+
+import operator
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+from google.protobuf.message import Message
+
+from memos_kernel import limits
+from memos_kernel.errors import GrantInvalid, LimitExceeded, PeerForbidden
+from memos_kernel.ids import Clock
+from memos_kernel.permission import Grant
+from memos_runtime import semconv
+from memos_runtime.context import Call
+from memos_runtime.interceptors.base import Proceed
+from memos_runtime.service import EdgePolicy
+from memos_wire.grants import GrantVerifier
+from memos_wire.methods import CALLS, Method, callers_of
+
+_REMEMBERED = 1_024
+"""Verified grants that are kept."""
+
+
+class EdgeAuthorization:
+    """Gets a grant for the row's actions in the vaults that the request names."""
+
+    def __init__(self, edge: EdgePolicy) -> None:
+        self._edge = edge
+
+    def wrap(self, method: Method, proceed: Proceed) -> Proceed:
+        """See `Interceptor`."""
+        grant, actions = self._edge.grant, method.actions
+        vaults_of = vault_reader(method.vaults)
+
+        async def authorized(call: Call) -> Any:
+            assert call.principal is not None
+            call.grant = await grant(call.principal, actions, vaults_of(call.request))
+            return await proceed(call)
+
+        return authorized
+
+
+class GrantAuthorization:
+    """Checks that the peer may call the method, and that the grant is authentic and allows the row's actions."""
+
+    def __init__(self, verifier: GrantVerifier, *, clock: Clock) -> None:
+        self._verifier = verifier
+        self._clock = clock
+        self._verified: dict[bytes, Grant] = {}
+
+    def wrap(self, method: Method, proceed: Proceed) -> Proceed:
+        """See `Interceptor`."""
+        callers, actions = callers_of(method), method.actions
+
+        async def authorized(call: Call) -> Any:
+            if call.peer not in callers:
+                raise PeerForbidden(f"{call.peer} may not call {method.name}.", cause="caller", peer=call.peer)
+            grant = self._grant_of(call)
+            for action in actions:
+                grant.require(action)
+            call.grant = grant
+            return await proceed(call)
+
+        async def authorized_by_peer(call: Call) -> Any:
+            if call.peer not in callers:
+                raise PeerForbidden(f"{call.peer} may not call {method.name}.", cause="caller", peer=call.peer)
+            # the calling service is enough here; a grant that comes along all the same counts only if it is good
+            with suppress(GrantInvalid):
+                call.grant = self._grant_of(call)
+            return await proceed(call)
+
+        return authorized if actions else authorized_by_peer
+
+    def _grant_of(self, call: Call) -> Grant:
+        token = call.metadata.get(semconv.GRANT_KEY)
+        if not isinstance(token, bytes):
+            raise GrantInvalid("The call carries no grant.", cause="missing")
+        grant = self._verified.get(token)
+        if grant is None or self._clock.now() >= grant.expire_time:
+            grant = self._verifier.verify(token)
+            self._remember(token, grant)
+        if grant.issued_to not in _upstream(call.peer):
+            raise GrantInvalid("The grant was issued to a service that does not call the caller.", cause="issued_to")
+        return grant
+
+    def _remember(self, token: bytes, grant: Grant) -> None:
+        # a signature costs 100 us to verify, and the same grant comes with many calls
+        if len(self._verified) >= _REMEMBERED:
+            self._verified.clear()
+        self._verified[token] = grant
+
+
+@cache
+def _upstream(service: str) -> frozenset[str]:
+    """Return the services whose grants may reach a service: itself and, over any number of hops, its callers."""
+    found = {service}
+    while more := {caller for caller, callees in CALLS.items() if callees & found} - found:
+        found |= more
+    return frozenset(found)
+
+
+def vault_reader(paths: tuple[str, ...]) -> Callable[[Message], tuple[str, ...]]:
+    """Return what reads the vault names at field paths such as `cube.vault`; each name once, without empty ones.
+
+    The reader raises LimitExceeded for more than `limits.SEARCH_VAULTS` names.
+    """
+    getters = [(path, operator.attrgetter(path)) for path in paths]
+
+    def read(request: Message) -> tuple[str, ...]:
+        names: dict[str, None] = {}
+        for path, get in getters:
+            value = get(request)
+            found = [value] if isinstance(value, str) else list(value)
+            if len(found) > limits.SEARCH_VAULTS:
+                raise LimitExceeded(
+                    f"{path} names {len(found)} vaults; the limit is {limits.SEARCH_VAULTS}.",
+                    field=path,
+                    limit=str(limits.SEARCH_VAULTS),
+                    unit="vaults",
+                )
+            names.update(dict.fromkeys(name for name in found if name))
+        return tuple(names)
+
+    return read

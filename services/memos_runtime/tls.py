@@ -1,0 +1,61 @@
+"""Mutual TLS between the services. Certificates are read again when their files change."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from memos_runtime.config import TlsConfig
+
+Stamp = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """The files of one service: its chain and key, and the authorities that it trusts."""
+
+    cert_file: Path
+    key_file: Path
+    ca_file: Path
+
+    def stamp(self) -> Stamp:
+        """Return what changes when a file changes. Follows links, as Kubernetes swaps those of a mounted secret."""
+        return tuple(
+            number
+            for path in (self.cert_file, self.key_file, self.ca_file)
+            for number in (path.stat().st_mtime_ns, path.stat().st_ino)
+        )
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        """Return credentials that demand a client certificate and follow the files, handshake by handshake."""
+        shown = self.stamp()
+
+        def fetch() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal shown
+            now = self.stamp()
+            if now == shown:
+                return None
+            configuration = self._configuration()
+            shown = now
+            return configuration
+
+        return grpc.dynamic_ssl_server_credentials(self._configuration(), fetch, require_client_authentication=True)
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """Return credentials with the files as they are now."""
+        return grpc.ssl_channel_credentials(
+            root_certificates=self.ca_file.read_bytes(),
+            private_key=self.key_file.read_bytes(),
+            certificate_chain=self.cert_file.read_bytes(),
+        )
+
+    def _configuration(self) -> grpc.ServerCertificateConfiguration:
+        pair = (self.key_file.read_bytes(), self.cert_file.read_bytes())
+        return grpc.ssl_server_certificate_configuration([pair], root_certificates=self.ca_file.read_bytes())
+
+
+def certificates(config: TlsConfig) -> Certificates | None:
+    """Return the configured files, or None if TLS is off."""
+    if config.cert_file is None or config.key_file is None or config.ca_file is None:
+        return None
+    return Certificates(config.cert_file, config.key_file, config.ca_file)
