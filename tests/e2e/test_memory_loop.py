@@ -1,0 +1,410 @@
+"""What a user can rely on, through the public API, in one process and in six."""
+
+import asyncio
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from memos_api.v1 import chat_service_pb2 as chat
+from memos_api.v1 import governance_service_pb2 as governance
+from memos_api.v1 import job_service_pb2 as jobs
+from memos_api.v1 import memcube_pb2 as cubes
+from memos_api.v1 import memory_service_pb2 as memory
+from memos_api.v1 import provenance_pb2 as provenance
+from memos_wire.methods import METHODS
+
+
+def message(text: str, **fields: str) -> memory.Message:
+    return memory.Message(
+        **{"id": uuid.uuid4().hex, "speaker": "Rosa", "session": "s1", "time": "2026-03-02T19:12:00+01:00", **fields},
+        text=text,
+    )
+
+
+async def search(caller, vault: str, query: str, **options) -> memory.SearchMemoriesResponse:
+    return await caller.memory.SearchMemories(memory.SearchMemoriesRequest(vaults=[vault], query=query, **options))
+
+
+async def ask(caller, vault: str, question: str, **options):
+    plan, end, text = None, None, ""
+    request = chat.ChatRequest(vaults=[vault], messages=[memory.Message(role="user", text=question)], **options)
+    async for event in caller.chat.Chat(request):
+        match event.WhichOneof("event"):
+            case "plan":
+                plan = event.plan
+            case "delta":
+                text += event.delta.text
+            case "end":
+                end = event.end
+    assert end is not None
+    assert end.text == text
+    return plan, end
+
+
+async def test_an_added_memory_is_found_by_the_very_next_search(caller, vault):
+    for number in range(5):
+        text = f"The spare key number {number} hangs behind the {['boiler', 'clock', 'piano', 'fridge', 'mirror'][number]}."
+        await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, texts=[text]))
+        answer = await search(caller, vault, text.split("behind ")[1])
+        assert answer.hits[0].cube.plaintext.text == text
+        assert not answer.degraded
+        assert {leg.name for leg in answer.legs} >= {"dense", "lexical"}
+        assert all(leg.ran for leg in answer.legs)
+
+
+async def test_a_message_keeps_its_speaker_time_zone_and_place(caller, vault):
+    said = message("I keep bees on the roof now.", id="m17")
+    added = await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, messages=[said]))
+    cube = (await caller.memory.GetMemory(memory.GetMemoryRequest(name=added.added[0].cube.name))).cube
+    source = cube.sources[0]
+    assert (source.message_id, source.speaker, source.session, source.utc_offset) == ("m17", "Rosa", "s1", "+01:00")
+    assert source.event_time.ToDatetime(tzinfo=UTC) == datetime(2026, 3, 2, 18, 12, tzinfo=UTC)
+    assert cube.revision == 1
+    assert cube.uid
+    assert cube.etag
+    assert cube.state == cubes.CUBE_STATE_GENERATED
+    assert cube.origin == cubes.CUBE_ORIGIN_USER_INPUT
+
+
+async def test_a_chat_uses_the_memory_and_its_provenance_leads_back_to_the_message(caller, vault):
+    said = message("My cat is called Biscuit.", id="m1")
+    added = await caller.memory.AddMemories(
+        memory.AddMemoriesRequest(vault=vault, messages=[said, message("I painted the fence green.", id="m2")])
+    )
+    cat = added.added[0].cube.name
+    plan, end = await ask(caller, vault, "What is the name of Rosa's cat?", remember_in=vault, session="talk")
+    assert cat in [chosen.cube.name for chosen in plan.chosen]
+    assert all(chosen.reason and chosen.form == "text" for chosen in plan.chosen)
+    assert "biscuit" in end.text.lower()
+    assert len(end.recorded) == 2
+    graph = (await caller.memory.GetProvenance(memory.GetProvenanceRequest(name=end.answer))).provenance
+    edges = {(edge.source, edge.target, edge.relation) for edge in graph.edges}
+    assert ("messages/s1/m1", cat, provenance.PROVENANCE_RELATION_READ_FROM) in edges
+    assert (cat, plan.name, provenance.PROVENANCE_RELATION_PLANNED) in edges
+    assert (plan.name, end.answer, provenance.PROVENANCE_RELATION_GENERATED) in edges
+    used = (await caller.memory.GetMemory(memory.GetMemoryRequest(name=cat))).cube
+    assert used.state == cubes.CUBE_STATE_ACTIVATED
+    assert used.usage.hits == 1
+
+
+async def test_what_is_not_remembered_is_not_known(caller, vault):
+    await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, messages=[message("I painted the fence.")]))
+    _, end = await ask(caller, vault, "What is the name of Rosa's boat?")
+    assert end.text == "I do not know."
+
+
+async def test_the_same_conversation_twice_is_stored_once(caller, vault):
+    said = [message(f"Episode {number} is about lighthouses.", id=f"e{number}") for number in range(3)]
+    request = memory.AddMemoriesRequest(vault=vault, messages=said)
+    first = await caller.memory.AddMemories(request)
+    again = await caller.memory.AddMemories(request)
+    assert [item.created for item in first.added] == [True] * 3
+    assert [item.created for item in again.added] == [False] * 3
+    assert [item.cube.name for item in again.added] == [item.cube.name for item in first.added]
+
+
+async def test_system_prompts_are_left_out_and_said_so(caller, vault):
+    request = memory.AddMemoriesRequest(
+        vault=vault, messages=[message("You are a helpful bot.", role="system"), message("I sold the van.")]
+    )
+    answer = await caller.memory.AddMemories(request)
+    assert len(answer.added) == 1
+    assert [(item.index, item.reason) for item in answer.skipped] == [(0, "system_prompt")]
+
+
+async def test_an_update_is_a_revision_and_guards_against_a_lost_update(caller, vault):
+    added = await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, texts=["The gate code is 4711."]))
+    old = added.added[0].cube
+    new = cubes.MemCube(
+        name=old.name, vault=vault, etag=old.etag, plaintext=cubes.PlaintextPayload(text="The gate code is 9032.")
+    )
+    request = memory.UpdateMemoryRequest(cube=new, update_mask=FieldMask(paths=["plaintext.text"]))
+    updated = (await caller.memory.UpdateMemory(request)).cube
+    assert (updated.revision, updated.plaintext.text) == (2, "The gate code is 9032.")
+    hits = (await search(caller, vault, "gate code")).hits
+    assert [hit.cube.plaintext.text for hit in hits] == ["The gate code is 9032."]
+    await caller.refused(caller.memory.UpdateMemory(request), grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
+
+
+async def test_a_deleted_memory_is_nowhere(caller, vault):
+    added = await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, texts=["The safe is in the attic."]))
+    name = added.added[0].cube.name
+    header = (await caller.memory.DeleteMemory(memory.DeleteMemoryRequest(name=name))).cube
+    assert header.purge_time.ToDatetime(tzinfo=UTC) > header.delete_time.ToDatetime(tzinfo=UTC)
+    assert not (await search(caller, vault, "safe in the attic")).hits
+    assert not (await caller.memory.ListMemories(memory.ListMemoriesRequest(vault=vault))).cubes
+    for call in (
+        caller.memory.GetMemory(memory.GetMemoryRequest(name=name)),
+        caller.memory.DeleteMemory(memory.DeleteMemoryRequest(name=name)),
+        caller.memory.GetProvenance(memory.GetProvenanceRequest(name=name)),
+    ):
+        await caller.refused(call, grpc.StatusCode.NOT_FOUND, "CUBE_NOT_FOUND")
+
+
+async def test_an_expired_memory_disappears_and_a_job_says_so(caller, vault):
+    expire = Timestamp()
+    expire.FromDatetime(datetime.now(UTC) + timedelta(seconds=1))
+    request = memory.AddMemoriesRequest(vault=vault, texts=["The parking ticket is on level three."], expire_time=expire)
+    name = (await caller.memory.AddMemories(request)).added[0].cube.name
+    await asyncio.sleep(1.2)
+    assert not (await search(caller, vault, "parking ticket level")).hits
+    for _ in range(150):
+        cube = (await caller.memory.GetMemory(memory.GetMemoryRequest(name=name))).cube
+        if cube.state == cubes.CUBE_STATE_EXPIRED:
+            break
+        await asyncio.sleep(0.2)
+    else:
+        pytest.fail("the sweep did not expire the cube")
+    listed = await caller.jobs.ListJobs(jobs.ListJobsRequest())
+    assert any(job.kind == "expire_sweep" and job.result.get("expired") for job in listed.jobs)
+
+
+async def test_lists_are_paged_and_a_token_belongs_to_its_call(caller, vault):
+    texts = [f"Shelf {number} holds jars." for number in range(7)]
+    await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, texts=texts))
+    seen, token = [], ""
+    while True:
+        request = memory.ListMemoriesRequest(vault=vault, page_size=3, page_token=token)
+        page = await caller.memory.ListMemories(request)
+        seen += [cube.name for cube in page.cubes]
+        first_token = token or page.next_page_token
+        token = page.next_page_token
+        if not token:
+            break
+    assert len(set(seen)) == len(seen) == 7
+    other = memory.ListMemoriesRequest(
+        vault=vault, page_size=3, page_token=first_token, filter=memory.CubeFilter(speakers=["Rosa"])
+    )
+    await caller.refused(
+        caller.memory.ListMemories(other), grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_MISMATCH", "page_token"
+    )
+
+
+async def test_filters_narrow_a_search(caller, vault):
+    def said(text: str, speaker: str, day: int) -> memory.Message:
+        return message(text, speaker=speaker, time=f"2026-03-{day:02}T10:00:00+00:00")
+
+    talk = [said("The picnic was lovely.", "Rosa", 1), said("The picnic was cold.", "Emil", 20)]
+    await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, messages=talk, labels={"topic": "picnic"}))
+    after = Timestamp()
+    after.FromDatetime(datetime(2026, 3, 10, tzinfo=UTC))
+    for condition, expected in [
+        (memory.CubeFilter(speakers=["emil"]), {"The picnic was cold."}),
+        (memory.CubeFilter(after=after), {"The picnic was cold."}),
+        (memory.CubeFilter(before=after), {"The picnic was lovely."}),
+        (memory.CubeFilter(labels={"topic": "picnic"}), {"The picnic was lovely.", "The picnic was cold."}),
+        (memory.CubeFilter(labels={"topic": "work"}), set()),
+        (memory.CubeFilter(kinds=[cubes.CUBE_KIND_ACTIVATION]), set()),
+        (memory.CubeFilter(states=[cubes.CUBE_STATE_ARCHIVED]), set()),
+        (memory.CubeFilter(sessions=["s1"]), {"The picnic was lovely.", "The picnic was cold."}),
+    ]:
+        found = await search(caller, vault, "picnic", filter=condition)
+        assert {hit.cube.plaintext.text for hit in found.hits} == expected, condition
+
+
+async def test_a_request_id_makes_a_mutation_idempotent(caller, vault):
+    request = memory.AddMemoriesRequest(vault=vault, texts=["The anchor weighs nine kilos."], request_id=uuid.uuid4().hex)
+    first = await caller.memory.AddMemories(request)
+    again = await caller.memory.AddMemories(request)
+    assert [item.cube.name for item in first.added] == [item.cube.name for item in again.added]
+    assert again.provenance_id == first.provenance_id
+    request.texts.append("Something else.")
+    await caller.refused(
+        caller.memory.AddMemories(request), grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED", "request_id"
+    )
+
+
+async def test_a_cancelled_chat_stores_nothing(caller, vault):
+    await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, messages=[message("My cat is called Rum.")]))
+    request = chat.ChatRequest(
+        vaults=[vault],
+        messages=[memory.Message(text="What is the name of Rosa's cat?")],
+        remember_in=vault,
+        max_tokens=2048,
+    )
+    call = caller.chat.Chat(request)
+    await call.read()
+    call.cancel()
+    await asyncio.sleep(1)
+    listed = await caller.memory.ListMemories(memory.ListMemoriesRequest(vault=vault))
+    assert len(listed.cubes) == 1
+
+
+async def test_what_a_user_did_is_in_the_audit_log_without_content(caller, vault):
+    added = await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, texts=["The vixen has five cubs."]))
+    name = added.added[0].cube.name
+    await caller.memory.GetMemory(memory.GetMemoryRequest(name=name))
+    for _ in range(100):
+        answer = await caller.governance.QueryAudit(governance.QueryAuditRequest(resource=name))
+        if {event.action for event in answer.events} >= {"cube.create", "cube.read"}:
+            break
+        await asyncio.sleep(0.1)
+    else:
+        pytest.fail(f"the audit log has only {[event.action for event in answer.events]}")
+    assert "vixen" not in str(answer)
+    assert all(event.hash for event in answer.events)
+
+
+UNKNOWN_CUBE = "tenants/local/cubes/none"
+
+
+@pytest.mark.parametrize(
+    ("build", "code", "reason", "field"),
+    [
+        (lambda v: memory.AddMemoriesRequest(texts=["a"]), "INVALID_ARGUMENT", "MISSING_FIELD", "vault"),
+        (lambda v: memory.AddMemoriesRequest(vault="main", texts=["a"]), "INVALID_ARGUMENT", "MALFORMED_NAME", "vault"),
+        (
+            lambda v: memory.AddMemoriesRequest(vault="tenants/local/vaults/none", texts=["a"]),
+            "NOT_FOUND",
+            "VAULT_NOT_FOUND",
+            None,
+        ),
+        (
+            lambda v: memory.AddMemoriesRequest(vault="tenants/other/vaults/main", texts=["a"]),
+            "NOT_FOUND",
+            "VAULT_NOT_FOUND",
+            None,
+        ),
+        (lambda v: memory.AddMemoriesRequest(vault=v), "INVALID_ARGUMENT", "MISSING_FIELD", None),
+        (lambda v: memory.AddMemoriesRequest(vault=v, texts=[" "]), "INVALID_ARGUMENT", "MISSING_FIELD", "texts[0]"),
+        (
+            lambda v: memory.AddMemoriesRequest(vault=v, texts=["ok", "x" * 16_385]),
+            "INVALID_ARGUMENT",
+            "LIMIT_EXCEEDED",
+            "texts[1]",
+        ),
+        (lambda v: memory.AddMemoriesRequest(vault=v, texts=["a\0b"]), "INVALID_ARGUMENT", "INVALID_FIELD", "texts[0]"),
+        (lambda v: memory.AddMemoriesRequest(vault=v, texts=["a"] * 257), "INVALID_ARGUMENT", "LIMIT_EXCEEDED", None),
+        (
+            lambda v: memory.AddMemoriesRequest(vault=v, messages=[message("a", time="2026-03-02T19:12:00")]),
+            "INVALID_ARGUMENT",
+            "INVALID_FIELD",
+            "messages[0].time",
+        ),
+        (
+            lambda v: memory.AddMemoriesRequest(vault=v, messages=[message("a", time="1812-01-01T00:00:00Z")]),
+            "INVALID_ARGUMENT",
+            "INVALID_FIELD",
+            "messages[0].time",
+        ),
+        (
+            lambda v: memory.AddMemoriesRequest(vault=v, messages=[message("a", time="2999-01-01T00:00:00Z")]),
+            "INVALID_ARGUMENT",
+            "INVALID_FIELD",
+            "messages[0].time",
+        ),
+        (
+            lambda v: memory.AddMemoriesRequest(vault=v, texts=["a"], labels={"Bad Key": "x"}),
+            "INVALID_ARGUMENT",
+            "INVALID_FIELD",
+            None,
+        ),
+        (
+            lambda v: memory.AddMemoriesRequest(vault=v, texts=["a"], semantic_type=99),
+            "INVALID_ARGUMENT",
+            "INVALID_FIELD",
+            "semantic_type",
+        ),
+        (
+            lambda v: memory.CreateMemoryRequest(
+                cube=cubes.MemCube(vault=v, uid="mine", plaintext=cubes.PlaintextPayload(text="a"))
+            ),
+            "INVALID_ARGUMENT",
+            None,
+            "cube.uid",
+        ),
+        (lambda v: memory.GetMemoryRequest(name=UNKNOWN_CUBE), "NOT_FOUND", "CUBE_NOT_FOUND", None),
+        (lambda v: memory.GetMemoryRequest(name="tenants/other/cubes/x"), "NOT_FOUND", "CUBE_NOT_FOUND", None),
+        (lambda v: memory.DeleteMemoryRequest(name=UNKNOWN_CUBE), "NOT_FOUND", "CUBE_NOT_FOUND", None),
+        (
+            lambda v: memory.UpdateMemoryRequest(
+                cube=cubes.MemCube(name=UNKNOWN_CUBE), update_mask=FieldMask(paths=["uid"])
+            ),
+            "INVALID_ARGUMENT",
+            "IMMUTABLE_FIELD",
+            None,
+        ),
+        (
+            lambda v: memory.UpdateMemoryRequest(
+                cube=cubes.MemCube(name=UNKNOWN_CUBE), update_mask=FieldMask(paths=["labels"])
+            ),
+            "NOT_FOUND",
+            "CUBE_NOT_FOUND",
+            None,
+        ),
+        (lambda v: memory.SearchMemoriesRequest(vaults=[v]), "INVALID_ARGUMENT", "MISSING_FIELD", "query"),
+        (
+            lambda v: memory.SearchMemoriesRequest(vaults=[v], query="a", top_k=101),
+            "INVALID_ARGUMENT",
+            "LIMIT_EXCEEDED",
+            "top_k",
+        ),
+        (
+            lambda v: memory.SearchMemoriesRequest(vaults=[v], query="a", top_k=-1),
+            "INVALID_ARGUMENT",
+            "INVALID_FIELD",
+            "top_k",
+        ),
+        (
+            lambda v: memory.ListMemoriesRequest(vault=v, page_size=-1),
+            "INVALID_ARGUMENT",
+            "INVALID_FIELD",
+            "page_size",
+        ),
+        (
+            lambda v: memory.ListMemoriesRequest(vault=v, page_token="rubbish"),
+            "INVALID_ARGUMENT",
+            "PAGE_TOKEN_MISMATCH",
+            "page_token",
+        ),
+    ],
+)
+async def test_bad_input_gets_a_typed_error_that_names_the_field(caller, vault, build, code, reason, field):
+    request = build(vault)
+    method = getattr(caller.memory, type(request).__name__.removesuffix("Request"))
+    await caller.refused(method(request), grpc.StatusCode[code], reason, field)
+
+
+async def test_nothing_of_a_refused_batch_is_stored(caller, vault):
+    request = memory.AddMemoriesRequest(vault=vault, texts=["fine", "also fine", "not\0fine"])
+    await caller.refused(caller.memory.AddMemories(request), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert not (await caller.memory.ListMemories(memory.ListMemoriesRequest(vault=vault))).cubes
+
+
+@pytest.mark.parametrize("header", [None, "Bearer mk_wrong", "Basic abc", "Bearer "])
+async def test_without_a_valid_key_nothing_is_told(system, header):
+    caller = system.caller(header=header)
+    async with caller:
+        await caller.refused(
+            caller.memory.GetMemory(memory.GetMemoryRequest(name=UNKNOWN_CUBE)),
+            grpc.StatusCode.UNAUTHENTICATED,
+            "CREDENTIAL_INVALID",
+        )
+
+
+@pytest.mark.parametrize("name", sorted(row.name for row in METHODS.values() if not row.public))
+async def test_no_internal_method_is_served_on_the_public_port(caller, name):
+    call = caller.channel.unary_unary(name)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(b"")
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_reader_may_read_and_not_write(system, caller, vault):
+    name = f"tenants/local/principals/r{uuid.uuid4().hex[:8]}"
+    made = await caller.governance.CreateApiKey(governance.CreateApiKeyRequest(principal=name))
+    async with system.caller(header=f"Bearer {made.secret}") as reader:
+        texts = memory.AddMemoriesRequest(vault=vault, texts=["a fact"])
+        await reader.refused(reader.memory.AddMemories(texts), grpc.StatusCode.NOT_FOUND, "VAULT_NOT_FOUND")
+        await caller.allow(vault, name, "READER")
+        await caller.memory.AddMemories(texts)
+        found = await search(reader, vault, "fact")
+        assert [hit.cube.plaintext.text for hit in found.hits] == ["a fact"]
+        assert "cube.write" not in found.hits[0].cube.access.permitted_actions
+        await reader.refused(reader.memory.AddMemories(texts), grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED")
+        delete = memory.DeleteMemoryRequest(name=found.hits[0].cube.name)
+        await reader.refused(reader.memory.DeleteMemory(delete), grpc.StatusCode.NOT_FOUND, None)

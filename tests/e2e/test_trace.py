@@ -1,0 +1,80 @@
+"""One chat is one trace through all six services, with a link to the origin of every cube it used."""
+
+import asyncio
+from concurrent import futures
+
+import grpc
+import pytest
+from deployment import free_port
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+
+from memos_api.v1 import chat_service_pb2 as chat
+from memos_api.v1 import memory_service_pb2 as memory
+
+VAULT = "tenants/local/vaults/main"
+
+
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    """An OpenTelemetry collector that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[str, object]] = []
+
+    def Export(self, request, context):
+        for resource in request.resource_spans:
+            for scope in resource.scope_spans:
+                self.spans += scope.spans
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+@pytest.fixture
+def collector():
+    received = Collector()
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(received, server)
+    received.address = f"127.0.0.1:{free_port()}"
+    server.add_insecure_port(received.address)
+    server.start()
+    yield received
+    server.stop(None)
+
+
+def attribute(span, key: str) -> str:
+    return next((item.value.string_value for item in span.attributes if item.key == key), "")
+
+
+async def test_a_chat_is_one_trace_of_six_services_linked_to_the_origin_of_each_cube(launch, tmp_path, collector):
+    system = launch(tmp_path / "state", env={"MEMOS_TELEMETRY__OTLP_ENDPOINT": f"http://{collector.address}"})
+    async with system.caller() as caller:
+        said = [
+            memory.Message(id=f"m{number}", speaker="Ada", session="s", time="2026-01-05T10:00:00+00:00", text=text)
+            for number, text in enumerate(["I have a dog called Plum.", "My dog Plum loves the lake."])
+        ]
+        added = await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=VAULT, messages=said))
+        origins = {item.cube.name: item.cube.origin_trace for item in added.added}
+        assert all(origin.trace_id for origin in origins.values())
+        request = chat.ChatRequest(
+            vaults=[VAULT], messages=[memory.Message(text="What is the name of Ada's dog?")], remember_in=VAULT
+        )
+        chosen = []
+        async for event in caller.chat.Chat(request):
+            if event.WhichOneof("event") == "plan":
+                chosen = [item.cube.name for item in event.plan.chosen]
+        assert chosen
+    system.stop()
+
+    roots = [span for span in collector.spans if attribute(span, "rpc.method") == "Chat"]
+    trace = next(span.trace_id for span in roots)
+    spans = [span for span in collector.spans if span.trace_id == trace]
+    assert {attribute(span, "memos.service") for span in spans if attribute(span, "memos.service")} == {
+        "interface", "governance", "scheduler", "storage", "inference", "lifecycle",
+    }
+    ids = {span.span_id for span in spans}
+    assert all(span.parent_span_id in ids for span in spans if span.parent_span_id), "the trace has a hole"
+    linked = {(link.trace_id.hex(), link.span_id.hex()) for span in spans for link in span.links}
+    for name in chosen:
+        assert (origins[name].trace_id, origins[name].span_id) in linked, name
+    text = str(collector.spans)
+    assert "Plum" not in text, "content is in the telemetry"
+    assert system.key not in text
+    await asyncio.sleep(0)

@@ -1,0 +1,241 @@
+"""Starts the system as a user or a cluster would, and calls its public API."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Self
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from memos_api.v1 import (
+    chat_service_pb2_grpc,
+    governance_service_pb2,
+    governance_service_pb2_grpc,
+    job_service_pb2_grpc,
+    memory_service_pb2_grpc,
+    vault_pb2,
+)
+
+READY_SECONDS = 90
+SERVICES = ("governance", "storage", "inference", "lifecycle", "scheduler", "interface")
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Caller:
+    """The public API with one key."""
+
+    def __init__(self, address: str, header: str | None) -> None:
+        metadata = (("authorization", header),) if header is not None else ()
+        self.channel = grpc.aio.insecure_channel(
+            address,
+            interceptors=[_UnaryMetadata(metadata), _StreamMetadata(metadata)],
+        )
+        self.memory = memory_service_pb2_grpc.MemoryServiceStub(self.channel)
+        self.chat = chat_service_pb2_grpc.ChatServiceStub(self.channel)
+        self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)
+        self.governance = governance_service_pb2_grpc.GovernanceServiceStub(self.channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.channel.close()
+
+    async def refused(self, call, code: grpc.StatusCode, reason: str | None = None, field: str | None = None) -> None:
+        """Assert that a call ends with this status, ErrorInfo reason and field."""
+        try:
+            answer = await call
+        except grpc.aio.AioRpcError as error:
+            assert error.code() is code, error.details()
+            info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+            packed = dict(error.trailing_metadata() or ())["grpc-status-details-bin"]
+            for detail in status_pb2.Status.FromString(packed).details:
+                detail.Unpack(info) or detail.Unpack(request)
+            assert info.domain == "memos"
+            if reason is not None:
+                assert info.reason == reason, info
+            if field is not None:
+                assert info.metadata["field"] == field, info
+                assert request.field_violations[0].field == field
+        else:
+            raise AssertionError(f"the call was not refused; it answered {answer}")
+
+    async def allow(self, vault: str, principal: str, role: str) -> None:
+        """Give a principal a role."""
+        permission = vault_pb2.VaultPermission(
+            vault=vault, principal=principal, role=vault_pb2.VaultRole.Value(f"VAULT_ROLE_{role}")
+        )
+        request = governance_service_pb2.SetVaultPermissionRequest(permission=permission)
+        await self.governance.SetVaultPermission(request)
+
+
+class _Metadata:
+    def __init__(self, metadata) -> None:
+        self._metadata = metadata
+
+    def _with(self, details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
+        return details._replace(metadata=grpc.aio.Metadata(*(details.metadata or ()), *self._metadata))
+
+
+class _UnaryMetadata(_Metadata, grpc.aio.UnaryUnaryClientInterceptor):
+    async def intercept_unary_unary(self, continuation, details, request):
+        return await continuation(self._with(details), request)
+
+
+class _StreamMetadata(_Metadata, grpc.aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(self, continuation, details, request):
+        return await continuation(self._with(details), request)
+
+
+class Deployment:
+    """Processes that together are one system."""
+
+    def __init__(self, state: Path, address: str, metrics_address: str) -> None:
+        self.state = state
+        self.address = address
+        self.ready_seconds = 0.0
+        self._metrics_address = metrics_address
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._logs: list[Path] = []
+
+    @classmethod
+    def one_process(cls, state: Path, *, metrics: bool = False, env: Mapping[str, str] | None = None) -> Self:
+        """Start `memosctl up` and wait until it is ready."""
+        metrics_address = f"127.0.0.1:{free_port()}" if metrics else ""
+        system = cls(state, f"127.0.0.1:{free_port()}", metrics_address)
+        settings = {"MEMOS_STATE_DIR": str(state), "MEMOS_SERVER__ADDRESS": system.address}
+        if metrics:
+            settings["MEMOS_TELEMETRY__PROMETHEUS_ADDRESS"] = metrics_address
+        system._start("up", ["up"], {**settings, **(env or {})})
+        system._wait()
+        return system
+
+    @property
+    def key(self) -> str:
+        """The local admin's key."""
+        return (self.state / "admin.key").read_text().strip()
+
+    @property
+    def pid(self) -> int:
+        """The first process."""
+        return next(iter(self._processes.values())).pid
+
+    def caller(self, header: str | None = "") -> Caller:
+        """Return the public API; by default with the admin's key."""
+        return Caller(self.address, f"Bearer {self.key}" if header == "" else header)
+
+    def metrics(self) -> str:
+        """Return the metrics page."""
+        with urllib.request.urlopen(f"http://{self._metrics_address}/metrics", timeout=5) as page:  # noqa: S310
+            return page.read().decode()
+
+    def descendants(self) -> list[int]:
+        """Return the ids of all processes of the system."""
+        found, left = [], [process.pid for process in self._processes.values()]
+        while left:
+            pid = left.pop()
+            found.append(pid)
+            with contextlib.suppress(OSError):
+                for task in Path(f"/proc/{pid}/task").glob("*/children"):
+                    left += map(int, task.read_text().split())
+        return found
+
+    def command_line(self, pid: int) -> str:
+        """Return the command line of a process."""
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+    def memosctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command of the CLI against this system."""
+        return subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "memosctl", *arguments],
+            env={**os.environ, "MEMOS_STATE_DIR": str(self.state), "MEMOS_ADDRESS": self.address, "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=check,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def kill(self) -> None:
+        """End everything at once, without a chance to tidy up."""
+        pids = self.descendants()
+        for process in self._processes.values():
+            process.send_signal(signal.SIGKILL)
+        for process in self._processes.values():
+            process.wait()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._processes.clear()
+
+    def stop(self) -> None:
+        """End everything as a cluster would: SIGTERM, then wait."""
+        for process in reversed(self._processes.values()):
+            process.send_signal(signal.SIGTERM)
+        for name, process in reversed(self._processes.items()):
+            try:
+                code = process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise AssertionError(f"{name} did not stop within 30 s\n{self.log()}") from None
+            assert code == 0, f"{name} ended with {code}\n{self.log()}"
+        self._processes.clear()
+
+    def log(self) -> str:
+        """Return the end of each process's output."""
+        return "\n".join(f"--- {path.stem}\n{path.read_text()[-4000:]}" for path in self._logs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _start(self, name: str, arguments: list[str], settings: Mapping[str, str]) -> None:
+        log = self.state.parent / f"{self.state.name}-{name}.log"
+        self._logs.append(log)
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("MEMOS_")}
+        with log.open("ab") as output:
+            self._processes[name] = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "memosctl", *arguments],
+                env={**inherited, **settings},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+
+    def _wait(self) -> None:
+        begin = time.monotonic()
+        while time.monotonic() - begin < READY_SECONDS:
+            for name, process in self._processes.items():
+                if process.poll() is not None:
+                    raise AssertionError(f"{name} ended with {process.returncode}\n{self.log()}")
+            if self._answers():
+                self.ready_seconds = time.monotonic() - begin
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"not ready after {READY_SECONDS} s\n{self.log()}")
+
+    def _answers(self) -> bool:
+        ran = self.memosctl("search", "ready", "--json", check=False)
+        return ran.returncode == 0 and not json.loads(ran.stdout).get("degraded", True)
+
+
+def running(state: Path) -> Iterator[Deployment]:
+    """Yield a system in one process; for fixtures."""
+    with Deployment.one_process(state) as system:
+        yield system
