@@ -1,0 +1,1 @@
+"""Governance: who is calling, what they may do, what happened, and what came from what."""

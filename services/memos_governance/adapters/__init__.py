@@ -1,0 +1,1 @@
+"""Governance's ports on real parts, and their in-memory twins."""

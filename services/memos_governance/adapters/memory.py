@@ -1,0 +1,246 @@
+"""In-memory twins of governance's stores, with the same behaviour; nothing survives the process."""
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from typing import TypeVar
+
+from memos_governance.domain.audit import AuditEntry, AuditEvent, AuditFilter, Head, TenantEvent, link
+from memos_governance.domain.lineage import OwnedEdge, OwnedNode, Viewer
+from memos_governance.domain.records import ApiKey, Membership, Permission, PrincipalRecord, Standing, Vault
+from memos_governance.ports import PolicyTransaction, StoredRequest
+from memos_kernel.errors import ResourceNotFound
+from memos_kernel.lineage import Edge, Node
+from memos_kernel.names import KeyName, PrincipalName, TenantName, VaultName
+from memos_kernel.permission import Role
+from memos_kernel.requests import RequestKey
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class MemoryState:
+    """Everything that is stored. Values are immutable, so a copy of the containers is a savepoint."""
+
+    epochs: dict[TenantName, int] = field(default_factory=dict)
+    principals: dict[PrincipalName, PrincipalRecord] = field(default_factory=dict)
+    keys: dict[KeyName, ApiKey] = field(default_factory=dict)
+    digests: dict[str, KeyName] = field(default_factory=dict)
+    vaults: dict[VaultName, Vault] = field(default_factory=dict)
+    roles: dict[tuple[VaultName, PrincipalName], Role] = field(default_factory=dict)
+    requests: dict[tuple[PrincipalName, str, str], tuple[StoredRequest, datetime]] = field(default_factory=dict)
+    chains: dict[TenantName, tuple[AuditEntry, ...]] = field(default_factory=dict)
+    nodes: dict[tuple[TenantName, str], OwnedNode] = field(default_factory=dict)
+    edges: dict[tuple[TenantName, str, str, int], OwnedEdge] = field(default_factory=dict)
+
+    def run(self, change: Callable[[], T]) -> T:
+        """Run a change; if it raises, nothing has changed."""
+        saved = {item.name: copy(getattr(self, item.name)) for item in fields(self)}
+        try:
+            return change()
+        except BaseException:
+            for name, value in saved.items():
+                setattr(self, name, value)
+            raise
+
+    def live(self, key: ApiKey) -> ApiKey:
+        """Return a key with the present standing of its principal."""
+        return replace(key, admin=self.principals[key.principal].admin)
+
+    def chain(self, tenant: TenantName, events: Sequence[AuditEvent]) -> int:
+        """Append the events whose ids are new and return how many they were."""
+        entries = self.chains.get(tenant, ())
+        known = {entry.event.event_id for entry in entries}
+        fresh: dict[str, AuditEvent] = {}
+        for event in events:
+            if event.event_id not in known:
+                fresh.setdefault(event.event_id, event)
+        head = Head(entries[-1].sequence, entries[-1].hash) if entries else Head()
+        self.chains[tenant] = (*entries, *link(tenant, head, fresh.values()))
+        return len(fresh)
+
+
+class MemoryPolicyTransaction:
+    """One tenant's policy inside one change of the state."""
+
+    def __init__(self, state: MemoryState, tenant: TenantName) -> None:
+        self._state = state
+        self._tenant = tenant
+
+    def tenant_exists(self) -> bool:
+        return self._tenant in self._state.epochs
+
+    def add_tenant(self, *, create_time: datetime) -> None:  # noqa: ARG002 - nothing here reads it
+        self._state.epochs[self._tenant] = 1
+
+    def principal(self, name: PrincipalName) -> PrincipalRecord | None:
+        return self._state.principals.get(name)
+
+    def put_principal(self, principal: PrincipalRecord, *, create_time: datetime) -> None:  # noqa: ARG002
+        self._state.principals[principal.name] = principal
+        self._state.epochs[self._tenant] += 1
+
+    def key(self, name: KeyName) -> ApiKey | None:
+        key = self._state.keys.get(name)
+        return None if key is None else self._state.live(key)
+
+    def add_key(self, key: ApiKey, *, digest: str) -> None:
+        self._state.keys[key.name] = key
+        self._state.digests[digest] = key.name
+
+    def revoke_key(self, name: KeyName, *, revoke_time: datetime) -> None:
+        self._state.keys[name] = replace(self._state.keys[name], revoke_time=revoke_time)
+
+    def another_admin_key(self, name: KeyName) -> bool:
+        return any(
+            key.revoke_time is None and key.name != name and self._state.live(key).admin
+            for key in self._state.keys.values()
+            if key.name.parent == self._tenant
+        )
+
+    def vault(self, name: VaultName) -> Vault | None:
+        return self._state.vaults.get(name)
+
+    def add_vault(self, vault: Vault) -> None:
+        self._state.vaults[vault.name] = vault
+
+    def role(self, vault: VaultName, principal: PrincipalName) -> Role:
+        return self._state.roles.get((vault, principal), Role.NONE)
+
+    def set_role(self, permission: Permission) -> None:
+        self._state.roles.pop((permission.vault, permission.principal), None)
+        if permission.role is not Role.NONE:
+            self._state.roles[permission.vault, permission.principal] = permission.role
+        self._state.epochs[self._tenant] += 1
+
+    def another_owner(self, vault: VaultName, principal: PrincipalName) -> bool:
+        return any(
+            role is Role.OWNER and owned == vault and owner != principal
+            for (owned, owner), role in self._state.roles.items()
+        )
+
+    def find_request(self, principal: PrincipalName, request: RequestKey, *, since: datetime) -> StoredRequest | None:
+        found = self._state.requests.get((principal, request.method, request.request_id))
+        return found[0] if found is not None and found[1] >= since else None
+
+    def remember_request(
+        self, principal: PrincipalName, request: RequestKey, *, result: str, create_time: datetime, forget: datetime
+    ) -> None:
+        old = [
+            key for key, (_, time) in self._state.requests.items() if key[0].parent == self._tenant and time < forget
+        ]
+        for key in old:
+            del self._state.requests[key]
+        stored = StoredRequest(request.body_sha256, result)
+        self._state.requests[principal, request.method, request.request_id] = (stored, create_time)
+
+    def append_audit(self, event: AuditEvent) -> None:
+        self._state.chain(self._tenant, [event])
+
+
+class MemoryPolicyStore:
+    """PolicyStore on a state."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def write(self, tenant: TenantName, change: Callable[[PolicyTransaction], T]) -> T:
+        return self._state.run(lambda: change(MemoryPolicyTransaction(self._state, tenant)))
+
+    async def tenants(self) -> tuple[TenantName, ...]:
+        return tuple(sorted(self._state.epochs, key=str))
+
+    async def epoch(self, tenant: TenantName) -> int | None:
+        return self._state.epochs.get(tenant)
+
+    async def standing(self, principal: PrincipalName) -> Standing | None:
+        record = self._state.principals.get(principal)
+        if record is None:
+            return None
+        roles = {vault: role for (vault, who), role in self._state.roles.items() if who == principal}
+        return Standing(
+            principal=principal, admin=record.admin, roles=roles, epoch=self._state.epochs[principal.parent]
+        )
+
+    async def key_by_digest(self, digest: str) -> ApiKey | None:
+        name = self._state.digests.get(digest)
+        return None if name is None else self._state.live(self._state.keys[name])
+
+    async def keys(self, tenant: TenantName, *, after: str, limit: int) -> tuple[ApiKey, ...]:
+        found = [key for key in self._state.keys.values() if key.name.parent == tenant and key.name.id > after]
+        return tuple(self._state.live(key) for key in sorted(found, key=lambda key: key.name.id)[:limit])
+
+    async def membership(self, vault: VaultName, principal: PrincipalName) -> Membership | None:
+        role = self._state.roles.get((vault, principal))
+        return None if role is None else Membership(self._state.vaults[vault], role)
+
+    async def memberships(self, principal: PrincipalName, *, after: str, limit: int) -> tuple[Membership, ...]:
+        found = sorted(vault.id for vault, who in self._state.roles if who == principal and vault.id > after)
+        names = [VaultName(principal.tenant, vault) for vault in found[:limit]]
+        return tuple(Membership(self._state.vaults[name], self._state.roles[name, principal]) for name in names)
+
+    async def permissions(self, vault: VaultName, *, after: str, limit: int) -> tuple[Permission, ...]:
+        found = [
+            Permission(vault, who, role)
+            for (owned, who), role in self._state.roles.items()
+            if owned == vault and who.id > after
+        ]
+        return tuple(sorted(found, key=lambda permission: permission.principal.id)[:limit])
+
+
+class MemoryLedgerStore:
+    """LedgerStore on a state."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def append(self, events: Sequence[TenantEvent]) -> int:
+        return sum(self._state.chain(item.tenant, [item.event]) for item in events)
+
+    async def query(
+        self, tenant: TenantName, wanted: AuditFilter, *, before_sequence: int | None, limit: int
+    ) -> tuple[AuditEntry, ...]:
+        found = [
+            entry
+            for entry in reversed(self._state.chains.get(tenant, ()))
+            if wanted.admits(entry.event) and (before_sequence is None or entry.sequence < before_sequence)
+        ]
+        return tuple(found[:limit])
+
+    async def chains(self) -> tuple[TenantName, ...]:
+        return tuple(sorted(self._state.chains, key=str))
+
+    async def head(self, tenant: TenantName) -> Head:
+        entries = self._state.chains.get(tenant, ())
+        return Head(entries[-1].sequence, entries[-1].hash) if entries else Head()
+
+    async def entries(self, tenant: TenantName, *, after_sequence: int, limit: int) -> tuple[AuditEntry, ...]:
+        entries = self._state.chains.get(tenant, ())
+        return tuple(entry for entry in entries if entry.sequence > after_sequence)[:limit]
+
+    async def record(self, tenant: TenantName, nodes: Sequence[OwnedNode], edges: Sequence[OwnedEdge]) -> None:
+        def change() -> None:
+            for node in nodes:
+                if self._state.nodes.setdefault((tenant, node.node.name), node).principal != node.principal:
+                    raise ResourceNotFound(f"There is no {node.node.name}.", name=node.node.name)
+            for item in edges:
+                edge = item.edge
+                self._state.edges.setdefault((tenant, edge.source, edge.target, edge.relation), item)
+
+        self._state.run(change)
+
+    async def nodes(self, tenant: TenantName, names: Sequence[str], viewer: Viewer) -> tuple[Node, ...]:
+        found = (self._state.nodes.get((tenant, name)) for name in names)
+        return tuple(owned.node for owned in found if owned is not None and viewer.sees(owned.principal))
+
+    async def edges_at(
+        self, tenant: TenantName, names: Sequence[str], viewer: Viewer, *, limit: int
+    ) -> tuple[Edge, ...]:
+        wanted = set(names)
+        found = [
+            item.edge
+            for (owner, source, target, _), item in reversed(self._state.edges.items())
+            if owner == tenant and viewer.sees(item.principal) and (source in wanted or target in wanted)
+        ]
+        return tuple(found[:limit])

@@ -1,0 +1,1 @@
+"""Governance's own rules, in plain Python."""

@@ -1,0 +1,105 @@
+"""What governance remembers about tenants: principals, keys, vaults and roles."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from memos_kernel import limits
+from memos_kernel.errors import InvalidField, LimitExceeded, ResourceNotFound
+from memos_kernel.names import KeyName, PrincipalName, TenantName, VaultName
+from memos_kernel.permission import SYSTEM_PRINCIPAL_ID, Role
+from memos_kernel.text import check_plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrincipalRecord:
+    """Somebody who may call. `admin` may manage keys and make vaults, and reads no vault without a role."""
+
+    name: PrincipalName
+    admin: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """An API key without its secret; `admin` is the principal's standing now, not that of the day it was made."""
+
+    name: KeyName
+    principal: PrincipalName
+    admin: bool
+    display_name: str
+    create_time: datetime
+    revoke_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vault:
+    """A namespace of memory; `owner` is the principal that made it, whoever owns it now."""
+
+    name: VaultName
+    display_name: str
+    create_time: datetime
+    owner: PrincipalName
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A vault as one principal sees it."""
+
+    vault: Vault
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One principal's role in one vault."""
+
+    vault: VaultName
+    principal: PrincipalName
+    role: Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """All that decides what a principal may do, as of one version of its tenant's policy."""
+
+    principal: PrincipalName
+    admin: bool
+    roles: Mapping[VaultName, Role]
+    epoch: int
+
+
+def check_display_name(value: str, *, field: str) -> None:
+    """Refuse a title that is too long or holds control characters.
+
+    Raises:
+        LimitExceeded: more than `limits.DISPLAY_NAME_CHARS` characters.
+        InvalidField: a control character.
+    """
+    if len(value) > limits.DISPLAY_NAME_CHARS:
+        raise LimitExceeded(
+            f"{field} has {len(value)} characters; the limit is {limits.DISPLAY_NAME_CHARS}.",
+            field=field,
+            limit=str(limits.DISPLAY_NAME_CHARS),
+            unit="characters",
+        )
+    check_plain(value, field=field, limit=4 * limits.DISPLAY_NAME_CHARS)
+
+
+def check_person(principal: PrincipalName, *, tenant: TenantName, field: str) -> None:
+    """Refuse a principal that nobody of the tenant may hand keys or roles to.
+
+    A principal of another tenant is answered as if it did not exist, whether it does or not.
+
+    Raises:
+        ResourceNotFound: of another tenant.
+        InvalidField: the system's own principal.
+    """
+    if principal.parent != tenant:
+        raise principal_not_found(principal)
+    if principal.id == SYSTEM_PRINCIPAL_ID:
+        raise InvalidField(f"{field} names the principal of the system's own jobs; choose another id.", field=field)
+
+
+def principal_not_found(principal: PrincipalName) -> ResourceNotFound:
+    """Return the one answer for a principal that is absent and one that is secret."""
+    return ResourceNotFound(f"There is no principal {principal}; make a key for it first.", name=str(principal))

@@ -1,0 +1,1 @@
+"""Governance's rpcs: convert, call a use case, convert."""

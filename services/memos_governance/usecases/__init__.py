@@ -1,0 +1,1 @@
+"""Governance's commands and queries, one a file."""

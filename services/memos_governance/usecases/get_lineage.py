@@ -1,0 +1,90 @@
+"""Walks the lineage graph."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memos_governance.domain.lineage import GRAPH_NODES, Viewer, check_start
+from memos_governance.ports import LedgerStore
+from memos_kernel import limits
+from memos_kernel.errors import InvalidField
+from memos_kernel.lineage import Edge, Graph
+from memos_kernel.names import TenantName
+from memos_kernel.permission import Action, Grant
+
+_EDGES = 4 * GRAPH_NODES
+
+
+@dataclass(frozen=True, slots=True)
+class GetLineage:
+    """Follows edges in both directions, inside the grant's tenant.
+
+    Plans and answers are seen by the principal who made them, and by all whose grant allows
+    `tenant.admin`; the walk does not lead through what is not seen. Whether the caller may read a cube
+    is for storage to say: whoever shows the graph reads its cubes with the caller's grant.
+    """
+
+    ledger: LedgerStore
+
+    async def __call__(self, names: Sequence[str], *, depth: int, grant: Grant) -> Graph:
+        """Return what is recorded around some names; of names that are not seen, nothing.
+
+        Args:
+            names: where to start.
+            depth: steps to follow, 1 to 10; 0 means 4.
+            grant: whose view it is.
+
+        Raises:
+            InvalidField: a depth out of range.
+            LimitExceeded, MissingField, MalformedName: see `domain.lineage.check_start`.
+        """
+        if not 0 <= depth <= limits.PROVENANCE_DEPTH:
+            raise InvalidField(f"depth is {depth}; it is 1 to {limits.PROVENANCE_DEPTH}.", field="depth")
+        viewer = Viewer(grant.principal, Action.TENANT_ADMIN in grant.actions)
+        start = check_start(names, tenant=grant.tenant)
+        walk = _Walk(self.ledger, grant.tenant, viewer)
+        return await walk.run(start, depth or limits.PROVENANCE_DEPTH_DEFAULT)
+
+
+class _Walk:
+    """One breadth-first walk."""
+
+    def __init__(self, ledger: LedgerStore, tenant: TenantName, viewer: Viewer) -> None:
+        self._ledger = ledger
+        self._tenant = tenant
+        self._viewer = viewer
+        self._edges: dict[tuple[str, str, int], Edge] = {}
+        self._names: dict[str, None] = {}
+        self._truncated = False
+
+    async def run(self, start: Sequence[str], depth: int) -> Graph:
+        seen = await self._ledger.nodes(self._tenant, start, self._viewer)
+        frontier = [node.name for node in seen]
+        self._names = dict.fromkeys(frontier)
+        for step in range(depth + 1):
+            if not frontier:
+                break
+            frontier = await self._step(frontier, last=step == depth)
+        nodes = await self._ledger.nodes(self._tenant, list(self._names), self._viewer)
+        order = {name: position for position, name in enumerate(self._names)}
+        return Graph(
+            tuple(sorted(nodes, key=lambda node: order[node.name])), tuple(self._edges.values()), self._truncated
+        )
+
+    async def _step(self, frontier: Sequence[str], *, last: bool) -> list[str]:
+        """Add the edges at the frontier and return the new names.
+
+        The last step adds only edges between names that were reached, and sees whether more lie beyond.
+        """
+        edges = await self._ledger.edges_at(self._tenant, frontier, self._viewer, limit=_EDGES + 1)
+        self._truncated |= len(edges) > _EDGES
+        reached = []
+        for edge in edges[:_EDGES]:
+            for name in (edge.source, edge.target):
+                if name not in self._names and not last and len(self._names) < GRAPH_NODES:
+                    self._names[name] = None
+                    reached.append(name)
+            if edge.source in self._names and edge.target in self._names:
+                self._edges[edge.source, edge.target, edge.relation] = edge
+            else:
+                self._truncated = True
+        return reached
