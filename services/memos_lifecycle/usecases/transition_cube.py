@@ -16,9 +16,7 @@ class TransitionCube:
 
     store: CubeStore
 
-    async def __call__(
-        self, name: CubeName, target: State, *, etag: str, reason: str, request: RequestKey
-    ) -> MemCube:
+    async def __call__(self, name: CubeName, target: State, *, etag: str, reason: str, request: RequestKey) -> MemCube:
         """Return the header as stored.
 
         Raises:
@@ -34,7 +32,10 @@ class TransitionCube:
         except (EtagMismatch, Precondition) as refusal:
             return await self._replay(cube, reason=reason, request=request, refusal=refusal)
         return await self.store.apply(
-            moved, expected_revision=cube.revision, reason=reason or f"Moved to {target.name} by request.", request=request
+            moved,
+            expected_revision=cube.revision,
+            reason=reason or f"Moved to {target.name} by request.",
+            request=request,
         )
 
     async def _replay(

@@ -1,0 +1,43 @@
+"""Grants and Tenants over governance's gRPC service."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from memos_api.internal.v1 import policy_service_pb2 as pb
+from memos_api.internal.v1.policy_service_pb2_grpc import PolicyServiceStub
+from memos_kernel.names import PrincipalName, TenantName, VaultName
+from memos_kernel.permission import Action, Grant
+from memos_runtime.context import use_grant
+from memos_wire.grants import GrantVerifier
+
+
+class GovernanceGrants:
+    """Asks governance, and believes only what its signature proves."""
+
+    def __init__(self, stub: PolicyServiceStub, *, verifier: GrantVerifier) -> None:
+        self._stub = stub
+        self._verifier = verifier
+
+    async def issue(
+        self, principal: PrincipalName, *, actions: frozenset[Action], vaults: Sequence[VaultName] = ()
+    ) -> Grant:
+        response = await self._stub.IssueGrant(
+            pb.IssueGrantRequest(
+                principal=str(principal), actions=sorted(actions), vaults=[str(vault) for vault in vaults]
+            )
+        )
+        return self._verifier.verify(response.grant.SerializeToString())
+
+    def use(self, grant: Grant) -> AbstractContextManager[None]:
+        return use_grant(grant)
+
+
+class GovernanceTenants:
+    """Asks governance."""
+
+    def __init__(self, stub: PolicyServiceStub) -> None:
+        self._stub = stub
+
+    async def names(self) -> tuple[TenantName, ...]:
+        response = await self._stub.ListTenants(pb.ListTenantsRequest())
+        return tuple(TenantName.parse(name) for name in response.tenants)

@@ -1,0 +1,58 @@
+"""Engine over inference's gRPC service."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from memos_api.internal.v1 import inference_service_pb2 as pb
+from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
+from memos_kernel.ids import Clock
+from memos_scheduler.domain.plan import EngineFacts
+from memos_scheduler.ports import Engine, QueryVector
+
+
+class InferenceEngine:
+    """Asks inference. Each call gets a few seconds only, so that a slow model leaves time for a poorer plan."""
+
+    def __init__(self, stub: InferenceServiceStub, *, patience: timedelta) -> None:
+        self._stub = stub
+        self._seconds = patience.total_seconds()
+
+    async def describe(self) -> EngineFacts:
+        response = await self._stub.DescribeEngine(pb.DescribeEngineRequest(), timeout=self._seconds)
+        return EngineFacts(
+            model=response.model,
+            context_length=response.context_length,
+            memories_read_well=response.memories_read_well,
+        )
+
+    async def embed(self, text: str) -> QueryVector:
+        response = await self._stub.Embed(pb.EmbedRequest(texts=[text]), timeout=self._seconds)
+        return QueryVector(response.embeddings[0].values, response.embedder)
+
+    async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...]:
+        response = await self._stub.CountTokens(pb.CountTokensRequest(texts=texts), timeout=self._seconds)
+        return tuple(response.counts)
+
+
+class CachingEngine:
+    """Another engine whose description is remembered for some time; a model seldom changes under way."""
+
+    def __init__(self, engine: Engine, *, clock: Clock, keep: timedelta) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._keep = keep
+        self._facts: EngineFacts | None = None
+        self._fresh_until: datetime | None = None
+
+    async def describe(self) -> EngineFacts:
+        now = self._clock.now()
+        if self._facts is None or self._fresh_until is None or now >= self._fresh_until:
+            self._facts = await self._engine.describe()
+            self._fresh_until = now + self._keep
+        return self._facts
+
+    async def embed(self, text: str) -> QueryVector:
+        return await self._engine.embed(text)
+
+    async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...]:
+        return await self._engine.count_tokens(texts)

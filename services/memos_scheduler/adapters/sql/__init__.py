@@ -1,0 +1,1 @@
+"""The durable queue on SQL: SQLite by default, PostgreSQL in a cluster."""

@@ -1,0 +1,1 @@
+"""Migrations of the queue's schema, run by `database.migrate`."""

@@ -1,0 +1,282 @@
+"""JobQueue on SQL."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from memos_kernel.errors import (
+    DependencyUnavailable,
+    MemosError,
+    Overloaded,
+    RequestIdReused,
+    ResourceNotFound,
+    StoreFull,
+)
+from memos_kernel.ids import Clock
+from memos_kernel.names import JobName, PrincipalName, TenantName
+from memos_kernel.requests import RequestKey
+from memos_runtime.workers import Worker
+from memos_scheduler.adapters.sql.rows import record_of, row_of
+from memos_scheduler.adapters.sql.schema import jobs as table
+from memos_scheduler.adapters.sql.schema import requests
+from memos_scheduler.domain import jobs
+from memos_scheduler.domain.jobs import Job, JobState, Lease, LeaseLost, NewJob, Progress, Record
+from memos_scheduler.ports import NO_KEY
+
+T = TypeVar("T")
+
+OVERLOAD_RETRY_SECONDS = 10.0
+_FORGETTABLE = (JobState.SUCCEEDED, JobState.CANCELLED)
+
+
+class SqlJobQueue:
+    """The queue in a database. Each method is one transaction in a thread of the worker.
+
+    Rules are in `domain.jobs`; here rows are locked, read, passed through a rule and written back. On
+    SQLite a transaction is the only writer from its start; on PostgreSQL rows are locked, and workers skip
+    what another one holds.
+    """
+
+    def __init__(self, engine: sa.Engine, worker: Worker, *, clock: Clock, queued_limit: int) -> None:
+        """Take an engine whose schema is the newest; `queued_limit` bounds the waiting jobs of one tenant."""
+        self._engine = engine
+        self._worker = worker
+        self._clock = clock
+        self._queued_limit = queued_limit
+
+    async def enqueue(self, new: NewJob, *, request: RequestKey = NO_KEY) -> Job:
+        def work(connection: sa.Connection) -> Job:
+            known = _answered(connection, new.principal, request) or _active(connection, new)
+            if known is not None:
+                return known
+            self._check_room(connection, new.name.parent)
+            record = jobs.new_record(new, now=self._clock.now())
+            connection.execute(table.insert().values(row_of(record)))
+            self._remember(connection, new.principal, request, new.name)
+            return record.job
+
+        try:
+            return await self._transact(work)
+        except IntegrityError:  # another replica was first with the request or the unique key; now it is found
+            return await self._transact(work)
+
+    async def get(self, name: JobName) -> Job:
+        return (await self._transact(lambda connection: _read(connection, name))).job
+
+    async def page(
+        self,
+        tenant: TenantName,
+        *,
+        principal: PrincipalName | None,
+        states: frozenset[JobState],
+        before: str,
+        limit: int,
+    ) -> tuple[Job, ...]:
+        query = table.select().where(table.c.tenant == tenant.tenant).order_by(table.c.id.desc()).limit(limit)
+        if principal is not None:
+            query = query.where(table.c.principal == principal.id)
+        if states:
+            query = query.where(table.c.state.in_(_numbers(states)))
+        if before:
+            query = query.where(table.c.id < before)
+
+        def work(connection: sa.Connection) -> tuple[Job, ...]:
+            return tuple(record_of(row).job for row in connection.execute(query).mappings())
+
+        return await self._transact(work)
+
+    async def cancel(self, name: JobName, *, caller: PrincipalName, request: RequestKey = NO_KEY) -> Job:
+        return await self._steer(lambda record: jobs.cancel(record, now=self._clock.now()), name, caller, request)
+
+    async def retry(self, name: JobName, *, caller: PrincipalName, request: RequestKey = NO_KEY) -> Job:
+        return await self._steer(lambda record: jobs.retry(record, now=self._clock.now()), name, caller, request)
+
+    async def lease(self, kinds: frozenset[str], *, worker: str, ttl: timedelta) -> Lease | None:
+        def work(connection: sa.Connection) -> Lease | None:
+            now = self._clock.now()
+            query = _due(kinds, now=now)
+            while (row := connection.execute(query).mappings().first()) is not None:
+                taken = jobs.claim(record_of(row), worker=worker, until=now + ttl, now=now)
+                _write(connection, taken)
+                if taken.job.state is JobState.RUNNING:
+                    return Lease(taken.job, taken.fence)
+            return None
+
+        return await self._transact(work)
+
+    async def heartbeat(self, lease: Lease, *, progress: float, ttl: timedelta) -> bool:
+        until = self._clock.now() + ttl
+        kept = await self._settle(
+            lease, lambda record: jobs.beat(record, fence=lease.fence, progress=progress, until=until)
+        )
+        return kept.cancel_requested
+
+    async def succeed(self, lease: Lease, *, progress: Progress) -> Job:
+        now = self._clock.now()
+        return (
+            await self._settle(
+                lease, lambda record: jobs.succeed(record, fence=lease.fence, progress=progress, now=now)
+            )
+        ).job
+
+    async def fail(self, lease: Lease, *, error: str, retry_at: datetime) -> Job:
+        now = self._clock.now()
+        return (
+            await self._settle(
+                lease, lambda record: jobs.fail(record, fence=lease.fence, error=error, retry_at=retry_at, now=now)
+            )
+        ).job
+
+    async def stop(self, lease: Lease, *, progress: Progress) -> Job:
+        now = self._clock.now()
+        return (
+            await self._settle(lease, lambda record: jobs.stop(record, fence=lease.fence, progress=progress, now=now))
+        ).job
+
+    async def release(self, lease: Lease) -> Job:
+        now = self._clock.now()
+        return (await self._settle(lease, lambda record: jobs.release(record, fence=lease.fence, now=now))).job
+
+    async def prune(self, *, quiet_before: datetime, ended_before: datetime) -> int:
+        old = sa.or_(
+            table.c.end_time < ended_before, sa.and_(table.c.quiet == sa.true(), table.c.end_time < quiet_before)
+        )
+
+        def work(connection: sa.Connection) -> int:
+            connection.execute(requests.delete().where(requests.c.create_time < ended_before))
+            gone = connection.execute(table.delete().where(table.c.state.in_(_numbers(_FORGETTABLE)), old))
+            return gone.rowcount
+
+        return await self._transact(work)
+
+    async def _settle(self, lease: Lease, rule: Callable[[Record], Record]) -> Record:
+        def work(connection: sa.Connection) -> Record:
+            try:
+                record = _read(connection, lease.job.name, lock=True)
+            except ResourceNotFound as error:
+                raise LeaseLost(f"{lease.job.name} is gone.") from error
+            return _write(connection, rule(record))
+
+        return await self._transact(work)
+
+    async def _steer(
+        self, rule: Callable[[Record], Record], name: JobName, caller: PrincipalName, request: RequestKey
+    ) -> Job:
+        def work(connection: sa.Connection) -> Job:
+            record = _read(connection, name, lock=True)
+            known = _answered(connection, caller, request)
+            if known is not None:
+                return known
+            self._remember(connection, caller, request, name)
+            return _write(connection, rule(record)).job
+
+        return await self._transact(work)
+
+    async def _transact(self, work: Callable[[sa.Connection], T]) -> T:
+        return await self._worker.run(self._transact_here, work)
+
+    def _transact_here(self, work: Callable[[sa.Connection], T]) -> T:
+        try:
+            with self._engine.begin() as connection:
+                return work(connection)
+        except IntegrityError:
+            raise
+        except DBAPIError as error:
+            raise _failure(error) from error
+
+    def _check_room(self, connection: sa.Connection, tenant: TenantName) -> None:
+        waiting = sa.select(sa.func.count()).where(
+            table.c.tenant == tenant.tenant, table.c.state == int(JobState.QUEUED)
+        )
+        if connection.execute(waiting).scalar_one() >= self._queued_limit:
+            raise Overloaded(
+                f"{self._queued_limit} jobs wait already; try again later.",
+                retry_after=OVERLOAD_RETRY_SECONDS,
+                queue="jobs",
+            )
+
+    def _remember(self, connection: sa.Connection, caller: PrincipalName, request: RequestKey, job: JobName) -> None:
+        if request:
+            connection.execute(
+                requests.insert().values(
+                    tenant=caller.tenant,
+                    principal=caller.id,
+                    method=request.method,
+                    request_id=request.request_id,
+                    body_sha256=request.body_sha256,
+                    job=job.id,
+                    create_time=self._clock.now(),
+                )
+            )
+
+
+def _answered(connection: sa.Connection, caller: PrincipalName, request: RequestKey) -> Job | None:
+    """Return the job that a request was answered with before, as it is now."""
+    if not request:
+        return None
+    known = connection.execute(
+        requests.select().where(
+            requests.c.tenant == caller.tenant,
+            requests.c.principal == caller.id,
+            requests.c.method == request.method,
+            requests.c.request_id == request.request_id,
+        )
+    ).one_or_none()
+    if known is None:
+        return None
+    if known.body_sha256 != request.body_sha256:
+        raise RequestIdReused("The request id was used with another body.", request_id=request.request_id)
+    return _read(connection, JobName(caller.tenant, known.job)).job
+
+
+def _active(connection: sa.Connection, new: NewJob) -> Job | None:
+    """Return the job that holds the unique key."""
+    if not new.unique_key:
+        return None
+    holds = sa.and_(table.c.tenant == new.name.tenant, table.c.unique_key == new.unique_key)
+    row = connection.execute(table.select().where(holds)).mappings().one_or_none()
+    return record_of(row).job if row is not None else None
+
+
+def _due(kinds: Iterable[str], *, now: datetime) -> sa.Select[tuple[object, ...]]:
+    waiting = sa.and_(table.c.state == int(JobState.QUEUED), table.c.due_time <= now)
+    abandoned = sa.and_(table.c.state == int(JobState.RUNNING), table.c.lease_expire <= now)
+    return (
+        table.select()
+        .where(table.c.kind.in_(sorted(kinds)), sa.or_(waiting, abandoned))
+        .order_by(table.c.due_time)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _read(connection: sa.Connection, name: JobName, *, lock: bool = False) -> Record:
+    query = table.select().where(table.c.tenant == name.tenant, table.c.id == name.id)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    if row is None:
+        raise ResourceNotFound(f"{name} does not exist.", name=str(name))
+    return record_of(row)
+
+
+def _write(connection: sa.Connection, record: Record) -> Record:
+    name = record.job.name
+    connection.execute(
+        table.update().where(table.c.tenant == name.tenant, table.c.id == name.id).values(row_of(record))
+    )
+    return record
+
+
+def _numbers(states: Iterable[JobState]) -> list[int]:
+    return [int(state) for state in states]
+
+
+def _failure(error: DBAPIError) -> MemosError:
+    words = str(error.orig).lower()
+    if "disk is full" in words or "no space left" in words:
+        return StoreFull("The disk of the job queue is full; nothing was stored.", store="queue")
+    return DependencyUnavailable(
+        "The database of the job queue does not answer; try again.", retry_after=1.0, dependency="queue"
+    )

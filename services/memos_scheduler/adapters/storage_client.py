@@ -1,0 +1,46 @@
+"""Retriever over storage's gRPC service."""
+
+from collections.abc import Sequence
+
+from memos_api.internal.v1 import inference_service_pb2, storage_service_pb2
+from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
+from memos_api.v1 import memcube_pb2, memory_service_pb2
+from memos_kernel.names import VaultName
+from memos_scheduler.domain.plan import Candidate, Retrieval
+from memos_scheduler.ports import QueryVector
+from memos_wire.cubes import cube_from_proto
+
+
+class StorageRetriever:
+    """Asks storage, which applies the grant of the call as its filter."""
+
+    def __init__(self, stub: StorageServiceStub) -> None:
+        self._stub = stub
+
+    async def search(
+        self,
+        query: str,
+        *,
+        vector: QueryVector | None,
+        vaults: Sequence[VaultName],
+        conditions: bytes,
+        top_k: int,
+    ) -> Retrieval:
+        request = storage_service_pb2.SearchMemCubesRequest(
+            vaults=[str(vault) for vault in vaults],
+            query=query,
+            top_k=top_k,
+            filter=memory_service_pb2.CubeFilter.FromString(conditions),
+            view=memcube_pb2.CUBE_VIEW_FULL,
+        )
+        if vector is not None:
+            request.embedding.CopyFrom(inference_service_pb2.Embedding(values=vector.values))
+            request.embedder = vector.embedder
+        response = await self._stub.SearchMemCubes(request)
+        return Retrieval(
+            tuple(
+                Candidate(cube=cube_from_proto(hit.cube), rank=rank, score=hit.score, leg_scores=dict(hit.leg_scores))
+                for rank, hit in enumerate(response.hits, start=1)
+            ),
+            degraded=response.degraded,
+        )

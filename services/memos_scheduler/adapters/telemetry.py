@@ -1,0 +1,31 @@
+"""JobObserver over spans and metrics."""
+
+from contextlib import AbstractContextManager
+
+from memos_runtime import semconv
+from memos_runtime.telemetry import Telemetry
+from memos_scheduler.domain.jobs import Job
+
+
+class TelemetryJobObserver:
+    """One span an attempt, and a counter of how attempts left their jobs."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._settled = telemetry.counter(
+            "job_attempts", "Attempts at jobs, by the state that they left the job in.", ("kind", "state")
+        )
+
+    def attempt(self, job: Job) -> AbstractContextManager[object]:
+        return self._telemetry.span(
+            f"job {job.kind}",
+            kind="consumer",
+            attributes={
+                semconv.MEMOS_JOB: str(job.name),
+                semconv.MEMOS_JOB_KIND: job.kind,
+                semconv.MEMOS_TENANT: str(job.name.parent),
+            },
+        )
+
+    def settled(self, job: Job) -> None:
+        self._settled.labels(job.kind, job.state.name).inc()

@@ -1,0 +1,1 @@
+"""The scheduler's own pure rules: plans, selection policies, jobs."""

@@ -1,0 +1,217 @@
+"""Which memories enter a prompt, under a budget, with a reason in words for each."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from memos_kernel.cube import Kind, MemCube, fingerprint
+from memos_kernel.names import CubeName, PlanName
+from memos_kernel.states import INJECTABLE
+
+REJECTED_SHOWN = 20
+"""Candidates that were left out and that a plan still names."""
+
+TEXT = "text"
+"""Form of injection: the words of the memory, in the prompt."""
+
+_DAWN = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryCall:
+    """What was understood of a question (MemoryCall of MemReader, MemOS, section 5.1)."""
+
+    query: str
+    intent: str = ""
+    entities: tuple[str, ...] = ()
+    caller: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A cube that retrieval found.
+
+    Attributes:
+        rank: place in the answer of retrieval, from 1.
+        score: fused score; only its order within one retrieval has a meaning.
+        leg_scores: score a leg, by the leg's name.
+    """
+
+    cube: MemCube
+    rank: int
+    score: float
+    leg_scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Candidates, best first, and whether a leg of the search was missing."""
+
+    candidates: tuple[Candidate, ...]
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A candidate in the order of a policy, with what the policy adds to the reason."""
+
+    candidate: Candidate
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What the planner knows of the generating model.
+
+    Attributes:
+        context_length: tokens that the model can hold.
+        memories_read_well: memories that it reads well in one prompt; 0 means no known bound.
+    """
+
+    model: str
+    context_length: int
+    memories_read_well: int
+
+
+UNKNOWN_ENGINE = EngineFacts(model="", context_length=2_048, memories_read_well=8)
+"""What is assumed while the model cannot be asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRule:
+    """How many tokens of memory a prompt gets.
+
+    Attributes:
+        share: part of the context that memories get if the caller names no budget.
+        cap: most tokens that they get then.
+        requested_share: part of the context that a budget named by the caller may take; the rest is kept
+            for the conversation and the answer.
+    """
+
+    share: float
+    cap: int
+    requested_share: float
+
+    def tokens(self, requested: int, engine: EngineFacts) -> int:
+        """Return the budget for a request, where 0 asks for the default."""
+        if requested:
+            return min(requested, int(engine.context_length * self.requested_share))
+        return min(self.cap, int(engine.context_length * self.share))
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMemory:
+    """A memory and what was decided about it; `tokens` is 0 where they were not counted."""
+
+    cube: MemCube
+    reason: str
+    score: float
+    tokens: int = 0
+    form: str = TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The decision. `chosen` is in prompt order, `rejected` best first."""
+
+    name: PlanName
+    call: MemoryCall
+    chosen: tuple[PlannedMemory, ...]
+    rejected: tuple[PlannedMemory, ...]
+    degraded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """Candidates that could enter the prompt, and those that could not whatever the budget."""
+
+    kept: tuple[Preference, ...]
+    rejected: tuple[tuple[Preference, str], ...]
+
+
+def screen(preferences: Iterable[Preference], *, now: datetime) -> Screened:
+    """Take out what must not be injected, and all but the first of those that say the same."""
+    kept: list[Preference] = []
+    rejected: list[tuple[Preference, str]] = []
+    first_to_say: dict[str, CubeName] = {}
+    for preference in preferences:
+        cube = preference.candidate.cube
+        said = cube.fingerprint or fingerprint(cube.text)
+        if obstacle := why_not_injectable(cube, now=now):
+            rejected.append((preference, f"not injectable: {obstacle}"))
+        elif said in first_to_say:
+            rejected.append((preference, f"says the same as {first_to_say[said]}"))
+        else:
+            first_to_say[said] = cube.name
+            kept.append(preference)
+    return Screened(tuple(kept), tuple(rejected))
+
+
+def why_not_injectable(cube: MemCube, *, now: datetime) -> str:
+    """Return why a cube may not enter a prompt as text, or an empty string."""
+    if cube.state not in INJECTABLE:
+        return cube.state.name.lower()
+    if cube.expire_time is not None and cube.expire_time <= now:
+        return "expired"
+    if cube.delete_time is not None:
+        return "deleted"
+    if cube.kind is not Kind.PLAINTEXT:
+        return f"its kind is {cube.kind.name.lower()}"
+    return "" if cube.text else "it came without its text"
+
+
+def choose(
+    screened: Screened, tokens: Sequence[int], *, token_budget: int, memories: int
+) -> tuple[tuple[PlannedMemory, ...], tuple[PlannedMemory, ...]]:
+    """Fill the budget in the order of preference; return chosen in prompt order, and rejected.
+
+    A memory that does not fit is passed over, and a shorter one behind it may still fit.
+
+    Args:
+        screened: what may be injected at all.
+        tokens: cost of each kept candidate, in order.
+        token_budget: most tokens.
+        memories: most memories; 0 means no bound.
+    """
+    chosen: list[PlannedMemory] = []
+    rejected = [_planned(preference, reason) for preference, reason in screened.rejected]
+    ranks = {item.candidate.cube.name: item.candidate.rank for item, _ in screened.rejected}
+    ranks |= {item.candidate.cube.name: item.candidate.rank for item in screened.kept}
+    left = token_budget
+    for preference, cost in zip(screened.kept, tokens, strict=True):
+        if memories and len(chosen) == memories:
+            rejected.append(_planned(preference, f"the model reads {memories} memories well", cost))
+        elif cost > left:
+            rejected.append(_planned(preference, f"over the token budget of {token_budget}", cost))
+        else:
+            left -= cost
+            chosen.append(_planned(preference, _why(preference), cost))
+    rejected.sort(key=lambda item: ranks[item.cube.name])
+    return in_prompt_order(chosen), tuple(rejected[:REJECTED_SHOWN])
+
+
+def in_prompt_order(chosen: Sequence[PlannedMemory]) -> tuple[PlannedMemory, ...]:
+    """Return the memories oldest first, by when they were said; equal times keep the order of preference.
+
+    So a newer statement stands behind the one that it corrects, as in the conversation itself, and next
+    to the question, where a model attends best.
+    """
+    return tuple(sorted(chosen, key=lambda item: when_said(item.cube)))
+
+
+def when_said(cube: MemCube) -> datetime:
+    """Return the event time of the first source that has one, else the create time."""
+    said = next((source.event_time for source in cube.sources if source.event_time is not None), None)
+    return said or cube.create_time or _DAWN
+
+
+def _why(preference: Preference) -> str:
+    candidate = preference.candidate
+    scores = ", ".join(f"{leg} {score:.3g}" for leg, score in sorted(candidate.leg_scores.items()))
+    found = f"rank {candidate.rank}: {scores}" if scores else f"rank {candidate.rank}"
+    return f"{found}; {preference.note}" if preference.note else found
+
+
+def _planned(preference: Preference, reason: str, tokens: int = 0) -> PlannedMemory:
+    candidate = preference.candidate
+    return PlannedMemory(cube=candidate.cube, reason=reason, score=candidate.score, tokens=tokens)

@@ -1,0 +1,261 @@
+"""What the scheduler's use cases need from outside.
+
+Calls to other services carry the grant of the running call, or the one that `Grants.use` was given.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from memos_kernel.names import JobName, PrincipalName, TenantName, VaultName
+from memos_kernel.permission import Action, Grant
+from memos_kernel.requests import RequestKey
+from memos_scheduler.domain.jobs import Job, JobKind, JobState, Lease, NewJob, Progress
+from memos_scheduler.domain.plan import Candidate, EngineFacts, Preference, Retrieval
+
+NO_KEY = RequestKey()
+
+
+@dataclass(frozen=True, slots=True)
+class QueryVector:
+    """Vector of a query (float32, L2-normalised), and the embedder that made it."""
+
+    values: Sequence[float]
+    embedder: str
+
+
+class Engine(Protocol):
+    """The models."""
+
+    async def describe(self) -> EngineFacts:
+        """Return what is known of the generating model."""
+        ...
+
+    async def embed(self, text: str) -> QueryVector:
+        """Return the vector of a query."""
+        ...
+
+    async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...]:
+        """Return the tokens of each text as the generating model reads it."""
+        ...
+
+
+class Retriever(Protocol):
+    """Search over the cubes of the grant."""
+
+    async def search(
+        self,
+        query: str,
+        *,
+        vector: QueryVector | None,
+        vaults: Sequence[VaultName],
+        conditions: bytes,
+        top_k: int,
+    ) -> Retrieval:
+        """Return the best cubes with their texts.
+
+        Args:
+            query: text of the query, for the lexical leg.
+            vector: for the dense leg; None leaves it out, and the retrieval is degraded.
+            vaults: empty means those of the grant.
+            conditions: a serialized CubeFilter of the contract, which the planner passes on unread.
+            top_k: most cubes.
+        """
+        ...
+
+
+class SelectionPolicy(Protocol):
+    """In which order candidates are tried for the prompt."""
+
+    def order(self, candidates: Sequence[Candidate], *, now: datetime) -> list[Preference]:
+        """Return every candidate, the most wanted first."""
+        ...
+
+
+class Grants(Protocol):
+    """Authority for work that no caller waits for."""
+
+    async def issue(
+        self, principal: PrincipalName, *, actions: frozenset[Action], vaults: Sequence[VaultName] = ()
+    ) -> Grant:
+        """Return a fresh grant; no vaults means all those where the principal may take the actions.
+
+        Raises:
+            VaultNotFound, PermissionDenied: the principal may not (any more).
+        """
+        ...
+
+    def use(self, grant: Grant) -> AbstractContextManager[None]:
+        """Let the calls made inside carry the grant."""
+        ...
+
+
+class Tenants(Protocol):
+    """The tenants of the installation."""
+
+    async def names(self) -> tuple[TenantName, ...]:
+        """Return all of them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SweepStep:
+    """What one call to lifecycle expired; `more` says whether another call would find work."""
+
+    expired: int
+    skipped: int
+    more: bool
+
+
+class Sweeper(Protocol):
+    """Expires cubes that are past their time."""
+
+    async def sweep(self, *, limit: int) -> SweepStep:
+        """Expire at most `limit` cubes."""
+        ...
+
+
+class Handler(Protocol):
+    """Does the work of one kind of job."""
+
+    @property
+    def kind(self) -> JobKind:
+        """The kind of job that it can run."""
+        ...
+
+    def run(self, job: Job) -> AsyncGenerator[Progress, None]:
+        """Do the work in short steps, and report after each.
+
+        Each step runs under a fresh grant; between steps the job may be stopped. The last report is the
+        result. A step may be repeated after a crash, so it must do no harm when it is. An error fails the
+        attempt.
+        """
+        ...
+
+
+class JobObserver(Protocol):
+    """Tells operators about jobs."""
+
+    def attempt(self, job: Job) -> AbstractContextManager[object]:
+        """Return what surrounds one attempt."""
+        ...
+
+    def settled(self, job: Job) -> None:
+        """Note where an attempt left the job."""
+        ...
+
+
+class JobQueue(Protocol):
+    """The durable queue. What it acknowledges survives a power loss; every method is one transaction."""
+
+    async def enqueue(self, new: NewJob, *, request: RequestKey = NO_KEY) -> Job:
+        """Put a job into the queue. A known request key, or a unique key in use, is answered with that job as it is now.
+
+        Raises:
+            Overloaded: too many jobs of the tenant wait.
+            RequestIdReused: the key was used with another body.
+        """
+        ...
+
+    async def get(self, name: JobName) -> Job:
+        """Return a job.
+
+        Raises:
+            ResourceNotFound: there is none.
+        """
+        ...
+
+    async def page(
+        self,
+        tenant: TenantName,
+        *,
+        principal: PrincipalName | None,
+        states: frozenset[JobState],
+        before: str,
+        limit: int,
+    ) -> tuple[Job, ...]:
+        """Return jobs of the tenant, newest first: of the principal (None: of all), in the states (none: in any).
+
+        Args:
+            before: id of the last job of the page before; empty starts with the newest.
+            limit: most jobs.
+        """
+        ...
+
+    async def cancel(self, name: JobName, *, caller: PrincipalName, request: RequestKey = NO_KEY) -> Job:
+        """Cancel a waiting job at once; mark a running one for its handler to see.
+
+        Raises:
+            ResourceNotFound: there is none.
+            StateConflict: it has ended.
+            RequestIdReused: the caller used the key with another body.
+        """
+        ...
+
+    async def retry(self, name: JobName, *, caller: PrincipalName, request: RequestKey = NO_KEY) -> Job:
+        """Put a dead letter back.
+
+        Raises:
+            ResourceNotFound: there is none.
+            StateConflict: it is no dead letter.
+            RequestIdReused: the caller used the key with another body.
+        """
+        ...
+
+    async def lease(self, kinds: frozenset[str], *, worker: str, ttl: timedelta) -> Lease | None:
+        """Take the job that has been due the longest, for some time; None if nothing is due.
+
+        A running job whose lease has ended is due too. No two workers get the same lease.
+        """
+        ...
+
+    async def heartbeat(self, lease: Lease, *, progress: float, ttl: timedelta) -> bool:
+        """Keep the lease for some more time; return whether somebody asked to stop the job.
+
+        Raises:
+            LeaseLost: another worker has the job, or it has ended.
+        """
+        ...
+
+    async def succeed(self, lease: Lease, *, progress: Progress) -> Job:
+        """Record that the work is done.
+
+        Raises:
+            LeaseLost: another worker has the job, or it has ended.
+        """
+        ...
+
+    async def fail(self, lease: Lease, *, error: str, retry_at: datetime) -> Job:
+        """Record a failed attempt: retried at that time, or a dead letter after the last attempt.
+
+        Raises:
+            LeaseLost: another worker has the job, or it has ended.
+        """
+        ...
+
+    async def stop(self, lease: Lease, *, progress: Progress) -> Job:
+        """Record that the handler stopped because the job was cancelled.
+
+        Raises:
+            LeaseLost: another worker has the job, or it has ended.
+        """
+        ...
+
+    async def release(self, lease: Lease) -> Job:
+        """Give the job back; the attempt does not count.
+
+        Raises:
+            LeaseLost: another worker has the job, or it has ended.
+        """
+        ...
+
+    async def prune(self, *, quiet_before: datetime, ended_before: datetime) -> int:
+        """Forget ended jobs; return how many. Dead letters stay until somebody retries them.
+
+        Args:
+            quiet_before: those that ended before it with nothing to tell.
+            ended_before: those that ended before it, and request keys that old.
+        """
+        ...

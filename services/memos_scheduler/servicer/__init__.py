@@ -1,0 +1,1 @@
+"""SchedulerService on the wire."""

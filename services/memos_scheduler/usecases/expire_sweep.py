@@ -1,0 +1,65 @@
+"""The job `expire_sweep`: expires the cubes of a tenant that are past their time, and what triggers it."""
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from memos_kernel.ids import Clock, IdFactory
+from memos_kernel.names import JobName, PrincipalName
+from memos_kernel.permission import SYSTEM_PRINCIPAL_ID
+from memos_scheduler.domain.jobs import EXPIRE_SWEEP, Job, JobKind, NewJob, Progress
+from memos_scheduler.ports import JobQueue, Sweeper, Tenants
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpireSweep:
+    """Asks lifecycle for one batch after the other until nothing is left. Repeating it does no harm."""
+
+    sweeper: Sweeper
+    batch: int
+
+    @property
+    def kind(self) -> JobKind:
+        return EXPIRE_SWEEP
+
+    async def run(self, job: Job) -> AsyncGenerator[Progress, None]:
+        """Yield the figures after each batch. How much is left is not known, so progress nears 1 by halves."""
+        expired = skipped = batches = 0
+        more = True
+        while more:
+            step = await self.sweeper.sweep(limit=self.batch)
+            expired, skipped, batches, more = expired + step.expired, step.skipped, batches + 1, step.more
+            yield Progress(
+                fraction=1.0 - 0.5**batches if more else 1.0,
+                result={"expired": str(expired), "skipped": str(skipped)},
+                quiet=expired == 0,
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerSweeps:
+    """Puts one sweep a tenant into the queue, unless one waits or runs, and forgets old jobs."""
+
+    tenants: Tenants
+    queue: JobQueue
+    clock: Clock
+    new_id: IdFactory
+    attempts: int
+    keep_quiet: timedelta
+    keep_ended: timedelta
+    wake: Callable[[], None]
+
+    async def __call__(self) -> None:
+        for tenant in await self.tenants.names():
+            await self.queue.enqueue(
+                NewJob(
+                    name=JobName(tenant.tenant, self.new_id()),
+                    kind=EXPIRE_SWEEP.name,
+                    principal=PrincipalName(tenant.tenant, SYSTEM_PRINCIPAL_ID),
+                    max_attempts=self.attempts,
+                    unique_key=EXPIRE_SWEEP.name,
+                )
+            )
+        self.wake()
+        now = self.clock.now()
+        await self.queue.prune(quiet_before=now - self.keep_quiet, ended_before=now - self.keep_ended)

@@ -1,0 +1,102 @@
+"""Plans which cubes enter a prompt."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memos_kernel import limits
+from memos_kernel.errors import Capacity, InvalidField
+from memos_kernel.ids import Clock, IdFactory
+from memos_kernel.names import PlanName, TenantName, VaultName
+from memos_kernel.prompt import memory_line
+from memos_kernel.text import check_text
+from memos_scheduler.domain.plan import UNKNOWN_ENGINE, BudgetRule, EngineFacts, MemoryCall, Plan, choose, screen
+from memos_scheduler.ports import Engine, QueryVector, Retriever, SelectionPolicy
+
+BYTES_PER_TOKEN = 2
+"""Bytes of text that one token is taken for while the model cannot count; low, so that the budget holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanInjection:
+    """Retrieves candidates and fills the budget in the order of the policy.
+
+    A part that is away never stops a plan, it makes it poorer, and the plan says so (`degraded`): without
+    embedder the search is lexical, without model its properties are assumed and tokens are estimated.
+    """
+
+    engine: Engine
+    retriever: Retriever
+    policy: SelectionPolicy
+    budget: BudgetRule
+    candidates: int
+    clock: Clock
+    new_id: IdFactory
+
+    async def __call__(
+        self,
+        call: MemoryCall,
+        *,
+        tenant: TenantName,
+        vaults: Sequence[VaultName] = (),
+        conditions: bytes = b"",
+        token_budget: int = 0,
+    ) -> Plan:
+        """Return the plan. See `Retriever.search` for `vaults` and `conditions`.
+
+        Raises:
+            InvalidField: the budget is negative.
+            MissingField, LimitExceeded: the query.
+            DependencyUnavailable: storage is away.
+        """
+        check_text(call.query, field="call.query", limit=limits.QUERY_BYTES)
+        if token_budget < 0:
+            raise InvalidField(f"token_budget is {token_budget}; give 0 or more.", field="token_budget")
+        vector, facts = await asyncio.gather(self._embed(call.query), self._describe())
+        found = await self.retriever.search(
+            call.query, vector=vector, vaults=vaults, conditions=conditions, top_k=self.candidates
+        )
+        now = self.clock.now()
+        screened = screen(self.policy.order(found.candidates, now=now), now=now)
+        tokens = await self._count([memory_line(item.candidate.cube) + "\n" for item in screened.kept])
+        engine = facts or UNKNOWN_ENGINE
+        chosen, rejected = choose(
+            screened,
+            tokens.counts,
+            token_budget=self.budget.tokens(token_budget, engine),
+            memories=engine.memories_read_well,
+        )
+        return Plan(
+            name=PlanName(tenant.tenant, self.new_id()),
+            call=call,
+            chosen=chosen,
+            rejected=rejected,
+            degraded=found.degraded or vector is None or facts is None or tokens.estimated,
+        )
+
+    async def _embed(self, text: str) -> QueryVector | None:
+        try:
+            return await self.engine.embed(text)
+        except Capacity:
+            return None
+
+    async def _describe(self) -> EngineFacts | None:
+        try:
+            return await self.engine.describe()
+        except Capacity:
+            return None
+
+    async def _count(self, lines: Sequence[str]) -> "_Counted":
+        if not lines:
+            return _Counted((), estimated=False)
+        try:
+            return _Counted(await self.engine.count_tokens(lines), estimated=False)
+        except Capacity:
+            return _Counted(tuple(math.ceil(len(line.encode()) / BYTES_PER_TOKEN) for line in lines), estimated=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    counts: tuple[int, ...]
+    estimated: bool

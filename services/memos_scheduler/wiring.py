@@ -1,0 +1,175 @@
+"""Puts the scheduler together."""
+
+import asyncio
+import os
+import random
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+
+import grpc
+
+from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
+from memos_api.internal.v1.lifecycle_service_pb2_grpc import LifecycleServiceStub
+from memos_api.internal.v1.policy_service_pb2_grpc import PolicyServiceStub
+from memos_api.internal.v1.scheduler_service_pb2_grpc import add_SchedulerServiceServicer_to_server
+from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
+from memos_kernel.ids import uuid7
+from memos_runtime.context import spawn
+from memos_runtime.paging import PageTokens
+from memos_runtime.service import Service, ServiceContext
+from memos_runtime.workers import Worker
+from memos_scheduler.adapters.governance_client import GovernanceGrants, GovernanceTenants
+from memos_scheduler.adapters.inference_client import CachingEngine, InferenceEngine
+from memos_scheduler.adapters.lifecycle_client import LifecycleSweeper
+from memos_scheduler.adapters.storage_client import StorageRetriever
+from memos_scheduler.adapters.telemetry import TelemetryJobObserver
+from memos_scheduler.config import SchedulerConfig
+from memos_scheduler.domain.jobs import Backoff
+from memos_scheduler.domain.plan import BudgetRule
+from memos_scheduler.domain.policies import SimilarityPolicy, UsagePolicy
+from memos_scheduler.ports import Grants, JobQueue, SelectionPolicy
+from memos_scheduler.servicer.service import SchedulerServicer
+from memos_scheduler.usecases.dispatch_jobs import DispatchJobs
+from memos_scheduler.usecases.enqueue_job import EnqueueJob
+from memos_scheduler.usecases.expire_sweep import ExpireSweep, TriggerSweeps
+from memos_scheduler.usecases.find_jobs import GetJob, ListJobs
+from memos_scheduler.usecases.plan_injection import PlanInjection
+from memos_scheduler.usecases.repeat import repeat
+from memos_scheduler.usecases.run_job import RunJob
+from memos_scheduler.usecases.steer_job import CancelJob, RetryJob
+from memos_scheduler.usecases.watch_job import WatchJob
+from memos_wire.methods import GOVERNANCE, INFERENCE, LIFECYCLE, STORAGE
+
+POLICIES: Mapping[str, SelectionPolicy] = {"similarity": SimilarityPolicy(), "usage": UsagePolicy()}
+"""Selection policies by the name that the configuration knows them under."""
+
+_DATABASE_QUEUE = 256
+
+
+def build(config: SchedulerConfig, context: ServiceContext) -> Service:
+    """Return the service. It is ready while the queue is open and its worker runs; planning needs no disk.
+
+    Raises:
+        ValueError: the configuration names an unknown policy.
+    """
+    from memos_scheduler.adapters.sql.database import migrate, open_engine, sqlite_url
+    from memos_scheduler.adapters.sql.queue import SqlJobQueue
+
+    database = open_engine(config.database_url.get_secret_value() or sqlite_url(context.state_dir / "jobs.db"))
+    threads = Worker("scheduler.queue", queue=_DATABASE_QUEUE)
+    queue = SqlJobQueue(database, threads, clock=context.clock, queued_limit=config.queued_limit)
+    policy_stub = context.channels.stub(PolicyServiceStub, GOVERNANCE)
+    grants = GovernanceGrants(policy_stub, verifier=context.verifier)
+    dispatch = _dispatcher(config, context, queue=queue, grants=grants)
+    trigger = TriggerSweeps(
+        tenants=GovernanceTenants(policy_stub),
+        queue=queue,
+        clock=context.clock,
+        new_id=uuid7,
+        attempts=config.max_attempts,
+        keep_quiet=timedelta(seconds=config.quiet_retention_seconds),
+        keep_ended=timedelta(days=config.ended_retention_days),
+        wake=dispatch.wake,
+    )
+    servicer = _servicer(config, context, queue=queue, grants=grants, dispatch=dispatch)
+    background: list[asyncio.Task[None]] = []
+
+    def register(server: grpc.aio.Server) -> None:
+        add_SchedulerServiceServicer_to_server(servicer, server)
+
+    async def start() -> None:
+        await threads.run(migrate, database)
+        background.append(spawn(dispatch(), name="scheduler.dispatch"))
+        background.append(
+            spawn(repeat(trigger, every=timedelta(seconds=config.sweep_seconds)), name="scheduler.sweeps")
+        )
+
+    async def close() -> None:
+        while background:
+            task = background.pop()
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await threads.close()
+        database.dispose()
+
+    return Service(
+        name=context.name,
+        register=register,
+        start=start,
+        close=close,
+        ready=lambda: bool(background) and not any(task.done() for task in background),
+    )
+
+
+def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQueue, grants: Grants) -> DispatchJobs:
+    sweeper = LifecycleSweeper(context.channels.stub(LifecycleServiceStub, LIFECYCLE))
+    handlers = [ExpireSweep(sweeper=sweeper, batch=config.sweep_batch)]
+    ttl = timedelta(seconds=config.lease_seconds)
+    return DispatchJobs(
+        queue=queue,
+        run_job=RunJob(
+            queue=queue,
+            grants=grants,
+            handlers={handler.kind.name: handler for handler in handlers},
+            clock=context.clock,
+            new_id=uuid7,
+            backoff=Backoff(
+                base=timedelta(seconds=config.backoff_seconds), cap=timedelta(seconds=config.backoff_cap_seconds)
+            ),
+            chance=random.SystemRandom().random,
+            ttl=ttl,
+            observer=TelemetryJobObserver(context.telemetry),
+        ),
+        worker=f"{socket.gethostname()}-{os.getpid()}",
+        at_once=config.jobs_at_once,
+        poll=timedelta(seconds=config.poll_seconds),
+        ttl=ttl,
+    )
+
+
+def _servicer(
+    config: SchedulerConfig, context: ServiceContext, *, queue: JobQueue, grants: Grants, dispatch: DispatchJobs
+) -> SchedulerServicer:
+    find = GetJob(queue=queue)
+    return SchedulerServicer(
+        plan=_planner(config, context),
+        enqueue=EnqueueJob(
+            queue=queue,
+            kinds=dispatch.kinds,
+            default_attempts=config.max_attempts,
+            new_id=uuid7,
+            wake=dispatch.wake,
+        ),
+        get=find,
+        page=ListJobs(queue=queue),
+        cancel=CancelJob(queue=queue, find=find),
+        retry=RetryJob(queue=queue, find=find, wake=dispatch.wake),
+        watch=WatchJob(find=find, grants=grants, clock=context.clock, every=timedelta(seconds=config.watch_seconds)),
+        tokens=_page_tokens(config, context),
+    )
+
+
+def _planner(config: SchedulerConfig, context: ServiceContext) -> PlanInjection:
+    if config.policy not in POLICIES:
+        raise ValueError(f"scheduler.policy is {config.policy!r}; known policies are {', '.join(sorted(POLICIES))}.")
+    engine = InferenceEngine(
+        context.channels.stub(InferenceServiceStub, INFERENCE),
+        patience=timedelta(seconds=config.engine_patience_seconds),
+    )
+    return PlanInjection(
+        engine=CachingEngine(engine, clock=context.clock, keep=timedelta(seconds=config.engine_cache_seconds)),
+        retriever=StorageRetriever(context.channels.stub(StorageServiceStub, STORAGE)),
+        policy=POLICIES[config.policy],
+        budget=BudgetRule(share=config.budget_share, cap=config.budget_cap, requested_share=config.requested_share),
+        candidates=config.candidates,
+        clock=context.clock,
+        new_id=uuid7,
+    )
+
+
+def _page_tokens(config: SchedulerConfig, context: ServiceContext) -> PageTokens:
+    shared = config.page_token_key.get_secret_value()
+    return PageTokens(shared.encode()) if shared else PageTokens.from_file(context.state_dir / "page_tokens.key")
