@@ -1,0 +1,1 @@
+"""Inference: the models. Embeds texts, counts tokens, generates answers with memories."""

@@ -1,0 +1,49 @@
+"""What must be set before torch and transformers are imported, and how many threads they get."""
+
+import logging
+import os
+from pathlib import Path
+
+_SETTINGS = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    # the lane is one thread already; a pool below it would only fight with torch for the cores
+    "TOKENIZERS_PARALLELISM": "false",
+    # OpenMP threads that spin while they wait take the cores of whoever has work
+    "OMP_WAIT_POLICY": "passive",
+}
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+_log = logging.getLogger(__name__)
+
+
+def prepare(threads: int) -> None:
+    """Import torch and transformers quietly, with this number of threads (0: all cores but one). Takes seconds."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    import torch
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    torch.set_num_threads(threads or max(1, cores() - 1))
+    _log.info("torch %s with %d thread(s)", torch.__version__, torch.get_num_threads())
+
+
+def pick_device(wanted: str) -> str:
+    """Return `cuda` or `cpu`; `auto` is the GPU where there is one."""
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def cores() -> int:
+    """Return the number of cores that the process may use, by its affinity and the quota of its container."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _CPU_QUOTA.read_text().split()
+        return max(1, min(available, int(quota) // int(period)))
+    except (OSError, ValueError):  # no cgroup v2, or "max"
+        return available

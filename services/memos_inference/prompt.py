@@ -1,0 +1,32 @@
+"""The prompt: what the model is told, its memories, the turns. Built here and nowhere else."""
+
+from collections.abc import Sequence
+
+from memos_inference.domain import Prompt, Role, Turn
+from memos_kernel.cube import MemCube
+from memos_kernel.prompt import memory_line
+
+INSTRUCTION = 'Answer from the memories. Say "I do not know." when they do not tell.'
+NO_MEMORIES = "(none)"
+
+
+def system_text(memories: Sequence[MemCube]) -> str:
+    """Return the instruction and one line a memory, in the order given."""
+    lines = [memory_line(cube) for cube in memories] or [NO_MEMORIES]
+    return "\n".join((INSTRUCTION, "Memories:", *lines))
+
+
+def messages(prompt: Prompt, *, system_role: bool) -> tuple[Turn, ...]:
+    """Return the turns that a chat template renders.
+
+    Args:
+        prompt: memories and turns; the last turn is of the user.
+        system_role: whether the model's template knows a system turn. Without it, the first turn of the user
+            begins with what the system turn would hold.
+    """
+    system = system_text(prompt.memories)
+    if system_role:
+        return (Turn(Role.SYSTEM, system), *prompt.turns)
+    first = next(index for index, turn in enumerate(prompt.turns) if turn.role is Role.USER)
+    merged = Turn(Role.USER, f"{system}\n\n{prompt.turns[first].text}")
+    return (*prompt.turns[:first], merged, *prompt.turns[first + 1 :])

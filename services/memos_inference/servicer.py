@@ -1,0 +1,79 @@
+"""InferenceService on the wire: convert, call, convert."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from memos_api.internal.v1 import inference_service_pb2 as pb
+from memos_api.internal.v1 import inference_service_pb2_grpc as pb_grpc
+from memos_inference.domain import Delta, GenerationEvent, Injection, Turn, parse_role, sampling
+from memos_inference.usecases.count_tokens import CountTokens
+from memos_inference.usecases.describe_models import DescribeModels
+from memos_inference.usecases.embed_texts import EmbedTexts
+from memos_inference.usecases.generate_answer import GenerateAnswer
+from memos_runtime.context import current_grant
+from memos_wire.cubes import cube_from_proto, identity_to_proto
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceServicer(pb_grpc.InferenceServiceServicer):
+    """The models."""
+
+    embed_texts: EmbedTexts
+    count_tokens: CountTokens
+    generate_answer: GenerateAnswer
+    describe_models: DescribeModels
+
+    async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:
+        """Embed texts."""
+        result = await self.embed_texts(request.texts)
+        return pb.EmbedResponse(
+            embeddings=[pb.Embedding(values=vector) for vector in result.vectors], embedder=result.embedder
+        )
+
+    async def CountTokens(self, request: pb.CountTokensRequest, context: Any) -> pb.CountTokensResponse:
+        """Count tokens of texts."""
+        return pb.CountTokensResponse(counts=await self.count_tokens(request.texts))
+
+    async def Generate(self, request: pb.GenerateRequest, context: Any) -> AsyncIterator[pb.GenerateResponse]:
+        """Generate an answer; each injection is checked against the grant of the call."""
+        turns = [
+            Turn(parse_role(turn.role, field=f"turns[{index}].role"), turn.text)
+            for index, turn in enumerate(request.turns)
+        ]
+        injections = [
+            Injection(cube_from_proto(item.cube, field=f"injections[{index}].cube"), item.form)
+            for index, item in enumerate(request.injections)
+        ]
+        how = sampling(request.max_tokens, request.temperature)
+        async with aclosing(self.generate_answer(turns, injections, how, grant=current_grant())) as events:
+            async for event in events:
+                yield _event_to_proto(event)
+
+    async def DescribeEngine(self, request: pb.DescribeEngineRequest, context: Any) -> pb.DescribeEngineResponse:
+        """Describe the models."""
+        engine, embedder = await self.describe_models()
+        return pb.DescribeEngineResponse(
+            model=engine.model,
+            context_length=engine.context_length,
+            memories_read_well=engine.memories_read_well,
+            identity=identity_to_proto(engine.identity),
+            embedder=embedder.id,
+            embedding_dimensions=embedder.dimensions,
+        )
+
+
+def _event_to_proto(event: GenerationEvent) -> pb.GenerateResponse:
+    if isinstance(event, Delta):
+        return pb.GenerateResponse(delta=event.text)
+    return pb.GenerateResponse(
+        end=pb.GenerateEnd(
+            finish_reason=event.finish_reason,
+            prompt_tokens=event.prompt_tokens,
+            completion_tokens=event.completion_tokens,
+            first_token_ms=event.first_token_ms,
+            queue_ms=event.queue_ms,
+            model=event.model,
+        )
+    )

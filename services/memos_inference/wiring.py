@@ -1,0 +1,56 @@
+"""The inference service, put together."""
+
+from functools import partial
+
+import grpc
+
+from memos_api.internal.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
+from memos_inference.adapters.checkpoint import FileDigests
+from memos_inference.adapters.loading import load_encoder, load_model
+from memos_inference.adapters.tracing import TelemetryTracer
+from memos_inference.adapters.transformers_embedder import TransformersEmbedder
+from memos_inference.adapters.transformers_engine import TransformersEngine
+from memos_inference.config import InferenceConfig
+from memos_inference.servicer import InferenceServicer
+from memos_inference.usecases.count_tokens import CountTokens
+from memos_inference.usecases.describe_models import DescribeModels
+from memos_inference.usecases.embed_texts import EmbedTexts
+from memos_inference.usecases.generate_answer import GenerateAnswer
+from memos_runtime.service import Service, ServiceContext
+
+
+def build(config: InferenceConfig, context: ServiceContext) -> Service:
+    """Return the service. It is ready once the embedder is loaded; without its model it serves all but generation."""
+    digests = FileDigests(context.state_dir / "digests.json")
+    embedder = TransformersEmbedder(
+        partial(load_encoder, config, digests),
+        max_batch_texts=config.max_batch_texts,
+        max_queue_tokens=config.max_queue_tokens,
+    )
+    engine = TransformersEngine(partial(load_model, config, digests), max_queue=config.max_queue)
+    servicer = InferenceServicer(
+        embed_texts=EmbedTexts(embedder),
+        count_tokens=CountTokens(engine),
+        generate_answer=GenerateAnswer(engine, TelemetryTracer(context.telemetry), context.clock),
+        describe_models=DescribeModels(engine, embedder),
+    )
+
+    def register(server: grpc.aio.Server) -> None:
+        add_InferenceServiceServicer_to_server(servicer, server)
+
+    async def start() -> None:
+        await embedder.start()  # first and alone: two threads that import transformers trip over each other
+        engine.start()
+
+    async def close() -> None:
+        await engine.close()
+        await embedder.close()
+
+    return Service(
+        name=context.name,
+        register=register,
+        start=start,
+        close=close,
+        ready=lambda: embedder.healthy,
+        parts={"embedder": lambda: embedder.healthy, "model": lambda: engine.healthy},
+    )

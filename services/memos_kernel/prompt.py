@@ -1,0 +1,34 @@
+"""The line that a memory becomes in a prompt; whoever counts its tokens and whoever writes it must agree."""
+
+from datetime import UTC, datetime, tzinfo
+
+from memos_kernel.cube import MemCube, SourceSpan
+
+
+def memory_line(cube: MemCube) -> str:
+    """Return `- 2026-03-02 Nora: text`, without date or speaker where they are not known.
+
+    The date is that of the first source that has one, on the speaker's own clock. The line holds no line feed, so
+    that a memory cannot pass for two.
+    """
+    date = next((_local_date(source) for source in cube.sources if source.event_time), "")
+    speaker = next((_one_line(source.speaker) for source in cube.sources if source.speaker), "")
+    head = " ".join(part for part in (date, speaker) if part)
+    return f"- {head}: {_one_line(cube.text)}" if head else f"- {_one_line(cube.text)}"
+
+
+def _local_date(source: SourceSpan) -> str:
+    assert source.event_time is not None
+    return source.event_time.astimezone(_zone(source.utc_offset)).date().isoformat()
+
+
+def _zone(offset: str) -> tzinfo:
+    """Return the zone of an offset such as `+02:00`; UTC if it is empty or cannot be read."""
+    try:
+        return datetime.strptime(offset, "%z").tzinfo or UTC
+    except ValueError:
+        return UTC
+
+
+def _one_line(text: str) -> str:
+    return " ".join(part for line in text.splitlines() if (part := line.strip()))
