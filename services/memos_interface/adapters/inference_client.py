@@ -1,0 +1,58 @@
+"""The models, over the channel of inference."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+from memos_api.internal.v1 import inference_service_pb2 as pb
+from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
+from memos_wire.cubes import cube_to_proto
+
+from memos_interface.domain.chat import Delta, GenerationEnd, PlannedMemory
+from memos_interface.domain.extraction import Engine
+from memos_interface.domain.question import Turn
+from memos_interface.ports import Vectors
+
+
+class InferenceClient:
+    """The ports Embedder and Generator."""
+
+    def __init__(self, stub: InferenceServiceStub) -> None:
+        self._stub = stub
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """See the port."""
+        answer = await self._stub.Embed(pb.EmbedRequest(texts=texts))
+        return Vectors(tuple(embedding.values for embedding in answer.embeddings), answer.embedder)
+
+    async def generate(
+        self, turns: Sequence[Turn], memories: Sequence[PlannedMemory], *, max_tokens: int, temperature: float
+    ) -> AsyncGenerator[Delta | GenerationEnd, None]:
+        """See the port."""
+        request = pb.GenerateRequest(
+            turns=[pb.PromptTurn(role=turn.role, text=turn.text) for turn in turns],
+            injections=[pb.Injection(cube=cube_to_proto(memory.cube), form=memory.form) for memory in memories],
+            max_tokens=max_tokens,
+            temperature=temperature,
+        )
+        # a stream of memos_runtime.channels is an async generator; closing it cancels the call
+        async with aclosing(cast(AsyncGenerator[pb.GenerateResponse, Any], self._stub.Generate(request))) as events:
+            async for event in events:
+                yield _event(event)
+
+    async def describe(self) -> Engine:
+        """See the port."""
+        answer = await self._stub.DescribeEngine(pb.DescribeEngineRequest())
+        return Engine(model=answer.model, context_length=answer.context_length)
+
+
+def _event(message: pb.GenerateResponse) -> Delta | GenerationEnd:
+    if message.WhichOneof("event") == "delta":
+        return Delta(message.delta)
+    end = message.end
+    return GenerationEnd(
+        finish_reason=end.finish_reason,
+        prompt_tokens=end.prompt_tokens,
+        completion_tokens=end.completion_tokens,
+        model=end.model,
+    )

@@ -1,0 +1,146 @@
+"""Storage, over its channel."""
+
+from collections.abc import Sequence
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from memos_api.internal.v1 import inference_service_pb2
+from memos_api.internal.v1 import storage_service_pb2 as pb
+from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
+from memos_api.v1 import memcube_pb2, memory_service_pb2
+from memos_kernel.cube import MemCube
+from memos_kernel.errors import LimitExceeded, MemosError
+from memos_kernel.names import CubeName, VaultName
+from memos_kernel.requests import RequestKey
+from memos_wire.cubes import cube_from_proto, cube_to_proto
+from memos_wire.errors import error_of
+from memos_wire.requests import request_key_to_proto
+from memos_wire.times import to_timestamp
+
+from memos_interface.domain.cubes import CubeChange
+from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
+from memos_interface.ports import CubePage, Stored, StoredBatch, Vectors
+from memos_interface.wire.search import filter_to_proto, hits_from_proto, legs_from_proto
+
+_MESSAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
+"""Largest request; the rest of the 4 MiB is room for metadata and for the audit of the write."""
+
+
+class StorageClient:
+    """The port MemoryStore."""
+
+    def __init__(self, stub: StorageServiceStub) -> None:
+        self._stub = stub
+
+    async def create(
+        self, cubes: Sequence[MemCube], vectors: Vectors, *, return_existing: bool, request: RequestKey
+    ) -> StoredBatch:
+        """See the port."""
+        message = pb.BatchCreateMemCubesRequest(
+            items=[
+                pb.NewMemCube(cube=cube_to_proto(cube), embedding=inference_service_pb2.Embedding(values=vector))
+                for cube, vector in zip(cubes, vectors.values, strict=True)
+            ],
+            embedder=vectors.embedder,
+            return_existing=return_existing,
+            request_key=request_key_to_proto(request),
+        )
+        _check_size(message)
+        answer = await self._stub.BatchCreateMemCubes(message)
+        return StoredBatch(
+            results=tuple(_stored(result) for result in answer.results),
+            provenance_id=answer.provenance_id,
+            degraded=answer.degraded,
+        )
+
+    async def get(self, names: Sequence[CubeName], *, full: bool) -> tuple[MemCube | MemosError, ...]:
+        """See the port."""
+        request = pb.BatchGetMemCubesRequest(names=[str(name) for name in names], view=_view(full))
+        answer = await self._stub.BatchGetMemCubes(request)
+        return tuple(_read(result) for result in answer.results)
+
+    async def list(self, vault: VaultName, *, filter: CubeFilter | None, page_size: int, page_token: str) -> CubePage:
+        """See the port."""
+        answer = await self._stub.ListMemCubes(
+            pb.ListMemCubesRequest(
+                vault=str(vault), filter=filter_to_proto(filter), page_size=page_size, page_token=page_token
+            )
+        )
+        return CubePage(tuple(cube_from_proto(cube) for cube in answer.cubes), answer.next_page_token)
+
+    async def update(self, change: CubeChange, vectors: Vectors | None, *, request: RequestKey) -> MemCube:
+        """See the port."""
+        message = pb.UpdateMemCubeRequest(
+            cube=_changed(change), update_mask=FieldMask(paths=change.paths), request_key=request_key_to_proto(request)
+        )
+        if vectors is not None:
+            message.embedding.values.extend(vectors.values[0])
+            message.embedder = vectors.embedder
+        return cube_from_proto((await self._stub.UpdateMemCube(message)).cube)
+
+    async def delete(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
+        """See the port."""
+        message = pb.DeleteMemCubeRequest(name=str(name), etag=etag, request_key=request_key_to_proto(request))
+        return cube_from_proto((await self._stub.DeleteMemCube(message)).cube)
+
+    async def search(self, query: SearchQuery, vectors: Vectors | None, *, top_k: int) -> SearchAnswer:
+        """See the port."""
+        message = pb.SearchMemCubesRequest(
+            vaults=[str(vault) for vault in query.vaults],
+            query=query.query,
+            top_k=top_k,
+            filter=filter_to_proto(query.filter),
+            view=_view(query.full),
+        )
+        if vectors is not None:
+            message.embedding.values.extend(vectors.values[0])
+            message.embedder = vectors.embedder
+        answer = await self._stub.SearchMemCubes(message)
+        return SearchAnswer(
+            hits=hits_from_proto(answer.hits), legs=legs_from_proto(answer.legs), degraded=answer.degraded
+        )
+
+
+def _view(full: bool) -> memcube_pb2.CubeView.ValueType:
+    return memcube_pb2.CUBE_VIEW_FULL if full else memcube_pb2.CUBE_VIEW_BASIC
+
+
+def _check_size(message: pb.BatchCreateMemCubesRequest) -> None:
+    size = message.ByteSize()
+    if size > _MESSAGE_BYTES:
+        raise LimitExceeded(
+            f"The call's memories take {size} bytes with their vectors; the limit is {_MESSAGE_BYTES}. "
+            "Send them in several calls.",
+            field="messages",
+            limit=str(_MESSAGE_BYTES),
+            unit="bytes",
+        )
+
+
+def _stored(result: pb.CreateResult) -> Stored | MemosError:
+    if result.WhichOneof("result") == "error":
+        return error_of(result.error)
+    return Stored(cube_from_proto(result.cube), result.created)
+
+
+def _read(result: memory_service_pb2.CubeResult) -> MemCube | MemosError:
+    if result.WhichOneof("result") == "error":
+        return error_of(result.error)
+    return cube_from_proto(result.cube)
+
+
+def _changed(change: CubeChange) -> memcube_pb2.MemCube:
+    message = memcube_pb2.MemCube(
+        name=str(change.name),
+        etag=change.etag,
+        labels=change.labels or {},
+        semantic_type=memcube_pb2.SemanticType.ValueType(change.semantic_type),
+        expire_time=to_timestamp(change.expire_time),
+        valid_from=to_timestamp(change.valid_from),
+        valid_until=to_timestamp(change.valid_until),
+        priority=change.priority,
+        sensitivity_tags=change.sensitivity_tags,
+    )
+    if any(path.startswith("plaintext.") for path in change.paths):
+        message.plaintext.text = change.text
+        message.plaintext.language = change.language
+    return message

@@ -1,0 +1,33 @@
+"""The running span, by the names of the semantic conventions."""
+
+from collections.abc import Iterable
+
+from memos_kernel.cube import TraceRef
+from memos_runtime import semconv
+from memos_runtime.context import current_trace
+from memos_runtime.telemetry import current_span
+
+
+class RunningSpan:
+    """The port Spans: marks the server span of the call, which the runtime's interceptor has opened."""
+
+    def mark(self, operation: str, *, about: str = "") -> None:
+        """See the port."""
+        span = current_span()
+        span.set_attribute(semconv.GEN_AI_OPERATION, operation)
+        if about:
+            span.set_attribute(semconv.MEMOS_VAULT if "/vaults/" in about else semconv.MEMOS_CUBE, about)
+
+    def link(self, origins: Iterable[TraceRef | None], *, used_for: str) -> None:
+        """See the port."""
+        span = current_span()
+        if span.trace is None:
+            return
+        for origin in dict.fromkeys(origins):
+            if origin is not None:
+                span.add_link(origin, {semconv.MEMOS_LINK: used_for})
+
+    def trace_id(self) -> str:
+        """See the port."""
+        trace = current_trace()
+        return trace.trace_id if trace is not None else ""

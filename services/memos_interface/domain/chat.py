@@ -1,0 +1,122 @@
+"""Values of the chat loop: what the caller asks, the plan, the generation, the events of the answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from memos_kernel import limits
+from memos_kernel.cube import MemCube
+from memos_kernel.errors import InvalidField, LimitExceeded, MissingField
+from memos_kernel.names import VaultName
+from memos_kernel.text import check_plain, check_text
+
+from memos_interface.domain.question import MemoryCall, Turn
+from memos_interface.domain.reader import Message, check_role
+from memos_interface.domain.search import CubeFilter
+
+_HOTTEST = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatQuestion:
+    """A caller's request; see ChatRequest of the contract for each field."""
+
+    messages: Sequence[Message]
+    vaults: tuple[VaultName, ...] = ()
+    remember_in: VaultName | None = None
+    session: str = ""
+    max_tokens: int = 0
+    temperature: float = 0.0
+    memory_token_budget: int = 0
+    filter: CubeFilter | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedMemory:
+    """A memory and what the scheduler decided about it."""
+
+    cube: MemCube
+    form: str
+    reason: str
+    score: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which memories enter the prompt, in prompt order, and the best of those that do not."""
+
+    name: str
+    call: MemoryCall
+    chosen: tuple[PlannedMemory, ...] = ()
+    rejected: tuple[PlannedMemory, ...] = ()
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationEnd:
+    """How a generation ended."""
+
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatEnd:
+    """The end of an answer, after everything about it is durable. Times are milliseconds by stage."""
+
+    answer: str
+    text: str
+    generation: GenerationEnd
+    recorded: tuple[str, ...]
+    timings_ms: Mapping[str, float]
+
+
+ChatEvent = Plan | Delta | ChatEnd
+
+
+def check_question(question: ChatQuestion) -> tuple[Turn, ...]:
+    """Refuse a question that cannot be answered; return its turns.
+
+    Raises:
+        MissingField, LimitExceeded, InvalidField: by field.
+    """
+    if not question.messages:
+        raise MissingField("Give at least one message.", field="messages")
+    _at_most(len(question.messages), limits.CHAT_MESSAGES, field="messages", unit="messages")
+    _at_most(len(question.vaults), limits.SEARCH_VAULTS, field="vaults", unit="vaults")
+    _at_most(question.max_tokens, limits.CHAT_TOKENS, field="max_tokens", unit="tokens")
+    for field in ("max_tokens", "memory_token_budget"):
+        if getattr(question, field) < 0:
+            raise InvalidField(f"{field} is negative.", field=field)
+    if not 0 <= question.temperature <= _HOTTEST:  # refuses NaN too
+        raise InvalidField(f"temperature is {question.temperature}; it goes from 0 to 2.", field="temperature")
+    check_plain(question.session, field="session", limit=limits.SOURCE_FIELD_BYTES)
+    return tuple(_turn(message, index, len(question.messages)) for index, message in enumerate(question.messages))
+
+
+def _turn(message: Message, index: int, count: int) -> Turn:
+    field = f"messages[{index}]"
+    role = check_role(message.role, field=f"{field}.role")
+    if role not in ("user", "assistant"):
+        raise InvalidField(f"{field}.role is {role!r}; a chat takes `user` and `assistant`.", field=f"{field}.role")
+    last = index == count - 1
+    if last and role != "user":
+        raise InvalidField(f"{field}.role is {role!r}; the last message must be the user's.", field=f"{field}.role")
+    check_text(message.text, field=f"{field}.text", limit=limits.QUERY_BYTES if last else limits.TEXT_BYTES)
+    return Turn(role, message.text)
+
+
+def _at_most(value: int, limit: int, *, field: str, unit: str) -> None:
+    if value > limit:
+        raise LimitExceeded(
+            f"{field} is {value}; the limit is {limit} {unit}.", field=field, limit=str(limit), unit=unit
+        )

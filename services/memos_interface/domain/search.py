@@ -1,0 +1,91 @@
+"""Values and rules of search: the query, its conditions, its answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from memos_kernel import limits
+from memos_kernel.cube import Kind, MemCube, SemanticType, State
+from memos_kernel.errors import InvalidField, LimitExceeded
+from memos_kernel.names import VaultName
+from memos_kernel.text import check_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CubeFilter:
+    """Conditions on a cube; all that are set must hold. See the contract's CubeFilter."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    kinds: frozenset[Kind] = frozenset()
+    states: frozenset[State] = frozenset()
+    semantic_types: frozenset[SemanticType] = frozenset()
+    speakers: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    after: datetime | None = None
+    before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchQuery:
+    """What to look for. `full` asks for payloads, not only headers."""
+
+    query: str
+    vaults: tuple[VaultName, ...] = ()
+    top_k: int = 0
+    filter: CubeFilter | None = None
+    full: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHit:
+    """A cube that fits. `leg_scores` has no entry for a leg that did not find it."""
+
+    cube: MemCube
+    score: float
+    leg_scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchLeg:
+    """What one leg of a search did; `reason` tells why it did not run."""
+
+    name: str
+    ran: bool
+    reason: str = ""
+    candidates: int = 0
+    duration_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchAnswer:
+    """Hits, best first, and what each leg did."""
+
+    hits: tuple[SearchHit, ...] = ()
+    legs: tuple[SearchLeg, ...] = ()
+    degraded: bool = False
+
+
+def check_search(query: SearchQuery) -> int:
+    """Refuse a query that breaks a rule; return how many hits it wants.
+
+    Raises:
+        MissingField, LimitExceeded, InvalidField: by field.
+    """
+    check_text(query.query, field="query", limit=limits.QUERY_BYTES)
+    if len(query.vaults) > limits.SEARCH_VAULTS:
+        raise LimitExceeded(
+            f"vaults has {len(query.vaults)} names; the limit is {limits.SEARCH_VAULTS}.",
+            field="vaults",
+            limit=str(limits.SEARCH_VAULTS),
+            unit="vaults",
+        )
+    if query.top_k < 0:
+        raise InvalidField("top_k is negative; 0 means the default.", field="top_k")
+    if query.top_k > limits.TOP_K:
+        raise LimitExceeded(
+            f"top_k is {query.top_k}; the limit is {limits.TOP_K}.",
+            field="top_k",
+            limit=str(limits.TOP_K),
+            unit="cubes",
+        )
+    return query.top_k or limits.TOP_K_DEFAULT

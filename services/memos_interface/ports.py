@@ -1,0 +1,213 @@
+"""What the use cases need from outside. Calls act in the name of the running call, with its grant.
+
+Every port raises the domain errors of `memos_kernel.errors`; each method's docstring names those that a use
+case reacts to.
+"""
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from memos_kernel.cube import MemCube, RevisionRef, State, TraceRef
+from memos_kernel.errors import MemosError
+from memos_kernel.lineage import Graph
+from memos_kernel.names import CubeName, PrincipalName, VaultName
+from memos_kernel.permission import Action, Grant, Principal
+from memos_kernel.requests import RequestKey
+
+from memos_interface.domain.audit import AuditEvent
+from memos_interface.domain.chat import Delta, GenerationEnd, Plan, PlannedMemory
+from memos_interface.domain.cubes import CubeChange
+from memos_interface.domain.extraction import Engine
+from memos_interface.domain.question import MemoryCall, Turn
+from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """One vector a text, float32 and L2-normalised, and the embedder that made them."""
+
+    values: tuple[Sequence[float], ...]
+    embedder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A cube as stored; `created` is False if the vault held the same content already."""
+
+    cube: MemCube
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """What one write stored, in order. `degraded`: the vector index was away."""
+
+    results: tuple[Stored | MemosError, ...]
+    provenance_id: str
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CubePage:
+    """Headers of cubes and the token of the next page."""
+
+    cubes: tuple[MemCube, ...]
+    next_page_token: str = ""
+
+
+class Embedder(Protocol):
+    """Makes vectors."""
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """Embed up to 256 texts.
+
+        Raises:
+            Capacity: the model is away or its queue is full.
+        """
+        ...
+
+
+class Generator(Protocol):
+    """Generates text."""
+
+    def generate(
+        self, turns: Sequence[Turn], memories: Sequence[PlannedMemory], *, max_tokens: int, temperature: float
+    ) -> AsyncGenerator[Delta | GenerationEnd, None]:
+        """Yield pieces of the answer, then how it ended. Closing the iterator stops the generation."""
+        ...
+
+    async def describe(self) -> Engine:
+        """Return what the generating model can do."""
+        ...
+
+
+class MemoryStore(Protocol):
+    """Storage."""
+
+    async def create(
+        self, cubes: Sequence[MemCube], vectors: Vectors, *, return_existing: bool, request: RequestKey
+    ) -> StoredBatch:
+        """Store cubes in one transaction, all or none but for errors that concern a single one."""
+        ...
+
+    async def get(self, names: Sequence[CubeName], *, full: bool) -> tuple[MemCube | MemosError, ...]:
+        """Return up to 100 cubes or why not, in the order asked for."""
+        ...
+
+    async def list(self, vault: VaultName, *, filter: CubeFilter | None, page_size: int, page_token: str) -> CubePage:
+        """Return a page of headers."""
+        ...
+
+    async def update(self, change: CubeChange, vectors: Vectors | None, *, request: RequestKey) -> MemCube:
+        """Change a cube; `vectors` holds one vector if its text changes."""
+        ...
+
+    async def delete(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
+        """Delete a cube softly; return its header."""
+        ...
+
+    async def search(self, query: SearchQuery, vectors: Vectors | None, *, top_k: int) -> SearchAnswer:
+        """Search; without vectors the dense leg is left out."""
+        ...
+
+
+class Planner(Protocol):
+    """Decides which memories enter a prompt."""
+
+    async def plan(
+        self, call: MemoryCall, *, vaults: tuple[VaultName, ...], filter: CubeFilter | None, token_budget: int
+    ) -> Plan:
+        """Return the plan; the chosen cubes carry their payload."""
+        ...
+
+
+class Lifecycle(Protocol):
+    """Moves cubes through their states."""
+
+    async def record_use(self, cubes: Sequence[RevisionRef], *, plan: str) -> None:
+        """Record that cubes entered a prompt."""
+        ...
+
+    async def transition(self, name: CubeName, target: State, *, reason: str) -> MemCube:
+        """Move a cube."""
+        ...
+
+
+class Lineage(Protocol):
+    """The record of what came from what."""
+
+    async def record(self, graph: Graph) -> None:
+        """Record nodes and edges; what is there already stays as it is."""
+        ...
+
+    async def around(self, name: str, *, depth: int) -> Graph:
+        """Return what is recorded within `depth` steps of a name; empty if it is not known."""
+        ...
+
+
+class Authority(Protocol):
+    """Decides who is calling and what he may do."""
+
+    async def authenticate(self, api_key: str) -> Principal:
+        """Return whom a key speaks for.
+
+        Raises:
+            CredentialInvalid: the key is unknown or revoked.
+        """
+        ...
+
+    async def issue_grant(self, principal: PrincipalName, actions: frozenset[Action], vaults: tuple[str, ...]) -> Grant:
+        """Return a grant.
+
+        Raises:
+            VaultNotFound, PermissionDenied: the principal may not.
+        """
+        ...
+
+
+class AuditLog(Protocol):
+    """The tenants' audit chains."""
+
+    async def append(self, events: Sequence[AuditEvent]) -> None:
+        """Append up to 1,000 events; those that are there already are left out."""
+        ...
+
+
+class AuditTrail(Protocol):
+    """Takes note of reads and injections; the entries become durable within a second."""
+
+    def note(self, principal: PrincipalName, action: str, resources: Iterable[str]) -> None:
+        """Note one event a resource. Never waits and never fails."""
+        ...
+
+
+class Delegation(Protocol):
+    """Gets the caller's permission for a part of a call that its own grant does not cover."""
+
+    def acting(
+        self, principal: Principal, actions: frozenset[Action], vaults: tuple[VaultName, ...]
+    ) -> AbstractAsyncContextManager[None]:
+        """Let the calls made inside carry a fresh grant for these actions and vaults.
+
+        Raises:
+            VaultNotFound, PermissionDenied: on entering, if the principal may not.
+        """
+        ...
+
+
+class Spans(Protocol):
+    """What the running span tells of a call."""
+
+    def mark(self, operation: str, *, about: str = "") -> None:
+        """Say what the call does (`gen_ai.operation.name`), and to which vault or cube."""
+        ...
+
+    def link(self, origins: Iterable[TraceRef | None], *, used_for: str) -> None:
+        """Link the running span to the spans in which what it reads or uses was first written."""
+        ...
+
+    def trace_id(self) -> str:
+        """Return the id of the running trace, or an empty string if none is recorded."""
+        ...

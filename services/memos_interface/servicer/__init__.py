@@ -1,0 +1,1 @@
+"""The public services on the wire: convert, call the use case, convert."""

@@ -1,0 +1,147 @@
+"""MemoryService: convert, call the use case, convert."""
+
+from memos_api.v1 import memory_service_pb2 as pb
+from memos_api.v1 import memory_service_pb2_grpc as pb_grpc
+from memos_api.v1 import provenance_pb2
+from memos_kernel.cube import MemCube, SemanticType
+from memos_kernel.errors import InvalidField, MemosError
+from memos_kernel.ids import IdFactory
+from memos_kernel.names import CubeName, VaultName
+from memos_runtime.context import current_principal, current_request_key
+from memos_wire.cubes import cube_to_proto, enum_from_proto
+from memos_wire.errors import status_of
+from memos_wire.lineage import edge_to_proto, node_to_proto
+from memos_wire.times import from_timestamp
+
+from memos_interface.domain.search import CubeFilter, SearchQuery
+from memos_interface.ports import Stored
+from memos_interface.servicer.convert import (
+    change_from_proto,
+    messages_from_proto,
+    new_cube_from_proto,
+    vaults_from_proto,
+    wants_payload,
+)
+from memos_interface.usecases.add_memories import AddRequest
+from memos_interface.usecases.assembly import UseCases
+from memos_interface.wire.search import filter_from_proto, hit_to_proto, leg_to_proto
+
+
+class MemoryServicer(pb_grpc.MemoryServiceServicer):
+    """Reads and writes memories."""
+
+    def __init__(self, use_cases: UseCases, *, new_id: IdFactory) -> None:
+        self._do = use_cases
+        self._new_id = new_id
+
+    async def AddMemories(self, request: pb.AddMemoriesRequest, context: object) -> pb.AddMemoriesResponse:
+        """Read messages and texts into cubes."""
+        answer = await self._do.add(_add_request(request), key=current_request_key())
+        return pb.AddMemoriesResponse(
+            added=[_added(stored) for stored in answer.added],
+            skipped=[pb.SkippedInput(index=entry.index, reason=entry.reason) for entry in answer.skipped],
+            provenance_id=answer.provenance_id,
+            degraded=answer.degraded,
+        )
+
+    async def CreateMemory(self, request: pb.CreateMemoryRequest, context: object) -> pb.CreateMemoryResponse:
+        """Store one cube."""
+        cube = new_cube_from_proto(request.cube, new_id=self._new_id)
+        stored = await self._do.create(cube, caller=current_principal(), key=current_request_key())
+        return pb.CreateMemoryResponse(cube=cube_to_proto(stored))
+
+    async def GetMemory(self, request: pb.GetMemoryRequest, context: object) -> pb.GetMemoryResponse:
+        """Return one cube."""
+        full = wants_payload(request.view, default=True)
+        cube = await self._do.read.get(CubeName.parse(request.name), full=full, caller=current_principal())
+        return pb.GetMemoryResponse(cube=cube_to_proto(cube, payload=full))
+
+    async def BatchGetMemories(
+        self, request: pb.BatchGetMemoriesRequest, context: object
+    ) -> pb.BatchGetMemoriesResponse:
+        """Return cubes, each with a status of its own."""
+        names = [CubeName.parse(name, field=f"names[{index}]") for index, name in enumerate(request.names)]
+        full = wants_payload(request.view, default=True)
+        results = await self._do.read.batch_get(names, full=full, caller=current_principal())
+        return pb.BatchGetMemoriesResponse(
+            results=[_result(name, result, full) for name, result in zip(names, results, strict=True)]
+        )
+
+    async def ListMemories(self, request: pb.ListMemoriesRequest, context: object) -> pb.ListMemoriesResponse:
+        """List headers."""
+        if wants_payload(request.view, default=False):
+            raise InvalidField("view is FULL; a list returns headers, get the cubes by name.", field="view")
+        page = await self._do.read.list(
+            VaultName.parse(request.vault, field="vault"),
+            filter=_filter(request),
+            page_size=request.page_size,
+            page_token=request.page_token,
+            caller=current_principal(),
+        )
+        cubes = [cube_to_proto(cube, payload=False) for cube in page.cubes]
+        return pb.ListMemoriesResponse(cubes=cubes, next_page_token=page.next_page_token)
+
+    async def UpdateMemory(self, request: pb.UpdateMemoryRequest, context: object) -> pb.UpdateMemoryResponse:
+        """Change the fields of the mask."""
+        change = change_from_proto(request.cube, request.update_mask.paths)
+        return pb.UpdateMemoryResponse(cube=cube_to_proto(await self._do.update(change, key=current_request_key())))
+
+    async def DeleteMemory(self, request: pb.DeleteMemoryRequest, context: object) -> pb.DeleteMemoryResponse:
+        """Delete softly."""
+        cube = await self._do.delete(CubeName.parse(request.name), etag=request.etag, key=current_request_key())
+        return pb.DeleteMemoryResponse(cube=cube_to_proto(cube, payload=False))
+
+    async def SearchMemories(self, request: pb.SearchMemoriesRequest, context: object) -> pb.SearchMemoriesResponse:
+        """Search."""
+        query = SearchQuery(
+            query=request.query,
+            vaults=vaults_from_proto(request.vaults),
+            top_k=request.top_k,
+            filter=_filter(request),
+            full=wants_payload(request.view, default=True),
+        )
+        answer = await self._do.search(query, caller=current_principal())
+        return pb.SearchMemoriesResponse(
+            hits=[hit_to_proto(hit) for hit in answer.hits],
+            legs=[leg_to_proto(leg) for leg in answer.legs],
+            degraded=answer.degraded,
+        )
+
+    async def GetProvenance(self, request: pb.GetProvenanceRequest, context: object) -> pb.GetProvenanceResponse:
+        """Draw the graph."""
+        graph = await self._do.provenance(request.name, depth=request.depth, caller=current_principal())
+        return pb.GetProvenanceResponse(
+            provenance=provenance_pb2.Provenance(
+                root=request.name,
+                nodes=[node_to_proto(node) for node in graph.nodes],
+                edges=[edge_to_proto(edge) for edge in graph.edges],
+                truncated=graph.truncated,
+            )
+        )
+
+
+def _add_request(request: pb.AddMemoriesRequest) -> AddRequest:
+    expires = request.HasField("expire_time")
+    return AddRequest(
+        vault=VaultName.parse(request.vault, field="vault"),
+        messages=messages_from_proto(request.messages),
+        texts=tuple(request.texts),
+        labels=dict(request.labels),
+        semantic_type=enum_from_proto(SemanticType, request.semantic_type, field="semantic_type"),
+        extract=request.extract,
+        expire_time=from_timestamp(request.expire_time, field="expire_time") if expires else None,
+    )
+
+
+def _filter(request: pb.ListMemoriesRequest | pb.SearchMemoriesRequest) -> CubeFilter | None:
+    return filter_from_proto(request.filter) if request.HasField("filter") else None
+
+
+def _added(stored: Stored) -> pb.AddedMemory:
+    return pb.AddedMemory(cube=cube_to_proto(stored.cube), created=stored.created)
+
+
+def _result(name: CubeName, result: MemCube | MemosError, full: bool) -> pb.CubeResult:
+    if isinstance(result, MemosError):
+        return pb.CubeResult(name=str(name), error=status_of(result))
+    return pb.CubeResult(name=str(name), cube=cube_to_proto(result, payload=full))

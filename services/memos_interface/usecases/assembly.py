@@ -1,0 +1,104 @@
+"""Builds the use cases on a set of ports: the real ones in wiring, twins in tests."""
+
+from dataclasses import dataclass
+
+from memos_kernel.ids import Clock, IdFactory
+
+from memos_interface.ports import (
+    AuditTrail,
+    Delegation,
+    Embedder,
+    Generator,
+    Lifecycle,
+    Lineage,
+    MemoryStore,
+    Planner,
+    Spans,
+)
+from memos_interface.usecases.add_memories import AddMemories
+from memos_interface.usecases.change_memories import DeleteMemory, UpdateMemory
+from memos_interface.usecases.chat import Chat
+from memos_interface.usecases.create_memory import CreateMemory
+from memos_interface.usecases.extract_facts import ExtractFacts
+from memos_interface.usecases.finishing import Finishing
+from memos_interface.usecases.get_provenance import GetProvenance
+from memos_interface.usecases.read_memories import ReadMemories
+from memos_interface.usecases.record_turn import RecordTurn
+from memos_interface.usecases.search_memories import SearchMemories
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What the use cases need from outside."""
+
+    embedder: Embedder
+    generator: Generator
+    store: MemoryStore
+    planner: Planner
+    lifecycle: Lifecycle
+    lineage: Lineage
+    audit_trail: AuditTrail
+    delegation: Delegation
+    spans: Spans
+    clock: Clock
+    new_id: IdFactory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseCases:
+    """What the interface does."""
+
+    add: AddMemories
+    create: CreateMemory
+    read: ReadMemories
+    update: UpdateMemory
+    delete: DeleteMemory
+    search: SearchMemories
+    provenance: GetProvenance
+    chat: Chat
+    finishing: Finishing
+
+
+def assemble(ports: Ports, *, embed_timeout: float) -> UseCases:
+    """Return the use cases; `embed_timeout` is the seconds that a search waits for its vector."""
+    store, embedder, spans, clock, new_id = ports.store, ports.embedder, ports.spans, ports.clock, ports.new_id
+    finishing = Finishing()
+    record_turn = RecordTurn(
+        embedder=embedder,
+        store=store,
+        lifecycle=ports.lifecycle,
+        lineage=ports.lineage,
+        delegation=ports.delegation,
+        new_id=new_id,
+        spans=spans,
+    )
+    return UseCases(
+        add=AddMemories(
+            embedder=embedder,
+            store=store,
+            extract_facts=ExtractFacts(generator=ports.generator),
+            clock=clock,
+            new_id=new_id,
+            spans=spans,
+        ),
+        create=CreateMemory(embedder=embedder, store=store, clock=clock, spans=spans),
+        read=ReadMemories(store=store, audit_trail=ports.audit_trail, spans=spans),
+        update=UpdateMemory(embedder=embedder, store=store, clock=clock, spans=spans),
+        delete=DeleteMemory(store=store, spans=spans),
+        search=SearchMemories(
+            embedder=embedder, store=store, audit_trail=ports.audit_trail, spans=spans, embed_timeout=embed_timeout
+        ),
+        provenance=GetProvenance(store=store, lineage=ports.lineage, audit_trail=ports.audit_trail),
+        chat=Chat(
+            planner=ports.planner,
+            generator=ports.generator,
+            record_turn=record_turn,
+            delegation=ports.delegation,
+            audit_trail=ports.audit_trail,
+            spans=spans,
+            clock=clock,
+            new_id=new_id,
+            finishing=finishing,
+        ),
+        finishing=finishing,
+    )

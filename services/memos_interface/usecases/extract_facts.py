@@ -1,0 +1,43 @@
+"""Lets a model take notes on messages: facts instead of raw talk."""
+
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from memos_kernel.cube import SemanticType
+
+from memos_interface.domain import extraction
+from memos_interface.domain.chat import Delta
+from memos_interface.domain.question import Turn
+from memos_interface.domain.reader import Item, Reading
+from memos_interface.ports import Generator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractFacts:
+    """Replaces the messages of a reading by the facts that a model finds in them; plain texts stay."""
+
+    generator: Generator
+
+    async def __call__(self, reading: Reading, *, semantic_type: SemanticType) -> Reading:
+        """Return the reading with facts.
+
+        Raises:
+            StateConflict: the running model is too small for it.
+            Capacity: the model is away or its queue is full.
+        """
+        extraction.check_engine(await self.generator.describe())
+        messages = [item for item in reading.items if item.index >= 0]
+        texts = [item for item in reading.items if item.index < 0]
+        items: list[Item] = []
+        skipped = list(reading.skipped)
+        for window in extraction.windows(messages):
+            found = extraction.facts(window, await self._notes_on(window), semantic_type=semantic_type)
+            items.extend(found.items)
+            skipped.extend(found.skipped)
+        return Reading((*items, *texts), tuple(sorted(skipped, key=lambda entry: entry.index)))
+
+    async def _notes_on(self, window: tuple[Item, ...]) -> str:
+        turns = (Turn("user", extraction.prompt(window)),)
+        stream = self.generator.generate(turns, (), max_tokens=extraction.ANSWER_TOKENS, temperature=0.0)
+        async with aclosing(stream):
+            return "".join([event.text async for event in stream if isinstance(event, Delta)])

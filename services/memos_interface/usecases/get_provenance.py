@@ -1,0 +1,116 @@
+"""Draws where a cube or an answer came from and where it went."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from memos_kernel import limits
+from memos_kernel.cube import MemCube
+from memos_kernel.errors import (
+    CubeNotFound,
+    InvalidField,
+    LimitExceeded,
+    MalformedName,
+    MissingField,
+    ResourceNotFound,
+)
+from memos_kernel.lineage import Graph
+from memos_kernel.names import AnswerName, CubeName, PlanName
+from memos_kernel.permission import Principal
+
+from memos_interface.domain import audit, graph
+from memos_interface.ports import AuditTrail, Lineage, MemoryStore
+
+Root = CubeName | AnswerName | PlanName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetProvenance:
+    """Joins recorded lineage with the cubes as the caller may read them now."""
+
+    store: MemoryStore
+    lineage: Lineage
+    audit_trail: AuditTrail
+
+    async def __call__(self, name: str, *, depth: int, caller: Principal) -> Graph:
+        """Return the graph around a name.
+
+        Raises:
+            MissingField, MalformedName, InvalidField, LimitExceeded: by field.
+            CubeNotFound, ResourceNotFound: the root is not there for this caller.
+        """
+        root, steps = parse_root(name), _steps(depth)
+        if root.tenant != caller.name.tenant:
+            raise _missing(root)
+        recorded = await self.lineage.around(name, depth=steps)
+        cubes = await self._readable(recorded, root, steps)
+        if isinstance(root, CubeName) and name not in cubes:
+            raise _missing(root)
+        if not isinstance(root, CubeName) and all(node.name != name for node in recorded.nodes):
+            raise _missing(root)
+        drawn = graph.draw(name, recorded, cubes, depth=steps)
+        self.audit_trail.note(caller.name, audit.READ, graph.cube_names(drawn))
+        return drawn
+
+    async def _readable(self, recorded: Graph, root: Root, depth: int) -> dict[str, MemCube]:
+        """Read the cubes of the lineage, then what those were derived from, a step at a time."""
+        found: dict[str, MemCube] = {}
+        asked: set[str] = set()
+        wanted = dict.fromkeys(graph.cube_names(recorded))
+        if isinstance(root, CubeName):
+            wanted[str(root)] = None
+        for _ in range(depth + 1):
+            batch = [name for name in wanted if name not in asked][: graph.NODES - len(asked)]
+            if not batch:
+                break
+            asked.update(batch)
+            read = await self._read(batch)
+            found.update((str(cube.name), cube) for cube in read)
+            wanted = dict.fromkeys(str(ref.name) for cube in read for ref in cube.derived_from)
+        return found
+
+    async def _read(self, names: Iterable[str]) -> list[MemCube]:
+        parsed = [CubeName.parse(name) for name in names]
+        cubes: list[MemCube] = []
+        for start in range(0, len(parsed), limits.BATCH_GET_NAMES):
+            results = await self.store.get(parsed[start : start + limits.BATCH_GET_NAMES], full=True)
+            cubes.extend(result for result in results if isinstance(result, MemCube))
+        return cubes
+
+
+def parse_root(name: str) -> Root:
+    """Read the name of what is asked about.
+
+    Raises:
+        MissingField: it is empty.
+        MalformedName: it is not a cube, an answer or a plan.
+    """
+    if not name:
+        raise MissingField("name is required.", field="name")
+    for kind in (CubeName, AnswerName, PlanName):
+        try:
+            return kind.parse(name)
+        except MalformedName:
+            continue
+    raise MalformedName(
+        f"name is {name[:80]!r}; it can be a cube, an answer or a plan.",
+        field="name",
+        pattern="tenants/{tenant}/cubes|answers|plans/{id}",
+    )
+
+
+def _steps(depth: int) -> int:
+    if depth < 0:
+        raise InvalidField("depth is negative; 0 means the default.", field="depth")
+    if depth > limits.PROVENANCE_DEPTH:
+        raise LimitExceeded(
+            f"depth is {depth}; the limit is {limits.PROVENANCE_DEPTH}.",
+            field="depth",
+            limit=str(limits.PROVENANCE_DEPTH),
+            unit="steps",
+        )
+    return depth or limits.PROVENANCE_DEPTH_DEFAULT
+
+
+def _missing(root: Root) -> CubeNotFound | ResourceNotFound:
+    kind = CubeNotFound if isinstance(root, CubeName) else ResourceNotFound
+    return kind(f"{root} is not there.", name=str(root))

@@ -1,0 +1,132 @@
+"""Makes a finished turn durable: the talk, its lineage, and the use of the memories."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+
+from memos_kernel.cube import MemCube, RevisionRef, State
+from memos_kernel.errors import MemosError
+from memos_kernel.ids import IdFactory
+from memos_kernel.lineage import Edge, Graph, Node, NodeKind, Relation
+from memos_kernel.names import VaultName
+from memos_kernel.permission import Action, Principal
+from memos_kernel.requests import RequestKey
+
+from memos_interface.domain.chat import GenerationEnd, Plan
+from memos_interface.domain.turn import Turn, cubes_of, is_evidence
+from memos_interface.ports import Delegation, Embedder, Lifecycle, Lineage, MemoryStore, Spans
+from memos_interface.usecases.embedding import embed_all
+
+USE_ACTIONS = frozenset({Action.CUBE_READ, Action.CUBE_USE, Action.MODEL_USE, Action.LINEAGE_WRITE})
+"""What recalling and using memories needs; the same as the method table's row of Chat, so that grants are shared."""
+
+WRITE_ACTIONS = frozenset({Action.CUBE_READ, Action.CUBE_WRITE, Action.MODEL_USE})
+"""What storing a turn needs; the same as the row of AddMemories."""
+
+
+_REASON_CHARS = 120
+"""Most of a planner's reason that enters the lineage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A finished answer. `turn` is None if the caller wants nothing stored."""
+
+    name: str
+    time: datetime
+    plan: Plan
+    end: GenerationEnd
+    turn: Turn | None
+    vaults: tuple[VaultName, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordTurn:
+    """Stores the turn first, for the lineage names its cubes; lineage and use are recorded side by side.
+
+    Both get a fresh grant: a generation may take longer than the grant of the call lasts.
+    """
+
+    embedder: Embedder
+    store: MemoryStore
+    lifecycle: Lifecycle
+    lineage: Lineage
+    delegation: Delegation
+    new_id: IdFactory
+    spans: Spans
+
+    async def __call__(self, answered: Answered, *, caller: Principal, key: RequestKey) -> tuple[str, ...]:
+        """Return the names of the cubes that record the turn; everything is durable then.
+
+        Raises:
+            MemosError: something could not be recorded.
+        """
+        recorded: tuple[MemCube, ...] = ()
+        if answered.turn is not None:
+            async with self.delegation.acting(caller, WRITE_ACTIONS, (answered.turn.vault,)):
+                recorded = await self._store(answered.turn, key)
+        names = tuple(str(cube.name) for cube in recorded)
+        async with self.delegation.acting(caller, USE_ACTIONS, answered.vaults):
+            await asyncio.gather(
+                self.lineage.record(lineage_of(answered, names, trace_id=self.spans.trace_id())),
+                self._record_use(answered.plan),
+            )
+        return names
+
+    async def _store(self, turn: Turn, key: RequestKey) -> tuple[MemCube, ...]:
+        cubes = cubes_of(turn, new_id=self.new_id)
+        vectors = await embed_all(self.embedder, [cube.text for cube in cubes])
+        batch = await self.store.create(cubes, vectors, return_existing=True, request=key)
+        stored: list[MemCube] = []
+        for result in batch.results:
+            if isinstance(result, MemosError):
+                raise result
+            stored.append(result.cube)
+        await asyncio.gather(*(self._set_aside(cube) for cube in stored if not is_evidence(cube)))
+        return tuple(stored)
+
+    async def _set_aside(self, cube: MemCube) -> None:
+        if cube.state is State.GENERATED:  # a replay of the call finds it archived
+            await self.lifecycle.transition(
+                cube.name, State.ARCHIVED, reason="record of a chat turn, not evidence for later ones"
+            )
+
+    async def _record_use(self, plan: Plan) -> None:
+        used = [RevisionRef(memory.cube.name, memory.cube.revision) for memory in plan.chosen]
+        if used:
+            await self.lifecycle.record_use(used, plan=plan.name)
+
+
+def lineage_of(answered: Answered, recorded: tuple[str, ...], *, trace_id: str) -> Graph:
+    """Return the lineage of an answer: cubes -> plan -> answer -> cubes of the turn. It holds no content."""
+    plan, end = answered.plan, answered.end
+    nodes = [
+        Node(
+            name=plan.name,
+            kind=NodeKind.PLAN,
+            summary=f"{len(plan.chosen)} memories chosen, {len(plan.rejected)} left out",
+            time=answered.time,
+            trace_id=trace_id,
+        ),
+        Node(
+            name=answered.name,
+            kind=NodeKind.ANSWER,
+            summary=f"{end.completion_tokens} tokens by {end.model} ({end.finish_reason})",
+            time=answered.time,
+            trace_id=trace_id,
+        ),
+        *(
+            Node(name=str(memory.cube.name), kind=NodeKind.CUBE, revision=memory.cube.revision)
+            for memory in plan.chosen
+        ),
+        *(Node(name=name, kind=NodeKind.CUBE, revision=1) for name in recorded),
+    ]
+    edges = [
+        *(
+            Edge(str(memory.cube.name), plan.name, Relation.PLANNED, memory.reason[:_REASON_CHARS])
+            for memory in plan.chosen
+        ),
+        Edge(plan.name, answered.name, Relation.GENERATED),
+        *(Edge(answered.name, name, Relation.RECORDED) for name in recorded),
+    ]
+    return Graph(tuple(nodes), tuple(edges))

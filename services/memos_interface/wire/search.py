@@ -1,0 +1,71 @@
+"""Searches on the wire; the public and the internal answer are made of the same messages."""
+
+from collections.abc import Iterable
+
+from memos_api.v1 import memcube_pb2, memory_service_pb2
+from memos_kernel.cube import Kind, SemanticType, State
+from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
+from memos_wire.times import from_timestamp, to_timestamp
+
+from memos_interface.domain.search import CubeFilter, SearchHit, SearchLeg
+
+
+def filter_from_proto(message: memory_service_pb2.CubeFilter, *, field: str = "filter") -> CubeFilter:
+    """Return the conditions of a message.
+
+    Raises:
+        InvalidField: an unknown enum value, or a time out of range.
+    """
+    return CubeFilter(
+        labels=dict(message.labels),
+        kinds=enums_from_proto(Kind, message.kinds, field=f"{field}.kinds"),
+        states=enums_from_proto(State, message.states, field=f"{field}.states"),
+        semantic_types=enums_from_proto(SemanticType, message.semantic_types, field=f"{field}.semantic_types"),
+        speakers=tuple(message.speakers),
+        sessions=tuple(message.sessions),
+        after=from_timestamp(message.after, field=f"{field}.after") if message.HasField("after") else None,
+        before=from_timestamp(message.before, field=f"{field}.before") if message.HasField("before") else None,
+    )
+
+
+def filter_to_proto(value: CubeFilter | None) -> memory_service_pb2.CubeFilter | None:
+    """Return the message of conditions, or None."""
+    if value is None:
+        return None
+    return memory_service_pb2.CubeFilter(
+        labels=value.labels,
+        kinds=[memcube_pb2.CubeKind.ValueType(kind) for kind in sorted(value.kinds)],
+        states=[memcube_pb2.CubeState.ValueType(state) for state in sorted(value.states)],
+        semantic_types=[memcube_pb2.SemanticType.ValueType(kind) for kind in sorted(value.semantic_types)],
+        speakers=value.speakers,
+        sessions=value.sessions,
+        after=to_timestamp(value.after),
+        before=to_timestamp(value.before),
+    )
+
+
+def hits_from_proto(messages: Iterable[memory_service_pb2.SearchHit]) -> tuple[SearchHit, ...]:
+    """Return the hits of messages."""
+    return tuple(
+        SearchHit(cube=cube_from_proto(hit.cube), score=hit.score, leg_scores=dict(hit.leg_scores)) for hit in messages
+    )
+
+
+def hit_to_proto(hit: SearchHit) -> memory_service_pb2.SearchHit:
+    """Return the message of a hit."""
+    return memory_service_pb2.SearchHit(cube=cube_to_proto(hit.cube), score=hit.score, leg_scores=hit.leg_scores)
+
+
+def legs_from_proto(messages: Iterable[memory_service_pb2.SearchLeg]) -> tuple[SearchLeg, ...]:
+    """Return the legs of messages."""
+    return tuple(
+        SearchLeg(name=leg.name, ran=leg.ran, reason=leg.reason, candidates=leg.candidates, duration_ms=leg.duration_ms)
+        for leg in messages
+    )
+
+
+def leg_to_proto(leg: SearchLeg) -> memory_service_pb2.SearchLeg:
+    """Return the message of a leg."""
+    return memory_service_pb2.SearchLeg(
+        name=leg.name, ran=leg.ran, reason=leg.reason, candidates=leg.candidates, duration_ms=leg.duration_ms
+    )

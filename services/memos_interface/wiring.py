@@ -1,0 +1,92 @@
+"""Puts the interface together."""
+
+import grpc
+from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
+from memos_api.internal.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from memos_api.internal.v1.lifecycle_service_pb2_grpc import LifecycleServiceStub
+from memos_api.internal.v1.policy_service_pb2_grpc import PolicyServiceStub
+from memos_api.internal.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
+from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
+from memos_api.v1.chat_service_pb2_grpc import add_ChatServiceServicer_to_server
+from memos_api.v1.governance_service_pb2_grpc import add_GovernanceServiceServicer_to_server
+from memos_api.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
+from memos_api.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
+from memos_kernel.ids import uuid7
+from memos_runtime.service import Service, ServiceContext
+from memos_wire.methods import GOVERNANCE, INFERENCE, LIFECYCLE, SCHEDULER, STORAGE
+
+from memos_interface.adapters.audit_buffer import AuditBuffer
+from memos_interface.adapters.delegation import EdgeDelegation
+from memos_interface.adapters.governance_client import LedgerClient, PolicyClient
+from memos_interface.adapters.inference_client import InferenceClient
+from memos_interface.adapters.lifecycle_client import LifecycleClient
+from memos_interface.adapters.scheduler_client import SchedulerClient
+from memos_interface.adapters.storage_client import StorageClient
+from memos_interface.adapters.telemetry_spans import RunningSpan
+from memos_interface.config import InterfaceConfig
+from memos_interface.edge import Edge
+from memos_interface.servicer.chat import ChatServicer
+from memos_interface.servicer.governance import GovernanceServicer
+from memos_interface.servicer.jobs import JobServicer
+from memos_interface.servicer.memory import MemoryServicer
+from memos_interface.usecases.assembly import Ports, assemble
+
+
+def build(config: InterfaceConfig, context: ServiceContext) -> Service:
+    """Return the service. It is ready once it has started: what it calls says for itself when it is away."""
+    stub = context.channels.stub
+    policy, ledger = stub(PolicyServiceStub, GOVERNANCE), stub(LedgerServiceStub, GOVERNANCE)
+    scheduler = stub(SchedulerServiceStub, SCHEDULER)
+    models = InferenceClient(stub(InferenceServiceStub, INFERENCE))
+    records = LedgerClient(ledger, service=context.name)
+    spans = RunningSpan()
+    edge = Edge(
+        PolicyClient(policy, context.verifier),
+        clock=context.clock,
+        auth_seconds=config.auth_cache_seconds,
+        capacity=config.edge_cache_entries,
+    )
+    lost = context.telemetry.counter("audit_lost", "audit events of reads that could not be written")
+    audit = AuditBuffer(
+        records,
+        clock=context.clock,
+        new_id=uuid7,
+        trace_id=spans.trace_id,
+        count_lost=lost.inc,
+        interval=config.audit_interval_seconds,
+        capacity=config.audit_buffer_events,
+    )
+    ports = Ports(
+        embedder=models,
+        generator=models,
+        store=StorageClient(stub(StorageServiceStub, STORAGE)),
+        planner=SchedulerClient(scheduler),
+        lifecycle=LifecycleClient(stub(LifecycleServiceStub, LIFECYCLE)),
+        lineage=records,
+        audit_trail=audit,
+        delegation=EdgeDelegation(edge),
+        spans=spans,
+        clock=context.clock,
+        new_id=uuid7,
+    )
+    use_cases = assemble(ports, embed_timeout=config.embed_timeout_seconds)
+
+    def register(server: grpc.aio.Server) -> None:
+        add_MemoryServiceServicer_to_server(MemoryServicer(use_cases, new_id=uuid7), server)
+        add_ChatServiceServicer_to_server(ChatServicer(use_cases.chat), server)
+        add_JobServiceServicer_to_server(JobServicer(scheduler), server)
+        add_GovernanceServiceServicer_to_server(GovernanceServicer(policy, ledger, forget=edge.forget), server)
+
+    async def close() -> None:
+        await use_cases.finishing.drain()
+        await audit.close()
+
+    return Service(
+        name=context.name,
+        register=register,
+        start=audit.start,
+        close=close,
+        ready=lambda: True,
+        parts={"audit": lambda: audit.healthy},
+        edge=edge,
+    )
