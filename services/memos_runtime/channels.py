@@ -1,5 +1,6 @@
 """Calls to the other services: deadline, trace, identity and grant go along; domain errors come back."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import nullcontext
@@ -10,8 +11,9 @@ import grpc
 
 from memos_kernel.errors import DeadlineExceeded, DependencyUnavailable
 from memos_runtime import semconv
-from memos_runtime.context import find_grant, remaining
+from memos_runtime.context import find_grant, remaining, spawn
 from memos_runtime.telemetry import Telemetry, current_span
+from memos_runtime.tls import Certificates
 from memos_wire.errors import error_of_call
 from memos_wire.methods import METHODS, Method
 
@@ -22,6 +24,7 @@ _KEEPALIVE = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
+_CLOSE_SECONDS = 120.0
 _RETRY = {
     "maxAttempts": 3,
     "initialBackoff": "0.1s",
@@ -57,12 +60,14 @@ class ChannelPool:
         self,
         addresses: Mapping[str, str],
         *,
-        credentials: grpc.ChannelCredentials | None = None,
+        certificates: Certificates | None = None,
         max_message_bytes: int = 4 * 1024 * 1024,
     ) -> None:
-        """Take the gRPC target of each service; without credentials the channels are not encrypted."""
+        """Take the gRPC target of each service; without certificates the channels are not encrypted."""
         self._addresses = dict(addresses)
-        self._credentials = credentials
+        self._certificates = certificates
+        self._credentials = certificates.channel_credentials() if certificates else None
+        self._stamp = certificates.stamp() if certificates else ()
         self._options = (
             *_KEEPALIVE,
             ("grpc.service_config", service_config()),
@@ -71,11 +76,24 @@ class ChannelPool:
             ("grpc.max_send_message_length", max_message_bytes),
         )
         self._open: dict[tuple[str, str], grpc.aio.Channel] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def secure(self) -> bool:
         """Whether the channels prove who they are by certificate."""
         return self._credentials is not None
+
+    def refresh(self) -> None:
+        """Dial anew if the certificate files have changed; calls that run end on the old channels."""
+        if self._certificates is None or self._certificates.stamp() == self._stamp:
+            return
+        self._stamp = self._certificates.stamp()
+        self._credentials = self._certificates.channel_credentials()
+        old, self._open = self._open, {}
+        for channel in old.values():
+            closing = spawn(channel.close(_CLOSE_SECONDS), name="close-channel")
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     def channel(self, service: str) -> grpc.aio.Channel:
         """Return the channel to a service.
@@ -93,6 +111,8 @@ class ChannelPool:
 
     async def close(self) -> None:
         """Close every channel; calls that run are cancelled."""
+        for closing in self._closing:
+            closing.cancel()
         while self._open:
             _, channel = self._open.popitem()
             await channel.close()

@@ -4,7 +4,6 @@ Names: `live` (the process answers), the empty name (every service is ready), `<
 work) and `<service>.<part>` (an optional part works).
 """
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 
 import grpc
@@ -16,7 +15,6 @@ from memos_runtime.gate import Gate
 from memos_runtime.service import Service
 
 LIVE = "live"
-_INTERVAL_SECONDS = 1.0
 
 
 class Health:
@@ -27,6 +25,7 @@ class Health:
         self._gates = gates
         self._servicer = grpc_health.HealthServicer()
         self._shown: dict[str, bool] = {}
+        self._off = False
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the servicer to a server."""
@@ -35,18 +34,19 @@ class Health:
     async def refresh(self) -> None:
         """Ask the services, and tell those who watch what has changed."""
         ready = {service.name: self._ready(service) for service in self._services}
-        now = {LIVE: True, "": all(ready.values()), **ready, **dict(self._parts())}
-        for name, healthy in now.items():
+        shown = {"": all(ready.values()), **ready, **dict(self._parts())}
+        if self._off:
+            shown = dict.fromkeys(shown, False)
+        for name, healthy in {LIVE: True, **shown}.items():
             if self._shown.get(name) is not healthy:
                 status = HealthCheckResponse.SERVING if healthy else HealthCheckResponse.NOT_SERVING
                 await self._servicer.set(name, status)
                 self._shown[name] = healthy
 
-    async def watch(self) -> None:
-        """Refresh about once a second, for ever."""
-        while True:
-            await self.refresh()
-            await asyncio.sleep(_INTERVAL_SECONDS)
+    async def off(self) -> None:
+        """Say from now on that nothing is ready; the process still lives."""
+        self._off = True
+        await self.refresh()
 
     def _ready(self, service: Service) -> bool:
         return self._gates[service.name].state == "open" and service.ready()

@@ -29,18 +29,18 @@ class Admission:
         limit = self._max_calls
 
         async def gated(call: Call) -> Any:
-            gate.check()
-            return await proceed(call)
-
-        async def counted(call: Call) -> Any:
-            gate.check()
-            if limit is not None and self._running >= limit:
-                raise Overloaded(
-                    f"{limit} calls run already; try again.", retry_after=_RETRY_SECONDS, limit=str(limit)
-                )
-            self._running += 1
+            gate.enter()
             try:
                 return await proceed(call)
+            finally:
+                gate.leave()
+
+        async def counted(call: Call) -> Any:
+            if limit is not None and self._running >= limit:
+                raise Overloaded(f"{limit} calls run already; try again.", retry_after=_RETRY_SECONDS, limit=str(limit))
+            self._running += 1
+            try:
+                return await gated(call)
             finally:
                 self._running -= 1
 
