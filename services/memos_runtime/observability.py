@@ -1,0 +1,56 @@
+"""The telemetry of a process, as configured: spans to an endpoint, metrics to scrape, the lag of its loop."""
+
+import asyncio
+from collections.abc import Callable
+
+from prometheus_client import start_http_server
+
+from memos_runtime.config import TelemetryConfig
+from memos_runtime.context import spawn
+from memos_runtime.loop import sample_lag
+from memos_runtime.telemetry import Telemetry
+
+
+class Observability:
+    """Owns what the process exports. With the defaults nothing leaves it, and no port is opened."""
+
+    def __init__(self, config: TelemetryConfig) -> None:
+        self._config = config
+        self._tracing = None
+        if config.otlp_endpoint:
+            from memos_runtime.tracing import Tracing  # the SDK takes time to import
+
+            self._tracing = Tracing.to_endpoint(config.otlp_endpoint, sample_ratio=config.sample_ratio)
+        self.telemetry = Telemetry(tracing=self._tracing)
+        self._stop_metrics: Callable[[], None] | None = None
+        self._sampler: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Open the metrics endpoint, if there is one, and start to sample.
+
+        Raises:
+            OSError: the address is taken.
+        """
+        self._sampler = spawn(sample_lag(self.telemetry), name="loop-lag")
+        if self._config.prometheus_address:
+            host, _, port = self._config.prometheus_address.rpartition(":")
+            registry = self.telemetry.metrics.registry
+            server, thread = start_http_server(int(port), host or "0.0.0.0", registry)  # noqa: S104 - as configured
+
+            def stop() -> None:
+                server.shutdown()
+                server.server_close()
+                thread.join()
+
+            self._stop_metrics = stop
+
+    async def close(self) -> None:
+        """Stop sampling and send what is left. Can be called twice."""
+        if self._sampler is not None:
+            self._sampler.cancel()
+        if self._stop_metrics is not None:
+            await asyncio.to_thread(self._stop_metrics)
+            self._stop_metrics = None
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
+            self._tracing = None
