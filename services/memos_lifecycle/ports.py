@@ -8,6 +8,8 @@ from memos_kernel.cube import MemCube
 from memos_kernel.names import CubeName
 from memos_kernel.requests import RequestKey
 
+NO_KEY = RequestKey()
+
 
 class CubeStore(Protocol):
     """Headers of cubes, and the compare-and-set on them. Storage is the record; lifecycle keeps none."""
@@ -21,7 +23,7 @@ class CubeStore(Protocol):
         ...
 
     async def apply(
-        self, cube: MemCube, *, expected_revision: int, reason: str, request: RequestKey = RequestKey()
+        self, cube: MemCube, *, expected_revision: int, reason: str, request: RequestKey = NO_KEY
     ) -> MemCube:
         """Store state and frozen of the cube, if its revision is the expected one; return the header as stored.
 

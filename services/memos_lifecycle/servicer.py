@@ -1,6 +1,6 @@
 """LifecycleService: convert, call the use case, convert."""
 
-import grpc
+from typing import Any
 
 from memos_api.internal.v1 import lifecycle_service_pb2 as pb
 from memos_api.internal.v1 import lifecycle_service_pb2_grpc as pb_grpc
@@ -13,8 +13,6 @@ from memos_wire.cubes import cube_to_proto, enum_from_proto
 from memos_wire.requests import request_key_from_proto
 from memos_wire.times import to_timestamp
 
-Context = grpc.aio.ServicerContext
-
 
 class LifecycleServicer(pb_grpc.LifecycleServiceServicer):
     """Serves lifecycle. The grant of each call is checked by storage, which applies it as a filter."""
@@ -24,7 +22,7 @@ class LifecycleServicer(pb_grpc.LifecycleServiceServicer):
         self._transition = transition
         self._sweep = sweep
 
-    async def RecordUse(self, request: pb.RecordUseRequest, context: Context) -> pb.RecordUseResponse:
+    async def RecordUse(self, request: pb.RecordUseRequest, context: Any) -> pb.RecordUseResponse:
         """Add a use to each cube."""
         refs = [
             RevisionRef(CubeName.parse(ref.name, field=f"cubes[{index}].name"), ref.revision)
@@ -34,7 +32,7 @@ class LifecycleServicer(pb_grpc.LifecycleServiceServicer):
         return pb.RecordUseResponse(cubes=[cube_to_proto(cube, payload=False) for cube in used])
 
     async def TransitionMemCube(
-        self, request: pb.TransitionMemCubeRequest, context: Context
+        self, request: pb.TransitionMemCubeRequest, context: Any
     ) -> pb.TransitionMemCubeResponse:
         """Move a cube."""
         cube = await self._transition(
@@ -46,7 +44,7 @@ class LifecycleServicer(pb_grpc.LifecycleServiceServicer):
         )
         return pb.TransitionMemCubeResponse(cube=cube_to_proto(cube, payload=False))
 
-    async def SweepExpired(self, request: pb.SweepExpiredRequest, context: Context) -> pb.SweepExpiredResponse:
+    async def SweepExpired(self, request: pb.SweepExpiredRequest, context: Any) -> pb.SweepExpiredResponse:
         """Expire what is due."""
         done = await self._sweep(limit=request.limit)
         return pb.SweepExpiredResponse(

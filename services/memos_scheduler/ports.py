@@ -151,7 +151,9 @@ class JobQueue(Protocol):
     """The durable queue. What it acknowledges survives a power loss; every method is one transaction."""
 
     async def enqueue(self, new: NewJob, *, request: RequestKey = NO_KEY) -> Job:
-        """Put a job into the queue. A known request key, or a unique key in use, is answered with that job as it is now.
+        """Put a job into the queue.
+
+        A known request key, or a unique key in use, is answered with that job as it is now.
 
         Raises:
             Overloaded: too many jobs of the tenant wait.

@@ -9,6 +9,7 @@ from memos_kernel.errors import CubeNotFound, EtagMismatch, RequestIdReused
 from memos_kernel.names import CubeName
 from memos_kernel.requests import RequestKey
 from memos_lifecycle.domain import is_due
+from memos_lifecycle.ports import NO_KEY
 
 
 class MemoryCubeStore:
@@ -26,7 +27,7 @@ class MemoryCubeStore:
             raise CubeNotFound(f"{name} does not exist.", name=str(name)) from None
 
     async def apply(
-        self, cube: MemCube, *, expected_revision: int, reason: str, request: RequestKey = RequestKey()
+        self, cube: MemCube, *, expected_revision: int, reason: str, request: RequestKey = NO_KEY
     ) -> MemCube:
         identity = (request.method, request.request_id)
         if request and identity in self._answers:

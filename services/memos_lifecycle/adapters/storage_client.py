@@ -9,6 +9,7 @@ from memos_api.v1 import memcube_pb2
 from memos_kernel.cube import MemCube
 from memos_kernel.names import CubeName
 from memos_kernel.requests import RequestKey
+from memos_lifecycle.ports import NO_KEY
 from memos_wire.cubes import cube_from_proto, cube_to_proto
 from memos_wire.errors import error_of
 from memos_wire.requests import request_key_to_proto
@@ -29,7 +30,7 @@ class StorageCubeStore:
         return cube_from_proto(result.cube)
 
     async def apply(
-        self, cube: MemCube, *, expected_revision: int, reason: str, request: RequestKey = RequestKey()
+        self, cube: MemCube, *, expected_revision: int, reason: str, request: RequestKey = NO_KEY
     ) -> MemCube:
         response = await self._stub.ApplyTransition(
             pb.ApplyTransitionRequest(

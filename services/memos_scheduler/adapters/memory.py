@@ -160,11 +160,14 @@ def _forgettable(record: Record, quiet_before: datetime, ended_before: datetime)
     return job.end_time < ended_before or (record.quiet and job.end_time < quiet_before)
 
 
+TWIN_FACTS = EngineFacts(model="twin", context_length=1_000, memories_read_well=8)
+
+
 @dataclass(slots=True, kw_only=True)
 class MemoryEngine:
     """An engine that counts words as tokens. `away` makes the named methods fail with that error."""
 
-    facts: EngineFacts = EngineFacts(model="twin", context_length=1_000, memories_read_well=8)
+    facts: EngineFacts = TWIN_FACTS
     away: Mapping[str, Capacity] = field(default_factory=dict)
     described: int = 0
 

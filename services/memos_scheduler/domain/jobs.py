@@ -127,7 +127,7 @@ class Backoff:
 
         The wait lies between half and all of `base * 2 ** (attempts - 1)`, which is bounded by `cap`.
         """
-        full = min(self.cap, self.base * 2 ** min(attempts - 1, 30))
+        full: timedelta = min(self.cap, self.base * 2 ** min(attempts - 1, 30))
         return full * (0.5 + chance / 2)
 
 

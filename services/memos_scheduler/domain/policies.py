@@ -1,5 +1,6 @@
 """Selection policies: in which order candidates are tried (MemScheduler, MemOS, arXiv 2507.03724, section 5.2)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,7 +44,7 @@ class UsagePolicy:
 
     def _bonus(self, cube: MemCube, *, now: datetime) -> float:
         heat = heat_at(cube, now=now)
-        recency = 0.5 ** (_age(cube, now=now) / self.recency_half_life)
+        recency = math.pow(0.5, _age(cube, now=now) / self.recency_half_life)
         priority = ((cube.priority or DEFAULT_PRIORITY) - DEFAULT_PRIORITY) / DEFAULT_PRIORITY
         return self.heat_weight * heat / (1.0 + heat) + self.recency_weight * recency + self.priority_weight * priority
 
@@ -53,7 +54,7 @@ def heat_at(cube: MemCube, *, now: datetime) -> float:
     if cube.usage.last_used_time is None:
         return 0.0
     idle = max(timedelta(0), now - cube.usage.last_used_time)
-    return cube.usage.heat * float(0.5 ** (idle / limits.HEAT_HALF_LIFE))
+    return cube.usage.heat * math.pow(0.5, idle / limits.HEAT_HALF_LIFE)
 
 
 def _age(cube: MemCube, *, now: datetime) -> timedelta:

@@ -1,8 +1,7 @@
 """SchedulerService: convert, call the use case, convert."""
 
 from collections.abc import AsyncIterator
-
-import grpc
+from typing import Any
 
 from memos_api.internal.v1 import scheduler_service_pb2 as pb
 from memos_api.internal.v1.scheduler_service_pb2_grpc import SchedulerServiceServicer
@@ -23,8 +22,6 @@ from memos_scheduler.usecases.watch_job import WatchJob
 from memos_wire.cubes import enums_from_proto
 from memos_wire.requests import request_key_from_proto
 from memos_wire.times import from_timestamp
-
-Context = grpc.aio.ServicerContext
 
 LIST_METHOD = "/memos.v1.JobService/ListJobs"
 """What page tokens are bound to: the method that the caller uses."""
@@ -54,7 +51,7 @@ class SchedulerServicer(SchedulerServiceServicer):
         self._watch = watch
         self._tokens = tokens
 
-    async def PlanInjection(self, request: pb.PlanInjectionRequest, context: Context) -> pb.PlanInjectionResponse:
+    async def PlanInjection(self, request: pb.PlanInjectionRequest, context: Any) -> pb.PlanInjectionResponse:
         """Choose memories for a prompt."""
         plan = await self._plan(
             call_from_proto(request.call),
@@ -66,7 +63,7 @@ class SchedulerServicer(SchedulerServiceServicer):
         _trace(plan)
         return pb.PlanInjectionResponse(plan=plan_to_proto(plan))
 
-    async def EnqueueJob(self, request: pb.EnqueueJobRequest, context: Context) -> pb.EnqueueJobResponse:
+    async def EnqueueJob(self, request: pb.EnqueueJobRequest, context: Any) -> pb.EnqueueJobResponse:
         """Put a job into the queue."""
         due = from_timestamp(request.due_time, field="due_time") if request.HasField("due_time") else None
         job = await self._enqueue(
@@ -77,12 +74,12 @@ class SchedulerServicer(SchedulerServiceServicer):
         )
         return pb.EnqueueJobResponse(job=job_to_proto(job))
 
-    async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
+    async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.GetJobResponse:
         """Return a job."""
         job = await self._get(JobName.parse(request.request.name), grant=current_grant())
         return pb.GetJobResponse(response=jobs_pb.GetJobResponse(job=job_to_proto(job)))
 
-    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
         """List jobs."""
         asked, grant = request.request, current_grant()
         binding = {"principal": str(grant.principal), "request_hash": request_hash(asked)}
@@ -97,7 +94,7 @@ class SchedulerServicer(SchedulerServiceServicer):
         response = jobs_pb.ListJobsResponse(jobs=[job_to_proto(job) for job in jobs], next_page_token=token)
         return pb.ListJobsResponse(response=response)
 
-    async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.CancelJobResponse:
+    async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.CancelJobResponse:
         """Cancel a job."""
         job = await self._cancel(
             JobName.parse(request.request.name),
@@ -106,7 +103,7 @@ class SchedulerServicer(SchedulerServiceServicer):
         )
         return pb.CancelJobResponse(response=jobs_pb.CancelJobResponse(job=job_to_proto(job)))
 
-    async def RetryJob(self, request: pb.RetryJobRequest, context: Context) -> pb.RetryJobResponse:
+    async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.RetryJobResponse:
         """Bring a dead letter back."""
         job = await self._retry(
             JobName.parse(request.request.name),
@@ -115,7 +112,7 @@ class SchedulerServicer(SchedulerServiceServicer):
         )
         return pb.RetryJobResponse(response=jobs_pb.RetryJobResponse(job=job_to_proto(job)))
 
-    async def WatchJob(self, request: pb.WatchJobRequest, context: Context) -> AsyncIterator[pb.WatchJobResponse]:
+    async def WatchJob(self, request: pb.WatchJobRequest, context: Any) -> AsyncIterator[pb.WatchJobResponse]:
         """Follow a job."""
         async for job in self._watch(JobName.parse(request.request.name), grant=current_grant()):
             yield pb.WatchJobResponse(response=jobs_pb.WatchJobResponse(job=job_to_proto(job)))

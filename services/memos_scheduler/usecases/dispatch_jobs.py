@@ -45,7 +45,8 @@ class DispatchJobs:
                 await slots.acquire()
                 task = asyncio.create_task(self._run(await self._next()))
                 running.add(task)
-                task.add_done_callback(lambda ended: (running.discard(ended), slots.release()))
+                task.add_done_callback(running.discard)
+                task.add_done_callback(lambda _: slots.release())
         finally:
             for task in running:
                 task.cancel()

@@ -1,7 +1,8 @@
 """A record of the queue as a row, and back."""
 
-from collections.abc import Mapping
 from typing import Any
+
+from sqlalchemy import RowMapping
 
 from memos_kernel.names import JobName, PrincipalName, VaultName
 from memos_scheduler.domain.jobs import Job, JobState, Record
@@ -36,7 +37,7 @@ def row_of(record: Record) -> dict[str, Any]:
     }
 
 
-def record_of(row: Mapping[str, Any]) -> Record:
+def record_of(row: RowMapping) -> Record:
     """Return the record of a row."""
     tenant = row["tenant"]
     job = Job(
