@@ -1,32 +1,26 @@
-"""Puts governance together, for its host and for the commands that work on its database."""
+"""Puts governance together."""
 
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 import grpc
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from memos_api.internal.v1 import ledger_service_pb2_grpc, policy_service_pb2_grpc
-from memos_governance import migrations
 from memos_governance.adapters.grant_seal import Ed25519GrantSeal
-from memos_governance.adapters.sql.database import Database
-from memos_governance.adapters.sql.ledger_store import SqlLedgerStore
-from memos_governance.adapters.sql.policy_store import SqlPolicyStore
 from memos_governance.adapters.standing_cache import CachedStandings
 from memos_governance.config import GovernanceConfig
-from memos_governance.domain.audit import ChainProblem
 from memos_governance.domain.credentials import new_secret
+from memos_governance.local import bootstrap_local, migrate, prepare, recover_local_key, verify_audit
+from memos_governance.ports import GrantSeal, LedgerStore, PolicyStore
 from memos_governance.servicer.ledger import LedgerServicer, LedgerUseCases
 from memos_governance.servicer.pages import Pages
 from memos_governance.servicer.policy import PolicyServicer, PolicyUseCases
 from memos_governance.usecases.append_audit import AppendAudit
 from memos_governance.usecases.authenticate import Authenticate
 from memos_governance.usecases.authority import Scribe
-from memos_governance.usecases.bootstrap import Bootstrap
 from memos_governance.usecases.create_api_key import CreateApiKey
 from memos_governance.usecases.create_vault import CreateVault
 from memos_governance.usecases.denials import Denials
@@ -41,15 +35,12 @@ from memos_governance.usecases.query_audit import QueryAudit
 from memos_governance.usecases.record_lineage import RecordLineage
 from memos_governance.usecases.revoke_api_key import RevokeApiKey
 from memos_governance.usecases.set_vault_permission import SetVaultPermission
-from memos_governance.usecases.verify_chain import VerifyChain
 from memos_kernel.ids import Clock, uuid7
-from memos_kernel.names import PrincipalName, TenantName
 from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
 from memos_wire.grants import GrantSigner, load_private_key
 
-LOCAL_TENANT, LOCAL_ADMIN, LOCAL_VAULT = "local", "admin", "main"
-"""What `bootstrap_local` makes: tenants/local with the principal admin and the vault main."""
+__all__ = ["bootstrap_local", "build", "migrate", "recover_local_key", "verify_audit"]
 
 
 def build(config: GovernanceConfig, context: ServiceContext) -> Service:
@@ -58,29 +49,33 @@ def build(config: GovernanceConfig, context: ServiceContext) -> Service:
     Raises:
         OSError, ValueError: the signing key cannot be read.
     """
+    from memos_governance.adapters.sql.database import Database
+    from memos_governance.adapters.sql.ledger_store import SqlLedgerStore
+    from memos_governance.adapters.sql.policy_store import SqlPolicyStore
+
     key = load_private_key(config.signing_key(context.state_dir))
     url = config.url(context.state_dir)
     database = Database(url, readers=config.readers)
-    policies, ledger = SqlPolicyStore(database), SqlLedgerStore(database)
-    lost = context.telemetry.counter("governance_audit_lost_total", "Denials that could not be recorded.")
-    pages = Pages(PageTokens(_page_key(key)))
-    policy = PolicyServicer(_policy_use_cases(config, context, key, policies, ledger, lost=lost.inc), pages=pages)
-    ledger_servicer = LedgerServicer(
-        LedgerUseCases(
-            append_audit=AppendAudit(ledger),
-            query_audit=QueryAudit(ledger),
-            record_lineage=RecordLineage(ledger),
-            get_lineage=GetLineage(ledger),
-        ),
-        pages=pages,
+    store, ledger = SqlPolicyStore(database), SqlLedgerStore(database)
+    lost = context.telemetry.counter("governance_denials_lost", "Denials that the audit log could not take.")
+    use_policy = policy_use_cases(
+        store=store,
+        ledger=ledger,
+        seal=Ed25519GrantSeal(GrantSigner(key), clock=context.clock),
+        clock=context.clock,
+        standings=config.standings,
+        lost=lost.inc,
     )
+    pages = Pages(PageTokens(_page_key(key)))
+    policy = PolicyServicer(use_policy, pages=pages)
+    ledger_servicer = LedgerServicer(ledger_use_cases(ledger), pages=pages)
 
     def register(server: grpc.aio.Server) -> None:
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policy, server)
         ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(ledger_servicer, server)
 
     async def start() -> None:
-        await asyncio.to_thread(_prepare, url)
+        await asyncio.to_thread(prepare, url)
         await asyncio.to_thread(database.open)
 
     return Service(
@@ -88,61 +83,25 @@ def build(config: GovernanceConfig, context: ServiceContext) -> Service:
     )
 
 
-def migrate(config: GovernanceConfig, state_dir: Path) -> None:
-    """Bring the schema to the newest version. Blocks."""
-    migrations.migrate(config.url(state_dir))
-
-
-async def bootstrap_local(config: GovernanceConfig, state_dir: Path, clock: Clock) -> str | None:
-    """Make the tenant of a machine with its admin, vault and key.
-
-    Returns:
-        The secret of the key, or None if the tenant was there already.
-    """
-    async with _bootstrap(config, state_dir, clock) as bootstrap:
-        return await bootstrap(TenantName(LOCAL_TENANT), admin=LOCAL_ADMIN, vault=LOCAL_VAULT)
-
-
-async def recover_local_key(config: GovernanceConfig, state_dir: Path, clock: Clock) -> str:
-    """Return the secret of a new key of the local admin, for when the key file was lost.
-
-    Whoever can write the database needs no key to be trusted.
-
-    Raises:
-        LookupError: there is no local tenant.
-    """
-    async with _bootstrap(config, state_dir, clock) as bootstrap:
-        return await bootstrap.recover(PrincipalName(LOCAL_TENANT, LOCAL_ADMIN))
-
-
-async def verify_audit(config: GovernanceConfig, state_dir: Path) -> list[ChainProblem]:
-    """Check every tenant's audit chain; return the first problem of each that has one."""
-    async with _opened(config, state_dir) as database:
-        ledger = SqlLedgerStore(database)
-        verify = VerifyChain(ledger)
-        found = [await verify(tenant) for tenant in await ledger.chains()]
-    return [problem for problem in found if problem is not None]
-
-
-def _policy_use_cases(
-    config: GovernanceConfig,
-    context: ServiceContext,
-    key: Ed25519PrivateKey,
-    store: SqlPolicyStore,
-    ledger: SqlLedgerStore,
+def policy_use_cases(
     *,
+    store: PolicyStore,
+    ledger: LedgerStore,
+    seal: GrantSeal,
+    clock: Clock,
+    standings: int,
     lost: Callable[[], None],
 ) -> PolicyUseCases:
-    clock = context.clock
+    """Return the use cases of PolicyService; `standings` principals are kept in memory."""
     scribe = Scribe(clock, uuid7)
     denials = Denials(ledger=ledger, scribe=scribe, lost=lost)
     return PolicyUseCases(
         authenticate=Authenticate(store=store, denials=denials),
         issue_grant=IssueGrant(
-            standings=CachedStandings(store, capacity=config.standings),
+            standings=CachedStandings(store, capacity=standings),
             store=store,
             denials=denials,
-            seal=Ed25519GrantSeal(GrantSigner(key), clock=clock),
+            seal=seal,
             clock=clock,
             new_id=uuid7,
         ),
@@ -158,36 +117,14 @@ def _policy_use_cases(
     )
 
 
-@asynccontextmanager
-async def _bootstrap(config: GovernanceConfig, state_dir: Path, clock: Clock) -> AsyncIterator[Bootstrap]:
-    async with _opened(config, state_dir) as database:
-        yield Bootstrap(
-            store=SqlPolicyStore(database),
-            scribe=Scribe(clock, uuid7),
-            clock=clock,
-            new_id=uuid7,
-            new_secret=new_secret,
-        )
-
-
-@asynccontextmanager
-async def _opened(config: GovernanceConfig, state_dir: Path) -> AsyncIterator[Database]:
-    url = config.url(state_dir)
-    await asyncio.to_thread(_prepare, url)
-    database = Database(url, readers=1)
-    await asyncio.to_thread(database.open)
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-def _prepare(url: str) -> None:
-    """Migrate a database of this machine; refuse a shared one that is behind, which `memosctl migrate` mends."""
-    if url.startswith("sqlite"):
-        migrations.migrate(url)
-    elif not migrations.is_current(url):
-        raise RuntimeError("Governance's database has an older schema; run `memosctl migrate` first.")
+def ledger_use_cases(ledger: LedgerStore) -> LedgerUseCases:
+    """Return the use cases of LedgerService."""
+    return LedgerUseCases(
+        append_audit=AppendAudit(ledger),
+        query_audit=QueryAudit(ledger),
+        record_lineage=RecordLineage(ledger),
+        get_lineage=GetLineage(ledger),
+    )
 
 
 def _page_key(key: Ed25519PrivateKey) -> bytes:

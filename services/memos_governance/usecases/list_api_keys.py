@@ -14,5 +14,5 @@ class ListApiKeys:
     store: PolicyStore
 
     async def __call__(self, *, grant: Grant, after: str, limit: int) -> tuple[ApiKey, ...]:
-        """Return keys in the order they were made, those behind the id `after`."""
+        """Return keys by id, which follows the time they were made; those behind the id `after`."""
         return await self.store.keys(grant.tenant, after=after, limit=limit)
