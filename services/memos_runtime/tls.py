@@ -26,8 +26,11 @@ class Certificates:
             for number in (path.stat().st_mtime_ns, path.stat().st_ino)
         )
 
-    def server_credentials(self) -> grpc.ServerCredentials:
-        """Return credentials that demand a client certificate and follow the files, handshake by handshake."""
+    def server_credentials(self, *, require_client: bool = True) -> grpc.ServerCredentials:
+        """Return credentials that follow the files, handshake by handshake.
+
+        Services demand a client certificate; at the public edge an API key says who calls.
+        """
         shown = self.stamp()
 
         def fetch() -> grpc.ServerCertificateConfiguration | None:
@@ -39,7 +42,9 @@ class Certificates:
             shown = now
             return configuration
 
-        return grpc.dynamic_ssl_server_credentials(self._configuration(), fetch, require_client_authentication=True)
+        return grpc.dynamic_ssl_server_credentials(
+            self._configuration(), fetch, require_client_authentication=require_client
+        )
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
         """Return credentials with the files as they are now."""
