@@ -78,7 +78,7 @@ class ChildProcess:
             await self._process.wait()
 
     async def _spawn(self) -> None:
-        with self._log_file.open("ab") as log:  # noqa: ASYNC230 - a local file, opened once a start
+        with self._log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-I",
@@ -89,6 +89,7 @@ class ChildProcess:
                 stdout=log,
                 stderr=log,
                 env=self._environment,
+                start_new_session=True,  # Ctrl-C is for the owner, which stops the child in its turn
             )
 
     async def _watch(self) -> None:
@@ -105,4 +106,7 @@ class ChildProcess:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSE_MAX)
             self.restarts += 1
-            await self._spawn()
+            try:
+                await self._spawn()
+            except OSError:
+                _LOG.exception("%s could not be started", self._name)
