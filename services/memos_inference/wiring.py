@@ -39,8 +39,8 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         add_InferenceServiceServicer_to_server(servicer, server)
 
     async def start() -> None:
-        await embedder.start()  # first and alone: two threads that import transformers trip over each other
-        engine.start()
+        await embedder.start()
+        engine.start()  # goes on in the background: memory works before the model does
 
     async def close() -> None:
         await engine.close()

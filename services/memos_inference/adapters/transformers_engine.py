@@ -72,7 +72,7 @@ class TransformersEngine:
     def healthy(self) -> bool:
         """Whether the model is loaded."""
         task = self._loading
-        return task is not None and task.done() and not task.cancelled() and isinstance(task.result(), LoadedModel)
+        return task is not None and task.done() and isinstance(task.result(), LoadedModel)
 
     def start(self) -> None:
         """Begin to load the model."""
@@ -80,9 +80,9 @@ class TransformersEngine:
         self._loading = asyncio.create_task(self._outcome(), name="load-model")
 
     async def close(self) -> None:
-        """Fail what waits, stop what runs at its end, end the threads."""
+        """Fail what waits, let what runs end, end the threads. A model that is being loaded is waited for."""
         if self._loading is not None:
-            self._loading.cancel()
+            await asyncio.wait([self._loading])
         await asyncio.to_thread(self._lane.close)
         await self._tokens.close()
 

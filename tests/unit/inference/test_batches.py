@@ -1,0 +1,33 @@
+import pytest
+
+from memos_inference.adapters.memory import EchoEngine, HashEmbedder
+from memos_inference.usecases.count_tokens import CountTokens
+from memos_inference.usecases.describe_models import DescribeModels
+from memos_inference.usecases.embed_texts import EmbedTexts
+from memos_kernel.errors import LimitExceeded, MissingField
+
+
+async def test_texts_are_embedded_in_order_under_the_embedders_name():
+    embed = EmbedTexts(HashEmbedder())
+    both, second = await embed(["red bicycle", "blue boat"]), await embed(["blue boat"])
+    assert both.vectors[1] == second.vectors[0] != both.vectors[0]
+    assert both.embedder == (await HashEmbedder().describe()).id
+
+
+async def test_an_empty_text_is_not_embedded():
+    with pytest.raises(MissingField):
+        await EmbedTexts(HashEmbedder())(["a", ""])
+
+
+async def test_an_empty_text_counts_no_tokens():
+    assert await CountTokens(EchoEngine())(["", "two words"]) == [0, 2]
+
+
+async def test_too_many_texts_are_not_counted():
+    with pytest.raises(LimitExceeded):
+        await CountTokens(EchoEngine())(["a"] * 257)
+
+
+async def test_both_models_are_described():
+    engine, embedder = await DescribeModels(EchoEngine(memories_read_well=4), HashEmbedder(dimensions=8))()
+    assert (engine.memories_read_well, embedder.dimensions) == (4, 8)
