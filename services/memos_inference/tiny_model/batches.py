@@ -1,0 +1,167 @@
+"""Turns episodes into training batches: token ids, positions, who sees whom, and what is to be predicted.
+
+One context carries many questions, so that most tokens pay for several answers. How the parts of a row see
+each other is drawn for each row, because the model serves all three cases:
+
+- `CHAT`: plain causal, earlier questions and answers are history for the later ones;
+- `ALONE`: each question sees the memories only, at the positions it would have as the first question;
+- `BLOCKS`: as `ALONE`, and each memory line sees the instruction and itself only. This is how separately
+  encoded memories come together when their key-value caches are composed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from transformers import PreTrainedTokenizerFast
+
+from memos_inference.tiny_model.episodes import Episode, EpisodeMaker, Question, system_text
+from memos_inference.tiny_model.tokenizer import ASSISTANT, END, SYSTEM, USER
+from memos_inference.tiny_model.words import Vocabulary
+
+CHAT, ALONE, BLOCKS = "chat", "alone", "blocks"
+# Segments: 0 is seen by all, memory lines count from 1, questions from _QUESTIONS, padding sees and is seen by nobody.
+_QUESTIONS, _PADDING = 1000, -1
+_FIRST_TOKEN_WEIGHT = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One encoded episode; all arrays have one entry a token. `weights` is zero where nothing is predicted."""
+
+    ids: list[int]
+    positions: list[int]
+    segments: list[int]
+    weights: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows padded to one length: integer arrays of shape (rows, length), and `visible` (rows, length, length).
+
+    `weights[r, t]` is the loss weight of predicting token t from the tokens before it.
+    """
+
+    ids: np.ndarray
+    positions: np.ndarray
+    visible: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is drawn at one point of the curriculum: shares, and the largest number of memories."""
+
+    echo: float
+    memories: int
+    shared: float
+    chat: float
+
+
+def stage_at(progress: float) -> Stage:
+    """The curriculum: copying first, then short contexts, then everything. `progress` runs from 0 to 1."""
+    if progress < 0.03:
+        return Stage(echo=0.7, memories=1, shared=0.5, chat=0.0)
+    if progress < 0.08:
+        return Stage(echo=0.25, memories=2, shared=0.6, chat=0.1)
+    if progress < 0.16:
+        return Stage(echo=0.08, memories=3, shared=0.7, chat=0.25)
+    if progress < 0.30:
+        return Stage(echo=0.03, memories=5, shared=0.7, chat=0.4)
+    if progress < 0.50:
+        return Stage(echo=0.02, memories=8, shared=0.7, chat=0.5)
+    return Stage(echo=0.01, memories=10, shared=0.7, chat=0.55)
+
+
+class RowMaker:
+    """Draws and encodes training rows."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._maker = EpisodeMaker(heldout=False)
+        self._vocabulary = Vocabulary(heldout=False)
+        self._backend = tokenizer.backend_tokenizer
+        self._system, self._user, self._assistant, self._end = tokenizer.convert_tokens_to_ids(
+            [SYSTEM, USER, ASSISTANT, END]
+        )
+        self._newline = self._backend.encode("\n").ids[0]
+
+    def draw(self, rng: random.Random, stage: Stage) -> Row:
+        """One training row of the stage."""
+        if rng.random() < stage.echo:
+            episode = self._echo(rng)
+        else:
+            memories = 0 if rng.random() < 0.02 else rng.randint(1, stage.memories)
+            episode = self._maker.draw(rng, memories=memories, shared=rng.random() < stage.shared, chat=stage.chat)
+        return self.encode(episode, rng.choices((CHAT, ALONE, BLOCKS), (0.3, 0.55, 0.15))[0])
+
+    def encode(self, episode: Episode, view: str) -> Row:
+        """Encodes an episode; token for token what the chat template gives."""
+        texts = [system_text(episode.memories)]
+        for question in episode.questions:
+            texts += [question.text, question.answer]
+        head, *turns = [encoding.ids for encoding in self._backend.encode_batch(texts)]
+        ids = [self._system, *head, self._end]
+        segments = self._memory_segments(ids) if view == BLOCKS else [0] * len(ids)
+        positions, weights = list(range(len(ids))), [0.0] * len(ids)
+        start = len(ids)
+        for number in range(len(turns) // 2):
+            asked = [self._user, *turns[2 * number], self._end, self._assistant]
+            answer = [*turns[2 * number + 1], self._end]
+            first = start if view != CHAT else len(ids)
+            length = len(asked) + len(answer)
+            positions += range(first, first + length)
+            segments += [0 if view == CHAT else _QUESTIONS + number] * length
+            weights += [0.0] * len(asked) + [_FIRST_TOKEN_WEIGHT] + [1.0] * (len(answer) - 1)
+            ids += asked + answer
+        return Row(ids, positions, segments, weights)
+
+    def _memory_segments(self, ids: list[int]) -> list[int]:
+        # The head has two line ends before the first memory: one after the instruction, one after "Memories:".
+        line, segments = -2, []
+        for token in ids:
+            line += token == self._newline
+            segments.append(max(line + 1, 0))
+        segments[-1] = 0
+        return segments
+
+    def _echo(self, rng: random.Random) -> Episode:
+        """Pure copying: the question repeats two words of the memory, the answer goes on with the next two."""
+        words = [self._vocabulary.proper(rng) for _ in range(rng.randint(6, 16))]
+        starts = rng.sample(range(len(words) - 3), k=min(4, len(words) - 3))
+        questions = [
+            Question(" ".join(words[at : at + 2]), " ".join(words[at + 2 : at + 4]), "echo") for at in starts
+        ]
+        return Episode((" ".join(words),), tuple(questions))
+
+
+def collate(rows: list[Row], pad: int) -> Batch:
+    """Pads rows to the longest and says which token sees which."""
+    length = max(len(row.ids) for row in rows)
+
+    def padded(name: str, fill: float, kind: type) -> np.ndarray:
+        return np.array([getattr(row, name) + [fill] * (length - len(row.ids)) for row in rows], dtype=kind)
+
+    segments = padded("segments", _PADDING, np.int64)
+    query, key = segments[:, :, None], segments[:, None, :]
+    visible = (key == 0) | (key == query) | ((query >= _QUESTIONS) & (key > 0) & (key < _QUESTIONS))
+    visible &= np.tril(np.ones((length, length), dtype=bool))
+    visible |= np.eye(length, dtype=bool)
+    return Batch(padded("ids", pad, np.int64), padded("positions", 0, np.int64), visible, padded("weights", 0, np.float32))
+
+
+def batches(maker: RowMaker, rng: random.Random, stage: Stage, *, pad: int, tokens: int) -> Iterator[Batch]:
+    """A few batches of about `tokens` tokens each, with rows of like length together."""
+    rows = sorted((maker.draw(rng, stage) for _ in range(96)), key=lambda row: len(row.ids))
+    groups, group = [], []
+    for row in rows:
+        if group and (len(group) + 1) * len(row.ids) > tokens:
+            groups.append(group)
+            group = []
+        group.append(row)
+    groups.append(group)
+    rng.shuffle(groups)
+    for group in groups:
+        yield collate(group, pad)
