@@ -1,0 +1,120 @@
+"""The loops behind the calls: one feeds the vector index, one sends audit events."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from memos_kernel.errors import MemosError
+
+from memos_storage.ports import Outbox, VectorIndex
+from memos_storage.usecases.follow_outbox import FollowOutbox
+from memos_storage.usecases.ship_audit import ShipAudit
+
+_LOG = logging.getLogger(__name__)
+_LOOK_SECONDS = 0.2
+_AWAY_SECONDS = 0.5
+_HOUSEKEEPING_SECONDS = 3600.0
+_RETRY_FIRST, _RETRY_MOST = 0.5, 30.0
+
+
+@dataclass(slots=True, kw_only=True)
+class IndexLoop:
+    """Feeds the vector index in batches: Milvus searches few large segments faster than many small ones.
+
+    A batch goes when `batch_rows` wait, when nothing was written for `idle_seconds`, or when a row has waited for
+    `delay_seconds`. Until then rows are found by the pending leg.
+    """
+
+    follow: FollowOutbox
+    outbox: Outbox
+    index: VectorIndex
+    batch_rows: int
+    idle_seconds: float
+    delay_seconds: float
+    _written: asyncio.Event = field(default_factory=asyncio.Event)
+    _last_write: float = 0.0
+
+    def notify(self) -> None:
+        """Say that something was committed."""
+        self._last_write = asyncio.get_running_loop().time()
+        self._written.set()
+
+    async def run(self) -> None:
+        """Run until cancelled. Whenever the index comes back, it is compared with the catalogue first."""
+        compared = False
+        self._written.set()
+        while True:
+            try:
+                if not self.index.healthy:
+                    compared = False
+                    await asyncio.sleep(_AWAY_SECONDS)
+                    continue
+                if not compared:
+                    await self.follow.reconcile()
+                    compared = True
+                await self._written.wait()
+                self._written.clear()
+                await self._wait_for_batch()
+                while await self.follow():
+                    pass
+                if await self.outbox.size():
+                    self._written.set()
+                    await asyncio.sleep(_AWAY_SECONDS)
+            except MemosError as error:
+                _LOG.warning("the vector index falls behind: %s", error.message)
+                self._written.set()
+                await asyncio.sleep(_AWAY_SECONDS)
+            except Exception:
+                _LOG.exception("the loop of the vector index failed and goes on")
+                self._written.set()
+                await asyncio.sleep(_RETRY_MOST)
+
+    async def _wait_for_batch(self) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while (
+            loop.time() - self._last_write < self.idle_seconds
+            and loop.time() - started < self.delay_seconds
+            and await self.outbox.size() < self.batch_rows
+        ):
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+@dataclass(slots=True, kw_only=True)
+class AuditLoop:
+    """Sends audit events soon after they were committed, and tidies up once an hour."""
+
+    ship: ShipAudit
+    interval_seconds: float
+    _written: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def notify(self) -> None:
+        """Say that something was committed."""
+        self._written.set()
+
+    async def run(self) -> None:
+        """Run until cancelled; while governance is away the pause between two tries doubles."""
+        pause, tidied = _RETRY_FIRST, -_HOUSEKEEPING_SECONDS
+        self._written.set()
+        while True:
+            try:
+                if asyncio.get_running_loop().time() - tidied >= _HOUSEKEEPING_SECONDS:
+                    await self.ship.forget_requests()
+                    tidied = asyncio.get_running_loop().time()
+                await self._written.wait()
+                self._written.clear()
+                while await self.ship():
+                    pass
+                pause = _RETRY_FIRST
+                await asyncio.sleep(self.interval_seconds)
+            except MemosError as error:
+                _LOG.debug("audit events wait for governance: %s", error.message)
+                pause = await self._pause(pause)
+            except Exception:
+                _LOG.exception("the loop of the audit log failed and goes on")
+                pause = await self._pause(_RETRY_MOST)
+
+    async def _pause(self, seconds: float) -> float:
+        self._written.set()
+        await asyncio.sleep(seconds)
+        return min(_RETRY_MOST, 2 * seconds)

@@ -1,0 +1,250 @@
+"""The vector index on Milvus: Milvus Lite as a child, or a server."""
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import grpc
+from memos_kernel.errors import DependencyUnavailable
+from memos_runtime.workers import Worker
+from pymilvus import DataType, MilvusClient
+from pymilvus.exceptions import MilvusException
+
+from memos_storage.domain.values import DenseHit, Drift, Point, Scope, Vector
+
+T = TypeVar("T")
+
+_PROBE_SECONDS = 0.5
+_PAGE = 10_000
+_AWAY = (MilvusException, grpc.RpcError, ConnectionError, TimeoutError, ValueError)
+
+
+class MilvusVectorIndex:
+    """Implements `ports.VectorIndex`.
+
+    One collection an embedder, its name made of dimensions and a hash of the embedder. Calls run in threads; those
+    that write go one after the other, for Milvus Lite has no order between writers of a collection.
+    """
+
+    def __init__(
+        self, uri: Callable[[], str], *, token: str = "", embedded: bool, timeout_seconds: float, threads: int = 4
+    ) -> None:
+        """Take where the index is; nothing is opened yet.
+
+        Args:
+            uri: gives the address, which of a child is known only once it is started.
+            embedded: Milvus Lite. Its rows are searched fast only once they are flushed, so each put flushes; a server
+                has them in its log when it answers and decides by itself.
+        """
+        self._uri = uri
+        self._token = token
+        self._embedded = embedded
+        self._timeout = timeout_seconds
+        self._readers = Worker("milvus-read", threads=threads, queue=64)
+        self._writer = Worker("milvus-write", threads=1, queue=64)
+        self._lock = threading.Lock()
+        self._client: MilvusClient | None = None
+        self._ready: set[str] = set()
+        self._reason = "the vector index is starting"
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last call was answered."""
+        return not self._reason
+
+    @property
+    def reason(self) -> str:
+        """Why it is not healthy; empty if it is."""
+        return self._reason
+
+    async def probe(self) -> bool:
+        """Ask whether it answers, and return that."""
+        try:
+            await self._call(self._readers, lambda client: client.list_collections(timeout=self._timeout))
+        except DependencyUnavailable:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close the client. Can be called twice."""
+        self._reason = "the vector index is closed"
+        await self._readers.close()
+        await self._writer.close()
+        await asyncio.to_thread(self._forget)
+
+    async def put(self, points: Sequence[Point]) -> None:
+        """Add or replace; durable and searched fast when it returns."""
+        for embedder, group in _by_embedder(points).items():
+            await self._call(self._writer, lambda client, e=embedder, g=group: self._upsert(client, e, g))
+
+    async def remove(self, embedder: str, uids: Sequence[str]) -> None:
+        """Remove; unknown uids are left out."""
+
+        def work(client: MilvusClient) -> None:
+            for name in self._collections(client, embedder):
+                client.delete(name, ids=list(uids), timeout=self._timeout)
+                self._flush(client, name)
+
+        await self._call(self._writer, work)
+
+    async def verify(self, embedder: str, dimensions: int, expected: Mapping[str, int]) -> Drift:
+        """Compare with uid -> content revision of the catalogue."""
+
+        def work(client: MilvusClient) -> dict[str, int]:
+            return _contents(client, self._collection(client, embedder, dimensions), self._timeout)
+
+        held = await self._call(self._writer, work)
+        missing = {uid for uid, revision in expected.items() if held.get(uid) != revision}
+        return Drift(frozenset(missing), frozenset(held.keys() - expected.keys()))
+
+    async def rebuild(self, embedder: str, dimensions: int, batches: AsyncIterator[Sequence[Point]]) -> None:
+        """Throw everything of an embedder away and make it again."""
+        name = collection_name(embedder, dimensions)
+
+        def drop(client: MilvusClient) -> None:
+            self._ready.discard(name)
+            client.drop_collection(name, timeout=self._timeout)
+
+        await self._call(self._writer, drop)
+        async for points in batches:
+            await self.put(points)
+
+    async def search(self, query: Vector, scope: Scope, *, limit: int) -> list[DenseHit]:
+        """Return the nearest cubes of the scope, best first, by cosine."""
+
+        def work(client: MilvusClient) -> list[DenseHit]:
+            name = self._collection(client, query.embedder, query.values.size)
+            found = client.search(
+                name,
+                [query.values],
+                limit=limit,
+                filter=_expression(scope),
+                output_fields=["revision"],
+                search_params={"metric_type": "IP", "params": {} if self._embedded else {"ef": max(64, 2 * limit)}},
+                timeout=self._timeout,
+            )
+            return [DenseHit(hit["id"], hit["entity"]["revision"], float(hit["distance"])) for hit in found[0]]
+
+        hits = await self._call(self._readers, work)
+        return sorted(hits, key=lambda hit: (-hit.score, hit.uid))
+
+    async def _call(self, worker: Worker, work: Callable[[MilvusClient], T]) -> T:
+        try:
+            result = await worker.run(self._with_client, work)
+        except _AWAY as error:
+            self._reason = f"the vector index does not answer ({type(error).__name__})"
+            await asyncio.to_thread(self._forget)
+            raise DependencyUnavailable(
+                "The vector index does not answer; it is tried again.", retry_after=1.0, dependency="milvus"
+            ) from error
+        self._reason = ""
+        return result
+
+    def _with_client(self, work: Callable[[MilvusClient], T]) -> T:
+        with self._lock:
+            if self._client is None:
+                self._client = MilvusClient(uri=self._uri(), token=self._token, timeout=self._timeout)
+                self._ready.clear()
+            client = self._client
+        return work(client)
+
+    def _forget(self) -> None:
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _upsert(self, client: MilvusClient, embedder: str, points: Sequence[Point]) -> None:
+        name = self._collection(client, embedder, points[0].vector.values.size)
+        client.upsert(name, [_row(point) for point in points], timeout=self._timeout)
+        self._flush(client, name)
+
+    def _flush(self, client: MilvusClient, name: str) -> None:
+        if self._embedded:
+            client.flush(name, timeout=self._timeout)
+
+    def _collections(self, client: MilvusClient, embedder: str) -> list[str]:
+        suffix = _digest(embedder)
+        return [name for name in client.list_collections(timeout=self._timeout) if name.endswith(suffix)]
+
+    def _collection(self, client: MilvusClient, embedder: str, dimensions: int) -> str:
+        """Return the name of a collection that is there and loaded."""
+        name = collection_name(embedder, dimensions)
+        if name not in self._ready:
+            with self._lock:
+                if not client.has_collection(name, timeout=self._timeout):
+                    self._make(client, name, dimensions)
+                client.load_collection(name, timeout=self._timeout)
+                self._ready.add(name)
+        return name
+
+    def _make(self, client: MilvusClient, name: str, dimensions: int) -> None:
+        schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=36)
+        schema.add_field("tenant", DataType.VARCHAR, max_length=63)
+        schema.add_field("vault", DataType.VARCHAR, max_length=160)
+        schema.add_field("revision", DataType.INT64)
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimensions)
+        index = client.prepare_index_params()
+        if self._embedded:  # exact: no neighbour of another vault changes what is found
+            index.add_index("vector", index_type="FLAT", metric_type="IP")
+        else:
+            index.add_index("vector", index_type="HNSW", metric_type="IP", params={"M": 16, "efConstruction": 200})
+        client.create_collection(
+            name, schema=schema, index_params=index, consistency_level="Strong", timeout=self._timeout
+        )
+
+
+async def keep_probing(index: MilvusVectorIndex) -> None:
+    """Ask an index that does not answer again and again, until cancelled."""
+    while True:
+        if not index.healthy:
+            await index.probe()
+        await asyncio.sleep(_PROBE_SECONDS)
+
+
+def collection_name(embedder: str, dimensions: int) -> str:
+    """Return the name of an embedder's collection; vectors of different embedders never meet."""
+    return f"memos_{dimensions}_{_digest(embedder)}"
+
+
+def _digest(embedder: str) -> str:
+    return hashlib.sha256(embedder.encode()).hexdigest()[:16]
+
+
+def _by_embedder(points: Sequence[Point]) -> dict[str, list[Point]]:
+    groups: dict[str, list[Point]] = {}
+    for point in points:
+        groups.setdefault(point.vector.embedder, []).append(point)
+    return groups
+
+
+def _row(point: Point) -> dict[str, Any]:
+    return {
+        "id": point.uid,
+        "tenant": point.vault.tenant,
+        "vault": str(point.vault),
+        "revision": point.revision,
+        "vector": point.vector.values,
+    }
+
+
+def _expression(scope: Scope) -> str:
+    """Return the filter; names are of a form that needs no escaping, and JSON quotes them anyway."""
+    if scope.vaults is None:
+        return f"tenant == {json.dumps(scope.tenant)}"
+    return f"vault in {json.dumps(sorted(str(vault) for vault in scope.vaults if vault.tenant == scope.tenant))}"
+
+
+def _contents(client: MilvusClient, name: str, timeout: float) -> dict[str, int]:
+    pages = client.query_iterator(name, batch_size=_PAGE, output_fields=["id", "revision"], timeout=timeout)
+    held: dict[str, int] = {}
+    try:
+        while page := pages.next():
+            held.update((row["id"], row["revision"]) for row in page)
+    finally:
+        pages.close()
+    return held

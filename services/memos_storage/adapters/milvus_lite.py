@@ -1,0 +1,105 @@
+"""Milvus Lite as a supervised child process. In-process it would stall the event loop."""
+
+import asyncio
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
+from pathlib import Path
+
+_LOG = logging.getLogger(__name__)
+_RESTART_FIRST, _RESTART_MOST = 0.5, 30.0
+_STEADY_SECONDS = 30.0
+_STOP_SECONDS = 5.0
+
+
+class MilvusLiteServer:
+    """Starts the child, starts it again when it ends, and stops it. It listens on a Unix socket only its user may open."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Take the directory of the index; only one process may use it."""
+        self._data_dir = data_dir
+        self._socket_dir: Path | None = None
+        self._process: Process | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def uri(self) -> str:
+        """Where it listens, as pymilvus takes it; only while it is started."""
+        return f"unix:{self._socket}:0"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child, or None between two of them."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    @property
+    def _socket(self) -> Path:
+        assert self._socket_dir is not None
+        return self._socket_dir / "milvus.sock"
+
+    async def start(self) -> None:
+        """Start the child and the watch over it; does not wait until it answers."""
+        # A path of a socket has room for 107 bytes, which a state directory may exceed.
+        self._socket_dir = Path(tempfile.mkdtemp(prefix="memos-"))
+        self._data_dir.mkdir(parents=True, exist_ok=True)
+        self._watch = asyncio.get_running_loop().create_task(self._supervise(), name="milvus-lite")
+
+    async def close(self) -> None:
+        """Stop the child. Can be called twice."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watch
+            self._watch = None
+        if self._process is not None:
+            await _stop(self._process)
+            self._process = None
+        if self._socket_dir is not None:
+            shutil.rmtree(self._socket_dir, ignore_errors=True)
+            self._socket_dir = None
+
+    async def _supervise(self) -> None:
+        pause = _RESTART_FIRST
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            self._process = await self._spawn()
+            code = await self._process.wait()
+            if loop.time() - started > _STEADY_SECONDS:
+                pause = _RESTART_FIRST
+            _LOG.warning("the vector server ended with %s; it is started again in %.1f s", code, pause)
+            await asyncio.sleep(pause)
+            pause = min(_RESTART_MOST, 2 * pause)
+
+    async def _spawn(self) -> Process:
+        Path(f"{self._socket}:0").unlink(missing_ok=True)
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "memos_storage.adapters.milvus_child",
+            "--data-dir",
+            str(self._data_dir),
+            "--socket",
+            str(self._socket),
+            stdin=PIPE,
+            stdout=DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # an interrupt at the terminal stops the service, and that stops the child
+        )
+
+
+async def _stop(process: Process) -> None:
+    if process.returncode is not None:
+        return
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

@@ -1,0 +1,1 @@
+"""The catalogue on SQLAlchemy: SQLite by default, PostgreSQL in a cluster."""

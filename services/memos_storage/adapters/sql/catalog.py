@@ -1,0 +1,248 @@
+"""The catalogue: one writer with group commit, and a few readers with connections of their own."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from datetime import datetime
+from typing import Any, TypeVar
+
+import numpy as np
+from memos_kernel.cube import State
+from memos_kernel.names import CubeName, VaultName
+from memos_runtime.workers import Worker
+from sqlalchemy import Connection, Select, and_, insert, select, tuple_
+from sqlalchemy.exc import DBAPIError
+
+from memos_storage.adapters.sql import filters, rows, schema
+from memos_storage.adapters.sql.engine import open_engine, store_error
+from memos_storage.adapters.sql.schema import micros
+from memos_storage.adapters.sql.transaction import SqlTransaction
+from memos_storage.adapters.sql.writer import GroupWriter
+from memos_storage.domain.filters import CubeFilter
+from memos_storage.domain.values import DenseHit, Scope, StoredCube, Vector
+from memos_storage.ports import Spans, Transaction
+
+T = TypeVar("T")
+
+_CUBES, _VAULTS, _REVISIONS, _VECTORS = schema.cubes, schema.vaults, schema.revisions, schema.vectors
+_WITH_DOCUMENT = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key).join(
+    _REVISIONS, and_(_REVISIONS.c.cube_key == _CUBES.c.key, _REVISIONS.c.revision == _CUBES.c.revision)
+)
+_WITH_VECTOR = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key).join(
+    _VECTORS, _VECTORS.c.cube_key == _CUBES.c.key
+)
+
+
+class Database:
+    """Connections to the catalogue database: everything that reads or writes goes through here."""
+
+    def __init__(self, url: str, *, readers: int, read_queue: int, write_queue: int, group_size: int) -> None:
+        """Take the SQLAlchemy URL; nothing is opened before `open`."""
+        self._reading = open_engine(url, pool_size=readers, read_only=True)
+        self._writing = open_engine(url, pool_size=1)
+        self._readers = Worker("catalogue-reader", threads=readers, queue=read_queue)
+        self._writer = GroupWriter(self._writing, queue_size=write_queue, group_size=group_size)
+        self._open = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes calls."""
+        return self._open
+
+    def open(self) -> None:
+        """Start the writer. The database must be migrated."""
+        self._writer.start()
+        self._open = True
+
+    async def close(self) -> None:
+        """Finish the writes that wait, and close every connection. Can be called twice."""
+        if self._open:
+            self._open = False
+            self._writer.close()
+        await self._readers.close()
+        self._reading.dispose()
+        self._writing.dispose()
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run work in a transaction; see `GroupWriter.run`."""
+        return await self._writer.run(work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run work on a snapshot.
+
+        Raises:
+            Overloaded: too many reads wait.
+        """
+        return await self._readers.run(self._read, work)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        try:
+            with self._reading.connect() as connection:
+                return work(connection)
+        except DBAPIError as error:
+            raise store_error(error) or error from error
+
+
+class SqlCatalog:
+    """Implements `ports.Catalog`."""
+
+    def __init__(
+        self, database: Database, *, spans: Spans | None = None, committed: Callable[[], None] | None = None
+    ) -> None:
+        """Take the database; `spans` records commits, `committed` is called on the event loop after each."""
+        self._database = database
+        self._spans = spans
+        self._committed = committed
+        self._dimensions: dict[str, int] = {}
+
+    async def write(self, command: Callable[[Transaction], T]) -> T:
+        """Run a command in a transaction and return its result once it is durable."""
+
+        def work(connection: Connection) -> T:
+            transaction = SqlTransaction(connection, dimensions=self._dimensions)
+            result = command(transaction)
+            transaction.flush()
+            return result
+
+        with self._spans.span("storage.commit") if self._spans else nullcontext():
+            result = await self._database.write(work)
+        if self._committed is not None:
+            self._committed()
+        return result
+
+    async def get(self, names: Sequence[CubeName], scope: Scope) -> dict[CubeName, StoredCube]:
+        """Return the live cubes of the scope among the names."""
+        ids = sorted({name.id for name in names if name.tenant == scope.tenant})
+        if not ids:
+            return {}
+        statement = (
+            select(*rows.STORED)
+            .select_from(_WITH_DOCUMENT)
+            .where(
+                filters.in_scope(scope),
+                _CUBES.c.tenant == scope.tenant,
+                _CUBES.c.cube.in_(ids),
+                _CUBES.c.delete_time.is_(None),
+            )
+        )
+        return {stored.cube.name: stored for stored in await self._stored(statement)}
+
+    async def page(
+        self, vault: VaultName, filter: CubeFilter, *, after: tuple[datetime, str] | None, limit: int, now: datetime
+    ) -> list[StoredCube]:
+        """Return live cubes, newest first."""
+        statement = (
+            select(*rows.STORED)
+            .select_from(_WITH_DOCUMENT)
+            .where(filters.is_vault(vault), *filters.fulfils(filter, now=now))
+            .order_by(_CUBES.c.create_time.desc(), _CUBES.c.uid.desc())
+            .limit(limit)
+        )
+        if after is not None:
+            position = tuple_(_CUBES.c.create_time, _CUBES.c.uid)
+            statement = statement.where(position < tuple_(micros(after[0]), after[1]))
+        return await self._stored(statement)
+
+    async def due(self, scope: Scope, *, at: datetime, limit: int) -> list[StoredCube]:
+        """Return live cubes past their expire time that are not expired, those that are not frozen first."""
+        statement = (
+            select(*rows.STORED)
+            .select_from(_WITH_DOCUMENT)
+            .where(
+                filters.in_scope(scope),
+                _CUBES.c.expire_time <= micros(at),
+                _CUBES.c.delete_time.is_(None),
+                _CUBES.c.state != int(State.EXPIRED),
+            )
+            .order_by(_CUBES.c.frozen, _CUBES.c.expire_time, _CUBES.c.uid)
+            .limit(limit)
+        )
+        return await self._stored(statement)
+
+    async def eligible(self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime) -> dict[str, int]:
+        """Return uid -> content revision of those that are live cubes of the scope and fulfil the filter."""
+        statement = (
+            select(_CUBES.c.uid, _CUBES.c.content_revision)
+            .select_from(_CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key))
+            .where(_CUBES.c.uid.in_(uids), filters.in_scope(scope), *filters.fulfils(filter, now=now))
+        )
+        found = await self._database.read(lambda connection: connection.execute(statement).all())
+        return {uid: revision for uid, revision in found}
+
+    async def resolve(
+        self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime
+    ) -> dict[str, StoredCube]:
+        """Return the same cubes as `eligible`, whole."""
+        statement = (
+            select(*rows.STORED)
+            .select_from(_WITH_DOCUMENT)
+            .where(_CUBES.c.uid.in_(uids), filters.in_scope(scope), *filters.fulfils(filter, now=now))
+        )
+        return {stored.cube.uid: stored for stored in await self._stored(statement)}
+
+    async def nearest(
+        self, query: Vector, scope: Scope, filter: CubeFilter, *, bound: int, limit: int, now: datetime
+    ) -> list[DenseHit] | None:
+        """Return the nearest of all cubes that fulfil the filter, exactly; None if more than `bound` do."""
+        conditions = (filters.in_scope(scope), _VECTORS.c.embedder == query.embedder, *filters.fulfils(filter, now=now))
+        counted = select(_CUBES.c.key).select_from(_WITH_VECTOR).where(*conditions).limit(bound + 1)
+        statement = select(_CUBES.c.uid, _CUBES.c.content_revision, _VECTORS.c.data).select_from(_WITH_VECTOR)
+
+        def work(connection: Connection) -> list[DenseHit] | None:
+            keys = connection.execute(counted).scalars().all()
+            if len(keys) > bound:
+                return None
+            found = [
+                row
+                for start in range(0, len(keys), _CHUNK)
+                for row in connection.execute(
+                    statement.where(
+                        _CUBES.c.key.in_(keys[start : start + _CHUNK]), _VECTORS.c.embedder == query.embedder
+                    )
+                )
+            ]
+            scores = _scores(query, [row.data for row in found])
+            hits = [DenseHit(row.uid, row.content_revision, score) for row, score in zip(found, scores, strict=True)]
+            return sorted(hits, key=lambda hit: (-hit.score, hit.uid))[:limit]
+
+        return await self._database.read(work)
+
+    async def cosines(self, query: Vector, uids: Sequence[str]) -> dict[str, float]:
+        """Return the cosine of the query with each cube that has a vector of its embedder."""
+        statement = (
+            select(_CUBES.c.uid, _VECTORS.c.data)
+            .select_from(_WITH_VECTOR)
+            .where(_CUBES.c.uid.in_(uids), _VECTORS.c.embedder == query.embedder)
+        )
+        found = await self._database.read(lambda connection: connection.execute(statement).all())
+        return dict(zip((row.uid for row in found), _scores(query, [row.data for row in found]), strict=True))
+
+    async def meta(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """Return a value of the installation, made on first use."""
+        table = schema.meta
+
+        def work(connection: Connection) -> bytes:
+            value = connection.execute(select(table.c.value).where(table.c.name == name)).scalar()
+            if value is None:
+                value = make()
+                connection.execute(insert(table), {"name": name, "value": value})
+            return bytes(value)
+
+        return await self._database.write(work)
+
+    async def _stored(self, statement: Select[Any]) -> list[StoredCube]:
+        def work(connection: Connection) -> list[StoredCube]:
+            return [rows.stored_cube(row) for row in connection.execute(statement).mappings()]
+
+        return await self._database.read(work)
+
+
+_CHUNK = 500
+"""Keys in one IN list."""
+
+
+def _scores(query: Vector, data: Sequence[bytes]) -> list[float]:
+    vectors = [rows.vector_of(item) for item in data]
+    if not vectors:
+        return []
+    scores: list[float] = (np.stack(vectors) @ query.values).tolist()
+    return scores

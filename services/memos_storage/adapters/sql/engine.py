@@ -1,0 +1,80 @@
+"""Opening the catalogue database, and what differs between SQLite and PostgreSQL."""
+
+from pathlib import Path
+from typing import Any
+
+from memos_kernel.errors import MemosError, StoreFull
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+
+_BUSY_SECONDS = 10
+_CACHE_KIB = 32 * 1024
+_FULL = ("database or disk is full", "could not extend file", "No space left on device")
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a database file."""
+    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string(hide_password=False)
+
+
+def open_engine(url: str, *, pool_size: int, read_only: bool = False) -> Engine:
+    """Return an engine that keeps `pool_size` connections; nothing is opened yet.
+
+    SQLite: WAL, `synchronous=FULL` (a commit is on the disk when it returns), foreign keys, and transactions that are
+    begun explicitly, those of a writer at once as writers.
+    """
+    engine = create_engine(make_url(url), pool_size=pool_size, max_overflow=0, pool_pre_ping=not is_sqlite(url))
+    if is_sqlite(url):
+        event.listen(engine, "connect", _sqlite_reader if read_only else _sqlite_writer)
+        event.listen(engine, "begin", _begin if read_only else _begin_immediate)
+    return engine
+
+
+def is_sqlite(url: str) -> bool:
+    """Return whether the URL names an SQLite database."""
+    return make_url(url).get_backend_name() == "sqlite"
+
+
+def insert_or_ignore(connection: Connection, table: Table) -> Any:
+    """Return an INSERT that leaves out rows which break a unique constraint."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def store_error(error: DBAPIError) -> MemosError | None:
+    """Return the domain error of a database error, or None if it is a fault of ours."""
+    if any(words in str(error.orig) for words in _FULL):
+        return StoreFull("The disk of the catalogue is full; nothing was stored.", store="catalogue")
+    return None
+
+
+def _sqlite_writer(connection: Any, _: object) -> None:
+    _pragmas(connection, "synchronous=FULL", "journal_mode=WAL")
+
+
+def _sqlite_reader(connection: Any, _: object) -> None:
+    _pragmas(connection, "query_only=ON")
+
+
+def _pragmas(connection: Any, *settings: str) -> None:
+    connection.isolation_level = None  # pysqlite begins nothing by itself
+    common = (
+        f"busy_timeout={_BUSY_SECONDS * 1000}",
+        "foreign_keys=ON",
+        f"cache_size=-{_CACHE_KIB}",
+        "temp_store=MEMORY",
+    )
+    cursor = connection.cursor()
+    for setting in (*common, *settings):
+        cursor.execute(f"PRAGMA {setting}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

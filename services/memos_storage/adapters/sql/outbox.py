@@ -1,0 +1,230 @@
+"""The outbox of the vector index, and that of the audit log."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from memos_kernel.names import VaultName
+from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, select, update
+from sqlalchemy.orm import aliased
+
+from memos_storage.adapters.sql import rows, schema
+from memos_storage.adapters.sql.catalog import Database
+from memos_storage.adapters.sql.schema import micros, moment
+from memos_storage.domain.values import AuditEvent, Claim, OutboxEntry, Point, Vector
+
+_OUTBOX, _CUBES, _VAULTS, _VECTORS = schema.outbox, schema.cubes, schema.vaults, schema.vectors
+_FENCE = "outbox"
+_ENTRIES = (
+    select(
+        _OUTBOX.c.sequence,
+        _OUTBOX.c.cube_key,
+        _OUTBOX.c.embedder,
+        _OUTBOX.c.attempts,
+        _CUBES.c.uid,
+        _CUBES.c.delete_time,
+        _CUBES.c.content_revision,
+        _VAULTS.c.tenant,
+        _VAULTS.c.vault,
+        _VECTORS.c.revision,
+        _VECTORS.c.data,
+    )
+    .select_from(_OUTBOX)
+    .join(_CUBES, _CUBES.c.key == _OUTBOX.c.cube_key)
+    .join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
+    .outerjoin(_VECTORS, and_(_VECTORS.c.cube_key == _OUTBOX.c.cube_key, _VECTORS.c.embedder == _OUTBOX.c.embedder))
+    .order_by(_OUTBOX.c.sequence)
+)
+
+
+class SqlOutbox:
+    """Implements `ports.Outbox`. An entry names a cube; what is to be done is read from the cube when it is claimed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def pending(self, *, after: int) -> tuple[int, list[Point]]:
+        """Return the newest sequence number, and the points to put that came after `after`."""
+
+        def work(connection: Connection) -> tuple[int, list[Point]]:
+            newest = connection.execute(select(func.max(_OUTBOX.c.sequence))).scalar() or 0
+            if newest <= after:
+                return newest, []
+            found = connection.execute(_ENTRIES.where(_OUTBOX.c.sequence > after))
+            return newest, [entry.point for entry in map(_entry, found) if entry.point is not None]
+
+        return await self._database.read(work)
+
+    async def size(self) -> int:
+        """Return how many entries wait."""
+        statement = select(func.count()).select_from(_OUTBOX)
+        return int(await self._database.read(lambda connection: connection.execute(statement).scalar_one()))
+
+    async def claim(self, *, limit: int, lease_seconds: float, now: datetime) -> Claim:
+        """Lease the oldest entries."""
+        held = aliased(_OUTBOX)
+        held_earlier = (
+            select(1)
+            .where(
+                held.c.cube_key == _OUTBOX.c.cube_key,
+                held.c.sequence < _OUTBOX.c.sequence,
+                (held.c.lease_until > micros(now)) | (held.c.due_time > micros(now)),
+            )
+            .exists()
+        )
+        free = (_OUTBOX.c.due_time <= micros(now), _OUTBOX.c.lease_until <= micros(now), ~held_earlier)
+        until = micros(now + timedelta(seconds=lease_seconds))
+
+        def work(connection: Connection) -> Claim:
+            found = [_entry(row) for row in connection.execute(_ENTRIES.where(*free).limit(limit))]
+            if not found:
+                return Claim(0, ())
+            token = _next_token(connection)
+            sequences = [entry.sequence for entry in found]
+            connection.execute(
+                update(_OUTBOX)
+                .where(_OUTBOX.c.sequence.in_(sequences))
+                .values(lease_token=token, lease_until=until, attempts=_OUTBOX.c.attempts + 1)
+            )
+            return Claim(token, tuple(found))
+
+        return await self._database.write(work)
+
+    async def settle(self, claim: Claim) -> bool:
+        """Remove the entries of a claim; False if another worker has taken one over, and then nothing is removed."""
+
+        def work(connection: Connection) -> bool:
+            mine = and_(*_held(claim))
+            count = connection.execute(select(func.count()).select_from(_OUTBOX).where(mine)).scalar_one()
+            if count != len(claim.entries):
+                return False
+            connection.execute(delete(_OUTBOX).where(mine))
+            return True
+
+        return await self._database.write(work)
+
+    async def postpone(self, claim: Claim, *, until: datetime) -> None:
+        """Give the entries back after a failure, to be taken again from `until` on."""
+        statement = update(_OUTBOX).where(*_held(claim)).values(lease_token=0, lease_until=0, due_time=micros(until))
+        await self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+    async def requeue(self, uids: Iterable[str], *, now: datetime) -> int:
+        """Enqueue what the catalogue says of these cubes now; returns how many entries were made."""
+        wanted = list(uids)
+
+        def work(connection: Connection) -> int:
+            made = 0
+            for start in range(0, len(wanted), _CHUNK):
+                found = connection.execute(
+                    select(_VECTORS.c.cube_key, _VECTORS.c.embedder)
+                    .join(_CUBES, _CUBES.c.key == _VECTORS.c.cube_key)
+                    .where(_CUBES.c.uid.in_(wanted[start : start + _CHUNK]))
+                ).all()
+                if found:
+                    connection.execute(insert(_OUTBOX), [_row(*pair, micros(now)) for pair in found])
+                made += len(found)
+            return made
+
+        return await self._database.write(work)
+
+    async def expected(self, embedder: str) -> dict[str, int]:
+        """Return uid -> content revision of everything that the index should hold by now."""
+        waiting = select(1).where(_OUTBOX.c.cube_key == _CUBES.c.key).exists()
+        statement = (
+            select(_CUBES.c.uid, _VECTORS.c.revision)
+            .join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key)
+            .where(_VECTORS.c.embedder == embedder, _CUBES.c.delete_time.is_(None), ~waiting)
+        )
+        found = await self._database.read(lambda connection: connection.execute(statement).all())
+        return {uid: revision for uid, revision in found}
+
+    async def embedders(self) -> list[tuple[str, int]]:
+        """Return the embedders that have vectors, with their dimensions."""
+        statement: Select[Any] = select(schema.embedders.c.embedder, schema.embedders.c.dimensions)
+        found = await self._database.read(lambda connection: connection.execute(statement).all())
+        return [(embedder, dimensions) for embedder, dimensions in found]
+
+
+class SqlAuditOutbox:
+    """Implements `ports.AuditOutbox`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def unsent(self, *, limit: int) -> list[AuditEvent]:
+        """Return the oldest."""
+        table = schema.audit_events
+        statement = select(table).order_by(table.c.sequence).limit(limit)
+        found = await self._database.read(lambda connection: connection.execute(statement).mappings().all())
+        return [
+            AuditEvent(
+                id=row["event_id"],
+                tenant=row["tenant"],
+                time=moment(row["record_time"]),
+                principal=row["principal"],
+                action=row["action"],
+                resource=row["resource"],
+                reason=row["reason"],
+                trace_id=row["trace_id"],
+            )
+            for row in found
+        ]
+
+    async def sent(self, events: Sequence[AuditEvent]) -> None:
+        """Forget events that are recorded."""
+        table = schema.audit_events
+        statement = delete(table).where(table.c.event_id.in_([event.id for event in events]))
+        await self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+    async def forget_requests(self, *, before: datetime) -> int:
+        """Remove request ids older than their retention; returns how many."""
+        table = schema.request_ids
+        statement = delete(table).where(table.c.record_time < micros(before))
+        return await self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+
+_CHUNK = 500
+"""Uids in one IN list."""
+
+
+def _entry(row: Row[Any]) -> OutboxEntry:
+    gone = row.delete_time is not None or row.data is None
+    point = (
+        None
+        if gone
+        else Point(
+            uid=row.uid,
+            vault=VaultName(row.tenant, row.vault),
+            revision=row.revision,
+            vector=Vector(row.embedder, rows.vector_of(row.data)),
+            sequence=row.sequence,
+        )
+    )
+    return OutboxEntry(row.sequence, row.uid, row.embedder, row.attempts, point)
+
+
+def _held(claim: Claim) -> tuple[Any, ...]:
+    return (
+        _OUTBOX.c.sequence.in_([entry.sequence for entry in claim.entries]),
+        _OUTBOX.c.lease_token == claim.token,
+    )
+
+
+def _next_token(connection: Connection) -> int:
+    table = schema.fences
+    changed = connection.execute(update(table).where(table.c.name == _FENCE).values(token=table.c.token + 1)).rowcount
+    if not changed:
+        connection.execute(insert(table), {"name": _FENCE, "token": 1})
+    return int(connection.execute(select(table.c.token).where(table.c.name == _FENCE)).scalar_one())
+
+
+def _row(cube_key: int, embedder: str, now: int) -> dict[str, Any]:
+    return {
+        "cube_key": cube_key,
+        "embedder": embedder,
+        "record_time": now,
+        "attempts": 0,
+        "due_time": now,
+        "lease_token": 0,
+        "lease_until": 0,
+    }

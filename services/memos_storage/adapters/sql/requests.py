@@ -1,0 +1,95 @@
+"""Answers stored under request ids. Cubes are kept as references to their revisions, so that content is stored once."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from memos_kernel import errors
+from memos_kernel.cube import MemCube
+from sqlalchemy import Connection, and_, insert, select
+
+from memos_storage.adapters.sql import rows, schema
+from memos_storage.adapters.sql.schema import micros
+from memos_storage.domain.values import Answer, Outcome, Remembered, RequestOwner
+
+_ERRORS: Mapping[str, type[errors.MemosError]] = {
+    value.reason: value
+    for value in vars(errors).values()
+    if isinstance(value, type) and issubclass(value, errors.MemosError) and value.reason
+}
+
+
+class RequestLog:
+    """Request ids inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def recall(self, owner: RequestOwner) -> Remembered | None:
+        """Return what a request id was answered with; a cube that was purged since is answered as not found."""
+        table = schema.request_ids
+        row = self._connection.execute(
+            select(table.c.body_sha256, table.c.provenance_id, table.c.outcomes).where(
+                *(table.c[name] == value for name, value in _identity(owner).items())
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        outcomes = tuple(self._outcome(item) for item in json.loads(row.outcomes))
+        return Remembered(row.body_sha256, Answer(outcomes, row.provenance_id))
+
+    def remember(self, owner: RequestOwner, answer: Answer, *, now: datetime) -> None:
+        """Store what a request id is answered with."""
+        self._connection.execute(
+            insert(schema.request_ids),
+            {
+                **_identity(owner),
+                "body_sha256": owner.key.body_sha256,
+                "provenance_id": answer.provenance_id,
+                "outcomes": json.dumps([_reference(item) for item in answer.outcomes]).encode(),
+                "record_time": micros(now),
+            },
+        )
+
+    def _outcome(self, item: dict[str, Any]) -> Outcome:
+        if "reason" in item:
+            field = item["metadata"].pop("field", "")
+            error = _ERRORS[item["reason"]](
+                item["message"], field=field, retry_after=item["retry_after"], **item["metadata"]
+            )
+            return Outcome(error=error)
+        return Outcome(self._cube(item), created=item["created"])
+
+    def _cube(self, item: dict[str, Any]) -> MemCube:
+        revisions, cubes = schema.revisions, schema.cubes
+        data = self._connection.execute(
+            select(revisions.c.document)
+            .join(cubes, cubes.c.key == revisions.c.cube_key)
+            .where(and_(cubes.c.uid == item["uid"], revisions.c.revision == item["revision"]))
+        ).scalar()
+        if data is None:
+            raise errors.CubeNotFound(f"{item['name']} is not there for you.", name=item["name"])
+        return rows.cube_of(data)
+
+
+def _identity(owner: RequestOwner) -> dict[str, str]:
+    return {
+        "tenant": owner.tenant,
+        "principal": owner.principal,
+        "method": owner.key.method,
+        "request_id": owner.key.request_id,
+    }
+
+
+def _reference(outcome: Outcome) -> dict[str, Any]:
+    if outcome.error is not None:
+        return {
+            "reason": outcome.error.reason,
+            "message": outcome.error.message,
+            "metadata": dict(outcome.error.metadata),
+            "retry_after": outcome.error.retry_after,
+        }
+    cube = outcome.cube
+    assert cube is not None
+    return {"name": str(cube.name), "uid": cube.uid, "revision": cube.revision, "created": outcome.created}

@@ -1,0 +1,91 @@
+"""Cubes as rows. The document of a revision is the contract's own message, so that it evolves by the contract's rules."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from memos_api.v1 import memcube_pb2
+from memos_kernel.cube import MemCube, Usage
+from memos_wire.cubes import cube_from_proto, cube_to_proto
+from sqlalchemy import RowMapping
+
+from memos_storage.adapters.sql import schema
+from memos_storage.adapters.sql.schema import micros, moment
+from memos_storage.domain.filters import event_time, fold
+from memos_storage.domain.values import Floats, StoredCube
+
+STORED = (
+    schema.cubes.c.key,
+    schema.cubes.c.content_revision,
+    schema.cubes.c.hits,
+    schema.cubes.c.heat,
+    schema.cubes.c.last_used_time,
+    schema.revisions.c.document,
+)
+"""Columns that a cube is read from."""
+
+
+def stored_cube(row: RowMapping | Mapping[str, Any]) -> StoredCube:
+    """Return the cube of a row with the columns `STORED`."""
+    usage = Usage(hits=row["hits"], last_used_time=moment(row["last_used_time"]), heat=row["heat"])
+    return StoredCube(replace(cube_of(row["document"]), usage=usage), row["content_revision"])
+
+
+def document(cube: MemCube) -> bytes:
+    """Return the document of a revision; usage has columns of its own and is left out."""
+    return cube_to_proto(replace(cube, usage=Usage())).SerializeToString()
+
+
+def cube_of(data: bytes) -> MemCube:
+    """Return the cube of a document."""
+    return cube_from_proto(memcube_pb2.MemCube.FromString(data))
+
+
+def header(cube: MemCube) -> dict[str, Any]:
+    """Return the columns of `cubes` that change with a revision."""
+    return {
+        "kind": int(cube.kind),
+        "state": int(cube.state),
+        "frozen": cube.frozen,
+        "semantic_type": int(cube.semantic_type),
+        "content_hash": cube.content_hash,
+        "revision": cube.revision,
+        "update_time": micros(cube.update_time),
+        "event_time": micros(event_time(cube)),
+        "expire_time": micros(cube.expire_time),
+        "delete_time": micros(cube.delete_time),
+        "purge_time": micros(cube.purge_time),
+        "valid_from": micros(cube.valid_from),
+        "valid_until": micros(cube.valid_until),
+    }
+
+
+def source_rows(key: int, cube: MemCube) -> list[dict[str, Any]]:
+    """Return the rows of `sources`."""
+    return [
+        {
+            "cube_key": key,
+            "position": position,
+            "message_id": source.message_id,
+            "speaker": fold(source.speaker),
+            "session": source.session,
+            "event_time": micros(source.event_time),
+        }
+        for position, source in enumerate(cube.sources)
+    ]
+
+
+def label_rows(key: int, cube: MemCube) -> list[dict[str, Any]]:
+    """Return the rows of `labels`."""
+    return [{"cube_key": key, "label": label, "value": value} for label, value in cube.labels.items()]
+
+
+def vector_bytes(values: Floats) -> bytes:
+    """Return a vector as it is stored."""
+    return values.astype("<f4").tobytes()
+
+
+def vector_of(data: bytes) -> Floats:
+    """Return a stored vector."""
+    return np.frombuffer(data, dtype="<f4")

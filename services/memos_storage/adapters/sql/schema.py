@@ -1,0 +1,216 @@
+"""Tables of the catalogue. Times are microseconds since 1970 in UTC; keys are internal and never leave the service."""
+
+from datetime import UTC, datetime, timedelta
+from typing import overload
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+metadata = MetaData(naming_convention=NAMING)
+
+Key = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows only in columns of the type INTEGER."""
+
+vaults = Table(
+    "vaults",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=True),
+    Column("tenant", String(63), nullable=False),
+    Column("vault", String(63), nullable=False),
+    Column("documents", BigInteger, nullable=False),  # texts in the lexical index
+    Column("terms", BigInteger, nullable=False),  # sum of their lengths
+    UniqueConstraint("tenant", "vault"),
+)
+
+cubes = Table(
+    "cubes",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=True),
+    Column("uid", String(36), nullable=False, unique=True),
+    Column("vault_key", ForeignKey("vaults.key"), nullable=False),
+    Column("tenant", String(63), nullable=False),
+    Column("cube", String(63), nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("frozen", Boolean, nullable=False),
+    Column("semantic_type", SmallInteger, nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("content_revision", BigInteger, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    Column("update_time", BigInteger, nullable=False),
+    Column("event_time", BigInteger, nullable=False),
+    Column("expire_time", BigInteger),
+    Column("delete_time", BigInteger),
+    Column("purge_time", BigInteger),
+    Column("valid_from", BigInteger),
+    Column("valid_until", BigInteger),
+    Column("hits", BigInteger, nullable=False),
+    Column("heat", Float, nullable=False),
+    Column("last_used_time", BigInteger),
+    UniqueConstraint("tenant", "cube"),
+)
+
+Index(
+    "uq_cubes_live_content",
+    cubes.c.vault_key,
+    cubes.c.content_hash,
+    unique=True,
+    sqlite_where=text("delete_time IS NULL"),
+    postgresql_where=text("delete_time IS NULL"),
+)
+Index("ix_cubes_newest", cubes.c.vault_key, cubes.c.create_time, cubes.c.uid)
+Index(
+    "ix_cubes_due",
+    cubes.c.expire_time,
+    sqlite_where=text("expire_time IS NOT NULL"),
+    postgresql_where=text("expire_time IS NOT NULL"),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("cube_key", ForeignKey("cubes.key", ondelete="CASCADE"), primary_key=True),
+    Column("revision", BigInteger, primary_key=True),
+    Column("record_time", BigInteger, nullable=False),
+    Column("document", LargeBinary, nullable=False),  # memos.v1.MemCube without usage
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("cube_key", ForeignKey("cubes.key", ondelete="CASCADE"), primary_key=True),
+    Column("position", SmallInteger, primary_key=True),
+    Column("message_id", String(256), nullable=False),
+    Column("speaker", String(256), nullable=False),  # folded, for comparing
+    Column("session", String(256), nullable=False),
+    Column("event_time", BigInteger),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("cube_key", ForeignKey("cubes.key", ondelete="CASCADE"), primary_key=True),
+    Column("label", String(63), primary_key=True),
+    Column("value", String(256), nullable=False),
+)
+
+vectors = Table(
+    "vectors",
+    metadata,
+    Column("cube_key", ForeignKey("cubes.key", ondelete="CASCADE"), primary_key=True),
+    Column("embedder", String(256), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # float32, little endian
+)
+
+embedders = Table(
+    "embedders",
+    metadata,
+    Column("embedder", String(256), primary_key=True),
+    Column("dimensions", Integer, nullable=False),
+)
+
+postings = Table(
+    "postings",
+    metadata,
+    Column("vault_key", ForeignKey("vaults.key"), primary_key=True),
+    Column("term", String(64), primary_key=True),
+    Column("cube_key", ForeignKey("cubes.key", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("frequency", Integer, nullable=False),
+    Column("length", Integer, nullable=False),  # terms in the whole text, kept here to spare a join
+    sqlite_with_rowid=False,
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("sequence", Key, primary_key=True, autoincrement=True),
+    Column("cube_key", ForeignKey("cubes.key", ondelete="CASCADE"), nullable=False, index=True),
+    Column("embedder", String(256), nullable=False),
+    Column("record_time", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_time", BigInteger, nullable=False),
+    Column("lease_token", BigInteger, nullable=False),  # 0: not leased
+    Column("lease_until", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+fences = Table(
+    "fences",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("token", BigInteger, nullable=False),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("sequence", Key, primary_key=True, autoincrement=True),
+    Column("event_id", String(36), nullable=False, unique=True),
+    Column("tenant", String(63), nullable=False),
+    Column("record_time", BigInteger, nullable=False),
+    Column("principal", String(160), nullable=False),
+    Column("action", String(63), nullable=False),
+    Column("resource", String(160), nullable=False),
+    Column("reason", String, nullable=False),
+    Column("trace_id", String(32), nullable=False),
+)
+
+request_ids = Table(
+    "request_ids",
+    metadata,
+    Column("tenant", String(63), primary_key=True),
+    Column("principal", String(63), primary_key=True),
+    Column("method", String(160), primary_key=True),
+    Column("request_id", String(256), primary_key=True),
+    Column("body_sha256", String(64), nullable=False),
+    Column("provenance_id", String(36), nullable=False),
+    Column("outcomes", LargeBinary, nullable=False),  # JSON; cubes as uid and revision
+    Column("record_time", BigInteger, nullable=False, index=True),
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+
+@overload
+def micros(moment: datetime) -> int: ...
+@overload
+def micros(moment: None) -> None: ...
+def micros(moment: datetime | None) -> int | None:
+    """Return a moment as it is stored."""
+    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(value: int | None) -> datetime | None:
+    """Return a stored moment."""
+    return None if value is None else _EPOCH + timedelta(microseconds=value)

@@ -1,0 +1,288 @@
+"""The catalogue inside one transaction."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+from memos_kernel.cube import MemCube, Usage
+from memos_kernel.errors import DuplicateContent, ResourceExists
+from memos_kernel.names import CubeName, VaultName
+from sqlalchemy import Connection, Row, RowMapping, Table, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from memos_storage.adapters.sql import rows, schema
+from memos_storage.adapters.sql.engine import insert_or_ignore
+from memos_storage.adapters.sql.requests import RequestLog
+from memos_storage.adapters.sql.schema import micros
+from memos_storage.adapters.terms import frequencies
+from memos_storage.domain.values import AuditEvent, StoredCube, Vector
+
+_LIVE = (
+    select(*rows.STORED)
+    .join(
+        schema.revisions,
+        and_(schema.revisions.c.cube_key == schema.cubes.c.key, schema.revisions.c.revision == schema.cubes.c.revision),
+    )
+    .where(schema.cubes.c.delete_time.is_(None))
+)
+_BY_NAME = _LIVE.where(schema.cubes.c.tenant == bindparam("tenant"), schema.cubes.c.cube == bindparam("cube"))
+_BY_CONTENT = _LIVE.where(
+    schema.cubes.c.vault_key == bindparam("vault_key"), schema.cubes.c.content_hash == bindparam("content_hash")
+)
+_VAULT_KEY = select(schema.vaults.c.key).where(
+    schema.vaults.c.tenant == bindparam("tenant"), schema.vaults.c.vault == bindparam("vault")
+)
+_KEY = select(schema.cubes.c.key, schema.cubes.c.vault_key).where(schema.cubes.c.uid == bindparam("uid"))
+_GROW = (
+    update(schema.vaults)
+    .where(schema.vaults.c.key == bindparam("vault_key"))
+    .values(
+        documents=schema.vaults.c.documents + bindparam("documents"),
+        terms=schema.vaults.c.terms + bindparam("count"),
+    )
+)
+_PENDING = select(func.count()).select_from(schema.outbox)
+_CHILDREN = (
+    schema.revisions,
+    schema.sources,
+    schema.labels,
+    schema.vectors,
+    schema.postings,
+    schema.outbox,
+    schema.audit_events,
+)
+
+
+class SqlTransaction:
+    """Implements `ports.Transaction` on one connection. Rows that nothing reads before the end go in in bulk."""
+
+    def __init__(self, connection: Connection, *, dimensions: dict[str, int]) -> None:
+        """Take the connection, and a cache of embedders that outlives the transaction."""
+        self._connection = connection
+        self._dimensions = dimensions
+        self._new: dict[str, list[dict[str, Any]]] = {}
+        self._vault_keys: dict[VaultName, int] = {}
+        self._growth: dict[int, tuple[int, int]] = {}
+        self._log = RequestLog(connection)
+        self.recall = self._log.recall
+        self.remember = self._log.remember
+
+    def live(self, name: CubeName) -> StoredCube | None:
+        """Return a cube that is not deleted."""
+        return self._read(_BY_NAME, {"tenant": name.tenant, "cube": name.id})
+
+    def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
+        """Return the live cube of the vault that has this content."""
+        return self._read(_BY_CONTENT, {"vault_key": self._vault_key(vault), "content_hash": content_hash})
+
+    def insert(self, cube: MemCube, *, vector: Vector | None) -> None:
+        """Add a cube; the unique indexes decide whether it may be added."""
+        vault_key = self._vault_key(cube.vault)
+        values = {
+            **rows.header(cube),
+            "uid": cube.uid,
+            "vault_key": vault_key,
+            "tenant": cube.name.tenant,
+            "cube": cube.name.id,
+            "content_revision": cube.revision,
+            "create_time": micros(cube.create_time),
+            "hits": 0,
+            "heat": 0.0,
+        }
+        statement = insert_or_ignore(self._connection, schema.cubes).returning(schema.cubes.c.key)
+        key = self._connection.execute(statement, values).scalar()
+        if key is None:
+            raise self._conflict(cube)
+        self._add_children(key, cube)
+        self._index_terms(key, vault_key, cube)
+        if vector is not None:
+            self._put_vector(key, cube, vector)
+
+    def replace(self, cube: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
+        """Store a new revision; a deleted cube leaves the lexical index and the vector index."""
+        key, vault_key = self._key(cube.uid)
+        self._set_header(key, cube, content=content)
+        for table in (schema.sources, schema.labels):
+            self._connection.execute(delete(table).where(table.c.cube_key == key))
+        self._add_children(key, cube)
+        if content or cube.delete_time is not None:
+            self._unindex_terms(key, vault_key)
+        if content:
+            self._index_terms(key, vault_key, cube)
+            assert vector is not None
+            self._put_vector(key, cube, vector)
+        if cube.delete_time is not None:
+            self._enqueue_removal(key, cube)
+
+    def _set_header(self, key: int, cube: MemCube, *, content: bool) -> None:
+        values = {**rows.header(cube), **({"content_revision": cube.revision} if content else {})}
+        statement = update(schema.cubes).where(schema.cubes.c.key == key).values(values)
+        try:
+            with self._connection.begin_nested() if content else nullcontext():
+                self._connection.execute(statement)
+        except IntegrityError:
+            holder = self.holder(cube.vault, cube.content_hash)
+            if holder is None:
+                raise
+            raise _duplicate(holder.cube) from None
+
+    def set_usage(self, uid: str, usage: Usage) -> None:
+        """Store the usage."""
+        self._connection.execute(
+            update(schema.cubes).where(schema.cubes.c.uid == uid),
+            {"hits": usage.hits, "heat": usage.heat, "last_used_time": micros(usage.last_used_time)},
+        )
+
+    def dimensions(self, embedder: str) -> int | None:
+        """Return the number of elements of an embedder's vectors."""
+        if embedder not in self._dimensions:
+            table = schema.embedders
+            known = self._connection.execute(select(table.c.dimensions).where(table.c.embedder == embedder)).scalar()
+            if known is None:
+                return None
+            self._dimensions[embedder] = known
+        return self._dimensions[embedder]
+
+    def pending(self) -> int:
+        """Return how many entries the outbox has."""
+        self.flush()
+        return int(self._connection.execute(_PENDING).scalar_one())
+
+    def audit(self, event: AuditEvent) -> None:
+        """Record an event for governance."""
+        self._add(
+            schema.audit_events,
+            {
+                "event_id": event.id,
+                "tenant": event.tenant,
+                "record_time": micros(event.time),
+                "principal": event.principal,
+                "action": event.action,
+                "resource": event.resource,
+                "reason": event.reason,
+                "trace_id": event.trace_id,
+            },
+        )
+
+    def flush(self) -> None:
+        """Insert the rows that were kept back."""
+        if not self._new:
+            return
+        for table in _CHILDREN:
+            if table.name in self._new:
+                self._connection.execute(insert(table), self._new[table.name])
+        for vault_key, (documents, count) in self._growth.items():
+            self._connection.execute(_GROW, {"vault_key": vault_key, "documents": documents, "count": count})
+        self._new, self._growth = {}, {}
+
+    def _add(self, table: Table, row: dict[str, Any]) -> None:
+        self._new.setdefault(table.name, []).append(row)
+
+    def _add_children(self, key: int, cube: MemCube) -> None:
+        self._add(
+            schema.revisions,
+            {
+                "cube_key": key,
+                "revision": cube.revision,
+                "record_time": micros(cube.update_time),
+                "document": rows.document(cube),
+            },
+        )
+        for row in rows.source_rows(key, cube):
+            self._add(schema.sources, row)
+        for row in rows.label_rows(key, cube):
+            self._add(schema.labels, row)
+
+    def _index_terms(self, key: int, vault_key: int, cube: MemCube) -> None:
+        counted = frequencies(cube)
+        if not counted:
+            return
+        length = counted.total()
+        for term, frequency in counted.items():
+            self._add(
+                schema.postings,
+                {"vault_key": vault_key, "term": term, "cube_key": key, "frequency": frequency, "length": length},
+            )
+        self._grow(vault_key, 1, length)
+
+    def _unindex_terms(self, key: int, vault_key: int) -> None:
+        self.flush()
+        table = schema.postings
+        length = self._connection.execute(select(table.c.length).where(table.c.cube_key == key).limit(1)).scalar()
+        if length is not None:
+            self._connection.execute(delete(table).where(table.c.cube_key == key))
+            self._connection.execute(_GROW, {"vault_key": vault_key, "documents": -1, "count": -length})
+
+    def _grow(self, vault_key: int, documents: int, count: int) -> None:
+        before = self._growth.get(vault_key, (0, 0))
+        self._growth[vault_key] = (before[0] + documents, before[1] + count)
+
+    def _put_vector(self, key: int, cube: MemCube, vector: Vector) -> None:
+        if self.dimensions(vector.embedder) is None:
+            self._connection.execute(
+                insert(schema.embedders), {"embedder": vector.embedder, "dimensions": vector.values.size}
+            )
+        if cube.revision > 1:
+            self._connection.execute(delete(schema.vectors).where(schema.vectors.c.cube_key == key))
+        self._add(
+            schema.vectors,
+            {
+                "cube_key": key,
+                "embedder": vector.embedder,
+                "revision": cube.revision,
+                "data": rows.vector_bytes(vector.values),
+            },
+        )
+        self._enqueue(key, vector.embedder, cube)
+
+    def _enqueue_removal(self, key: int, cube: MemCube) -> None:
+        self.flush()
+        embedders = self._connection.execute(
+            select(schema.vectors.c.embedder).where(schema.vectors.c.cube_key == key)
+        ).scalars()
+        for embedder in embedders:
+            self._enqueue(key, embedder, cube)
+
+    def _enqueue(self, key: int, embedder: str, cube: MemCube) -> None:
+        now = micros(cube.update_time)
+        self._add(
+            schema.outbox,
+            {
+                "cube_key": key,
+                "embedder": embedder,
+                "record_time": now,
+                "attempts": 0,
+                "due_time": now,
+                "lease_token": 0,
+                "lease_until": 0,
+            },
+        )
+
+    def _conflict(self, cube: MemCube) -> DuplicateContent | ResourceExists:
+        holder = self.holder(cube.vault, cube.content_hash)
+        if holder is not None:
+            return _duplicate(holder.cube)
+        return ResourceExists(f"{cube.name} is taken; choose another id.", name=str(cube.name))
+
+    def _vault_key(self, vault: VaultName) -> int:
+        if vault not in self._vault_keys:
+            names = {"tenant": vault.tenant, "vault": vault.id}
+            key = self._connection.execute(_VAULT_KEY, names).scalar()
+            if key is None:
+                made = insert(schema.vaults).returning(schema.vaults.c.key)
+                key = self._connection.execute(made, {**names, "documents": 0, "terms": 0}).scalar_one()
+            self._vault_keys[vault] = key
+        return self._vault_keys[vault]
+
+    def _key(self, uid: str) -> Row[tuple[int, int]]:
+        self.flush()
+        return self._connection.execute(_KEY, {"uid": uid}).one()
+
+    def _read(self, statement: Any, values: Mapping[str, Any]) -> StoredCube | None:
+        self.flush()
+        row: RowMapping | None = self._connection.execute(statement, values).mappings().one_or_none()
+        return None if row is None else rows.stored_cube(row)
+
+
+def _duplicate(holder: MemCube) -> DuplicateContent:
+    return DuplicateContent(f"{holder.name} holds the same content; use that one.", existing=str(holder.name))

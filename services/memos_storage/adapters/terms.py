@@ -1,0 +1,177 @@
+"""Words of a text as the lexical index counts them: stems of words, single characters and pairs where there are no spaces."""
+
+import re
+import threading
+import unicodedata
+from collections import Counter
+from functools import lru_cache
+
+import snowballstemmer  # type: ignore[import-untyped]
+from memos_kernel.cube import MemCube, SourceSpan
+
+TERM_CHARS = 64
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+")
+
+STOP_WORDS = frozenset(
+    [
+        "a",
+        "about",
+        "after",
+        "again",
+        "all",
+        "also",
+        "am",
+        "an",
+        "and",
+        "any",
+        "are",
+        "as",
+        "at",
+        "be",
+        "because",
+        "been",
+        "before",
+        "being",
+        "but",
+        "by",
+        "can",
+        "could",
+        "did",
+        "do",
+        "does",
+        "doing",
+        "don't",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "having",
+        "he",
+        "her",
+        "here",
+        "hers",
+        "him",
+        "his",
+        "how",
+        "i",
+        "i'm",
+        "i've",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "it's",
+        "its",
+        "just",
+        "me",
+        "more",
+        "most",
+        "my",
+        "no",
+        "nor",
+        "not",
+        "of",
+        "off",
+        "on",
+        "once",
+        "only",
+        "or",
+        "other",
+        "our",
+        "ours",
+        "out",
+        "over",
+        "own",
+        "same",
+        "she",
+        "so",
+        "some",
+        "such",
+        "than",
+        "that",
+        "that's",
+        "the",
+        "their",
+        "theirs",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "through",
+        "to",
+        "too",
+        "under",
+        "until",
+        "up",
+        "very",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "while",
+        "who",
+        "whom",
+        "why",
+        "will",
+        "with",
+        "would",
+        "you",
+        "you're",
+        "your",
+        "yours",
+    ]
+)
+"""Words that tell nothing about a text."""
+
+_STEMMER = snowballstemmer.stemmer("english")
+_LOCK = threading.Lock()
+
+
+def terms(text: str) -> list[str]:
+    """Return the terms of a text in their order, at most `TERM_CHARS` characters each."""
+    found: list[str] = []
+    for match in _WORD.finditer(unicodedata.normalize("NFKC", text).casefold()):
+        word = match[0].replace("’", "'")
+        if word in STOP_WORDS:
+            continue
+        last = 0
+        for run in _UNSPACED.finditer(word):
+            _add_word(word[last : run.start()], found)
+            found.extend(run[0])
+            found.extend(run[0][index : index + 2] for index in range(len(run[0]) - 1))
+            last = run.end()
+        _add_word(word[last:], found)
+    return found
+
+
+def frequencies(cube: MemCube) -> Counter[str]:
+    """Return how often each term is in a cube: its text, and the name of each speaker once."""
+    counted = Counter(terms(cube.text))
+    for speaker in {source.speaker for source in cube.sources if _named(source)}:
+        counted.update(terms(speaker))
+    return counted
+
+
+def _named(source: SourceSpan) -> bool:
+    """A speaker that is only called by the role tells nothing."""
+    return bool(source.speaker) and source.speaker != source.role
+
+
+def _add_word(word: str, found: list[str]) -> None:
+    if word:
+        found.append(_stem(word.removesuffix("'s"))[:TERM_CHARS])
+
+
+@lru_cache(maxsize=50_000)
+def _stem(word: str) -> str:
+    with _LOCK:  # the stemmer keeps state
+        return str(_STEMMER.stemWord(word))

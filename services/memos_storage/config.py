@@ -1,0 +1,32 @@
+"""Configuration of the storage service."""
+
+from memos_runtime.config import Section
+from pydantic import Field, SecretStr
+
+
+class StorageConfig(Section):
+    """The catalogue, the vector index and the blobs. The defaults work on one machine, offline."""
+
+    database_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL of the catalogue; unset: an SQLite file in the state directory"
+    )
+    readers: int = Field(3, ge=1, le=64, description="threads that read the catalogue")
+    read_queue: int = Field(256, ge=1, description="reads that may wait; more are refused with OVERLOADED")
+    write_queue: int = Field(512, ge=1, description="writes that may wait; more are refused with OVERLOADED")
+    commit_group: int = Field(64, ge=1, description="most writes that share one transaction and one fsync")
+    milvus_uri: str | None = Field(
+        None, description="URI of a Milvus server, such as http://milvus:19530; unset: Milvus Lite as a child process"
+    )
+    milvus_token: SecretStr = Field(SecretStr(""), description="token of the Milvus server, user:password or API key")
+    milvus_timeout_seconds: float = Field(10.0, gt=0, description="seconds after which a call to the index has failed")
+    index_batch_rows: int = Field(
+        1_000, ge=1, le=5_000, description="rows that wait before they are sent to the vector index at once"
+    )
+    index_idle_seconds: float = Field(
+        2.0, ge=0, description="seconds without a write after which fewer rows are sent, too"
+    )
+    index_delay_seconds: float = Field(15.0, ge=0, description="most seconds that a row waits for the index")
+    index_lease_seconds: float = Field(
+        60.0, gt=0, description="seconds after which another worker may take over what one has taken"
+    )
+    audit_interval_seconds: float = Field(0.3, gt=0, description="seconds between two looks for audit events to send")

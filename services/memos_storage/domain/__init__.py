@@ -1,0 +1,1 @@
+"""Rules of storage as plain Python: what a revision is, what a filter means, how legs are fused."""

@@ -1,0 +1,160 @@
+"""What a new revision of a cube looks like. Every change of header or content makes one; use does not."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from memos_kernel import limits
+from memos_kernel.cube import (
+    Access,
+    MemCube,
+    Plaintext,
+    State,
+    TraceRef,
+    Usage,
+    content_hash,
+    fingerprint,
+    kind_of,
+)
+from memos_kernel.errors import CubeFrozen, EtagMismatch, ImmutableField, MissingField, StateConflict
+from memos_kernel.names import PrincipalName
+
+UPDATABLE = (
+    "labels",
+    "semantic_type",
+    "expire_time",
+    "valid_from",
+    "valid_until",
+    "priority",
+    "sensitivity_tags",
+    "plaintext.text",
+    "plaintext.language",
+)
+"""Paths that an update mask may name."""
+
+
+def etag(uid: str, revision: int) -> str:
+    """Return the version tag of a revision."""
+    return hashlib.sha256(f"{uid}@{revision}".encode()).hexdigest()[:16]
+
+
+def first_revision(
+    cube: MemCube, *, uid: str, owner: PrincipalName, now: datetime, provenance_id: str, trace: TraceRef | None
+) -> MemCube:
+    """Return the cube as it is stored first: what a caller gave, and everything that only storage sets."""
+    assert cube.payload is not None
+    return replace(
+        cube,
+        uid=uid,
+        kind=kind_of(cube.payload),
+        state=State.GENERATED,
+        frozen=False,
+        create_time=now,
+        update_time=now,
+        delete_time=None,
+        purge_time=None,
+        access=Access(owner),
+        usage=Usage(),
+        fingerprint=fingerprint(cube.text) if isinstance(cube.payload, Plaintext) else "",
+        content_hash=content_hash(cube.payload, cube.sources),
+        revision=1,
+        etag=etag(uid, 1),
+        parent_revisions=(),
+        provenance_id=provenance_id,
+        origin_trace=trace,
+        watermark_id="",
+    )
+
+
+def updated(cube: MemCube, wanted: MemCube, *, paths: Iterable[str], now: datetime) -> MemCube:
+    """Return the cube with the named fields of `wanted`, as a new revision; the same cube if nothing changes.
+
+    Raises:
+        CubeFrozen: the cube is frozen.
+        StateConflict: a text is given for a cube that holds none.
+    """
+    if cube.frozen:
+        raise CubeFrozen(f"{cube.name} is frozen; unfreeze it first.", name=str(cube.name))
+    changed = cube
+    for path in paths:
+        if path.startswith("plaintext."):
+            changed = _with_plaintext(changed, wanted, path.removeprefix("plaintext."))
+        else:
+            changed = replace(changed, **{path: getattr(wanted, path)})
+    return cube if changed == cube else next_revision(changed, now=now)
+
+
+def deleted(cube: MemCube, *, now: datetime) -> MemCube:
+    """Return the cube as soft-deleted."""
+    return next_revision(replace(cube, delete_time=now, purge_time=now + limits.DELETED_RETENTION), now=now)
+
+
+def moved(cube: MemCube, *, state: State, frozen: bool, now: datetime) -> MemCube:
+    """Return the cube in the state that lifecycle decided; the same cube if it is there already."""
+    if cube.state is state and cube.frozen is frozen:
+        return cube
+    return next_revision(replace(cube, state=state, frozen=frozen), now=now)
+
+
+def next_revision(cube: MemCube, *, now: datetime) -> MemCube:
+    """Return the cube with the next revision number. Record time never runs backwards."""
+    revision = cube.revision + 1
+    assert cube.update_time is not None
+    return replace(
+        cube,
+        revision=revision,
+        parent_revisions=(cube.revision,),
+        etag=etag(cube.uid, revision),
+        update_time=max(now, cube.update_time),
+    )
+
+
+def check_mask(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths without repetition.
+
+    Raises:
+        MissingField: the mask is empty.
+        ImmutableField: a path that does not exist, that only the system sets, or `*`.
+    """
+    unique = tuple(dict.fromkeys(paths))
+    if not unique:
+        raise MissingField("update_mask is empty; name the fields to change.", field="update_mask")
+    for path in unique:
+        if path == "*":
+            raise ImmutableField(
+                "update_mask is '*', which would also name fields that only the system sets; "
+                f"name some of {', '.join(UPDATABLE)}.",
+                field="update_mask",
+                path=path,
+            )
+        if path not in UPDATABLE:
+            raise ImmutableField(
+                f"update_mask names {path[:80]!r}; an update can change {', '.join(UPDATABLE)}.",
+                field="update_mask",
+                path=path[:80],
+            )
+    return unique
+
+
+def check_etag(cube: MemCube, given: str) -> None:
+    """Refuse an etag that is set and not the newest.
+
+    Raises:
+        EtagMismatch: somebody else changed the cube.
+    """
+    if given and given != cube.etag:
+        raise EtagMismatch(f"{cube.name} has changed; read it again and repeat the change.", name=str(cube.name))
+
+
+def _with_plaintext(cube: MemCube, wanted: MemCube, part: str) -> MemCube:
+    if not isinstance(cube.payload, Plaintext) or not isinstance(wanted.payload, Plaintext):
+        raise StateConflict(
+            f"plaintext.{part} can be changed in a plaintext cube, with a plaintext payload in the request.",
+            name=str(cube.name),
+            kind=cube.kind.name,
+        )
+    payload = replace(cube.payload, **{part: getattr(wanted.payload, part)})
+    return replace(
+        cube, payload=payload, fingerprint=fingerprint(payload.text), content_hash=content_hash(payload, cube.sources)
+    )

@@ -1,0 +1,166 @@
+"""The values that use cases and adapters exchange."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from memos_kernel.cube import MemCube
+from memos_kernel.errors import MemosError
+from memos_kernel.names import VaultName
+from memos_kernel.permission import Grant
+from memos_kernel.requests import RequestKey
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCube:
+    """A cube as the catalogue holds it.
+
+    Attributes:
+        content_revision: the newest revision that changed the text; vectors and postings are of it.
+    """
+
+    cube: MemCube
+    content_revision: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vector:
+    """A vector of one embedder: float32, shape (dimensions,), L2 norm 1 within 1e-3."""
+
+    embedder: str
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewCube:
+    """A cube that a caller wants stored."""
+
+    cube: MemCube
+    vector: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one cube of a mutation: the cube, or the error."""
+
+    cube: MemCube | None = None
+    created: bool = False
+    error: MemosError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a mutation answers; stored under its request id."""
+
+    outcomes: tuple[Outcome, ...]
+    provenance_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOwner:
+    """Whose request id it is."""
+
+    tenant: str
+    principal: str
+    key: RequestKey
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A stored answer with the body that it answered."""
+
+    body_sha256: str
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """A mutation for governance's audit log; it holds no content."""
+
+    id: str
+    tenant: str
+    time: datetime
+    principal: str
+    action: str
+    resource: str
+    reason: str = ""
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a call may look. `vaults` is None for every vault of the tenant."""
+
+    tenant: str
+    vaults: frozenset[VaultName] | None
+
+    @classmethod
+    def of(cls, grant: Grant) -> Self:
+        """Return the scope of a grant."""
+        return cls(grant.principal.tenant, None if grant.all_vaults else grant.vaults)
+
+    def covers(self, vault: VaultName) -> bool:
+        """Return whether the vault is inside."""
+        return vault.tenant == self.tenant and (self.vaults is None or vault in self.vaults)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A cube with the score that one leg of a search gave it."""
+
+    uid: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class DenseHit:
+    """A hit of the vector index: cosine, and the content revision that the vector is of."""
+
+    uid: str
+    revision: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Point:
+    """A vector with what the index keeps beside it. `sequence` is the outbox entry it came from, or 0."""
+
+    uid: str
+    vault: VaultName
+    revision: int
+    vector: Vector
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutboxEntry:
+    """A change that a derived tier has to follow. `point` is None if the cube has to leave it."""
+
+    sequence: int
+    uid: str
+    embedder: str
+    attempts: int
+    point: Point | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Entries leased by one worker under one fencing token."""
+
+    token: int
+    entries: tuple[OutboxEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How a derived tier differs from the catalogue, by uid."""
+
+    missing: frozenset[str] = frozenset()
+    extra: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.extra)

@@ -1,0 +1,148 @@
+"""Storage's own messages between the domain and the wire."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+import numpy as np
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from memos_api.internal.v1 import inference_service_pb2 as inference
+from memos_api.internal.v1 import storage_service_pb2 as pb
+from memos_api.v1 import memcube_pb2
+from memos_api.v1 import memory_service_pb2 as public
+from memos_kernel.cube import Kind, MemCube, SemanticType, State
+from memos_kernel.errors import InvalidField, MemosError, MissingField
+from memos_kernel.names import CubeName, VaultName
+from memos_kernel.states import SEARCHED_BY_DEFAULT
+from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
+from memos_wire.errors import status_of
+from memos_wire.times import from_timestamp
+
+from memos_storage.domain.filters import CubeFilter
+from memos_storage.domain.values import NewCube, Outcome, Vector
+from memos_storage.usecases.legs import LegResult
+from memos_storage.usecases.search_cubes import Hit
+
+T = TypeVar("T")
+
+
+def attempt(read: Callable[[], T]) -> T | MemosError:
+    """Return what was read, or why it could not be, for answers with an outcome an item."""
+    try:
+        return read()
+    except MemosError as error:
+        return error
+
+
+def new_cube(item: pb.NewMemCube, *, embedder: str, index: int) -> NewCube:
+    """Return the cube to store.
+
+    Raises:
+        MalformedName, MissingField, InvalidField: the message cannot be read.
+    """
+    cube = cube_from_proto(item.cube, field=f"items[{index}].cube")
+    return NewCube(cube, vector(item, embedder=embedder))
+
+
+def named_cube(message: memcube_pb2.MemCube) -> MemCube:
+    """Return the cube of an update, which is found by its name; its vault may be left out.
+
+    Raises:
+        MalformedName, MissingField, InvalidField: the message cannot be read.
+    """
+    name = CubeName.parse(message.name, field="cube.name")
+    complete = memcube_pb2.MemCube()
+    complete.CopyFrom(message)
+    complete.vault = message.vault or str(VaultName(name.tenant, "any"))
+    return cube_from_proto(complete)
+
+
+def vector(request: Message, *, embedder: str) -> Vector | None:
+    """Return the vector in the field `embedding`, or None if it is not set."""
+    if not request.HasField("embedding"):
+        return None
+    embedding: inference.Embedding = request.embedding  # type: ignore[attr-defined]
+    return Vector(embedder, np.array(embedding.values, dtype=np.float32))
+
+
+def cube_filter(message: public.CubeFilter) -> CubeFilter:
+    """Return the filter; without states it has the default ones.
+
+    Raises:
+        InvalidField: an unknown enum value or an absurd time.
+    """
+    return CubeFilter(
+        labels=dict(message.labels),
+        kinds=enums_from_proto(Kind, message.kinds, field="filter.kinds"),
+        states=enums_from_proto(State, message.states, field="filter.states") or SEARCHED_BY_DEFAULT,
+        semantic_types=enums_from_proto(SemanticType, message.semantic_types, field="filter.semantic_types"),
+        speakers=frozenset(message.speakers),
+        sessions=frozenset(message.sessions),
+        after=from_timestamp(message.after, field="filter.after") if message.HasField("after") else None,
+        before=from_timestamp(message.before, field="filter.before") if message.HasField("before") else None,
+    )
+
+
+def vault_names(values: list[str], *, field: str) -> tuple[VaultName, ...]:
+    """Return names of vaults."""
+    return tuple(VaultName.parse(value, field=f"{field}[{index}]") for index, value in enumerate(values))
+
+
+def required_time(message: Message, name: str, *, field: str) -> datetime:
+    """Return a time that has to be set.
+
+    Raises:
+        MissingField: it is not.
+        InvalidField: it is out of range.
+    """
+    if not message.HasField(name):
+        raise MissingField(f"{field} is required.", field=field)
+    stamp: Timestamp = getattr(message, name)
+    return from_timestamp(stamp, field=field)
+
+
+def wants_payload(view: int) -> bool:
+    """Return whether a view of a method with the default FULL has payloads.
+
+    Raises:
+        InvalidField: an unknown view.
+    """
+    if view not in memcube_pb2.CubeView.values():
+        raise InvalidField(f"view is {view}; give 1 (BASIC) or 2 (FULL).", field="view")
+    return view != memcube_pb2.CUBE_VIEW_BASIC
+
+
+def header(cube: MemCube) -> memcube_pb2.MemCube:
+    """Return a cube without its payload."""
+    return cube_to_proto(cube, payload=False)
+
+
+def create_result(outcome: Outcome) -> pb.CreateResult:
+    """Return what became of one new cube."""
+    if outcome.error is not None:
+        return pb.CreateResult(error=status_of(outcome.error))
+    assert outcome.cube is not None
+    return pb.CreateResult(cube=cube_to_proto(outcome.cube), created=outcome.created)
+
+
+def cube_result(name: str, outcome: Outcome, *, payload: bool) -> public.CubeResult:
+    """Return a cube that was asked for by name, or why not."""
+    if outcome.error is not None:
+        return public.CubeResult(name=name, error=status_of(outcome.error))
+    assert outcome.cube is not None
+    return public.CubeResult(name=name, cube=cube_to_proto(outcome.cube, payload=payload))
+
+
+def search_hit(hit: Hit, *, payload: bool) -> public.SearchHit:
+    """Return a hit."""
+    return public.SearchHit(
+        cube=cube_to_proto(hit.cube, payload=payload), score=hit.fused.score, leg_scores=hit.fused.legs
+    )
+
+
+def search_leg(leg: LegResult) -> public.SearchLeg:
+    """Return what a leg did."""
+    return public.SearchLeg(
+        name=leg.name, ran=leg.ran, reason=leg.reason, candidates=len(leg.scores), duration_ms=leg.duration_ms
+    )

@@ -1,0 +1,9 @@
+"""Alembic's entry: runs the migrations on the connection that `migrate` opened."""
+
+from alembic import context
+
+from memos_storage.adapters.sql.schema import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
+with context.begin_transaction():
+    context.run_migrations()

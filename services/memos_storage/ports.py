@@ -1,0 +1,322 @@
+"""What the use cases need, as protocols. Every adapter of a port passes the same suite in tests/contract."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from memos_kernel.cube import BlobRef, MemCube, TraceRef, Usage
+from memos_kernel.names import CubeName, VaultName
+
+from memos_storage.domain.filters import CubeFilter
+from memos_storage.domain.values import (
+    Answer,
+    AuditEvent,
+    Claim,
+    DenseHit,
+    Drift,
+    Floats,
+    Point,
+    Remembered,
+    RequestOwner,
+    Scope,
+    Scored,
+    StoredCube,
+    Vector,
+)
+
+T = TypeVar("T")
+
+
+class Transaction(Protocol):
+    """The catalogue inside one transaction. What a method of it raises undoes the whole command."""
+
+    def live(self, name: CubeName) -> StoredCube | None:
+        """Return a cube that is not deleted."""
+        ...
+
+    def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
+        """Return the live cube of the vault that has this content."""
+        ...
+
+    def insert(self, cube: MemCube, *, vector: Vector | None) -> None:
+        """Add a cube with its first revision, terms and outbox entry. It can be caught and gone on from:
+
+        Raises:
+            DuplicateContent: a live cube of the vault holds the same content.
+            ResourceExists: the tenant has a cube of that name.
+        """
+        ...
+
+    def replace(self, cube: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
+        """Store a new revision. `content`: the text changed, and `vector` is that of the new text.
+
+        Raises:
+            DuplicateContent: a live cube of the vault holds the same content.
+        """
+        ...
+
+    def set_usage(self, uid: str, usage: Usage) -> None:
+        """Store the usage; makes no revision."""
+        ...
+
+    def dimensions(self, embedder: str) -> int | None:
+        """Return the number of elements of an embedder's vectors, or None if there are none yet."""
+        ...
+
+    def pending(self) -> int:
+        """Return how many entries the outbox has."""
+        ...
+
+    def audit(self, event: AuditEvent) -> None:
+        """Record an event for governance."""
+        ...
+
+    def recall(self, owner: RequestOwner) -> Remembered | None:
+        """Return what a request id was answered with."""
+        ...
+
+    def remember(self, owner: RequestOwner, answer: Answer, *, now: datetime) -> None:
+        """Store what a request id is answered with."""
+        ...
+
+
+class Catalog(Protocol):
+    """The record of everything. What `write` returned survives a power loss and is seen by every later read."""
+
+    async def write(self, command: Callable[[Transaction], T]) -> T:
+        """Run a command in a transaction and return its result once it is durable.
+
+        The command runs in a thread; it may be run with other commands in one transaction, but its failure undoes
+        only itself.
+
+        Raises:
+            Overloaded: too many commands wait.
+            StoreFull: the disk is full; nothing was stored.
+        """
+        ...
+
+    async def get(self, names: Sequence[CubeName], scope: Scope) -> dict[CubeName, StoredCube]:
+        """Return the live cubes of the scope among the names."""
+        ...
+
+    async def page(
+        self, vault: VaultName, filter: CubeFilter, *, after: tuple[datetime, str] | None, limit: int, now: datetime
+    ) -> list[StoredCube]:
+        """Return live cubes, newest first; `after` is (create time, uid) of the last one of the page before."""
+        ...
+
+    async def due(self, scope: Scope, *, at: datetime, limit: int) -> list[StoredCube]:
+        """Return live cubes past their expire time that are not expired, those that are not frozen first."""
+        ...
+
+    async def eligible(self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime) -> dict[str, int]:
+        """Return uid -> content revision of those that are live cubes of the scope and fulfil the filter."""
+        ...
+
+    async def resolve(
+        self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime
+    ) -> dict[str, StoredCube]:
+        """Return the same cubes as `eligible`, whole."""
+        ...
+
+    async def nearest(
+        self, query: Vector, scope: Scope, filter: CubeFilter, *, bound: int, limit: int, now: datetime
+    ) -> list[DenseHit] | None:
+        """Return the nearest of all cubes that fulfil the filter, exactly; None if more than `bound` do."""
+        ...
+
+    async def cosines(self, query: Vector, uids: Sequence[str]) -> dict[str, float]:
+        """Return the cosine of the query with each cube that has a vector of its embedder."""
+        ...
+
+    async def meta(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """Return a value of the installation, made on first use."""
+        ...
+
+
+class LexicalIndex(Protocol):
+    """Terms of the texts, written in the catalogue's transaction. Statistics are per vault."""
+
+    async def search(self, query: str, scope: Scope, filter: CubeFilter, *, limit: int, now: datetime) -> list[Scored]:
+        """Return the cubes that share terms with the query, best first; scores from 0 to 1."""
+        ...
+
+
+class Outbox(Protocol):
+    """Changes that the vector index has to follow, oldest first."""
+
+    async def pending(self, *, after: int) -> tuple[int, list[Point]]:
+        """Return the newest sequence number, and the points to put that came after `after`."""
+        ...
+
+    async def size(self) -> int:
+        """Return how many entries wait."""
+        ...
+
+    async def claim(self, *, limit: int, lease_seconds: float, now: datetime) -> Claim:
+        """Lease the oldest entries. None of a cube is leased while an older one of it is held by somebody else."""
+        ...
+
+    async def settle(self, claim: Claim) -> bool:
+        """Remove the entries of a claim; False if another worker has taken one over, and then nothing is removed."""
+        ...
+
+    async def postpone(self, claim: Claim, *, until: datetime) -> None:
+        """Give the entries back after a failure, to be taken again from `until` on."""
+        ...
+
+    async def requeue(self, uids: Iterable[str], *, now: datetime) -> int:
+        """Enqueue what the catalogue says of these cubes now; returns how many entries were made."""
+        ...
+
+    async def expected(self, embedder: str) -> dict[str, int]:
+        """Return uid -> content revision of everything that the index should hold by now."""
+        ...
+
+    async def embedders(self) -> list[tuple[str, int]]:
+        """Return the embedders that have vectors, with their dimensions."""
+        ...
+
+
+class DerivedTier(Protocol):
+    """A copy of something in the catalogue, which can be thrown away and made again."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it answers now."""
+        ...
+
+    async def put(self, points: Sequence[Point]) -> None:
+        """Add or replace; what it returned from is durable and found.
+
+        Raises:
+            DependencyUnavailable: it does not answer.
+        """
+        ...
+
+    async def remove(self, embedder: str, uids: Sequence[str]) -> None:
+        """Remove; unknown uids are left out.
+
+        Raises:
+            DependencyUnavailable: it does not answer.
+        """
+        ...
+
+    async def verify(self, embedder: str, dimensions: int, expected: Mapping[str, int]) -> Drift:
+        """Compare with uid -> content revision of the catalogue."""
+        ...
+
+    async def rebuild(self, embedder: str, dimensions: int, batches: AsyncIterator[Sequence[Point]]) -> None:
+        """Throw everything of an embedder away and make it again."""
+        ...
+
+
+class VectorIndex(DerivedTier, Protocol):
+    """Dense vectors; one collection an embedder."""
+
+    @property
+    def reason(self) -> str:
+        """Why it is not healthy; empty if it is."""
+        ...
+
+    async def search(self, query: Vector, scope: Scope, *, limit: int) -> list[DenseHit]:
+        """Return the nearest cubes of the scope, best first, by cosine.
+
+        Raises:
+            DependencyUnavailable: it does not answer.
+        """
+        ...
+
+
+class BlobStore(Protocol):
+    """Bytes of activation and parametric payloads, apart for each vault."""
+
+    async def put(self, vault: VaultName, data: AsyncIterator[bytes], *, media_type: str) -> BlobRef:
+        """Store bytes; they survive a power loss when this returns. Equal bytes of a vault are stored once.
+
+        Raises:
+            StoreFull: the disk is full; nothing was stored.
+        """
+        ...
+
+    def get(self, vault: VaultName, blob: BlobRef) -> AsyncIterator[bytes]:
+        """Return the bytes in chunks.
+
+        Raises:
+            ResourceNotFound: the vault has no such blob.
+            DataCorrupted: size or hash differ; raised at the latest after the last chunk.
+        """
+        ...
+
+    async def remove(self, vault: VaultName, blob: BlobRef) -> bool:
+        """Remove a blob; False if there was none."""
+        ...
+
+    async def names(self, vault: VaultName) -> list[str]:
+        """Return the names of the vault's blobs."""
+        ...
+
+
+class AuditSink(Protocol):
+    """Where audit events end up."""
+
+    async def append(self, events: Sequence[AuditEvent]) -> None:
+        """Record events, each once however often it is sent.
+
+        Raises:
+            MemosError: not recorded.
+        """
+        ...
+
+
+class AuditOutbox(Protocol):
+    """Audit events that governance has not confirmed."""
+
+    async def unsent(self, *, limit: int) -> list[AuditEvent]:
+        """Return the oldest."""
+        ...
+
+    async def sent(self, events: Sequence[AuditEvent]) -> None:
+        """Forget events that are recorded."""
+        ...
+
+    async def forget_requests(self, *, before: datetime) -> int:
+        """Remove request ids older than their retention; returns how many."""
+        ...
+
+
+class Span(Protocol):
+    """A timed piece of work."""
+
+    def set_attribute(self, key: str, value: str | bool | int | float) -> None:
+        """Set an attribute; never content."""
+        ...
+
+    def add_link(self, origin: TraceRef) -> None:
+        """Link to the span that something came from."""
+        ...
+
+
+class Spans(Protocol):
+    """Makes spans."""
+
+    def span(self, name: str) -> AbstractContextManager[Span]:
+        """Return a span that starts now."""
+        ...
+
+
+__all__ = [
+    "AuditOutbox",
+    "AuditSink",
+    "BlobStore",
+    "Catalog",
+    "DerivedTier",
+    "Floats",
+    "LexicalIndex",
+    "Outbox",
+    "Span",
+    "Spans",
+    "Transaction",
+    "VectorIndex",
+]

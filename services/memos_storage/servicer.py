@@ -1,0 +1,161 @@
+"""StorageService: convert, call a use case, convert."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from memos_api.internal.v1 import storage_service_pb2 as pb
+from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceServicer
+from memos_kernel.names import CubeName, VaultName
+from memos_runtime.context import current_grant, current_trace
+from memos_runtime.paging import PageTokens, page_size, request_hash
+from memos_wire.cubes import cube_to_proto
+from memos_wire.requests import request_key_from_proto
+
+from memos_storage import messages
+from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
+from memos_storage.usecases.create_cubes import CreateCubes
+from memos_storage.usecases.mutation import Mutation
+from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
+from memos_storage.usecases.search_cubes import Query, SearchCubes
+
+_LIST = "/memos.internal.v1.StorageService/ListMemCubes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseCases:
+    """What the servicer calls."""
+
+    create: CreateCubes
+    get: GetCubes
+    page: ListCubes
+    update: UpdateCube
+    delete: DeleteCube
+    transition: ApplyTransition
+    use: RecordUsage
+    due: ListDueCubes
+    search: SearchCubes
+    pages: Callable[[], PageTokens]
+
+
+class StorageServicer(StorageServiceServicer):
+    """Serves memos.internal.v1.StorageService."""
+
+    def __init__(self, use_cases: UseCases) -> None:
+        self._do = use_cases
+
+    async def BatchCreateMemCubes(
+        self, request: pb.BatchCreateMemCubesRequest, context: Any
+    ) -> pb.BatchCreateMemCubesResponse:
+        """Store cubes."""
+        items = [
+            messages.attempt(lambda i=index, m=item: messages.new_cube(m, embedder=request.embedder, index=i))
+            for index, item in enumerate(request.items)
+        ]
+        made = await self._do.create(items, return_existing=request.return_existing, mutation=_mutation(request))
+        return pb.BatchCreateMemCubesResponse(
+            results=[messages.create_result(outcome) for outcome in made.answer.outcomes],
+            provenance_id=made.answer.provenance_id,
+            degraded=made.degraded,
+        )
+
+    async def BatchGetMemCubes(self, request: pb.BatchGetMemCubesRequest, context: Any) -> pb.BatchGetMemCubesResponse:
+        """Return cubes by name."""
+        payload = messages.wants_payload(request.view)
+        names = [
+            messages.attempt(lambda i=index, v=name: CubeName.parse(v, field=f"names[{i}]"))
+            for index, name in enumerate(request.names)
+        ]
+        outcomes = await self._do.get(names, grant=current_grant())
+        return pb.BatchGetMemCubesResponse(
+            results=[
+                messages.cube_result(name, outcome, payload=payload)
+                for name, outcome in zip(request.names, outcomes, strict=True)
+            ]
+        )
+
+    async def ListMemCubes(self, request: pb.ListMemCubesRequest, context: Any) -> pb.ListMemCubesResponse:
+        """List headers."""
+        grant = current_grant()
+        binding = {"method": _LIST, "principal": str(grant.principal), "request_hash": request_hash(request)}
+        cursor = self._do.pages().open(request.page_token, **binding)
+        cubes, last = await self._do.page(
+            VaultName.parse(request.vault, field="vault"),
+            messages.cube_filter(request.filter),
+            after=(datetime.fromisoformat(str(cursor["time"])), str(cursor["uid"])) if cursor else None,
+            size=page_size(request.page_size),
+            grant=grant,
+        )
+        token = self._do.pages().seal({"time": last[0].isoformat(), "uid": last[1]}, **binding) if last else ""
+        return pb.ListMemCubesResponse(cubes=[messages.header(cube) for cube in cubes], next_page_token=token)
+
+    async def UpdateMemCube(self, request: pb.UpdateMemCubeRequest, context: Any) -> pb.UpdateMemCubeResponse:
+        """Change a cube."""
+        cube = await self._do.update(
+            messages.named_cube(request.cube),
+            mask=list(request.update_mask.paths),
+            vector=messages.vector(request, embedder=request.embedder),
+            mutation=_mutation(request),
+        )
+        return pb.UpdateMemCubeResponse(cube=cube_to_proto(cube))
+
+    async def DeleteMemCube(self, request: pb.DeleteMemCubeRequest, context: Any) -> pb.DeleteMemCubeResponse:
+        """Delete a cube softly."""
+        cube = await self._do.delete(CubeName.parse(request.name), etag=request.etag, mutation=_mutation(request))
+        return pb.DeleteMemCubeResponse(cube=messages.header(cube))
+
+    async def ApplyTransition(self, request: pb.ApplyTransitionRequest, context: Any) -> pb.ApplyTransitionResponse:
+        """Move a cube as lifecycle decided."""
+        cube = await self._do.transition(
+            messages.named_cube(request.cube),
+            expected_revision=request.expected_revision,
+            reason=request.reason,
+            mutation=_mutation(request),
+        )
+        return pb.ApplyTransitionResponse(cube=messages.header(cube))
+
+    async def RecordUsage(self, request: pb.RecordUsageRequest, context: Any) -> pb.RecordUsageResponse:
+        """Count uses."""
+        uses = [
+            (
+                CubeName.parse(use.name, field=f"uses[{index}].name"),
+                messages.required_time(use, "time", field=f"uses[{index}].time"),
+            )
+            for index, use in enumerate(request.uses)
+        ]
+        cubes = await self._do.use(uses, grant=current_grant())
+        return pb.RecordUsageResponse(cubes=[messages.header(cube) for cube in cubes])
+
+    async def ListDueMemCubes(self, request: pb.ListDueMemCubesRequest, context: Any) -> pb.ListDueMemCubesResponse:
+        """List cubes past their expire time."""
+        at = messages.required_time(request, "due_time", field="due_time")
+        cubes = await self._do.due(at=at, limit=request.limit, grant=current_grant())
+        return pb.ListDueMemCubesResponse(cubes=[messages.header(cube) for cube in cubes])
+
+    async def SearchMemCubes(self, request: pb.SearchMemCubesRequest, context: Any) -> pb.SearchMemCubesResponse:
+        """Search."""
+        payload = messages.wants_payload(request.view)
+        query = Query(
+            text=request.query,
+            vector=messages.vector(request, embedder=request.embedder),
+            vaults=messages.vault_names(list(request.vaults), field="vaults"),
+            top_k=request.top_k,
+            filter=messages.cube_filter(request.filter),
+        )
+        found = await self._do.search(query, grant=current_grant())
+        return pb.SearchMemCubesResponse(
+            hits=[messages.search_hit(hit, payload=payload) for hit in found.hits],
+            legs=[messages.search_leg(leg) for leg in found.legs],
+            degraded=found.degraded,
+        )
+
+
+def _mutation(
+    request: pb.BatchCreateMemCubesRequest
+    | pb.UpdateMemCubeRequest
+    | pb.DeleteMemCubeRequest
+    | pb.ApplyTransitionRequest,
+) -> Mutation:
+    key = request_key_from_proto(request.request_key)
+    return Mutation(grant=current_grant(), request=key, trace=current_trace())

@@ -1,0 +1,135 @@
+"""Store new cubes: all in one transaction, each with an outcome of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from memos_kernel import limits
+from memos_kernel.cube import MemCube
+from memos_kernel.errors import DuplicateContent, LimitExceeded, MemosError, MissingField, Overloaded
+from memos_kernel.ids import Clock, IdFactory
+
+from memos_storage.domain.checks import check_new_cube, check_vector
+from memos_storage.domain.revisions import first_revision
+from memos_storage.domain.values import Answer, NewCube, Outcome, Vector
+from memos_storage.ports import Catalog, Transaction, VectorIndex
+from memos_storage.usecases.access import require_vault
+from memos_storage.usecases.mutation import Mutation, once
+
+RETRY_AFTER = 1.0
+"""Seconds after which a writer may try again when too many rows wait for the index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The answer, and whether the vector index was away."""
+
+    answer: Answer
+    degraded: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateCubes:
+    """Stores up to `limits.BATCH_ITEMS` cubes."""
+
+    catalog: Catalog
+    index: VectorIndex
+    clock: Clock
+    ids: IdFactory
+
+    async def __call__(
+        self, items: Sequence[NewCube | MemosError], *, return_existing: bool, mutation: Mutation
+    ) -> Created:
+        """Return an outcome for each item; an item that could not be read is its error, and stays one.
+
+        Raises:
+            MissingField, LimitExceeded: no items or too many.
+            RequestIdReused, Overloaded, StoreFull: nothing was stored.
+        """
+        if not items:
+            raise MissingField("items is empty; give at least one cube.", field="items")
+        if len(items) > limits.BATCH_ITEMS:
+            raise LimitExceeded(
+                f"items has {len(items)} cubes; the limit is {limits.BATCH_ITEMS}. Split the batch.",
+                field="items",
+                limit=str(limits.BATCH_ITEMS),
+                unit="cubes",
+            )
+        now = self.clock.now()
+        provenance_id = self.ids()
+        ready = [self._prepare(item, index, mutation, provenance_id, now) for index, item in enumerate(items)]
+
+        def work(tx: Transaction) -> Answer:
+            check_room(tx, sum(1 for item in ready if isinstance(item, NewCube) and item.vector is not None))
+            outcomes = tuple(self._store(tx, item, mutation, return_existing, now) for item in ready)
+            return Answer(outcomes, provenance_id)
+
+        answer = await self.catalog.write(lambda tx: once(tx, mutation, lambda: work(tx), now=now))
+        return Created(answer, degraded=not self.index.healthy)
+
+    def _prepare(
+        self, item: NewCube | MemosError, index: int, mutation: Mutation, provenance_id: str, now: datetime
+    ) -> NewCube | MemosError:
+        if isinstance(item, MemosError):
+            return item
+        try:
+            return NewCube(self._checked(item, f"items[{index}]", mutation, provenance_id, now), item.vector)
+        except MemosError as error:
+            return error
+
+    def _checked(self, item: NewCube, field: str, mutation: Mutation, provenance_id: str, now: datetime) -> MemCube:
+        require_vault(mutation.grant, item.cube.vault, field=f"{field}.cube.vault")
+        check_new_cube(item.cube, now=now, field=f"{field}.cube")
+        if item.vector is not None:
+            check_vector(item.vector, field=f"{field}.embedding")
+        return first_revision(
+            item.cube,
+            uid=self.ids(),
+            owner=mutation.grant.principal,
+            now=now,
+            provenance_id=provenance_id,
+            trace=mutation.trace,
+        )
+
+    def _store(
+        self, tx: Transaction, item: NewCube | MemosError, mutation: Mutation, return_existing: bool, now: datetime
+    ) -> Outcome:
+        if isinstance(item, MemosError):
+            return Outcome(error=item)
+        try:
+            if item.vector is not None:
+                check_known_dimensions(tx, item.vector, field="embedding")
+            tx.insert(item.cube, vector=item.vector)
+        except DuplicateContent as error:
+            holder = tx.holder(item.cube.vault, item.cube.content_hash) if return_existing else None
+            return Outcome(holder.cube) if holder is not None else Outcome(error=error)
+        except MemosError as error:
+            return Outcome(error=error)
+        tx.audit(mutation.event(self.ids, "cube.create", item.cube, now=now))
+        return Outcome(item.cube, created=True)
+
+
+def check_room(tx: Transaction, rows: int) -> None:
+    """Refuse rows that a search would have to scan beyond the bound.
+
+    Raises:
+        Overloaded: the vector index is too far behind.
+    """
+    waiting = tx.pending()
+    if rows and waiting + rows > limits.PENDING_ROWS:
+        raise Overloaded(
+            f"{waiting} rows wait for the vector index; the bound is {limits.PENDING_ROWS}. Try again later.",
+            retry_after=RETRY_AFTER,
+            queue="vector index",
+        )
+
+
+def check_known_dimensions(tx: Transaction, vector: Vector, *, field: str) -> None:
+    """Refuse a vector whose size is not that of the embedder's other vectors.
+
+    Raises:
+        InvalidField: it is not.
+    """
+    known = tx.dimensions(vector.embedder)
+    if known is not None and known != vector.values.size:
+        check_vector(vector, field=field, dimensions=known)

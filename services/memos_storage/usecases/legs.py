@@ -1,0 +1,145 @@
+"""The legs of a search. Each returns candidates that the catalogue confirms, or says why it did not run."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from memos_kernel.errors import Capacity
+
+from memos_storage.domain.filters import CubeFilter
+from memos_storage.domain.fusion import DENSE, LEXICAL, PENDING
+from memos_storage.domain.pending import PendingVectors
+from memos_storage.domain.values import DenseHit, Scope, Vector
+from memos_storage.ports import Catalog, LexicalIndex, Outbox, Spans, VectorIndex
+
+EXACT_ROWS = 2_000
+"""A filter that passes at most this many cubes is answered from the catalogue's own vectors, so that it loses none."""
+
+EXACT_ROWS_LAST = 20_000
+"""The same, for a filter that the index could not fill within `WIDEST` candidates."""
+
+WIDEN = 4
+WIDEST = 4_096
+"""Most candidates asked of the vector index."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegResult:
+    """What one leg did: uid -> score of its candidates, and the milliseconds it took."""
+
+    name: str
+    ran: bool
+    reason: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    duration_ms: float = 0.0
+
+
+def skipped(name: str, reason: str) -> LegResult:
+    """Return the result of a leg that did not run."""
+    return LegResult(name, ran=False, reason=reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseLeg:
+    """Vectors in the index."""
+
+    index: VectorIndex
+    catalog: Catalog
+    spans: Spans
+
+    async def __call__(
+        self, vector: Vector, scope: Scope, filter: CubeFilter, *, depth: int, now: datetime
+    ) -> LegResult:
+        """Return the nearest cubes. A selective filter is answered exactly from the catalogue."""
+        started = time.perf_counter()
+        with self.spans.span("storage.search.dense"):
+            if filter.selective:
+                exact = await self.catalog.nearest(vector, scope, filter, bound=EXACT_ROWS, limit=depth, now=now)
+                if exact is not None:
+                    return _result(DENSE, exact, started)
+            if not self.index.healthy:
+                return skipped(DENSE, self.index.reason)
+            try:
+                return _result(DENSE, await self._widening(vector, scope, filter, depth, now), started)
+            except Capacity as error:
+                return skipped(DENSE, error.message)
+
+    async def _widening(
+        self, vector: Vector, scope: Scope, filter: CubeFilter, depth: int, now: datetime
+    ) -> Sequence[DenseHit]:
+        limit = depth
+        while True:
+            hits = await self.index.search(vector, scope, limit=limit)
+            confirmed = await _confirmed(self.catalog, hits, scope, filter, now)
+            if len(confirmed) >= depth or len(hits) < limit:
+                return confirmed[:depth]
+            if limit >= WIDEST:
+                exact = await self.catalog.nearest(vector, scope, filter, bound=EXACT_ROWS_LAST, limit=depth, now=now)
+                return confirmed if exact is None else exact
+            limit = min(WIDEST, WIDEN * limit)
+
+
+class PendingLeg:
+    """Vectors that the index has not taken yet."""
+
+    def __init__(self, *, outbox: Outbox, catalog: Catalog, spans: Spans, vectors: PendingVectors) -> None:
+        self._outbox = outbox
+        self._catalog = catalog
+        self._spans = spans
+        self._vectors = vectors
+        self._refreshing = asyncio.Lock()
+
+    async def __call__(
+        self, vector: Vector, scope: Scope, filter: CubeFilter, *, depth: int, now: datetime
+    ) -> LegResult:
+        """Return the nearest of them; exact."""
+        started = time.perf_counter()
+        with self._spans.span("storage.search.pending"):
+            async with self._refreshing:
+                newest, points = await self._outbox.pending(after=self._vectors.newest)
+                self._vectors.add(points)
+                self._vectors.newest = max(self._vectors.newest, newest)
+            limit, confirmed = depth, list[DenseHit]()
+            while True:
+                hits = self._vectors.search(vector.embedder, vector.values, scope, limit=limit)
+                confirmed = await _confirmed(self._catalog, hits, scope, filter, now)
+                if len(confirmed) >= depth or len(hits) < limit:
+                    return _result(PENDING, confirmed[:depth], started)
+                limit *= WIDEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LexicalLeg:
+    """Words."""
+
+    index: LexicalIndex
+    spans: Spans
+
+    async def __call__(self, query: str, scope: Scope, filter: CubeFilter, *, depth: int, now: datetime) -> LegResult:
+        """Return the cubes that share the most telling words with the query."""
+        started = time.perf_counter()
+        with self.spans.span("storage.search.lexical"):
+            found = await self.index.search(query, scope, filter, limit=depth, now=now)
+        scores = {item.uid: item.score for item in found}
+        return LegResult(LEXICAL, ran=True, scores=scores, duration_ms=_milliseconds(started))
+
+
+async def _confirmed(
+    catalog: Catalog, hits: Sequence[DenseHit], scope: Scope, filter: CubeFilter, now: datetime
+) -> list[DenseHit]:
+    """Keep the hits whose cube is live, granted, fulfils the filter and still has the text that was matched."""
+    if not hits:
+        return []
+    revisions = await catalog.eligible([hit.uid for hit in hits], scope, filter, now=now)
+    return [hit for hit in hits if revisions.get(hit.uid) == hit.revision]
+
+
+def _result(name: str, hits: Sequence[DenseHit], started: float) -> LegResult:
+    scores = {hit.uid: hit.score for hit in hits}
+    return LegResult(name, ran=True, scores=scores, duration_ms=_milliseconds(started))
+
+
+def _milliseconds(started: float) -> float:
+    return (time.perf_counter() - started) * 1e3

@@ -1,0 +1,149 @@
+"""Find the cubes that fit a query best."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from memos_kernel import limits
+from memos_kernel.cube import MemCube, State
+from memos_kernel.errors import InvalidField, LimitExceeded
+from memos_kernel.ids import Clock
+from memos_kernel.names import VaultName
+from memos_kernel.permission import Grant
+from memos_kernel.text import check_text
+
+from memos_storage.domain.checks import check_vector
+from memos_storage.domain.filters import CubeFilter
+from memos_storage.domain.fusion import DENSE, LEXICAL, PENDING, Fused, fuse
+from memos_storage.domain.values import Scope, StoredCube, Vector
+from memos_storage.ports import Catalog, Span, Spans
+from memos_storage.usecases.access import narrowed, shown
+from memos_storage.usecases.legs import DenseLeg, LegResult, LexicalLeg, PendingLeg, skipped
+from memos_storage.usecases.links import link_origins
+
+DEPTH = 50
+"""Least candidates asked of each leg."""
+
+NO_VECTOR = "the query has no vector"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What is looked for. `vaults` empty means those of the grant; `top_k` 0 means the default."""
+
+    text: str
+    vector: Vector | None = None
+    vaults: tuple[VaultName, ...] = ()
+    top_k: int = 0
+    filter: CubeFilter = field(default_factory=CubeFilter)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A cube with its fused score and the scores of the legs that found it."""
+
+    cube: MemCube
+    fused: Fused
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Hits, best first, and what each leg did."""
+
+    hits: tuple[Hit, ...]
+    legs: tuple[LegResult, ...]
+
+    @property
+    def degraded(self) -> bool:
+        """Whether a leg was missing."""
+        return not all(leg.ran for leg in self.legs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchCubes:
+    """Runs the legs side by side and joins what they found to the catalogue."""
+
+    catalog: Catalog
+    dense: DenseLeg
+    pending: PendingLeg
+    lexical: LexicalLeg
+    clock: Clock
+    spans: Spans
+
+    async def __call__(self, query: Query, *, grant: Grant) -> Found:
+        """Return at most `top_k` cubes, each live, granted and of the revision that was matched.
+
+        Raises:
+            MissingField, InvalidField, LimitExceeded: the query.
+            VaultNotFound: the grant does not cover a vault.
+        """
+        top_k = _check(query)
+        scope = narrowed(grant, query.vaults)
+        now = self.clock.now()
+        with self.spans.span("storage.search") as span:
+            legs = await self._run_legs(query, scope, max(DEPTH, 3 * top_k), now)
+            cosines = await self._missing_cosines(query.vector, legs)
+            order = fuse({leg.name: leg.scores for leg in legs}, cosines=cosines)
+            hits = await self._join(order, scope, query.filter, top_k, now, grant)
+            self._describe(span, hits, legs)
+        return Found(tuple(hits), tuple(legs))
+
+    async def _run_legs(self, query: Query, scope: Scope, depth: int, now: datetime) -> list[LegResult]:
+        lexical = self.lexical(query.text, scope, query.filter, depth=depth, now=now)
+        if query.vector is None:
+            return [skipped(DENSE, NO_VECTOR), skipped(PENDING, NO_VECTOR), await lexical]
+        return list(
+            await asyncio.gather(
+                self.dense(query.vector, scope, query.filter, depth=depth, now=now),
+                self.pending(query.vector, scope, query.filter, depth=depth, now=now),
+                lexical,
+            )
+        )
+
+    async def _missing_cosines(self, vector: Vector | None, legs: Sequence[LegResult]) -> dict[str, float]:
+        """Give those that only their words brought in the same chance as the others."""
+        by_name = {leg.name: leg.scores for leg in legs}
+        missing = by_name[LEXICAL].keys() - by_name[DENSE].keys() - by_name[PENDING].keys()
+        if vector is None or not missing:
+            return {}
+        return await self.catalog.cosines(vector, sorted(missing))
+
+    async def _join(
+        self, order: Sequence[Fused], scope: Scope, filter: CubeFilter, top_k: int, now: datetime, grant: Grant
+    ) -> list[Hit]:
+        hits: list[Hit] = []
+        for start in range(0, len(order), top_k):
+            part = order[start : start + top_k]
+            cubes: dict[str, StoredCube] = await self.catalog.resolve(
+                [item.uid for item in part], scope, filter, now=now
+            )
+            hits += [Hit(shown(cubes[item.uid].cube, grant, now=now), item) for item in part if item.uid in cubes]
+            if len(hits) >= top_k:
+                break
+        return hits[:top_k]
+
+    def _describe(self, span: Span, hits: Sequence[Hit], legs: Sequence[LegResult]) -> None:
+        span.set_attribute("gen_ai.memory.search.result.count", len(hits))
+        span.set_attribute("memos.search.legs", ",".join(leg.name for leg in legs if leg.ran))
+        span.set_attribute("memos.degraded", not all(leg.ran for leg in legs))
+        link_origins(span, (hit.cube for hit in hits))
+
+
+def _check(query: Query) -> int:
+    check_text(query.text, field="query", limit=limits.QUERY_BYTES)
+    if query.top_k < 0:
+        raise InvalidField(f"top_k is {query.top_k}; give 0 or more.", field="top_k")
+    if query.top_k > limits.TOP_K:
+        raise LimitExceeded(
+            f"top_k is {query.top_k}; the limit is {limits.TOP_K}.",
+            field="top_k",
+            limit=str(limits.TOP_K),
+            unit="cubes",
+        )
+    if State.EXPIRED in query.filter.states:
+        raise InvalidField("Expired cubes are never searched; list them instead.", field="filter.states")
+    query.filter.check()
+    if query.vector is not None:
+        check_vector(query.vector, field="embedding")
+    return query.top_k or limits.TOP_K_DEFAULT

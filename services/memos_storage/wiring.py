@@ -1,0 +1,159 @@
+"""Builds the storage service out of its parts."""
+
+import asyncio
+import secrets
+
+from memos_api.internal.v1.storage_service_pb2_grpc import add_StorageServiceServicer_to_server
+from memos_kernel.ids import uuid7
+from memos_runtime.context import spawn
+from memos_runtime.paging import PageTokens
+from memos_runtime.service import Service, ServiceContext
+
+from memos_storage.adapters.background import AuditLoop, IndexLoop
+from memos_storage.adapters.ledger_client import LedgerAuditSink
+from memos_storage.adapters.milvus import MilvusVectorIndex, keep_probing
+from memos_storage.adapters.milvus_lite import MilvusLiteServer
+from memos_storage.adapters.sql.catalog import Database, SqlCatalog
+from memos_storage.adapters.sql.engine import sqlite_url
+from memos_storage.adapters.sql.lexical import SqlLexicalIndex
+from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
+from memos_storage.config import StorageConfig
+from memos_storage.domain.pending import PendingVectors
+from memos_storage.migrations import migrate
+from memos_storage.servicer import StorageServicer, UseCases
+from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
+from memos_storage.usecases.create_cubes import CreateCubes
+from memos_storage.usecases.follow_outbox import FollowOutbox
+from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
+from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
+from memos_storage.usecases.search_cubes import SearchCubes
+from memos_storage.usecases.ship_audit import ShipAudit
+
+__all__ = ["build", "database_url", "migrate"]
+
+
+def build(config: StorageConfig, context: ServiceContext) -> Service:
+    """Return the storage service; nothing is opened before its `start`."""
+    storage = _Storage(config, context)
+    return Service(
+        name=context.name,
+        register=lambda server: add_StorageServiceServicer_to_server(StorageServicer(storage.use_cases), server),
+        start=storage.start,
+        close=storage.close,
+        ready=lambda: storage.database.is_open,
+        parts={"milvus": lambda: storage.index.healthy},
+    )
+
+
+def database_url(config: StorageConfig, context: ServiceContext) -> str:
+    """Return the URL of the catalogue."""
+    if config.database_url is not None:
+        return config.database_url.get_secret_value()
+    return sqlite_url(context.state_dir / "catalogue.db")
+
+
+class _Storage:
+    """The parts that live as long as the service."""
+
+    def __init__(self, config: StorageConfig, context: ServiceContext) -> None:
+        spans = context.telemetry
+        self._url = database_url(config, context)
+        self.database = Database(
+            self._url,
+            readers=config.readers,
+            read_queue=config.read_queue,
+            write_queue=config.write_queue,
+            group_size=config.commit_group,
+        )
+        self._server = MilvusLiteServer(context.state_dir / "milvus") if config.milvus_uri is None else None
+        self.index = MilvusVectorIndex(
+            lambda: config.milvus_uri or self._lite_uri(),
+            token=config.milvus_token.get_secret_value(),
+            embedded=config.milvus_uri is None,
+            timeout_seconds=config.milvus_timeout_seconds,
+        )
+        pending, outbox = PendingVectors(), SqlOutbox(self.database)
+        self._index_loop = IndexLoop(
+            follow=FollowOutbox(
+                outbox=outbox,
+                index=self.index,
+                pending=pending,
+                clock=context.clock,
+                spans=spans,
+                batch_rows=config.index_batch_rows,
+                lease_seconds=config.index_lease_seconds,
+            ),
+            outbox=outbox,
+            index=self.index,
+            batch_rows=config.index_batch_rows,
+            idle_seconds=config.index_idle_seconds,
+            delay_seconds=config.index_delay_seconds,
+        )
+        self._audit_loop = AuditLoop(
+            ship=ShipAudit(
+                outbox=SqlAuditOutbox(self.database), sink=LedgerAuditSink(context.channels), clock=context.clock
+            ),
+            interval_seconds=config.audit_interval_seconds,
+        )
+        self._catalog = SqlCatalog(self.database, spans=spans, committed=self._committed)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pages: PageTokens | None = None
+        self.use_cases = self._use_cases(context, outbox, pending)
+
+    def _use_cases(self, context: ServiceContext, outbox: SqlOutbox, pending: PendingVectors) -> UseCases:
+        catalog, clock, spans = self._catalog, context.clock, context.telemetry
+        return UseCases(
+            create=CreateCubes(catalog=catalog, index=self.index, clock=clock, ids=uuid7),
+            get=GetCubes(catalog=catalog, clock=clock, spans=spans),
+            page=ListCubes(catalog=catalog, clock=clock),
+            update=UpdateCube(catalog=catalog, clock=clock, ids=uuid7),
+            delete=DeleteCube(catalog=catalog, clock=clock, ids=uuid7),
+            transition=ApplyTransition(catalog=catalog, clock=clock, ids=uuid7),
+            use=RecordUsage(catalog=catalog, clock=clock),
+            due=ListDueCubes(catalog=catalog, clock=clock),
+            search=SearchCubes(
+                catalog=catalog,
+                dense=DenseLeg(index=self.index, catalog=catalog, spans=spans),
+                pending=PendingLeg(outbox=outbox, catalog=catalog, spans=spans, vectors=pending),
+                lexical=LexicalLeg(index=SqlLexicalIndex(self.database), spans=spans),
+                clock=clock,
+                spans=spans,
+            ),
+            pages=self._page_tokens,
+        )
+
+    async def start(self) -> None:
+        """Migrate and open the catalogue, then start what follows it. The vector index comes up by itself."""
+        await asyncio.to_thread(migrate, self._url)
+        self.database.open()
+        self._pages = PageTokens(await self._catalog.meta("page_tokens", lambda: secrets.token_bytes(32)))
+        if self._server is not None:
+            await self._server.start()
+        self._tasks = [
+            spawn(keep_probing(self.index), name="storage-milvus"),
+            spawn(self._index_loop.run(), name="storage-index"),
+            spawn(self._audit_loop.run(), name="storage-audit"),
+        ]
+
+    async def close(self) -> None:
+        """Stop in the reverse order; what waits for the index waits in the catalogue."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        await self.index.close()
+        if self._server is not None:
+            await self._server.close()
+        await self.database.close()
+
+    def _committed(self) -> None:
+        self._index_loop.notify()
+        self._audit_loop.notify()
+
+    def _page_tokens(self) -> PageTokens:
+        assert self._pages is not None, "not started"
+        return self._pages
+
+    def _lite_uri(self) -> str:
+        assert self._server is not None
+        return self._server.uri
