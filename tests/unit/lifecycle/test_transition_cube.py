@@ -11,10 +11,11 @@ from memos_lifecycle.adapters.memory import MemoryCubeStore
 from memos_lifecycle.usecases.transition_cube import TransitionCube
 
 NAME = CubeName("acme", "a")
+NO_KEY = RequestKey()
 KEY = RequestKey("r-1", "/memos.v1.MemoryService/Archive", "0f")
 
 
-async def move(store, target, *, etag="", reason="", request=RequestKey()):
+async def move(store, target, *, etag="", reason="", request=NO_KEY):
     return await TransitionCube(store=store)(NAME, target, etag=etag, reason=reason, request=request)
 
 

@@ -1,0 +1,199 @@
+"""Which memories enter a prompt, and why."""
+
+from datetime import timedelta
+
+import pytest
+
+from memos_kernel.cube import Kind, State
+from memos_kernel.errors import DependencyUnavailable, InvalidField, MissingField, Overloaded
+from memos_kernel.names import TenantName, VaultName
+from memos_scheduler.adapters.memory import MemoryEngine, MemoryRetriever
+from memos_scheduler.domain.plan import BudgetRule, EngineFacts, MemoryCall
+from memos_scheduler.domain.policies import SimilarityPolicy, UsagePolicy
+from memos_scheduler.usecases.plan_injection import PlanInjection
+
+QUESTION = MemoryCall("Where does Nora live?", "recall", ("Nora",), "tenants/acme/principals/alice")
+AWAY = DependencyUnavailable("The inference service does not answer.")
+
+
+@pytest.fixture
+def make_plan(clock, new_id):
+    def make(*candidates, engine=None, policy=None, top_k=30):
+        retriever = MemoryRetriever(tuple(candidates))
+        planner = PlanInjection(
+            engine=engine or MemoryEngine(),
+            retriever=retriever,
+            policy=policy or SimilarityPolicy(),
+            budget=BudgetRule(share=0.4, cap=2_000, requested_share=0.7),
+            candidates=top_k,
+            clock=clock,
+            new_id=new_id,
+        )
+
+        async def plan(call=QUESTION, **options):
+            made = await planner(call, tenant=TenantName("acme"), **options)
+            return made, retriever
+
+        return plan
+
+    return make
+
+
+def texts(memories) -> list[str]:
+    return [memory.cube.text for memory in memories]
+
+
+def reasons(memories) -> list[str]:
+    return [memory.reason for memory in memories]
+
+
+async def test_a_chosen_memory_tells_its_rank_and_the_scores_of_the_legs(make_plan, make_candidate):
+    plan, _ = await make_plan(make_candidate("Nora lives in Lisbon."))()
+
+    [chosen] = plan.chosen
+    assert (chosen.reason, chosen.form, chosen.score) == ("rank 1: dense 0.62, lexical 8.1", "text", 1.0)
+    assert chosen.tokens == len(["-", "Nora", "lives", "in", "Lisbon."])
+    assert (str(plan.name), plan.call, plan.degraded) == ("tenants/acme/plans/id-0001", QUESTION, False)
+
+
+async def test_memories_stand_in_the_prompt_oldest_first(make_plan, make_candidate):
+    plan, _ = await make_plan(
+        make_candidate("Nora lives in Porto.", days_ago=2),
+        make_candidate("Nora lived in Lisbon.", days_ago=300),
+        make_candidate("Nora was born in Oslo.", days_ago=30),
+    )()
+
+    assert texts(plan.chosen) == ["Nora lived in Lisbon.", "Nora was born in Oslo.", "Nora lives in Porto."]
+    assert reasons(plan.chosen)[2].startswith("rank 1:")
+
+
+async def test_what_does_not_fit_the_budget_is_passed_over_and_a_shorter_one_still_fits(make_plan, make_candidate):
+    plan, _ = await make_plan(
+        make_candidate("one two three"), make_candidate("four " * 10), make_candidate("five six")
+    )(token_budget=8)
+
+    assert texts(plan.chosen) == ["one two three", "five six"]
+    assert reasons(plan.rejected) == ["over the token budget of 8"]
+    assert plan.rejected[0].tokens == 11
+
+
+async def test_without_a_budget_memories_get_their_share_of_the_context(make_plan, make_candidate):
+    engine = MemoryEngine(facts=EngineFacts("small", context_length=20, memories_read_well=0))
+
+    plan, _ = await make_plan(make_candidate("one two three"), make_candidate("four five six seven"), engine=engine)()
+
+    assert reasons(plan.rejected) == ["over the token budget of 8"]
+
+
+async def test_a_budget_of_the_caller_leaves_room_for_the_conversation(make_plan, make_candidate):
+    engine = MemoryEngine(facts=EngineFacts("small", context_length=20, memories_read_well=0))
+
+    plan, _ = await make_plan(make_candidate("word " * 15), engine=engine)(token_budget=10_000)
+
+    assert reasons(plan.rejected) == ["over the token budget of 14"]
+
+
+async def test_a_default_budget_is_capped(make_plan, make_candidate):
+    engine = MemoryEngine(facts=EngineFacts("large", context_length=128_000, memories_read_well=0))
+
+    plan, _ = await make_plan(make_candidate("word " * 2_100), engine=engine)()
+
+    assert reasons(plan.rejected) == ["over the token budget of 2000"]
+
+
+async def test_no_more_memories_are_chosen_than_the_model_reads_well(make_plan, make_candidate):
+    engine = MemoryEngine(facts=EngineFacts("tiny", context_length=1_000, memories_read_well=2))
+
+    plan, _ = await make_plan(*(make_candidate(f"fact {index}") for index in range(3)), engine=engine)()
+
+    assert texts(plan.chosen) == ["fact 0", "fact 1"]
+    assert reasons(plan.rejected) == ["the model reads 2 memories well"]
+
+
+async def test_what_says_the_same_enters_once(make_plan, make_candidate):
+    plan, _ = await make_plan(make_candidate("Nora likes tea."), make_candidate("nora  likes TEA."))()
+
+    assert texts(plan.chosen) == ["Nora likes tea."]
+    assert reasons(plan.rejected) == ["says the same as tenants/acme/cubes/c1"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"state": State.STALE}, "not injectable: stale"),
+        ({"state": State.EXPIRED}, "not injectable: expired"),
+        ({"kind": Kind.ACTIVATION}, "not injectable: its kind is activation"),
+    ],
+)
+async def test_what_must_not_be_injected_is_left_out_with_the_reason(fields, why, make_plan, make_candidate):
+    plan, _ = await make_plan(make_candidate("Nora likes tea.", **fields))()
+
+    assert plan.chosen == ()
+    assert reasons(plan.rejected) == [why]
+
+
+async def test_a_memory_past_its_time_is_left_out_before_the_sweep_comes(make_plan, make_candidate, clock):
+    plan, _ = await make_plan(make_candidate("Nora likes tea.", expire_time=clock.now() - timedelta(seconds=1)))()
+
+    assert reasons(plan.rejected) == ["not injectable: expired"]
+
+
+async def test_a_merged_or_archived_memory_that_was_asked_for_can_enter(make_plan, make_candidate):
+    plan, _ = await make_plan(make_candidate("one", state=State.MERGED), make_candidate("two", state=State.ARCHIVED))()
+
+    assert len(plan.chosen) == 2
+
+
+async def test_rejected_memories_come_best_first_and_are_bounded(make_plan, make_candidate):
+    stale = [make_candidate(f"stale {index}", state=State.STALE) for index in range(25)]
+
+    plan, _ = await make_plan(*stale)()
+
+    assert texts(plan.rejected) == [f"stale {index}" for index in range(20)]
+
+
+async def test_the_search_is_asked_with_the_callers_scope_and_conditions(make_plan):
+    vault = VaultName("acme", "main")
+
+    plan, retriever = await make_plan(top_k=12)(vaults=[vault], conditions=b"\x2a\x00")
+
+    assert retriever.asked == [("Where does Nora live?", (vault,), b"\x2a\x00", 12)]
+    assert (plan.chosen, plan.rejected, plan.degraded) == ((), (), False)
+
+
+@pytest.mark.parametrize("error", [AWAY, Overloaded("The engine is busy.", retry_after=1.0)])
+async def test_without_embedder_the_plan_is_lexical_and_says_so(error, make_plan, make_candidate):
+    plan, _ = await make_plan(make_candidate("Nora lives in Lisbon."), engine=MemoryEngine(away={"embed": error}))()
+
+    assert texts(plan.chosen) == ["Nora lives in Lisbon."]
+    assert plan.degraded
+
+
+async def test_without_model_tokens_are_estimated_and_the_plan_says_so(make_plan, make_candidate):
+    engine = MemoryEngine(away={"describe": AWAY, "count_tokens": AWAY})
+
+    plan, _ = await make_plan(*(make_candidate(f"fact {index}") for index in range(10)), engine=engine)()
+
+    assert len(plan.chosen) == 8
+    assert plan.chosen[0].tokens == 5  # "- fact 0\n" has nine bytes
+    assert plan.degraded
+
+
+async def test_the_policy_decides_the_order_in_which_memories_are_tried(make_plan, make_candidate):
+    engine = MemoryEngine(facts=EngineFacts("tiny", context_length=1_000, memories_read_well=1))
+    old, fresh = make_candidate("Nora likes tea.", days_ago=400), make_candidate("Nora likes coffee.", days_ago=1)
+
+    similar, _ = await make_plan(old, fresh, engine=engine)()
+    used, _ = await make_plan(old, fresh, engine=engine, policy=UsagePolicy(recency_weight=0.9))()
+
+    assert texts(similar.chosen) == ["Nora likes tea."]
+    assert texts(used.chosen) == ["Nora likes coffee."]
+    assert reasons(used.chosen) == ["rank 2: dense 0.62, lexical 8.1; heat 0.0, 1 days old"]
+
+
+@pytest.mark.parametrize(
+    ("call", "budget", "error"), [(MemoryCall("  "), 0, MissingField), (QUESTION, -1, InvalidField)]
+)
+async def test_bad_requests_are_refused(call, budget, error, make_plan):
+    with pytest.raises(error):
+        await make_plan()(call, token_budget=budget)
