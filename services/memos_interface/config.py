@@ -1,7 +1,8 @@
 """Configuration of the interface."""
 
-from memos_runtime.config import Section
 from pydantic import Field
+
+from memos_runtime.config import Section
 
 
 class InterfaceConfig(Section):

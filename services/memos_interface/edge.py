@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
+from memos_interface.ports import Authority
 from memos_kernel.errors import DeadlineExceeded
 from memos_kernel.ids import Clock
 from memos_kernel.names import PrincipalName
 from memos_kernel.permission import Action, Grant, Principal
-
-from memos_interface.ports import Authority
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -9,19 +9,18 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from memos_kernel.cube import MemCube, RevisionRef, State, TraceRef
-from memos_kernel.errors import MemosError
-from memos_kernel.lineage import Graph
-from memos_kernel.names import CubeName, PrincipalName, VaultName
-from memos_kernel.permission import Action, Grant, Principal
-from memos_kernel.requests import RequestKey
-
 from memos_interface.domain.audit import AuditEvent
 from memos_interface.domain.chat import Delta, GenerationEnd, Plan, PlannedMemory
 from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.extraction import Engine
 from memos_interface.domain.question import MemoryCall, Turn
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
+from memos_kernel.cube import MemCube, RevisionRef, State, TraceRef
+from memos_kernel.errors import MemosError
+from memos_kernel.lineage import Graph
+from memos_kernel.names import CubeName, PrincipalName, VaultName
+from memos_kernel.permission import Action, Grant, Principal
+from memos_kernel.requests import RequestKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Puts the interface together."""
 
 import grpc
+
 from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
 from memos_api.internal.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from memos_api.internal.v1.lifecycle_service_pb2_grpc import LifecycleServiceStub
@@ -11,10 +12,6 @@ from memos_api.v1.chat_service_pb2_grpc import add_ChatServiceServicer_to_server
 from memos_api.v1.governance_service_pb2_grpc import add_GovernanceServiceServicer_to_server
 from memos_api.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from memos_api.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
-from memos_kernel.ids import uuid7
-from memos_runtime.service import Service, ServiceContext
-from memos_wire.methods import GOVERNANCE, INFERENCE, LIFECYCLE, SCHEDULER, STORAGE
-
 from memos_interface.adapters.audit_buffer import AuditBuffer
 from memos_interface.adapters.delegation import EdgeDelegation
 from memos_interface.adapters.governance_client import LedgerClient, PolicyClient
@@ -30,6 +27,9 @@ from memos_interface.servicer.governance import GovernanceServicer
 from memos_interface.servicer.jobs import JobServicer
 from memos_interface.servicer.memory import MemoryServicer
 from memos_interface.usecases.assembly import Ports, assemble
+from memos_kernel.ids import uuid7
+from memos_runtime.service import Service, ServiceContext
+from memos_wire.methods import GOVERNANCE, INFERENCE, LIFECYCLE, SCHEDULER, STORAGE
 
 
 def build(config: InterfaceConfig, context: ServiceContext) -> Service:

@@ -5,13 +5,12 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from memos_interface.domain.audit import AuditEvent
+from memos_interface.ports import AuditLog
 from memos_kernel.errors import MemosError
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import PrincipalName
 from memos_runtime.context import spawn
-
-from memos_interface.domain.audit import AuditEvent
-from memos_interface.ports import AuditLog
 
 _BATCH = 1_000
 """Most events in one call of AppendAudit."""

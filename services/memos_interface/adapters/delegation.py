@@ -3,11 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from memos_interface.edge import Edge
 from memos_kernel.names import VaultName
 from memos_kernel.permission import Action, Principal
 from memos_runtime.context import use_grant
-
-from memos_interface.edge import Edge
 
 
 class EdgeDelegation:

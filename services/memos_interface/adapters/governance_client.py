@@ -6,14 +6,13 @@ from memos_api.internal.v1 import ledger_service_pb2, policy_service_pb2
 from memos_api.internal.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from memos_api.internal.v1.policy_service_pb2_grpc import PolicyServiceStub
 from memos_api.v1 import governance_service_pb2
+from memos_interface.domain.audit import AuditEvent
 from memos_kernel.lineage import Graph
 from memos_kernel.names import PrincipalName
 from memos_kernel.permission import Action, Grant, Principal
 from memos_wire.grants import GrantVerifier
 from memos_wire.lineage import edge_from_proto, edge_to_proto, node_from_proto, node_to_proto
 from memos_wire.times import to_timestamp
-
-from memos_interface.domain.audit import AuditEvent
 
 
 class PolicyClient:

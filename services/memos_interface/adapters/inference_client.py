@@ -6,12 +6,11 @@ from typing import Any, cast
 
 from memos_api.internal.v1 import inference_service_pb2 as pb
 from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
-from memos_wire.cubes import cube_to_proto
-
 from memos_interface.domain.chat import Delta, GenerationEnd, PlannedMemory
 from memos_interface.domain.extraction import Engine
 from memos_interface.domain.question import Turn
 from memos_interface.ports import Vectors
+from memos_wire.cubes import cube_to_proto
 
 
 class InferenceClient:

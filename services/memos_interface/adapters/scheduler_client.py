@@ -2,13 +2,12 @@
 
 from memos_api.internal.v1 import scheduler_service_pb2 as pb
 from memos_api.internal.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
-from memos_kernel.names import VaultName
-
 from memos_interface.domain.chat import Plan
 from memos_interface.domain.question import MemoryCall
 from memos_interface.domain.search import CubeFilter
 from memos_interface.wire.chat import call_to_proto, plan_from_proto
 from memos_interface.wire.search import filter_to_proto
+from memos_kernel.names import VaultName
 
 
 class SchedulerClient:

@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 
 from google.protobuf.field_mask_pb2 import FieldMask
+
 from memos_api.internal.v1 import inference_service_pb2
 from memos_api.internal.v1 import storage_service_pb2 as pb
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
 from memos_api.v1 import memcube_pb2, memory_service_pb2
+from memos_interface.domain.cubes import CubeChange
+from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
+from memos_interface.ports import CubePage, Stored, StoredBatch, Vectors
+from memos_interface.wire.search import filter_to_proto, hits_from_proto, legs_from_proto
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import LimitExceeded, MemosError
 from memos_kernel.names import CubeName, VaultName
@@ -15,11 +20,6 @@ from memos_wire.cubes import cube_from_proto, cube_to_proto
 from memos_wire.errors import error_of
 from memos_wire.requests import request_key_to_proto
 from memos_wire.times import to_timestamp
-
-from memos_interface.domain.cubes import CubeChange
-from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
-from memos_interface.ports import CubePage, Stored, StoredBatch, Vectors
-from memos_interface.wire.search import filter_to_proto, hits_from_proto, legs_from_proto
 
 _MESSAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
 """Largest request; the rest of the 4 MiB is room for metadata and for the audit of the write."""

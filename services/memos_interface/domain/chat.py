@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from memos_interface.domain.question import MemoryCall, Turn
+from memos_interface.domain.reader import Message, check_role
+from memos_interface.domain.search import CubeFilter
 from memos_kernel import limits
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import InvalidField, LimitExceeded, MissingField
 from memos_kernel.names import VaultName
 from memos_kernel.text import check_plain, check_text
-
-from memos_interface.domain.question import MemoryCall, Turn
-from memos_interface.domain.reader import Message, check_role
-from memos_interface.domain.search import CubeFilter
 
 _HOTTEST = 2.0
 

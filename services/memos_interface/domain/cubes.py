@@ -3,14 +3,13 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from memos_interface.domain.moments import check_moment
+from memos_interface.domain.semantics import guess
 from memos_kernel import limits
 from memos_kernel.cube import MemCube, Origin, Plaintext, SemanticType
 from memos_kernel.errors import CubeNotFound, ImmutableField, InvalidField, LimitExceeded, MissingField
 from memos_kernel.names import CubeName
 from memos_kernel.text import check_labels, check_plain, check_text
-
-from memos_interface.domain.moments import check_moment
-from memos_interface.domain.semantics import guess
 
 CHANGEABLE = frozenset(
     {

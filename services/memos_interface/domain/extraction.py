@@ -8,12 +8,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from memos_interface.domain.reader import Item, Reading, Skipped
+from memos_interface.domain.semantics import guess
 from memos_kernel.cube import SemanticType
 from memos_kernel.errors import MemosError, StateConflict
 from memos_kernel.text import check_text
-
-from memos_interface.domain.reader import Item, Reading, Skipped
-from memos_interface.domain.semantics import guess
 
 LEAST_CONTEXT = 4_096
 """Tokens that a model must hold to be trusted with extraction; the offline default model holds far fewer."""

@@ -8,10 +8,9 @@ a bare node without content, for the caller has had it in that prompt himself.
 
 from collections.abc import Iterable, Mapping
 
+from memos_interface.domain.turn import ANSWER, TURN_LABEL
 from memos_kernel.cube import MemCube, SourceSpan
 from memos_kernel.lineage import Edge, Graph, Node, NodeKind, Relation
-
-from memos_interface.domain.turn import ANSWER, TURN_LABEL
 
 NODES = 500
 """Most nodes in one graph."""

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from memos_interface.domain.junk import reason_to_leave_out
+from memos_interface.domain.moments import parse_moment
+from memos_interface.domain.semantics import guess
 from memos_kernel import limits
 from memos_kernel.cube import Origin, SemanticType, SourceSpan
 from memos_kernel.errors import InvalidField, LimitExceeded, MissingField
 from memos_kernel.text import check_plain, check_text
-
-from memos_interface.domain.junk import reason_to_leave_out
-from memos_interface.domain.moments import parse_moment
-from memos_interface.domain.semantics import guess
 
 ORIGINS = {
     "user": Origin.USER_INPUT,

@@ -15,13 +15,12 @@ state filter and in provenance, but outside of search and planning by default.
 from dataclasses import dataclass
 from datetime import datetime
 
+from memos_interface.domain.question import RECALL
+from memos_interface.domain.reader import Message, source_of
 from memos_kernel import limits
 from memos_kernel.cube import Kind, MemCube, Origin, Plaintext, SemanticType, SourceSpan
 from memos_kernel.ids import IdFactory
 from memos_kernel.names import CubeName, VaultName
-
-from memos_interface.domain.question import RECALL
-from memos_interface.domain.reader import Message, source_of
 
 TURN_LABEL = "memos_turn"
 STATEMENT, QUESTION, ANSWER = "statement", "question", "answer"

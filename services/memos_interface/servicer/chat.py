@@ -5,14 +5,13 @@ from contextlib import aclosing
 
 from memos_api.v1 import chat_service_pb2 as pb
 from memos_api.v1 import chat_service_pb2_grpc as pb_grpc
-from memos_kernel.names import VaultName
-from memos_runtime.context import current_principal, current_request_key
-
 from memos_interface.domain.chat import ChatEvent, ChatQuestion, Delta, Plan
 from memos_interface.servicer.convert import messages_from_proto, vaults_from_proto
 from memos_interface.usecases.chat import Chat
 from memos_interface.wire.chat import plan_to_proto
 from memos_interface.wire.search import filter_from_proto
+from memos_kernel.names import VaultName
+from memos_runtime.context import current_principal, current_request_key
 
 
 class ChatServicer(pb_grpc.ChatServiceServicer):

@@ -3,16 +3,16 @@
 from collections.abc import Iterable
 
 from google.api import field_behavior_pb2  # type: ignore[import-untyped]
+
 from memos_api.v1 import memcube_pb2, memory_service_pb2
+from memos_interface.domain.cubes import CubeChange
+from memos_interface.domain.reader import Message
 from memos_kernel.cube import MemCube, SemanticType
 from memos_kernel.errors import InvalidField
 from memos_kernel.ids import IdFactory
 from memos_kernel.names import CubeName, VaultName
 from memos_wire.cubes import cube_from_proto, enum_from_proto
 from memos_wire.times import from_timestamp
-
-from memos_interface.domain.cubes import CubeChange
-from memos_interface.domain.reader import Message
 
 _OUTPUT_ONLY = frozenset(
     field.name

@@ -3,16 +3,6 @@
 from memos_api.v1 import memory_service_pb2 as pb
 from memos_api.v1 import memory_service_pb2_grpc as pb_grpc
 from memos_api.v1 import provenance_pb2
-from memos_kernel.cube import MemCube, SemanticType
-from memos_kernel.errors import InvalidField, MemosError
-from memos_kernel.ids import IdFactory
-from memos_kernel.names import CubeName, VaultName
-from memos_runtime.context import current_principal, current_request_key
-from memos_wire.cubes import cube_to_proto, enum_from_proto
-from memos_wire.errors import status_of
-from memos_wire.lineage import edge_to_proto, node_to_proto
-from memos_wire.times import from_timestamp
-
 from memos_interface.domain.search import CubeFilter, SearchQuery
 from memos_interface.ports import Stored
 from memos_interface.servicer.convert import (
@@ -25,6 +15,15 @@ from memos_interface.servicer.convert import (
 from memos_interface.usecases.add_memories import AddRequest
 from memos_interface.usecases.assembly import UseCases
 from memos_interface.wire.search import filter_from_proto, hit_to_proto, leg_to_proto
+from memos_kernel.cube import MemCube, SemanticType
+from memos_kernel.errors import InvalidField, MemosError
+from memos_kernel.ids import IdFactory
+from memos_kernel.names import CubeName, VaultName
+from memos_runtime.context import current_principal, current_request_key
+from memos_wire.cubes import cube_to_proto, enum_from_proto
+from memos_wire.errors import status_of
+from memos_wire.lineage import edge_to_proto, node_to_proto
+from memos_wire.times import from_timestamp
 
 
 class MemoryServicer(pb_grpc.MemoryServiceServicer):

@@ -4,18 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from memos_interface.domain.cubes import check_expiry
+from memos_interface.domain.reader import Item, Message, Skipped, read
+from memos_interface.ports import Embedder, MemoryStore, Spans, Stored
+from memos_interface.usecases.embedding import embed_all
+from memos_interface.usecases.extract_facts import ExtractFacts
 from memos_kernel.cube import Kind, MemCube, Plaintext, SemanticType
 from memos_kernel.errors import MemosError
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.requests import RequestKey
 from memos_kernel.text import check_labels
-
-from memos_interface.domain.cubes import check_expiry
-from memos_interface.domain.reader import Item, Message, Skipped, read
-from memos_interface.ports import Embedder, MemoryStore, Spans, Stored
-from memos_interface.usecases.embedding import embed_all
-from memos_interface.usecases.extract_facts import ExtractFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from memos_kernel.ids import Clock, IdFactory
-
 from memos_interface.ports import (
     AuditTrail,
     Delegation,
@@ -25,6 +23,7 @@ from memos_interface.usecases.get_provenance import GetProvenance
 from memos_interface.usecases.read_memories import ReadMemories
 from memos_interface.usecases.record_turn import RecordTurn
 from memos_interface.usecases.search_memories import SearchMemories
+from memos_kernel.ids import Clock, IdFactory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

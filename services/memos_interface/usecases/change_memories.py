@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
+from memos_interface.domain.cubes import CubeChange, check_change
+from memos_interface.ports import Embedder, MemoryStore, Spans
 from memos_kernel.cube import MemCube
 from memos_kernel.ids import Clock
 from memos_kernel.names import CubeName
 from memos_kernel.requests import RequestKey
-
-from memos_interface.domain.cubes import CubeChange, check_change
-from memos_interface.ports import Embedder, MemoryStore, Spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,14 +5,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from memos_kernel import limits
-from memos_kernel.cube import SourceSpan
-from memos_kernel.errors import InternalError
-from memos_kernel.ids import Clock, IdFactory
-from memos_kernel.names import AnswerName
-from memos_kernel.permission import Principal
-from memos_kernel.requests import RequestKey
-
 from memos_interface.domain import audit
 from memos_interface.domain.chat import ChatEnd, ChatEvent, ChatQuestion, GenerationEnd, Plan, check_question
 from memos_interface.domain.question import MemoryCall, understand
@@ -20,6 +12,13 @@ from memos_interface.domain.turn import Turn, said_by_user
 from memos_interface.ports import AuditTrail, Delegation, Generator, Planner, Spans
 from memos_interface.usecases.finishing import Finishing
 from memos_interface.usecases.record_turn import WRITE_ACTIONS, Answered, RecordTurn
+from memos_kernel import limits
+from memos_kernel.cube import SourceSpan
+from memos_kernel.errors import InternalError
+from memos_kernel.ids import Clock, IdFactory
+from memos_kernel.names import AnswerName
+from memos_kernel.permission import Principal
+from memos_kernel.requests import RequestKey
 
 
 @dataclass(slots=True)

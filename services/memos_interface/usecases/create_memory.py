@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
+from memos_interface.domain.cubes import finish_new
+from memos_interface.ports import Embedder, MemoryStore, Spans
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import MemosError
 from memos_kernel.ids import Clock
 from memos_kernel.permission import Principal
 from memos_kernel.requests import RequestKey
-
-from memos_interface.domain.cubes import finish_new
-from memos_interface.ports import Embedder, MemoryStore, Spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

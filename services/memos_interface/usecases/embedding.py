@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from memos_kernel.errors import DependencyUnavailable
-
 from memos_interface.ports import Embedder, Vectors
+from memos_kernel.errors import DependencyUnavailable
 
 _CHUNK = 64
 

@@ -3,13 +3,12 @@
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from memos_kernel.cube import SemanticType
-
 from memos_interface.domain import extraction
 from memos_interface.domain.chat import Delta
 from memos_interface.domain.question import Turn
 from memos_interface.domain.reader import Item, Reading
 from memos_interface.ports import Generator
+from memos_kernel.cube import SemanticType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

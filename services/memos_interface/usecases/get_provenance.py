@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from memos_interface.domain import audit, graph
+from memos_interface.ports import AuditTrail, Lineage, MemoryStore
 from memos_kernel import limits
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import (
@@ -16,9 +18,6 @@ from memos_kernel.errors import (
 from memos_kernel.lineage import Graph
 from memos_kernel.names import AnswerName, CubeName, PlanName
 from memos_kernel.permission import Principal
-
-from memos_interface.domain import audit, graph
-from memos_interface.ports import AuditTrail, Lineage, MemoryStore
 
 Root = CubeName | AnswerName | PlanName
 

@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memos_interface.domain import audit
+from memos_interface.domain.search import CubeFilter
+from memos_interface.ports import AuditTrail, CubePage, MemoryStore, Spans
 from memos_kernel import limits
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import LimitExceeded, MemosError, MissingField
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.permission import Principal
-
-from memos_interface.domain import audit
-from memos_interface.domain.search import CubeFilter
-from memos_interface.ports import AuditTrail, CubePage, MemoryStore, Spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,10 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
+from memos_interface.domain.chat import GenerationEnd, Plan
+from memos_interface.domain.turn import Turn, cubes_of, is_evidence
+from memos_interface.ports import Delegation, Embedder, Lifecycle, Lineage, MemoryStore, Spans
+from memos_interface.usecases.embedding import embed_all
 from memos_kernel.cube import MemCube, RevisionRef, State
 from memos_kernel.errors import MemosError
 from memos_kernel.ids import IdFactory
@@ -11,11 +15,6 @@ from memos_kernel.lineage import Edge, Graph, Node, NodeKind, Relation
 from memos_kernel.names import VaultName
 from memos_kernel.permission import Action, Principal
 from memos_kernel.requests import RequestKey
-
-from memos_interface.domain.chat import GenerationEnd, Plan
-from memos_interface.domain.turn import Turn, cubes_of, is_evidence
-from memos_interface.ports import Delegation, Embedder, Lifecycle, Lineage, MemoryStore, Spans
-from memos_interface.usecases.embedding import embed_all
 
 USE_ACTIONS = frozenset({Action.CUBE_READ, Action.CUBE_USE, Action.MODEL_USE, Action.LINEAGE_WRITE})
 """What recalling and using memories needs; the same as the method table's row of Chat, so that grants are shared."""

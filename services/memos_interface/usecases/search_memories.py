@@ -3,12 +3,11 @@
 import asyncio
 from dataclasses import dataclass, replace
 
-from memos_kernel.errors import Capacity
-from memos_kernel.permission import Principal
-
 from memos_interface.domain import audit
 from memos_interface.domain.search import SearchAnswer, SearchQuery, check_search
 from memos_interface.ports import AuditTrail, Embedder, MemoryStore, Spans, Vectors
+from memos_kernel.errors import Capacity
+from memos_kernel.permission import Principal
 
 DENSE = "dense"
 

@@ -1,10 +1,9 @@
 """Plans on the wire: from the scheduler, and on to the caller."""
 
 from memos_api.v1 import chat_service_pb2
-from memos_wire.cubes import cube_from_proto, cube_to_proto
-
 from memos_interface.domain.chat import Plan, PlannedMemory
 from memos_interface.domain.question import MemoryCall
+from memos_wire.cubes import cube_from_proto, cube_to_proto
 
 
 def call_to_proto(call: MemoryCall) -> chat_service_pb2.MemoryCall:

@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 
 from memos_api.v1 import memcube_pb2, memory_service_pb2
+from memos_interface.domain.search import CubeFilter, SearchHit, SearchLeg
 from memos_kernel.cube import Kind, SemanticType, State
 from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
 from memos_wire.times import from_timestamp, to_timestamp
-
-from memos_interface.domain.search import CubeFilter, SearchHit, SearchLeg
 
 
 def filter_from_proto(message: memory_service_pb2.CubeFilter, *, field: str = "filter") -> CubeFilter:

@@ -1,0 +1,91 @@
+"""Client of memos, a memory operating system for language models.
+
+    from memos_client import Client
+
+    with Client.from_env() as memos:
+        memos.add("main", ["Nora's cat is called Biscuit."])
+        for hit in memos.search("what is the cat called?", vaults=["main"]).hits:
+            print(round(hit.score, 2), hit.cube.text)
+        for event in memos.chat("What is the name of Nora's cat?", vaults=["main"]):
+            print(event)
+
+`AsyncClient` is the same for asyncio. Calls are repeated where that is safe, and raise the errors of the tree in
+`memos_client._errors`. Everything public is in `__all__`; modules with an underscore are not.
+"""
+
+from memos_client._client import AsyncClient
+from memos_client._errors import (
+    AlreadyExists,
+    Conflict,
+    DeadlineExceeded,
+    DuplicateContent,
+    EtagMismatch,
+    MemosError,
+    NotFound,
+    Overloaded,
+    PermissionDenied,
+    PreconditionFailed,
+    RequestError,
+    RequestIdReused,
+    ServerFault,
+    Unauthenticated,
+    Unavailable,
+)
+from memos_client._filters import Filter
+from memos_client._governance import NewApiKey
+from memos_client._retry import Retries
+from memos_client._settings import Settings, Tls
+from memos_client._sync import Client
+from memos_client._values import (
+    AddAnswer,
+    Added,
+    ChatDelta,
+    ChatEnd,
+    ChatEvent,
+    ChatPlan,
+    Cube,
+    Hit,
+    Leg,
+    Message,
+    PlannedMemory,
+    SearchAnswer,
+    Skipped,
+)
+
+__all__ = [
+    "AddAnswer",
+    "Added",
+    "AlreadyExists",
+    "AsyncClient",
+    "ChatDelta",
+    "ChatEnd",
+    "ChatEvent",
+    "ChatPlan",
+    "Client",
+    "Conflict",
+    "Cube",
+    "DeadlineExceeded",
+    "DuplicateContent",
+    "EtagMismatch",
+    "Filter",
+    "Hit",
+    "Leg",
+    "MemosError",
+    "Message",
+    "NewApiKey",
+    "NotFound",
+    "Overloaded",
+    "PermissionDenied",
+    "PlannedMemory",
+    "PreconditionFailed",
+    "RequestError",
+    "RequestIdReused",
+    "Retries",
+    "SearchAnswer",
+    "ServerFault",
+    "Settings",
+    "Skipped",
+    "Tls",
+    "Unauthenticated",
+    "Unavailable",
+]

@@ -1,0 +1,216 @@
+"""Reading and writing memories."""
+
+# ruff: noqa: ASYNC109  # a timeout bounds all attempts, and travels to the server
+
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from memos_api.v1 import memcube_pb2, provenance_pb2
+from memos_api.v1 import memory_service_pb2 as pb
+from memos_client._base import Calls, pages
+from memos_client._errors import MemosError, error_of_item
+from memos_client._filters import Filter, semantic_type, timestamp
+from memos_client._values import AddAnswer, Cube, Message, SearchAnswer
+
+
+class MemoryCalls(Calls):
+    """MemoryService. Vaults and cubes are named in full, or by their last part."""
+
+    async def add(
+        self,
+        vault: str,
+        items: Sequence[str | Message],
+        *,
+        labels: Mapping[str, str] | None = None,
+        semantic_type: str = "",
+        extract: bool = False,
+        expire_time: datetime | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> AddAnswer:
+        """Remember texts and messages, at most 256. What is acknowledged is durable and found by the next search.
+
+        Args:
+            vault: vault to write to.
+            items: plain texts, and messages with speaker, session and time; the answer names messages first.
+            labels: labels for every cube.
+            semantic_type: sort of content, such as `PREFERENCE`; empty lets the reader decide.
+            extract: let a model extract facts from the messages.
+            expire_time: when the cubes expire.
+            request_id: makes repeated calls one; made for each call if empty.
+            timeout: seconds for all attempts.
+
+        Raises:
+            MemosError: RequestError, NotFound (the vault), PreconditionFailed (extraction), Unavailable.
+        """
+        request = pb.AddMemoriesRequest(
+            vault=self._name("vaults", vault),
+            messages=[item.to_proto() for item in items if isinstance(item, Message)],
+            texts=[item for item in items if isinstance(item, str)],
+            labels=labels,
+            semantic_type=_sort(semantic_type),
+            extract=extract,
+            expire_time=timestamp(expire_time),
+            request_id=request_id,
+        )
+        return AddAnswer.from_proto(await self.call(request, timeout=timeout))
+
+    async def create(
+        self,
+        vault: str,
+        text: str,
+        *,
+        name: str = "",
+        labels: Mapping[str, str] | None = None,
+        semantic_type: str = "",
+        expire_time: datetime | None = None,
+        priority: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> Cube:
+        """Store one cube as given, under a name of your own if you like.
+
+        Raises:
+            MemosError: RequestError, NotFound (the vault), DuplicateContent, AlreadyExists, Unavailable.
+        """
+        cube = memcube_pb2.MemCube(
+            name=self._name("cubes", name),
+            vault=self._name("vaults", vault),
+            labels=labels,
+            semantic_type=_sort(semantic_type),
+            expire_time=timestamp(expire_time),
+            priority=priority,
+            plaintext=memcube_pb2.PlaintextPayload(text=text),
+        )
+        answer: pb.CreateMemoryResponse = await self.call(
+            pb.CreateMemoryRequest(cube=cube, request_id=request_id), timeout=timeout
+        )
+        return Cube(answer.cube)
+
+    async def get(self, name: str, *, timeout: float | None = None) -> Cube:
+        """Return one cube with its text.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        answer: pb.GetMemoryResponse = await self.call(
+            pb.GetMemoryRequest(name=self._name("cubes", name)), timeout=timeout
+        )
+        return Cube(answer.cube)
+
+    async def batch_get(self, names: Iterable[str], *, timeout: float | None = None) -> list[Cube | MemosError]:
+        """Return up to 100 cubes in the order asked for; one that cannot be read is its error instead.
+
+        Raises:
+            MemosError: RequestError.
+        """
+        request = pb.BatchGetMemoriesRequest(names=[self._name("cubes", name) for name in names])
+        answer: pb.BatchGetMemoriesResponse = await self.call(request, timeout=timeout)
+        return [
+            error_of_item(item.error) if item.WhichOneof("result") == "error" else Cube(item.cube)
+            for item in answer.results
+        ]
+
+    async def list(self, vault: str, *, filter: Filter | None = None, page_size: int = 0) -> AsyncGenerator[Cube, None]:
+        """Yield the headers (without text) of a vault's cubes, newest first, page after page.
+
+        Raises:
+            MemosError: NotFound (the vault), RequestError.
+        """
+        request = pb.ListMemoriesRequest(vault=self._name("vaults", vault), filter=_filter(filter), page_size=page_size)
+        async for cube in pages(self, request, "cubes"):
+            yield Cube(cube)
+
+    async def update(
+        self,
+        name: str,
+        *,
+        text: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        semantic_type: str | None = None,
+        priority: int | None = None,
+        expire_time: datetime | None = None,
+        etag: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> Cube:
+        """Change what is given, as a new revision; labels replace all labels.
+
+        Raises:
+            MemosError: NotFound, EtagMismatch, RequestError, PreconditionFailed (a frozen cube), Unavailable.
+        """
+        cube = memcube_pb2.MemCube(name=self._name("cubes", name), etag=etag)
+        paths = []
+        if text is not None:
+            cube.plaintext.text = text
+            paths.append("plaintext.text")
+        if labels is not None:
+            cube.labels.update(labels)
+            paths.append("labels")
+        if semantic_type is not None:
+            cube.semantic_type = _sort(semantic_type)
+            paths.append("semantic_type")
+        if priority is not None:
+            cube.priority = priority
+            paths.append("priority")
+        if expire_time is not None:
+            cube.MergeFrom(memcube_pb2.MemCube(expire_time=timestamp(expire_time)))
+            paths.append("expire_time")
+        request = pb.UpdateMemoryRequest(cube=cube, update_mask=FieldMask(paths=paths), request_id=request_id)
+        answer: pb.UpdateMemoryResponse = await self.call(request, timeout=timeout)
+        return Cube(answer.cube)
+
+    async def delete(self, name: str, *, etag: str = "", request_id: str = "", timeout: float | None = None) -> Cube:
+        """Take a cube out of every read and search; return its header with delete and purge time.
+
+        Raises:
+            MemosError: NotFound, EtagMismatch, Unavailable.
+        """
+        request = pb.DeleteMemoryRequest(name=self._name("cubes", name), etag=etag, request_id=request_id)
+        answer: pb.DeleteMemoryResponse = await self.call(request, timeout=timeout)
+        return Cube(answer.cube)
+
+    async def search(
+        self,
+        query: str,
+        *,
+        vaults: Iterable[str] = (),
+        top_k: int = 0,
+        filter: Filter | None = None,
+        timeout: float | None = None,
+    ) -> SearchAnswer:
+        """Find the cubes that fit a query best.
+
+        Args:
+            query: what to look for.
+            vaults: where; empty means every vault that the key may read.
+            top_k: most cubes, 1 to 100; 0 means 10.
+            filter: conditions.
+            timeout: seconds for all attempts.
+
+        Raises:
+            MemosError: RequestError, NotFound (a vault), Unavailable.
+        """
+        request = pb.SearchMemoriesRequest(
+            vaults=self._vaults(vaults), query=query, top_k=top_k, filter=_filter(filter)
+        )
+        return SearchAnswer.from_proto(await self.call(request, timeout=timeout))
+
+    async def provenance(self, name: str, *, depth: int = 0, timeout: float | None = None) -> provenance_pb2.Provenance:
+        """Return the graph around a cube, an answer or a plan. A short name is that of a cube.
+
+        Raises:
+            MemosError: NotFound, RequestError.
+        """
+        request = pb.GetProvenanceRequest(name=self._name("cubes", name), depth=depth)
+        answer: pb.GetProvenanceResponse = await self.call(request, timeout=timeout)
+        return answer.provenance
+
+
+def _filter(value: Filter | None) -> pb.CubeFilter | None:
+    return value.to_proto() if value is not None else None
+
+
+_sort = semantic_type

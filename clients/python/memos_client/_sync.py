@@ -1,0 +1,435 @@
+"""The blocking client. Written by `_facade.py` from the asynchronous one; do not edit it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from google.protobuf.message import Message as ProtoMessage
+
+from memos_api.v1 import governance_service_pb2, job_pb2, provenance_pb2, vault_pb2
+from memos_client._client import DEFAULT_TIMEOUT, AsyncClient
+from memos_client._errors import MemosError
+from memos_client._filters import Filter
+from memos_client._governance import NewApiKey
+from memos_client._portal import Portal
+from memos_client._retry import Retries
+from memos_client._settings import DEFAULT_ADDRESS, DEFAULT_TENANT, Settings, Tls
+from memos_client._values import AddAnswer, ChatEvent, Cube, Message, SearchAnswer
+
+_List = list  # the method `list` of the class hides the type
+
+
+class Client:
+    """Memory for code without asyncio; each call blocks until its answer is there.
+
+    Usage:
+
+        with Client.from_env() as memos:
+            memos.add("main", ["Nora's cat is called Biscuit."])
+            for hit in memos.search("what is the cat called?", vaults=["main"]).hits:
+                print(hit.cube.text)
+            for event in memos.chat("What is the name of Nora's cat?", vaults=["main"]):
+                print(event)
+
+    It runs an AsyncClient in a thread of its own, and may be shared between threads.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        api_key: str = "",
+        tenant: str = DEFAULT_TENANT,
+        tls: Tls | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        retries: Retries = Retries(),  # noqa: B008  # an immutable value
+    ) -> None:
+        """Make a client; see AsyncClient for the arguments."""
+        self._client = AsyncClient(address, api_key=api_key, tenant=tenant, tls=tls, timeout=timeout, retries=retries)
+        self._portal = Portal()
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Return a client as the environment says; see `AsyncClient.from_env`."""
+        settings = Settings.from_env(environ)
+        return cls(settings.address, api_key=settings.api_key, tenant=settings.tenant, tls=settings.tls)
+
+    def close(self) -> None:
+        """Close the connection and the thread. Idempotent."""
+        if not self._portal.closed:
+            self._portal.run(self._client.close())
+            self._portal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def call(self, request: ProtoMessage, *, timeout: float | None = None) -> Any:
+        """Send any request of the contract (`memos_api.v1`) and return its answer.
+
+        Args:
+            request: message of a method that gives one answer.
+            timeout: seconds for all attempts together; None takes that of the client.
+
+        Raises:
+            MemosError: see the tree in `memos_client.MemosError`.
+        """
+        return self._portal.run(self._client.call(request, timeout=timeout))
+
+    def stream(self, request: ProtoMessage, *, timeout: float | None = None) -> Iterator[Any]:
+        """Send any request of the contract whose answer is a stream, and yield its messages.
+
+        Args:
+            request: message of a streaming method.
+            timeout: seconds for the whole stream; None takes that of the server.
+
+        Raises:
+            MemosError: see the tree in `memos_client.MemosError`.
+        """
+        return self._portal.iterate(self._client.stream(request, timeout=timeout))
+
+    def add(
+        self,
+        vault: str,
+        items: Sequence[str | Message],
+        *,
+        labels: Mapping[str, str] | None = None,
+        semantic_type: str = "",
+        extract: bool = False,
+        expire_time: datetime | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> AddAnswer:
+        """Remember texts and messages, at most 256. What is acknowledged is durable and found by the next search.
+
+        Args:
+            vault: vault to write to.
+            items: plain texts, and messages with speaker, session and time; the answer names messages first.
+            labels: labels for every cube.
+            semantic_type: sort of content, such as `PREFERENCE`; empty lets the reader decide.
+            extract: let a model extract facts from the messages.
+            expire_time: when the cubes expire.
+            request_id: makes repeated calls one; made for each call if empty.
+            timeout: seconds for all attempts.
+
+        Raises:
+            MemosError: RequestError, NotFound (the vault), PreconditionFailed (extraction), Unavailable.
+        """
+        return self._portal.run(
+            self._client.add(
+                vault,
+                items,
+                labels=labels,
+                semantic_type=semantic_type,
+                extract=extract,
+                expire_time=expire_time,
+                request_id=request_id,
+                timeout=timeout,
+            )
+        )
+
+    def create(
+        self,
+        vault: str,
+        text: str,
+        *,
+        name: str = "",
+        labels: Mapping[str, str] | None = None,
+        semantic_type: str = "",
+        expire_time: datetime | None = None,
+        priority: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> Cube:
+        """Store one cube as given, under a name of your own if you like.
+
+        Raises:
+            MemosError: RequestError, NotFound (the vault), DuplicateContent, AlreadyExists, Unavailable.
+        """
+        return self._portal.run(
+            self._client.create(
+                vault,
+                text,
+                name=name,
+                labels=labels,
+                semantic_type=semantic_type,
+                expire_time=expire_time,
+                priority=priority,
+                request_id=request_id,
+                timeout=timeout,
+            )
+        )
+
+    def get(self, name: str, *, timeout: float | None = None) -> Cube:
+        """Return one cube with its text.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        return self._portal.run(self._client.get(name, timeout=timeout))
+
+    def batch_get(self, names: Iterable[str], *, timeout: float | None = None) -> _List[Cube | MemosError]:
+        """Return up to 100 cubes in the order asked for; one that cannot be read is its error instead.
+
+        Raises:
+            MemosError: RequestError.
+        """
+        return self._portal.run(self._client.batch_get(names, timeout=timeout))
+
+    def list(self, vault: str, *, filter: Filter | None = None, page_size: int = 0) -> Iterator[Cube]:
+        """Yield the headers (without text) of a vault's cubes, newest first, page after page.
+
+        Raises:
+            MemosError: NotFound (the vault), RequestError.
+        """
+        return self._portal.iterate(self._client.list(vault, filter=filter, page_size=page_size))
+
+    def update(
+        self,
+        name: str,
+        *,
+        text: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        semantic_type: str | None = None,
+        priority: int | None = None,
+        expire_time: datetime | None = None,
+        etag: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> Cube:
+        """Change what is given, as a new revision; labels replace all labels.
+
+        Raises:
+            MemosError: NotFound, EtagMismatch, RequestError, PreconditionFailed (a frozen cube), Unavailable.
+        """
+        return self._portal.run(
+            self._client.update(
+                name,
+                text=text,
+                labels=labels,
+                semantic_type=semantic_type,
+                priority=priority,
+                expire_time=expire_time,
+                etag=etag,
+                request_id=request_id,
+                timeout=timeout,
+            )
+        )
+
+    def delete(self, name: str, *, etag: str = "", request_id: str = "", timeout: float | None = None) -> Cube:
+        """Take a cube out of every read and search; return its header with delete and purge time.
+
+        Raises:
+            MemosError: NotFound, EtagMismatch, Unavailable.
+        """
+        return self._portal.run(self._client.delete(name, etag=etag, request_id=request_id, timeout=timeout))
+
+    def search(
+        self,
+        query: str,
+        *,
+        vaults: Iterable[str] = (),
+        top_k: int = 0,
+        filter: Filter | None = None,
+        timeout: float | None = None,
+    ) -> SearchAnswer:
+        """Find the cubes that fit a query best.
+
+        Args:
+            query: what to look for.
+            vaults: where; empty means every vault that the key may read.
+            top_k: most cubes, 1 to 100; 0 means 10.
+            filter: conditions.
+            timeout: seconds for all attempts.
+
+        Raises:
+            MemosError: RequestError, NotFound (a vault), Unavailable.
+        """
+        return self._portal.run(self._client.search(query, vaults=vaults, top_k=top_k, filter=filter, timeout=timeout))
+
+    def provenance(self, name: str, *, depth: int = 0, timeout: float | None = None) -> provenance_pb2.Provenance:
+        """Return the graph around a cube, an answer or a plan. A short name is that of a cube.
+
+        Raises:
+            MemosError: NotFound, RequestError.
+        """
+        return self._portal.run(self._client.provenance(name, depth=depth, timeout=timeout))
+
+    def chat(
+        self,
+        messages: str | Message | Sequence[str | Message],
+        *,
+        vaults: Iterable[str] = (),
+        remember_in: str = "",
+        session: str = "",
+        max_tokens: int = 0,
+        temperature: float = 0.0,
+        memory_token_budget: int = 0,
+        filter: Filter | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> Iterator[ChatEvent]:
+        """Ask, and yield a ChatPlan, ChatDeltas and a ChatEnd. Stopping early stops the generation.
+
+        Args:
+            messages: the question, or the conversation with the question last. A string is the user's.
+            vaults: where to recall from; empty means every vault that the key may read.
+            remember_in: vault to store this turn in; empty stores nothing.
+            session: conversation of the stored turn.
+            max_tokens: most tokens to generate; 0 means 256.
+            temperature: 0 is greedy.
+            memory_token_budget: most tokens of memory in the prompt; 0 means what the model reads well.
+            filter: conditions on the memories.
+            request_id: makes storing the turn idempotent; made for each call if empty.
+            timeout: seconds for the whole answer; None takes that of the server.
+
+        Raises:
+            MemosError: RequestError, NotFound (a vault), PreconditionFailed (the prompt is too long), Unavailable.
+        """
+        return self._portal.iterate(
+            self._client.chat(
+                messages,
+                vaults=vaults,
+                remember_in=remember_in,
+                session=session,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                memory_token_budget=memory_token_budget,
+                filter=filter,
+                request_id=request_id,
+                timeout=timeout,
+            )
+        )
+
+    def get_job(self, name: str) -> job_pb2.Job:
+        """Return one job.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        return self._portal.run(self._client.get_job(name))
+
+    def list_jobs(self, *, states: Iterable[str] = (), page_size: int = 0) -> Iterator[job_pb2.Job]:
+        """Yield the tenant's jobs, newest first; `states` such as `DEAD` leaves out the others.
+
+        Raises:
+            ValueError: an unknown state.
+        """
+        return self._portal.iterate(self._client.list_jobs(states=states, page_size=page_size))
+
+    def cancel_job(self, name: str, *, request_id: str = "") -> job_pb2.Job:
+        """Cancel a job that has not ended.
+
+        Raises:
+            MemosError: NotFound, PreconditionFailed (it has ended).
+        """
+        return self._portal.run(self._client.cancel_job(name, request_id=request_id))
+
+    def retry_job(self, name: str, *, request_id: str = "") -> job_pb2.Job:
+        """Put a job that failed at every attempt back into the queue.
+
+        Raises:
+            MemosError: NotFound, PreconditionFailed (it is no dead letter).
+        """
+        return self._portal.run(self._client.retry_job(name, request_id=request_id))
+
+    def watch_job(self, name: str) -> Iterator[job_pb2.Job]:
+        """Yield a job at each change until it ends.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        return self._portal.iterate(self._client.watch_job(name))
+
+    def create_key(
+        self, principal: str, *, display_name: str = "", admin: bool = False, request_id: str = ""
+    ) -> NewApiKey:
+        """Make an API key for a principal, who is made if he is new. Never repeated on its own.
+
+        Raises:
+            MemosError: PermissionDenied, RequestError.
+        """
+        return self._portal.run(
+            self._client.create_key(principal, display_name=display_name, admin=admin, request_id=request_id)
+        )
+
+    def list_keys(self, *, page_size: int = 0) -> Iterator[governance_service_pb2.ApiKey]:
+        """Yield the tenant's keys without their secrets.
+
+        Raises:
+            MemosError: PermissionDenied.
+        """
+        return self._portal.iterate(self._client.list_keys(page_size=page_size))
+
+    def revoke_key(self, name: str, *, request_id: str = "") -> governance_service_pb2.ApiKey:
+        """End a key.
+
+        Raises:
+            MemosError: NotFound, PermissionDenied.
+        """
+        return self._portal.run(self._client.revoke_key(name, request_id=request_id))
+
+    def create_vault(self, name: str, *, display_name: str = "", request_id: str = "") -> vault_pb2.Vault:
+        """Make a vault; the caller becomes its owner.
+
+        Raises:
+            MemosError: AlreadyExists, PermissionDenied, RequestError.
+        """
+        return self._portal.run(self._client.create_vault(name, display_name=display_name, request_id=request_id))
+
+    def get_vault(self, name: str) -> vault_pb2.Vault:
+        """Return a vault.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        return self._portal.run(self._client.get_vault(name))
+
+    def list_vaults(self, *, page_size: int = 0) -> Iterator[vault_pb2.Vault]:
+        """Yield the vaults in which the caller has a role."""
+        return self._portal.iterate(self._client.list_vaults(page_size=page_size))
+
+    def set_permission(
+        self, vault: str, principal: str, role: str, *, request_id: str = ""
+    ) -> vault_pb2.VaultPermission:
+        """Give a principal a role in a vault: `READER`, `WRITER` or `OWNER`; an empty role takes it.
+
+        Raises:
+            MemosError: NotFound, PermissionDenied.
+            ValueError: an unknown role.
+        """
+        return self._portal.run(self._client.set_permission(vault, principal, role, request_id=request_id))
+
+    def list_permissions(self, vault: str, *, page_size: int = 0) -> Iterator[vault_pb2.VaultPermission]:
+        """Yield the roles in a vault.
+
+        Raises:
+            MemosError: NotFound, PermissionDenied.
+        """
+        return self._portal.iterate(self._client.list_permissions(vault, page_size=page_size))
+
+    def audit(
+        self,
+        *,
+        principal: str = "",
+        action: str = "",
+        resource: str = "",
+        after: datetime | None = None,
+        before: datetime | None = None,
+        page_size: int = 0,
+    ) -> Iterator[governance_service_pb2.AuditEvent]:
+        """Yield events of the tenant's audit log, newest first; what is given narrows them.
+
+        Raises:
+            MemosError: PermissionDenied, RequestError.
+        """
+        return self._portal.iterate(
+            self._client.audit(
+                principal=principal, action=action, resource=resource, after=after, before=before, page_size=page_size
+            )
+        )

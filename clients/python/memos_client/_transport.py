@@ -1,0 +1,131 @@
+"""Sends requests: channel, API key, deadline, request id, retries, typed errors."""
+
+# ruff: noqa: ASYNC109  # a timeout bounds all attempts, and travels to the server
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from memos_client._errors import MemosError, error_of_call
+from memos_client._methods import Method, method_of
+from memos_client._retry import Retries
+from memos_client._settings import Settings, Tls
+
+_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.enable_retries", 0),  # this module repeats calls itself
+)
+
+
+class Transport:
+    """One connection. The channel is opened by the first call, on the loop that runs then."""
+
+    def __init__(self, settings: Settings, *, timeout: float, retries: Retries) -> None:
+        self.settings = settings
+        self._timeout = timeout
+        self._retries = retries
+        self._metadata = (("authorization", f"Bearer {settings.api_key}"),) if settings.api_key else ()
+        self._channel: grpc.aio.Channel | None = None
+
+    async def close(self) -> None:
+        """Close the connection; calls that run are cancelled."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    async def call(self, request: Message, *, timeout: float | None = None) -> Any:
+        """Send a unary request and return its answer.
+
+        Raises:
+            MemosError: see `memos_client._errors`.
+        """
+        method = method_of(request)
+        if method.streams:
+            raise TypeError(f"{method.path} streams its answer; use stream()")
+        identified = _identified(method, request)
+        ends = _now() + (self._timeout if timeout is None else timeout)
+        rpc = self._open().unary_unary(method.path, type(request).SerializeToString, method.response.FromString)
+        attempt = 1
+        while True:
+            try:
+                return await rpc(identified, timeout=max(0.0, ends - _now()), metadata=self._metadata)
+            except grpc.aio.AioRpcError as error:
+                await self._pause(method, error_of_call(error), attempt, ends - _now(), error)
+            attempt += 1
+
+    async def stream(self, request: Message, *, timeout: float | None = None) -> AsyncGenerator[Any, None]:
+        """Send a request and yield its answers. Closing the generator cancels the call.
+
+        It is repeated only as long as nothing was answered.
+
+        Raises:
+            MemosError: see `memos_client._errors`.
+        """
+        method = method_of(request)
+        if not method.streams:
+            raise TypeError(f"{method.path} gives one answer; use call()")
+        identified = _identified(method, request)
+        ends = _now() + timeout if timeout is not None else None
+        rpc = self._open().unary_stream(method.path, type(request).SerializeToString, method.response.FromString)
+        attempt, answered = 1, False
+        while True:
+            left = None if ends is None else max(0.0, ends - _now())
+            call = rpc(identified, timeout=left, metadata=self._metadata)
+            try:
+                async for answer in call:
+                    answered = True
+                    yield answer
+                return
+            except grpc.aio.AioRpcError as error:
+                if answered:
+                    raise error_of_call(error) from error
+                await self._pause(method, error_of_call(error), attempt, self._timeout if left is None else left, error)
+            finally:
+                call.cancel()
+            attempt += 1
+
+    async def _pause(
+        self, method: Method, failure: MemosError, attempt: int, left: float, cause: grpc.aio.AioRpcError
+    ) -> None:
+        delay = self._retries.delay(failure, attempt=attempt, left=left) if method.repeatable else None
+        if delay is None:
+            raise failure from cause
+        await asyncio.sleep(delay)
+
+    def _open(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            self._channel = _dial(self.settings)
+        return self._channel
+
+
+def _dial(settings: Settings) -> grpc.aio.Channel:
+    if settings.tls is None:
+        return grpc.aio.insecure_channel(settings.address, options=_OPTIONS)
+    options: tuple[tuple[str, int | str], ...] = _OPTIONS
+    if settings.tls.server_name:
+        options = (*options, ("grpc.ssl_target_name_override", settings.tls.server_name))
+    return grpc.aio.secure_channel(settings.address, _credentials(settings.tls), options=options)
+
+
+def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+    files = (tls.ca_file, tls.key_file, tls.cert_file)
+    return grpc.ssl_channel_credentials(*(path.read_bytes() if path is not None else None for path in files))
+
+
+def _identified(method: Method, request: Any) -> Any:
+    """Return a mutation with a request id, so that repeating it is safe; what has one, or needs none, as it is."""
+    if not method.mutating or request.request_id:
+        return request
+    named = type(request)()
+    named.CopyFrom(request)
+    named.request_id = uuid.uuid4().hex
+    return named
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

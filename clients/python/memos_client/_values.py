@@ -1,0 +1,273 @@
+"""What calls take and return. A cube keeps its message, for the fields that have no property here."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+
+from memos_api.v1 import chat_service_pb2, memcube_pb2, memory_service_pb2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message of a conversation.
+
+    `time` is when it was said: an aware datetime, or RFC 3339 with offset; None means now.
+    """
+
+    text: str
+    speaker: str = ""
+    session: str = ""
+    time: datetime | str | None = None
+    id: str = ""
+    role: str = ""
+
+    def to_proto(self) -> memory_service_pb2.Message:
+        """Return the message of the contract.
+
+        Raises:
+            ValueError: `time` is a datetime without zone.
+        """
+        return memory_service_pb2.Message(
+            id=self.id,
+            role=self.role,
+            speaker=self.speaker,
+            session=self.session,
+            time=_rfc3339(self.time),
+            text=self.text,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cube:
+    """A memory. `message` is the whole MemCube of the contract."""
+
+    message: memcube_pb2.MemCube
+
+    @property
+    def name(self) -> str:
+        """Resource name."""
+        return self.message.name
+
+    @property
+    def vault(self) -> str:
+        """Name of the vault that holds it."""
+        return self.message.vault
+
+    @property
+    def text(self) -> str:
+        """Text of a plaintext cube; empty in a header."""
+        return self.message.plaintext.text
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Labels."""
+        return dict(self.message.labels)
+
+    @property
+    def state(self) -> str:
+        """Place in the life cycle, such as `GENERATED`."""
+        return memcube_pb2.CubeState.Name(self.message.state).removeprefix("CUBE_STATE_")
+
+    @property
+    def revision(self) -> int:
+        """Number of the newest revision, from 1."""
+        return self.message.revision
+
+    @property
+    def etag(self) -> str:
+        """Version tag; give it to `update` and `delete` to guard against a lost update."""
+        return self.message.etag
+
+    @property
+    def speaker(self) -> str:
+        """Who said it; empty if nobody did."""
+        return self.message.sources[0].speaker if self.message.sources else ""
+
+    @property
+    def session(self) -> str:
+        """Conversation that it was said in."""
+        return self.message.sources[0].session if self.message.sources else ""
+
+    @property
+    def time(self) -> datetime | None:
+        """When it was said, on the speaker's clock."""
+        if not self.message.sources or not self.message.sources[0].HasField("event_time"):
+            return None
+        source = self.message.sources[0]
+        return source.event_time.ToDatetime(tzinfo=UTC).astimezone(_zone(source.utc_offset))
+
+    def __str__(self) -> str:
+        return self.text or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A cube that an input led to; `created` is False if the vault held the same content already."""
+
+    cube: Cube
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A message that is not remembered; `index` is its place among the messages of the call."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddAnswer:
+    """What became of an add. `degraded`: an optional part of the system was missing."""
+
+    added: tuple[Added, ...]
+    skipped: tuple[Skipped, ...]
+    provenance_id: str
+    degraded: bool
+
+    @classmethod
+    def from_proto(cls, message: memory_service_pb2.AddMemoriesResponse) -> "AddAnswer":
+        """Return the value of a message."""
+        return cls(
+            added=tuple(Added(Cube(item.cube), item.created) for item in message.added),
+            skipped=tuple(Skipped(item.index, item.reason) for item in message.skipped),
+            provenance_id=message.provenance_id,
+            degraded=message.degraded,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A cube that fits a query. Only the order of scores within one answer has a meaning."""
+
+    cube: Cube
+    score: float
+    leg_scores: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """What one leg of a search did; `reason` tells why it did not run."""
+
+    name: str
+    ran: bool
+    reason: str
+    candidates: int
+    duration_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchAnswer:
+    """Hits, best first. `degraded`: a leg was missing."""
+
+    hits: tuple[Hit, ...]
+    legs: tuple[Leg, ...]
+    degraded: bool
+
+    @classmethod
+    def from_proto(cls, message: memory_service_pb2.SearchMemoriesResponse) -> "SearchAnswer":
+        """Return the value of a message."""
+        return cls(
+            hits=tuple(Hit(Cube(hit.cube), hit.score, dict(hit.leg_scores)) for hit in message.hits),
+            legs=tuple(Leg(leg.name, leg.ran, leg.reason, leg.candidates, leg.duration_ms) for leg in message.legs),
+            degraded=message.degraded,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMemory:
+    """A memory and what was decided about it."""
+
+    cube: Cube
+    form: str
+    reason: str
+    score: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPlan:
+    """First event of a chat: what was understood, and which memories enter the prompt."""
+
+    name: str
+    query: str
+    chosen: tuple[PlannedMemory, ...]
+    rejected: tuple[PlannedMemory, ...]
+    degraded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChatDelta:
+    """A piece of the answer."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class ChatEnd:
+    """Last event of a chat. `answer` is a name for `provenance`; times are milliseconds by stage."""
+
+    answer: str
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    recorded: tuple[str, ...]
+    timings_ms: Mapping[str, float]
+    model: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+ChatEvent = ChatPlan | ChatDelta | ChatEnd
+
+
+def chat_event(message: chat_service_pb2.ChatResponse) -> ChatEvent:
+    """Return the event that a message of the stream holds."""
+    match message.WhichOneof("event"):
+        case "plan":
+            plan = message.plan
+            return ChatPlan(
+                name=plan.name,
+                query=plan.call.query,
+                chosen=_planned(plan.chosen),
+                rejected=_planned(plan.rejected),
+                degraded=plan.degraded,
+            )
+        case "delta":
+            return ChatDelta(message.delta.text)
+        case _:
+            end = message.end
+            return ChatEnd(
+                answer=end.answer,
+                text=end.text,
+                finish_reason=end.finish_reason,
+                prompt_tokens=end.prompt_tokens,
+                completion_tokens=end.completion_tokens,
+                recorded=tuple(end.recorded),
+                timings_ms=dict(end.timings_ms),
+                model=end.model,
+            )
+
+
+def _planned(messages: Iterable[chat_service_pb2.PlannedMemory]) -> tuple[PlannedMemory, ...]:
+    return tuple(PlannedMemory(Cube(item.cube), item.form, item.reason, item.score, item.tokens) for item in messages)
+
+
+def _rfc3339(time: datetime | str | None) -> str:
+    if time is None or isinstance(time, str):
+        return time or ""
+    if time.tzinfo is None:
+        raise ValueError("the time of a message needs a zone: use datetime(..., tzinfo=...)")
+    return time.isoformat()
+
+
+def _zone(offset: str) -> timezone:
+    if len(offset) != len("+00:00"):
+        return UTC
+    minutes = int(offset[1:3]) * 60 + int(offset[4:6])
+    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
