@@ -103,9 +103,7 @@ async def test_nodes_and_edges_are_read_back_exactly(store):
     viewer = Viewer(BEN, admin=False)
     assert await store.nodes(ACME, ["c", "nope"], viewer) == (node.node,)
     for end in ("c", "d"):
-        assert await store.edges_at(ACME, [end], viewer, limit=9) == (
-            Edge("c", "d", Relation.PLANNED, "because"),
-        )
+        assert await store.edges_at(ACME, [end], viewer, limit=9) == (Edge("c", "d", Relation.PLANNED, "because"),)
 
 
 async def test_what_is_recorded_stays_as_it_is(store):

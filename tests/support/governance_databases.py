@@ -2,6 +2,8 @@
 
 import asyncio
 import importlib.util
+import os
+import tempfile
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,8 +53,7 @@ def _postgresql() -> str:
 
 @cache
 def _server() -> str:
-    import tempfile
-
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # or one of its parts warns
     import pgserver
 
     return pgserver.get_server(tempfile.mkdtemp(prefix="memos-pg-"), cleanup_mode="delete").get_uri()

@@ -126,9 +126,7 @@ class Run:
 
     async def _role(self, by, vault, who, role):
         caller = Caller(await self.world.grant(by, Action.VAULT_ADMIN, vaults=(vault,)))
-        await self.world.policy.set_vault_permission(
-            Permission(vault, who, role), caller=caller, request=RequestKey()
-        )
+        await self.world.policy.set_vault_permission(Permission(vault, who, role), caller=caller, request=RequestKey())
         assert self.model.roles.get((str(vault), str(by))) == 3
         assert _same_tenant(by, vault, who)
         assert str(who) in self.model.known
