@@ -51,13 +51,18 @@ _REMOTE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cli:
-    """What a command works with."""
+    """What a command works with: where it writes, and the shared options as they were given."""
 
     output: Output
-    state: StateDir
+    state_option: Path | None = None
     address: str | None = None
     api_key_file: Path | None = None
     ca_file: Path | None = None
+
+    @property
+    def state(self) -> StateDir:
+        """Return the state directory that the option or the environment names."""
+        return StateDir.locate(self.state_option)
 
     def client(self) -> "Client":
         """Return a client of the server that the options, the environment or the state directory name."""
@@ -84,7 +89,7 @@ def _with_shared_options(body: Body, shared: dict[str, tuple[Any, Any]]) -> Body
     def run(**arguments: Any) -> None:
         given = {name: arguments.pop(name) for name in shared}
         output = Output(json=given.pop("as_json"))
-        cli = Cli(output=output, state=StateDir.locate(given.pop("state_dir")), **given)
+        cli = Cli(output=output, state_option=given.pop("state_dir"), **given)
         code = run_body(body, cli, arguments)
         if code:
             raise typer.Exit(code)

@@ -3,6 +3,7 @@
     <state>/                        0700
       lock                          held by the process that serves from here
       address                       public address of the newest `up`
+      health                        its health endpoint
       admin.key                     0600, API key of the local admin
       last_answer                   name of the newest answer of `memosctl chat`
       keys/grant_ed25519.pem        0600, private; governance alone reads it
@@ -46,6 +47,10 @@ class StateDir:
     @property
     def address_file(self) -> Path:
         return self.root / "address"
+
+    @property
+    def health_file(self) -> Path:
+        return self.root / "health"
 
     @property
     def admin_key_file(self) -> Path:

@@ -1,0 +1,56 @@
+"""`memosctl key`: API keys."""
+
+from typing import Annotated
+
+import typer
+
+from memosctl import names
+from memosctl.command import Cli, command
+from memosctl.options import PageSizeOption, PageTokenOption
+
+app = typer.Typer(name="key", help="Make, list and revoke API keys (for admins).", no_args_is_help=True)
+
+
+@command(app, "create")
+def create(
+    cli: Cli,
+    principal: Annotated[str, typer.Argument(help="Principal that the key speaks for; made if it is new.")],
+    title: Annotated[str, typer.Option("--title", help="Title for people.")] = "",
+    admin: Annotated[bool, typer.Option("--admin", help="Make the principal an admin of the tenant.")] = False,
+    request_id: Annotated[str, typer.Option("--request-id", help="Makes a repeated call safe.")] = "",
+) -> None:
+    """Make a key. Its secret is shown once."""
+    from memos_api.v1.governance_service_pb2 import CreateApiKeyRequest
+    from memosctl.documents import document
+    from memosctl.views import governance
+
+    request = CreateApiKeyRequest(
+        principal=names.principal(principal), display_name=title, admin=admin, request_id=request_id
+    )
+    with cli.client() as client:
+        response = client.call(request)
+    cli.output.answer(document(response), lambda: governance.made_key(response))
+
+
+@command(app, "list")
+def list_(cli: Cli, page_size: PageSizeOption = 50, page_token: PageTokenOption = "") -> None:
+    """List the keys, without their secrets."""
+    from memos_api.v1.governance_service_pb2 import ListApiKeysRequest
+    from memosctl.documents import document
+    from memosctl.views import governance
+
+    with cli.client() as client:
+        response = client.call(ListApiKeysRequest(page_size=page_size, page_token=page_token))
+    cli.output.answer(document(response), lambda: governance.keys(response.keys))
+
+
+@command(app, "revoke")
+def revoke(cli: Cli, key: Annotated[str, typer.Argument(help="Name or id of the key.")]) -> None:
+    """End a key; it stops working within 60 seconds."""
+    from memos_api.v1.governance_service_pb2 import RevokeApiKeyRequest
+    from memosctl.documents import document
+    from memosctl.views import governance
+
+    with cli.client() as client:
+        response = client.call(RevokeApiKeyRequest(name=names.key(key)))
+    cli.output.answer(document(response), lambda: governance.keys([response.key]))

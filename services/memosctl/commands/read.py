@@ -1,0 +1,97 @@
+"""`memosctl search`, `get` and `list`."""
+
+from typing import Annotated
+
+import typer
+
+from memosctl import inputs, names
+from memosctl.command import Cli, command
+from memosctl.options import (
+    AfterOption,
+    BeforeOption,
+    LabelOption,
+    PageSizeOption,
+    PageTokenOption,
+    SessionOption,
+    SortOption,
+    SpeakerOption,
+    StatusOption,
+    VaultsOption,
+)
+
+app = typer.Typer()
+
+
+@command(app, "search")
+def search(
+    cli: Cli,
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    vault: VaultsOption = None,
+    top: Annotated[int, typer.Option("--top", "-k", min=1, max=100, help="Most memories.")] = 10,
+    label: LabelOption = None,
+    sort: SortOption = None,
+    speaker: SpeakerOption = None,
+    session: SessionOption = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
+) -> None:
+    """Find the memories that fit a query best."""
+    from memos_api.v1 import memory_service_pb2 as pb
+    from memosctl.documents import document
+    from memosctl.views import cubes
+
+    request = pb.SearchMemoriesRequest(
+        vaults=[names.vault(item) for item in vault or ()],
+        query=query,
+        top_k=top,
+        filter=inputs.cube_filter(
+            label=label, sort=sort, speaker=speaker, session=session, after=after, before=before
+        ),
+    )
+    with cli.client() as client:
+        response = client.call(request)
+    cli.output.answer(document(response), lambda: cubes.hits(response))
+
+
+@command(app, "get")
+def get(cli: Cli, cube: Annotated[str, typer.Argument(help="Name or id of the cube.")]) -> None:
+    """Show one memory."""
+    from memos_api.v1 import memory_service_pb2 as pb
+    from memosctl.documents import document
+    from memosctl.views import cubes
+
+    with cli.client() as client:
+        response = client.call(pb.GetMemoryRequest(name=names.cube(cube)))
+    cli.output.answer(document(response), lambda: cubes.card(response.cube))
+
+
+@command(app, "list")
+def list_(
+    cli: Cli,
+    vault: Annotated[str, typer.Option("--vault", "-v", metavar="NAME", help="Vault to list.")] = names.MAIN_VAULT,
+    label: LabelOption = None,
+    sort: SortOption = None,
+    state: StatusOption = None,
+    speaker: SpeakerOption = None,
+    session: SessionOption = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
+    page_size: PageSizeOption = 50,
+    page_token: PageTokenOption = "",
+) -> None:
+    """List the memories of a vault, newest first."""
+    from memos_api.v1 import memory_service_pb2 as pb
+    from memosctl.documents import document
+    from memosctl.views import cubes
+
+    request = pb.ListMemoriesRequest(
+        vault=names.vault(vault),
+        filter=inputs.cube_filter(
+            label=label, sort=sort, state=state, speaker=speaker, session=session, after=after, before=before
+        ),
+        page_size=page_size,
+        page_token=page_token,
+    )
+    with cli.client() as client:
+        response = client.call(request)
+    cli.output.answer(document(response), lambda: cubes.headers(response.cubes, response.next_page_token))

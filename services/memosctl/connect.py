@@ -1,0 +1,77 @@
+"""A client of the server that was asked for, and what its errors mean on a command line."""
+
+import os
+from typing import TYPE_CHECKING
+
+from memos_client import Client, MemosError, RequestError, Settings, Unauthenticated, Unavailable
+from memosctl.failures import Failure
+from memosctl.importing import LineRefused, Send, refused_index
+
+if TYPE_CHECKING:
+    from memos_api.v1.memory_service_pb2 import AddMemoriesRequest, AddMemoriesResponse
+    from memosctl.command import Cli
+
+
+def connect(cli: "Cli") -> Client:
+    """Return a client; options go before the environment, and that before the state directory of this machine.
+
+    Raises:
+        Failure: there is no API key.
+    """
+    environ = {**os.environ, "MEMOS_STATE_DIR": str(cli.state.root)}
+    if cli.address:
+        environ["MEMOS_ADDRESS"] = cli.address
+    if cli.ca_file:
+        environ["MEMOS_CA_FILE"] = str(cli.ca_file)
+    if cli.api_key_file:
+        environ.pop("MEMOS_API_KEY", None)
+        environ["MEMOS_API_KEY_FILE"] = str(cli.api_key_file)
+    settings = Settings.from_env(environ)
+    if not settings.api_key:
+        raise Failure(
+            f"No API key: {cli.state.admin_key_file} does not exist.",
+            "Start the system with memosctl up, or give --api-key-file or MEMOS_API_KEY.",
+            reason="NO_API_KEY",
+        )
+    return Client(settings)
+
+
+def sender(client: Client) -> Send:
+    """Return what sends one request of an import; a message at fault is told by its position."""
+
+    def send(request: "AddMemoriesRequest") -> "AddMemoriesResponse":
+        try:
+            return client.call(request)  # type: ignore[no-any-return]
+        except RequestError as error:
+            index = refused_index(error.field)
+            if index is None:
+                raise
+            raise LineRefused(index, error.message) from error
+
+    return send
+
+
+def explain_call(error: Exception, cli: "Cli") -> Failure | None:
+    """Return a failed call as a failure that says what to do; None if it is no error of a call."""
+    if not isinstance(error, MemosError):
+        return None
+    return Failure(error.message, _hint(error, cli), reason=error.reason or error.code, metadata=error.metadata)
+
+
+def _hint(error: MemosError, cli: "Cli") -> str:
+    if isinstance(error, Unavailable) and not error.reason:
+        return "Is the server running? Start it with: memosctl up"
+    if isinstance(error, Unauthenticated):
+        return f"Give a key that works with --api-key-file; the local admin's is in {cli.state.admin_key_file}."
+    hints = {
+        "VAULT_NOT_FOUND": "memosctl vault list shows yours; memosctl vault create makes one.",
+        "CUBE_NOT_FOUND": "memosctl search and memosctl list show names.",
+        "PERMISSION_DENIED": "Ask the vault's owner: memosctl vault grant VAULT PRINCIPAL ROLE.",
+        "ETAG_MISMATCH": "Read it again with memosctl get, and use its etag.",
+        "REQUEST_ID_REUSED": "Use another --request-id.",
+        "DEPENDENCY_UNAVAILABLE": "memosctl doctor shows which part is away.",
+        "STORE_FULL": "Free some disk space, and try again.",
+        "OVERLOADED": "Try again in a moment.",
+        "INTERNAL_ERROR": f"Look for error {error.metadata.get('error_id', '')} in the server's log.",
+    }
+    return hints.get(error.reason, "")

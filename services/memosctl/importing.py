@@ -1,0 +1,132 @@
+"""Imports a transcript: batch after batch, each line either stored or reported."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from memosctl.transcripts import BadLine, Batch, Line, batches
+
+if TYPE_CHECKING:
+    from memos_api.v1.memory_service_pb2 import AddMemoriesRequest, AddMemoriesResponse
+
+_MESSAGE_FIELD = re.compile(r"messages\[(\d+)\]")
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of the lines.
+
+    Attributes:
+        added: lines that are now memories and were not before.
+        known: lines that the vault held already.
+        skipped: lines that the reader leaves out, such as system prompts, with the reason.
+        errors: lines that were refused, with the reason.
+        degraded: whether an optional part of the system was missing.
+    """
+
+    added: int = 0
+    known: int = 0
+    skipped: list[BadLine] = field(default_factory=list)
+    errors: list[BadLine] = field(default_factory=list)
+    degraded: bool = False
+
+    @property
+    def last_line(self) -> int:
+        """Number of lines that were dealt with."""
+        return self.added + self.known + len(self.skipped) + len(self.errors)
+
+    def document(self) -> dict[str, object]:
+        """Return the report as JSON."""
+        return {
+            "added": self.added,
+            "known": self.known,
+            "skipped": len(self.skipped),
+            "errors": [{"line": bad.number, "reason": bad.reason} for bad in self.errors],
+            "degraded": self.degraded,
+        }
+
+
+class LineRefused(Exception):
+    """The server refuses one message of a request.
+
+    Attributes:
+        index: position of the message in the request.
+    """
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+        self.reason = reason
+
+
+Send = Callable[["AddMemoriesRequest"], "AddMemoriesResponse"]
+
+
+def import_lines(
+    lines: Iterable[Line | BadLine],
+    *,
+    vault: str,
+    labels: Mapping[str, str],
+    send: Send,
+    advance: Callable[[int], None],
+    report: Report,
+) -> None:
+    """Send the lines and note in `report` what became of each.
+
+    Args:
+        send: sends one request; raises LineRefused if one message is at fault.
+        advance: told of lines that are dealt with.
+    """
+
+    def good() -> Iterator[Line]:
+        for line in lines:
+            if isinstance(line, BadLine):
+                report.errors.append(line)
+                advance(1)
+            else:
+                yield line
+
+    for batch in batches(good(), vault=vault, labels=labels):
+        _import_batch(batch, vault, labels, send, advance, report)
+
+
+def _import_batch(
+    batch: Batch,
+    vault: str,
+    labels: Mapping[str, str],
+    send: Send,
+    advance: Callable[[int], None],
+    report: Report,
+) -> None:
+    while True:
+        try:
+            response = send(_request(batch, vault, labels))
+        except LineRefused as refused:
+            bad = batch.lines[refused.index]
+            report.errors.append(BadLine(bad.number, refused.reason))
+            advance(1)
+            rest = tuple(line for line in batch.lines if line is not bad)
+            if not rest:
+                return
+            [batch] = batches(rest, vault=vault, labels=labels)
+            continue
+        report.added += sum(1 for item in response.added if item.created)
+        report.known += sum(1 for item in response.added if not item.created)
+        report.skipped += [BadLine(batch.lines[item.index].number, item.reason) for item in response.skipped]
+        report.degraded = report.degraded or response.degraded
+        advance(len(batch.lines))
+        return
+
+
+def refused_index(field_path: str) -> int | None:
+    """Return the position of the message that an error's field names, such as `messages[3].time`."""
+    match = _MESSAGE_FIELD.match(field_path)
+    return int(match[1]) if match else None
+
+
+def _request(batch: Batch, vault: str, labels: Mapping[str, str]) -> "AddMemoriesRequest":
+    from memos_api.v1.memory_service_pb2 import AddMemoriesRequest, Message
+
+    messages = [Message(**line.message) for line in batch.lines]
+    return AddMemoriesRequest(vault=vault, messages=messages, labels=dict(labels), request_id=batch.request_id)

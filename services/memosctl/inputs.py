@@ -1,0 +1,115 @@
+"""What people type, as the contract wants it: labels, times, choices."""
+
+import re
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from memosctl.failures import usage
+
+if TYPE_CHECKING:
+    from memos_api.v1.memory_service_pb2 import CubeFilter
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Sort(StrEnum):
+    """Sort of content."""
+
+    FACT = "fact"
+    PREFERENCE = "preference"
+    TASK = "task"
+    EVENT = "event"
+    SKILL = "skill"
+    PROFILE = "profile"
+    DOCUMENT = "document"
+
+
+class Role(StrEnum):
+    """Role in a vault."""
+
+    READER = "reader"
+    WRITER = "writer"
+    OWNER = "owner"
+
+
+class Status(StrEnum):
+    """State of a cube."""
+
+    GENERATED = "generated"
+    ACTIVATED = "activated"
+    MERGED = "merged"
+    ARCHIVED = "archived"
+    EXPIRED = "expired"
+    STALE = "stale"
+
+
+class JobStatus(StrEnum):
+    """State of a job."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+def labels(given: Sequence[str] | None) -> dict[str, str]:
+    """Read `key=value` pairs."""
+    pairs = [item.partition("=") for item in given or ()]
+    for key, separator, _ in pairs:
+        if not key or not separator:
+            raise usage(f"{key!r} is not a label.", "Write --label key=value.")
+    return {key: value for key, _, value in pairs}
+
+
+def moment(text: str, *, option: str, past: bool = False, now: datetime | None = None) -> datetime:
+    """Read an ISO 8601 date or time (local time where it has no offset), or a span such as `30d`.
+
+    A span counts from now, into the past or the future.
+    """
+    if match := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+        span = timedelta(**{_UNITS[match[2]]: int(match[1])})
+        return (now or datetime.now(UTC)) + (-span if past else span)
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise usage(
+            f"{option}: {text!r} is not a time.", "Write it as 2026-03-02, 2026-03-02T19:12:00+01:00 or 30d."
+        ) from None
+    return read if read.tzinfo else read.astimezone()
+
+
+def cube_filter(
+    *,
+    label: Sequence[str] | None = None,
+    sort: Sequence[Sort] | None = None,
+    state: Sequence[Status] | None = None,
+    speaker: Sequence[str] | None = None,
+    session: Sequence[str] | None = None,
+    after: str | None = None,
+    before: str | None = None,
+) -> "CubeFilter":
+    """Return the conditions on cubes."""
+    from memos_api.v1.memcube_pb2 import CubeState, SemanticType
+    from memos_api.v1.memory_service_pb2 import CubeFilter
+
+    wanted = CubeFilter(
+        labels=labels(label),
+        semantic_types=[SemanticType.Value(f"SEMANTIC_TYPE_{item.name}") for item in sort or ()],
+        states=[CubeState.Value(f"CUBE_STATE_{item.name}") for item in state or ()],
+        speakers=list(speaker or ()),
+        sessions=list(session or ()),
+    )
+    if after:
+        wanted.after.FromDatetime(moment(after, option="--after", past=True))
+    if before:
+        wanted.before.FromDatetime(moment(before, option="--before", past=True))
+    return wanted
+
+
+def text_or_stdin(text: str) -> str:
+    """Return the text, or all of standard input for `-`."""
+    return sys.stdin.read().strip("\n") if text == "-" else text

@@ -1,0 +1,48 @@
+"""The command line, put together from its groups."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from memosctl.commands import audit, certs, chat, importing, jobs, key, provenance, read, up, vault, write
+
+app = typer.Typer(
+    name="memosctl",
+    help="Memory for language models: run it, feed it, ask it, and see where answers come from.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for flat in (up, certs, write, importing, read, chat, provenance):
+    app.add_typer(flat.app)
+for group in (jobs, key, vault, audit):
+    app.add_typer(group.app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"memosctl {version('memos-grpc')}")
+        except PackageNotFoundError:
+            typer.echo("memosctl, not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line."""
+    # read by gRPC's core when it is imported: its own log is for its developers, and nothing here forks a Python
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    app()

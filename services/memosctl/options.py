@@ -1,0 +1,23 @@
+"""Options that more than one command has."""
+
+from typing import Annotated
+
+import typer
+
+from memosctl.inputs import Sort, Status
+
+VaultsOption = Annotated[
+    list[str] | None,
+    typer.Option("--vault", "-v", metavar="NAME", help="Vault to read; repeatable. Default: all you may read."),
+]
+TargetVaultOption = Annotated[str, typer.Option("--vault", "-v", metavar="NAME", help="Vault to write to.")]
+LabelOption = Annotated[list[str] | None, typer.Option("--label", "-l", metavar="KEY=VALUE", help="Label; repeatable.")]
+SortOption = Annotated[list[Sort] | None, typer.Option("--type", help="Sort of content; repeatable.")]
+StatusOption = Annotated[list[Status] | None, typer.Option("--state", help="State; repeatable.")]
+SpeakerOption = Annotated[list[str] | None, typer.Option("--speaker", help="Who said it; repeatable.")]
+SessionOption = Annotated[list[str] | None, typer.Option("--session", help="Conversation; repeatable.")]
+AfterOption = Annotated[str | None, typer.Option("--after", metavar="TIME", help="Said at this time or later.")]
+BeforeOption = Annotated[str | None, typer.Option("--before", metavar="TIME", help="Said before this time.")]
+PageSizeOption = Annotated[int, typer.Option("--page-size", min=1, max=1000, help="Most rows.")]
+PageTokenOption = Annotated[str, typer.Option("--page-token", help="Token of the previous page.", show_default=False)]
+EtagOption = Annotated[str, typer.Option("--etag", help="Only if the cube has this etag.", show_default=False)]

@@ -1,0 +1,41 @@
+"""What an answer was made from: the memories in the prompt, and the times."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from memosctl.names import short
+from memosctl.views.text import content, excerpt, milliseconds, said
+
+if TYPE_CHECKING:
+    from memos_api.v1.chat_service_pb2 import ChatEnd, ChatPlan
+
+_STAGES = ("plan", "first_token", "generate", "record", "total")
+
+
+def used(plan: "ChatPlan") -> RenderableType:
+    """Return the memories that entered the prompt, with the reason for each."""
+    if not plan.chosen:
+        return Text("no memory was used", style="yellow")
+    table = Table(box=None, header_style="dim", padding=(0, 1))
+    for column in ("memory", "said", "text", "why"):
+        table.add_column(column, overflow="fold")
+    for item in plan.chosen:
+        cube = item.cube
+        table.add_row(Text(short(cube.name), style="dim"), said(cube), excerpt(content(cube)), item.reason)
+    return table
+
+
+def footer(end: "ChatEnd") -> RenderableType:
+    """Return model, tokens, times and name of an answer."""
+    tokens = f"{end.prompt_tokens} + {end.completion_tokens} tokens"
+    line = f"{end.model}, {tokens}, {timings(end.timings_ms)}"
+    return Group(Text(line, style="dim"), Text(f"answers/{short(end.answer)}", style="dim"))
+
+
+def timings(values: Mapping[str, float]) -> str:
+    """Return the times by stage, in the order in which they pass."""
+    return ", ".join(f"{stage.replace('_', ' ')} {milliseconds(values[stage])}" for stage in _STAGES if stage in values)
