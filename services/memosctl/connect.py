@@ -1,6 +1,7 @@
 """A client of the server that was asked for, and what its errors mean on a command line."""
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from memos_client import Client, MemosError, RequestError, Settings, Unauthenticated, Unavailable
@@ -12,28 +13,28 @@ if TYPE_CHECKING:
     from memosctl.command import Cli
 
 
-def connect(cli: "Cli") -> Client:
+def connect(cli: "Cli", *, environ: Mapping[str, str] = os.environ) -> Client:
     """Return a client; options go before the environment, and that before the state directory of this machine.
 
     Raises:
         Failure: there is no API key.
     """
-    environ = {**os.environ, "MEMOS_STATE_DIR": str(cli.state.root)}
+    asked = {**environ, "MEMOS_STATE_DIR": str(cli.state.root)}
     if cli.address:
-        environ["MEMOS_ADDRESS"] = cli.address
+        asked["MEMOS_ADDRESS"] = cli.address
     if cli.ca_file:
-        environ["MEMOS_CA_FILE"] = str(cli.ca_file)
+        asked["MEMOS_CA_FILE"] = str(cli.ca_file)
     if cli.api_key_file:
-        environ.pop("MEMOS_API_KEY", None)
-        environ["MEMOS_API_KEY_FILE"] = str(cli.api_key_file)
-    settings = Settings.from_env(environ)
+        asked.pop("MEMOS_API_KEY", None)
+        asked["MEMOS_API_KEY_FILE"] = str(cli.api_key_file)
+    settings = Settings.from_env(asked)
     if not settings.api_key:
         raise Failure(
             f"No API key: {cli.state.admin_key_file} does not exist.",
             "Start the system with memosctl up, or give --api-key-file or MEMOS_API_KEY.",
             reason="NO_API_KEY",
         )
-    return Client(settings)
+    return Client(settings.address, api_key=settings.api_key, tenant=settings.tenant, tls=settings.tls)
 
 
 def sender(client: Client) -> Send:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from memosctl.commands import audit, certs, chat, importing, jobs, key, provenance, read, up, vault, write
+from memosctl.commands import audit, certs, chat, demo, importing, jobs, key, provenance, read, up, vault, write
 
 app = typer.Typer(
     name="memosctl",
@@ -14,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for flat in (up, certs, write, importing, read, chat, provenance):
+for flat in (up, certs, write, importing, read, chat, provenance, demo):
     app.add_typer(flat.app)
 for group in (jobs, key, vault, audit):
     app.add_typer(group.app)
