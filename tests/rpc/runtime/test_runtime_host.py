@@ -1,0 +1,154 @@
+import asyncio
+import os
+import signal
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from memos_api.internal.v1 import storage_service_pb2 as storage
+from memos_api.v1 import memory_service_pb2 as memory
+from memos_api.v1 import memory_service_pb2_grpc as memory_grpc
+from memos_runtime.config import ServerConfig
+from memos_runtime.server import Host, Listener
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Probe:
+    def __init__(self, running):
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{running.host.ports['health']}")
+        self.stub = health_pb2_grpc.HealthStub(self.channel)
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        await self.channel.close()
+
+    async def status(self, name):
+        return (await self.stub.Check(health_pb2.HealthCheckRequest(service=name))).status
+
+    def watch(self, name):
+        return self.stub.Watch(health_pb2.HealthCheckRequest(service=name))
+
+
+async def test_services_start_in_order_and_close_in_reverse(serve):
+    async with serve() as running:
+        await running.host.drain()
+        names = ["storage", "inference", "interface"]
+        expected = [f"start {name}" for name in names] + [f"close {name}" for name in reversed(names)]
+        assert running.services.events == expected
+
+
+async def test_health_names_services_parts_and_the_whole(serve):
+    async with serve() as running, Probe(running) as probe:
+        for name in ("", "live", "storage", "storage.milvus", "interface"):
+            assert await probe.status(name) == SERVING
+        with pytest.raises(grpc.aio.AioRpcError):
+            await probe.status("nobody")
+
+
+async def test_a_part_that_fails_does_not_make_its_service_unready(serve):
+    async with serve() as running, Probe(running) as probe:
+        running.services.parts["milvus"] = False
+        await running.host._health.refresh()
+        assert await probe.status("storage.milvus") == NOT_SERVING
+        assert await probe.status("storage") == SERVING
+
+
+async def test_a_watcher_sees_a_service_fail_within_about_a_second(serve):
+    async with serve() as running, Probe(running) as probe:
+        watch = probe.watch("storage")
+        assert (await watch.read()).status == SERVING
+        running.services.ready["storage"] = False
+        async with asyncio.timeout(3):
+            assert (await watch.read()).status == NOT_SERVING
+        assert await probe.status("") == NOT_SERVING
+        assert await probe.status("live") == SERVING
+        watch.cancel()
+
+
+async def test_draining_turns_health_off_and_lets_running_calls_end(serve, authorized):
+    async with serve(drain_seconds=0.3, grace_seconds=5) as running, Probe(running) as probe:
+        inside, go_on = asyncio.Event(), asyncio.Event()
+
+        async def answer(request):
+            inside.set()
+            await go_on.wait()
+            return storage.BatchGetMemCubesResponse(results=[{"cube": {"name": "late"}}])
+
+        running.services.storage.answer = answer
+        stub = memory_grpc.MemoryServiceStub(running.public)
+        call = asyncio.ensure_future(stub.GetMemory(memory.GetMemoryRequest(name="wait"), metadata=authorized))
+        await inside.wait()
+        draining = asyncio.create_task(running.host.drain())
+        await asyncio.sleep(0.1)
+        assert await probe.status("interface") == NOT_SERVING
+        assert await probe.status("live") == SERVING
+        go_on.set()
+        assert (await call).cube.name == "late"
+        await draining
+
+
+async def test_sigterm_ends_serving_with_a_drain(serve):
+    async with serve() as running:
+        await running.host.stop(grace=0)
+        running.services.all_started.clear()
+        serving = asyncio.create_task(running.host.serve())
+        await running.services.all_started.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(5):
+            await serving
+        assert running.services.events[-1] == "close storage"
+
+
+async def test_an_address_that_is_taken_is_an_error_and_nothing_stays_started(serve):
+    async with serve() as running:
+        host, services = running.host, running.services
+        taken = f"127.0.0.1:{host.ports['public']}"
+        services.events.clear()
+        second = Host(
+            services.build(running.channels())[:2],
+            config=ServerConfig(health_address=""),
+            telemetry=host._telemetry,
+            trust=host._trust,
+            internal=Listener(address=taken),
+        )
+        with pytest.raises(OSError, match=taken):
+            await second.start()
+        assert services.events == []
+
+
+async def test_a_service_that_cannot_start_takes_those_before_it_down(serve):
+    async with serve() as running:
+        services = running.services
+        services.events.clear()
+
+        async def fail():
+            raise RuntimeError("no model")
+
+        built = services.build(running.channels())[:2]
+        broken = services.service("inference", built[1].register)
+        object.__setattr__(broken, "start", fail)
+        host = Host(
+            [built[0], broken],
+            config=ServerConfig(health_address=""),
+            telemetry=running.host._telemetry,
+            trust=running.host._trust,
+            internal=Listener(address="127.0.0.1:0"),
+        )
+        with pytest.raises(RuntimeError, match="no model"):
+            await host.start()
+        assert services.events == ["start storage", "close inference", "close storage"]
+
+
+async def test_reflection_on_the_public_port_shows_the_public_services_only(serve):
+    async with serve() as running:
+        info = reflection_pb2_grpc.ServerReflectionStub(running.public).ServerReflectionInfo
+        call = info(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+        answer = await call.read()
+        names = {service.name for service in answer.list_services_response.service}
+    assert "memos.v1.MemoryService" in names
+    assert not [name for name in names if "internal" in name]
