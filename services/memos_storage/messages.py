@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from google.protobuf.message import Message
@@ -24,13 +24,14 @@ from memos_storage.domain.values import NewCube, Outcome, Vector
 from memos_storage.usecases.legs import LegResult
 from memos_storage.usecases.search_cubes import Hit
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def attempt(read: Callable[[], T]) -> T | MemosError:
+def attempt(read: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | MemosError:
     """Return what was read, or why it could not be, for answers with an outcome an item."""
     try:
-        return read()
+        return read(*args, **options)
     except MemosError as error:
         return error
 

@@ -1,5 +1,6 @@
 """StorageService: convert, call a use case, convert."""
 
+# ruff: noqa: ARG002 - the signatures are those of gRPC
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,7 +51,7 @@ class StorageServicer(StorageServiceServicer):
     ) -> pb.BatchCreateMemCubesResponse:
         """Store cubes."""
         items = [
-            messages.attempt(lambda i=index, m=item: messages.new_cube(m, embedder=request.embedder, index=i))
+            messages.attempt(messages.new_cube, item, embedder=request.embedder, index=index)
             for index, item in enumerate(request.items)
         ]
         made = await self._do.create(items, return_existing=request.return_existing, mutation=_mutation(request))
@@ -64,8 +65,7 @@ class StorageServicer(StorageServiceServicer):
         """Return cubes by name."""
         payload = messages.wants_payload(request.view)
         names = [
-            messages.attempt(lambda i=index, v=name: CubeName.parse(v, field=f"names[{i}]"))
-            for index, name in enumerate(request.names)
+            messages.attempt(CubeName.parse, name, field=f"names[{index}]") for index, name in enumerate(request.names)
         ]
         outcomes = await self._do.get(names, grant=current_grant())
         return pb.BatchGetMemCubesResponse(

@@ -72,7 +72,7 @@ class IndexLoop:
     async def _wait_for_batch(self) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        while (
+        while (  # noqa: ASYNC110 - for the first of three things
             loop.time() - self._last_write < self.idle_seconds
             and loop.time() - started < self.delay_seconds
             and await self.outbox.size() < self.batch_rows

@@ -5,6 +5,7 @@ import hashlib
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -78,7 +79,7 @@ class MilvusVectorIndex:
     async def put(self, points: Sequence[Point]) -> None:
         """Add or replace; durable and searched fast when it returns."""
         for embedder, group in _by_embedder(points).items():
-            await self._call(self._writer, lambda client, e=embedder, g=group: self._upsert(client, e, g))
+            await self._call(self._writer, partial(self._upsert, embedder, group))
 
     async def remove(self, embedder: str, uids: Sequence[str]) -> None:
         """Remove; unknown uids are left out."""
@@ -133,7 +134,7 @@ class MilvusVectorIndex:
 
     async def _call(self, worker: Worker, work: Callable[[MilvusClient], T]) -> T:
         try:
-            result = await worker.run(self._with_client, work)
+            result: T = await worker.run(self._with_client, work)
         except _AWAY as error:
             self._reason = f"the vector index does not answer ({type(error).__name__})"
             await asyncio.to_thread(self._forget)
@@ -157,7 +158,7 @@ class MilvusVectorIndex:
         if client is not None:
             client.close()
 
-    def _upsert(self, client: MilvusClient, embedder: str, points: Sequence[Point]) -> None:
+    def _upsert(self, embedder: str, points: Sequence[Point], client: MilvusClient) -> None:
         name = self._collection(client, embedder, points[0].vector.values.size)
         client.upsert(name, [_row(point) for point in points], timeout=self._timeout)
         self._flush(client, name)

@@ -17,7 +17,7 @@ _STOP_SECONDS = 5.0
 
 
 class MilvusLiteServer:
-    """Starts the child, starts it again when it ends, and stops it. It listens on a Unix socket only its user may open."""
+    """Starts the child, again whenever it ends, and stops it. It listens on a Unix socket only its user can open."""
 
     def __init__(self, data_dir: Path) -> None:
         """Take the directory of the index; only one process may use it."""
@@ -76,7 +76,7 @@ class MilvusLiteServer:
             pause = min(_RESTART_MOST, 2 * pause)
 
     async def _spawn(self) -> Process:
-        Path(f"{self._socket}:0").unlink(missing_ok=True)
+        await asyncio.to_thread(Path(f"{self._socket}:0").unlink, missing_ok=True)
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -1,7 +1,7 @@
 """What all mutations have in common: who asks, once per request id, and the audit event."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from memos_kernel.cube import MemCube, TraceRef
@@ -25,7 +25,7 @@ class Mutation:
     """
 
     grant: Grant
-    request: RequestKey = RequestKey()
+    request: RequestKey = field(default_factory=RequestKey)
     trace: TraceRef | None = None
 
     @property

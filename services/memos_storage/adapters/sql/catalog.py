@@ -166,7 +166,7 @@ class SqlCatalog:
             .where(_CUBES.c.uid.in_(uids), filters.in_scope(scope), *filters.fulfils(filter, now=now))
         )
         found = await self._database.read(lambda connection: connection.execute(statement).all())
-        return {uid: revision for uid, revision in found}
+        return {row.uid: row.content_revision for row in found}
 
     async def resolve(
         self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Float, and_, case, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Float, and_, case, cast, func, select, type_coerce
 
 from memos_storage.adapters.sql import filters, schema
 from memos_storage.adapters.sql.catalog import Database
@@ -102,4 +102,4 @@ def _weights(connection: Connection, vault: _Vault, wanted: Sequence[str]) -> Ma
 
 def _saturation(frequency: ColumnElement[int], length: ColumnElement[int], mean_length: float) -> ColumnElement[float]:
     count = cast(frequency, Float)
-    return count / (count + K1 * (1 - B) + (K1 * B / mean_length) * length)
+    return type_coerce(count / (count + K1 * (1 - B) + (K1 * B / mean_length) * length), Float)

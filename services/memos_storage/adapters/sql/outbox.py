@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from memos_kernel.names import VaultName
-from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, delete, func, insert, select, update
 from sqlalchemy.orm import aliased
 
 from memos_storage.adapters.sql import rows, schema
@@ -136,7 +136,7 @@ class SqlOutbox:
             .where(_VECTORS.c.embedder == embedder, _CUBES.c.delete_time.is_(None), ~waiting)
         )
         found = await self._database.read(lambda connection: connection.execute(statement).all())
-        return {uid: revision for uid, revision in found}
+        return {row.uid: row.revision for row in found}
 
     async def embedders(self) -> list[tuple[str, int]]:
         """Return the embedders that have vectors, with their dimensions."""
@@ -187,7 +187,7 @@ _CHUNK = 500
 """Uids in one IN list."""
 
 
-def _entry(row: Row[Any]) -> OutboxEntry:
+def _entry(row: Any) -> OutboxEntry:
     gone = row.delete_time is not None or row.data is None
     point = (
         None

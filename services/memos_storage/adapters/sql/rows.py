@@ -1,4 +1,4 @@
-"""Cubes as rows. The document of a revision is the contract's own message, so that it evolves by the contract's rules."""
+"""Cubes as rows. The document of a revision is the contract's own message, and evolves by the contract's rules."""
 
 from collections.abc import Mapping
 from dataclasses import replace

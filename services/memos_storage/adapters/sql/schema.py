@@ -211,6 +211,10 @@ def micros(moment: datetime | None) -> int | None:
     return None if moment is None else (moment - _EPOCH) // _MICROSECOND
 
 
+@overload
+def moment(value: int) -> datetime: ...
+@overload
+def moment(value: None) -> None: ...
 def moment(value: int | None) -> datetime | None:
     """Return a stored moment."""
     return None if value is None else _EPOCH + timedelta(microseconds=value)

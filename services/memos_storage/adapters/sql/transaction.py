@@ -7,7 +7,7 @@ from typing import Any
 from memos_kernel.cube import MemCube, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.names import CubeName, VaultName
-from sqlalchemy import Connection, Row, RowMapping, Table, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from memos_storage.adapters.sql import rows, schema
@@ -274,9 +274,10 @@ class SqlTransaction:
             self._vault_keys[vault] = key
         return self._vault_keys[vault]
 
-    def _key(self, uid: str) -> Row[tuple[int, int]]:
+    def _key(self, uid: str) -> tuple[int, int]:
         self.flush()
-        return self._connection.execute(_KEY, {"uid": uid}).one()
+        row = self._connection.execute(_KEY, {"uid": uid}).one()
+        return row.key, row.vault_key
 
     def _read(self, statement: Any, values: Mapping[str, Any]) -> StoredCube | None:
         self.flush()
