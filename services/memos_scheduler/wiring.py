@@ -7,6 +7,8 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -42,6 +44,9 @@ from memos_scheduler.usecases.steer_job import CancelJob, RetryJob
 from memos_scheduler.usecases.watch_job import WatchJob
 from memos_wire.methods import GOVERNANCE, INFERENCE, LIFECYCLE, STORAGE
 
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
 POLICIES: Mapping[str, SelectionPolicy] = {"similarity": SimilarityPolicy(), "usage": UsagePolicy()}
 """Selection policies by the name that the configuration knows them under."""
 
@@ -54,10 +59,10 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
     Raises:
         ValueError: the configuration names an unknown policy.
     """
-    from memos_scheduler.adapters.sql.database import migrate, open_engine, sqlite_url
+    from memos_scheduler.adapters.sql.database import migrate as bring_up_to_date
     from memos_scheduler.adapters.sql.queue import SqlJobQueue
 
-    database = open_engine(config.database_url.get_secret_value() or sqlite_url(context.state_dir / "jobs.db"))
+    database = _open_database(config, context.state_dir)
     threads = Worker("scheduler.queue", queue=_DATABASE_QUEUE)
     queue = SqlJobQueue(database, threads, clock=context.clock, queued_limit=config.queued_limit)
     policy_stub = context.channels.stub(PolicyServiceStub, GOVERNANCE)
@@ -80,7 +85,7 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
         add_SchedulerServiceServicer_to_server(servicer, server)
 
     async def start() -> None:
-        await threads.run(migrate, database)
+        await threads.run(bring_up_to_date, database)
         background.append(spawn(dispatch(), name="scheduler.dispatch"))
         background.append(
             spawn(repeat(trigger, every=timedelta(seconds=config.sweep_seconds)), name="scheduler.sweeps")
@@ -102,6 +107,23 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
         close=close,
         ready=lambda: bool(background) and not any(task.done() for task in background),
     )
+
+
+def migrate(config: SchedulerConfig, state_dir: Path) -> None:
+    """Bring the queue's schema to the newest version. Blocks."""
+    from memos_scheduler.adapters.sql.database import migrate as bring_up_to_date
+
+    database = _open_database(config, state_dir)
+    try:
+        bring_up_to_date(database)
+    finally:
+        database.dispose()
+
+
+def _open_database(config: SchedulerConfig, state_dir: Path) -> "sa.Engine":
+    from memos_scheduler.adapters.sql.database import open_engine, sqlite_url
+
+    return open_engine(config.database_url.get_secret_value() or sqlite_url(state_dir / "jobs.db"))
 
 
 def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQueue, grants: Grants) -> DispatchJobs:

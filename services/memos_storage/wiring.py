@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from pathlib import Path
 
 from memos_api.internal.v1.storage_service_pb2_grpc import add_StorageServiceServicer_to_server
 from memos_kernel.ids import uuid7
@@ -9,6 +10,7 @@ from memos_runtime.context import spawn
 from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
 
+from memos_storage import migrations
 from memos_storage.adapters.background import AuditLoop, IndexLoop
 from memos_storage.adapters.ledger_client import LedgerAuditSink
 from memos_storage.adapters.milvus import MilvusVectorIndex, keep_probing
@@ -19,7 +21,6 @@ from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.config import StorageConfig
 from memos_storage.domain.pending import PendingVectors
-from memos_storage.migrations import migrate
 from memos_storage.servicer import StorageServicer, UseCases
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
@@ -28,9 +29,6 @@ from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.search_cubes import SearchCubes
 from memos_storage.usecases.ship_audit import ShipAudit
-
-__all__ = ["build", "database_url", "migrate"]
-
 
 def build(config: StorageConfig, context: ServiceContext) -> Service:
     """Return the storage service; nothing is opened before its `start`."""
@@ -45,11 +43,15 @@ def build(config: StorageConfig, context: ServiceContext) -> Service:
     )
 
 
-def database_url(config: StorageConfig, context: ServiceContext) -> str:
-    """Return the URL of the catalogue."""
+def migrate(config: StorageConfig, state_dir: Path) -> None:
+    """Bring the catalogue to the newest version. Blocks."""
+    migrations.migrate(_database_url(config, state_dir))
+
+
+def _database_url(config: StorageConfig, state_dir: Path) -> str:
     if config.database_url is not None:
         return config.database_url.get_secret_value()
-    return sqlite_url(context.state_dir / "catalogue.db")
+    return sqlite_url(state_dir / "catalogue.db")
 
 
 class _Storage:
@@ -57,7 +59,7 @@ class _Storage:
 
     def __init__(self, config: StorageConfig, context: ServiceContext) -> None:
         spans = context.telemetry
-        self._url = database_url(config, context)
+        self._url = _database_url(config, context.state_dir)
         self.database = Database(
             self._url,
             readers=config.readers,
@@ -124,7 +126,7 @@ class _Storage:
 
     async def start(self) -> None:
         """Migrate and open the catalogue, then start what follows it. The vector index comes up by itself."""
-        await asyncio.to_thread(migrate, self._url)
+        await asyncio.to_thread(migrations.migrate, self._url)
         self.database.open()
         self._pages = PageTokens(await self._catalog.meta("page_tokens", lambda: secrets.token_bytes(32)))
         if self._server is not None:
