@@ -35,8 +35,17 @@ async def bootstrap_local(config: GovernanceConfig, state_dir: Path, clock: Cloc
     Returns:
         The secret of the key, or None if the tenant was there already.
     """
+    return await create_tenant(config, state_dir, clock, TenantName(LOCAL_TENANT))
+
+
+async def create_tenant(config: GovernanceConfig, state_dir: Path, clock: Clock, tenant: TenantName) -> str | None:
+    """Make a further tenant with an admin, a vault and a key, named as those of the local one.
+
+    Returns:
+        The secret of the key, or None if the tenant was there already.
+    """
     async with _bootstrap(config, state_dir, clock) as bootstrap:
-        return await bootstrap(TenantName(LOCAL_TENANT), admin=LOCAL_ADMIN, vault=LOCAL_VAULT)
+        return await bootstrap(tenant, admin=LOCAL_ADMIN, vault=LOCAL_VAULT)
 
 
 async def recover_local_key(config: GovernanceConfig, state_dir: Path, clock: Clock) -> str:
