@@ -50,8 +50,8 @@ class AuditBuffer:
 
     @property
     def healthy(self) -> bool:
-        """Whether the newest write went well."""
-        return not self._failing
+        """Whether the newest write went well and the next one will come."""
+        return not self._failing and (self._task is None or not self._task.done())
 
     def note(self, principal: PrincipalName, action: str, resources: Iterable[str]) -> None:
         """See the port."""

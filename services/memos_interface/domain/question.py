@@ -86,10 +86,11 @@ def is_question(text: str) -> bool:
 def names_in(text: str) -> tuple[str, ...]:
     """Return quoted titles, and capitalised words that are no function words; neighbours make one name."""
     found = [next(filter(None, match.groups())) for match in _QUOTED.finditer(text)]
+    rest = _QUOTED.sub(",", text)
     current: list[str] = []
     end = 0
-    for match in _WORD.finditer(text):
-        between = text[end : match.start()]
+    for match in _WORD.finditer(rest):
+        between = rest[end : match.start()]
         word = _POSSESSIVE.sub("", match[0])
         if current and between.strip():
             found.append(" ".join(current))

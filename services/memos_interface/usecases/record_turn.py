@@ -1,6 +1,7 @@
 """Makes a finished turn durable: the talk, its lineage, and the use of the memories."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +10,7 @@ from memos_interface.domain.turn import Turn, cubes_of, is_evidence
 from memos_interface.ports import Delegation, Embedder, Lifecycle, Lineage, MemoryStore, Spans
 from memos_interface.usecases.embedding import embed_all
 from memos_kernel.cube import MemCube, RevisionRef, State
-from memos_kernel.errors import MemosError
+from memos_kernel.errors import CubeNotFound, IllegalTransition, MemosError
 from memos_kernel.ids import IdFactory
 from memos_kernel.lineage import Edge, Graph, Node, NodeKind, Relation
 from memos_kernel.names import VaultName
@@ -85,7 +86,7 @@ class RecordTurn:
         return tuple(stored)
 
     async def _set_aside(self, cube: MemCube) -> None:
-        if cube.state is State.GENERATED:  # a replay of the call finds it archived
+        with suppress(IllegalTransition, CubeNotFound):  # a replay of the call: it was set aside, or deleted, before
             await self.lifecycle.transition(
                 cube.name, State.ARCHIVED, reason="record of a chat turn, not evidence for later ones"
             )

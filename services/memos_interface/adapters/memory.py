@@ -1,0 +1,244 @@
+"""Storage, lifecycle, planning and lineage in memory, for tests of the use cases."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from memos_interface.domain.chat import Plan, PlannedMemory
+from memos_interface.domain.cubes import CubeChange
+from memos_interface.domain.question import MemoryCall
+from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchHit, SearchLeg, SearchQuery
+from memos_interface.ports import CubePage, Stored, StoredBatch, Vectors
+from memos_kernel.cube import Access, MemCube, Plaintext, RevisionRef, State, content_hash, fingerprint
+from memos_kernel.errors import (
+    CubeNotFound,
+    DuplicateContent,
+    EtagMismatch,
+    MemosError,
+    RequestIdReused,
+    VaultNotFound,
+)
+from memos_kernel.ids import Clock, IdFactory
+from memos_kernel.lineage import Edge, Graph, Node
+from memos_kernel.names import CubeName, PlanName, PrincipalName, VaultName
+from memos_kernel.requests import RequestKey
+from memos_kernel.states import SEARCHED_BY_DEFAULT, check_transition
+
+
+class MemoryStorage:
+    """The port MemoryStore. It knows some vaults; cubes in others, and deleted ones, are not found."""
+
+    def __init__(self, vaults: Iterable[VaultName], *, owner: PrincipalName, clock: Clock, new_id: IdFactory) -> None:
+        self.vaults = set(vaults)
+        self.cubes: dict[CubeName, MemCube] = {}
+        self.vectors: dict[CubeName, Sequence[float]] = {}
+        self._owner = owner
+        self._clock = clock
+        self._new_id = new_id
+        self._answers: dict[tuple[str, str], tuple[RequestKey, StoredBatch]] = {}
+
+    async def create(
+        self, cubes: Sequence[MemCube], vectors: Vectors, *, return_existing: bool, request: RequestKey
+    ) -> StoredBatch:
+        """See the port."""
+        identity = (request.method, request.request_id)
+        if request and identity in self._answers:
+            known, answer = self._answers[identity]
+            if known != request:
+                raise RequestIdReused("The request id was used with another body.", request_id=request.request_id)
+            return answer
+        provenance_id = self._new_id()
+        results = tuple(
+            self._store(cube, vector, provenance_id, return_existing)
+            for cube, vector in zip(cubes, vectors.values, strict=True)
+        )
+        answer = StoredBatch(results, provenance_id)
+        if request:
+            self._answers[identity] = (request, answer)
+        return answer
+
+    async def get(self, names: Sequence[CubeName], *, full: bool) -> tuple[MemCube | MemosError, ...]:
+        """See the port."""
+        return tuple(self._read(name, full) for name in names)
+
+    async def list(self, vault: VaultName, *, filter: CubeFilter | None, page_size: int, page_token: str) -> CubePage:
+        """See the port. A token is the number of cubes that came before."""
+        self._check_vault(vault)
+        found = [cube for cube in reversed(self._live()) if cube.vault == vault and _fits(cube, filter)]
+        start, size = int(page_token or 0), page_size or 50
+        headers = tuple(replace(cube, payload=None) for cube in found[start : start + size])
+        return CubePage(headers, str(start + size) if start + size < len(found) else "")
+
+    async def update(self, change: CubeChange, vectors: Vectors | None, *, request: RequestKey) -> MemCube:
+        """See the port."""
+        cube = self._live_cube(change.name, change.etag)
+        plain = {path for path in change.paths if "." not in path}
+        values = {path: getattr(change, path) for path in plain}
+        if change.changes_text:
+            values["payload"] = Plaintext(change.text, change.language)
+        if vectors is not None:
+            self.vectors[cube.name] = vectors.values[0]
+        return self._replace(replace(cube, **values))
+
+    async def delete(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
+        """See the port."""
+        cube = self._live_cube(name, etag)
+        return replace(self._replace(replace(cube, delete_time=self._clock.now())), payload=None)
+
+    async def search(self, query: SearchQuery, vectors: Vectors | None, *, top_k: int) -> SearchAnswer:
+        """See the port. A cube fits as well as it has words of the query."""
+        for vault in query.vaults:
+            self._check_vault(vault)
+        words = set(query.query.casefold().split())
+        scored = [
+            (len(words & set(cube.text.casefold().split())), cube)
+            for cube in self._live()
+            if (not query.vaults or cube.vault in query.vaults) and _fits(cube, query.filter)
+        ]
+        best = sorted((pair for pair in scored if pair[0]), key=lambda pair: -pair[0])[:top_k]
+        dense = SearchLeg(name="dense", ran=vectors is not None, reason="" if vectors else "no vector")
+        return SearchAnswer(
+            hits=tuple(SearchHit(cube=cube, score=float(score)) for score, cube in best),
+            legs=(dense, SearchLeg(name="lexical", ran=True, candidates=len(best))),
+            degraded=vectors is None,
+        )
+
+    def move(self, name: CubeName, target: State) -> MemCube:
+        """Move a cube, as lifecycle does."""
+        cube = self._live_cube(name, "")
+        check_transition(cube, target)
+        return self._replace(replace(cube, state=target))
+
+    def _store(
+        self, cube: MemCube, vector: Sequence[float], provenance_id: str, return_existing: bool
+    ) -> Stored | MemosError:
+        if cube.vault not in self.vaults or cube.payload is None:
+            return VaultNotFound(f"{cube.vault} is not there.", name=str(cube.vault))
+        digest = content_hash(cube.payload, cube.sources)
+        for known in self._live():
+            if known.vault == cube.vault and known.content_hash == digest:
+                if return_existing:
+                    return Stored(known, created=False)
+                return DuplicateContent("The vault holds it.", existing=str(known.name))
+        now = self._clock.now()
+        self.vectors[cube.name] = vector
+        self.cubes[cube.name] = replace(
+            cube,
+            uid=self._new_id(),
+            create_time=now,
+            update_time=now,
+            access=Access(self._owner),
+            fingerprint=fingerprint(cube.text),
+            content_hash=digest,
+            revision=1,
+            etag="r1",
+            provenance_id=provenance_id,
+        )
+        return Stored(self.cubes[cube.name], created=True)
+
+    def _live(self) -> tuple[MemCube, ...]:
+        live = (cube for cube in self.cubes.values() if cube.delete_time is None and cube.vault in self.vaults)
+        return tuple(live)
+
+    def _read(self, name: CubeName, full: bool) -> MemCube | MemosError:
+        cube = self.cubes.get(name)
+        if cube is None or cube not in self._live():
+            return CubeNotFound(f"{name} is not there.", name=str(name))
+        return cube if full else replace(cube, payload=None)
+
+    def _live_cube(self, name: CubeName, etag: str) -> MemCube:
+        cube = self._read(name, True)
+        if isinstance(cube, MemosError):
+            raise cube
+        if etag and etag != cube.etag:
+            raise EtagMismatch(f"{name} has changed.", name=str(name))
+        return cube
+
+    def _replace(self, cube: MemCube) -> MemCube:
+        revision = cube.revision + 1
+        self.cubes[cube.name] = replace(cube, revision=revision, etag=f"r{revision}", update_time=self._clock.now())
+        return self.cubes[cube.name]
+
+    def _check_vault(self, vault: VaultName) -> None:
+        if vault not in self.vaults:
+            raise VaultNotFound(f"{vault} is not there.", name=str(vault))
+
+
+class MemoryLifecycle:
+    """The port Lifecycle, on the storage in memory."""
+
+    def __init__(self, storage: MemoryStorage) -> None:
+        self._storage = storage
+        self.uses: list[tuple[RevisionRef, str]] = []
+
+    async def record_use(self, cubes: Sequence[RevisionRef], *, plan: str) -> None:
+        """See the port."""
+        self.uses.extend((ref, plan) for ref in cubes)
+
+    async def transition(self, name: CubeName, target: State, *, reason: str) -> MemCube:
+        """See the port."""
+        return self._storage.move(name, target)
+
+
+class MemoryPlanner:
+    """The port Planner: chooses what the storage in memory finds, at most two cubes."""
+
+    chosen = 2
+
+    def __init__(self, storage: MemoryStorage, *, tenant: str, new_id: IdFactory) -> None:
+        self._storage = storage
+        self._tenant = tenant
+        self._new_id = new_id
+
+    async def plan(
+        self, call: MemoryCall, *, vaults: tuple[VaultName, ...], filter: CubeFilter | None, token_budget: int
+    ) -> Plan:
+        """See the port."""
+        query = SearchQuery(query=call.query, vaults=vaults, filter=filter)
+        answer = await self._storage.search(query, None, top_k=20)
+        planned = [
+            PlannedMemory(
+                cube=hit.cube, form="text", reason=f"rank {rank}", score=hit.score, tokens=len(hit.cube.text.split())
+            )
+            for rank, hit in enumerate(answer.hits, start=1)
+        ]
+        return Plan(
+            name=str(PlanName(self._tenant, self._new_id())),
+            call=call,
+            chosen=tuple(planned[: self.chosen]),
+            rejected=tuple(planned[self.chosen :]),
+        )
+
+
+class MemoryLineage:
+    """The port Lineage."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.edges: dict[Edge, None] = {}
+
+    async def record(self, graph: Graph) -> None:
+        """See the port."""
+        for node in graph.nodes:
+            self.nodes.setdefault(node.name, node)
+        self.edges.update(dict.fromkeys(graph.edges))
+
+    async def around(self, name: str, *, depth: int) -> Graph:
+        """See the port."""
+        reached, frontier = {name}, {name}
+        for _ in range(depth):
+            touching = [edge for edge in self.edges if {edge.source, edge.target} & frontier]
+            frontier = {end for edge in touching for end in (edge.source, edge.target)} - reached
+            reached |= frontier
+        nodes = tuple(node for node in self.nodes.values() if node.name in reached)
+        edges = tuple(edge for edge in self.edges if {edge.source, edge.target} <= reached)
+        return Graph(nodes, edges)
+
+
+def _fits(cube: MemCube, conditions: CubeFilter | None) -> bool:
+    wanted = conditions or CubeFilter()
+    return (
+        cube.state in (wanted.states or SEARCHED_BY_DEFAULT)
+        and wanted.labels.items() <= cube.labels.items()
+        and (not wanted.semantic_types or cube.semantic_type in wanted.semantic_types)
+        and (not wanted.kinds or cube.kind in wanted.kinds)
+    )
