@@ -19,7 +19,9 @@ from memos_wire.methods import METHODS, Method
 
 S = TypeVar("S")
 
-_KEEPALIVE = (
+_CONNECTION = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -69,7 +71,7 @@ class ChannelPool:
         self._credentials = certificates.channel_credentials() if certificates else None
         self._stamp = certificates.stamp() if certificates else ()
         self._options = (
-            *_KEEPALIVE,
+            *_CONNECTION,
             ("grpc.service_config", service_config()),
             ("grpc.enable_retries", 1),
             ("grpc.max_receive_message_length", max_message_bytes),

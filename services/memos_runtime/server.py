@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -111,6 +110,7 @@ class Host:
             OSError: an address is taken or cannot be listened on.
         """
         try:
+            await self._health.refresh()
             if self._config.health_address:
                 await self._listen("health", Listener(address=self._config.health_address), None, self._health.register)
             self._ticker = spawn(self._tick(), name="host-tick")
@@ -128,21 +128,6 @@ class Host:
             await self.stop(grace=0)
             raise
         _LOG.info("serving %s", ", ".join(service.name for service in self._services))
-
-    async def serve(self) -> None:
-        """Start, serve until SIGTERM or SIGINT, and drain. A second signal ends the process at once."""
-        loop = asyncio.get_running_loop()
-        asked = asyncio.Event()
-        signals = (signal.SIGTERM, signal.SIGINT)
-        for number in signals:
-            loop.add_signal_handler(number, asked.set)
-        try:
-            await self.start()
-            await asked.wait()
-        finally:
-            for number in signals:
-                loop.remove_signal_handler(number)
-        await self.drain()
 
     async def drain(self) -> None:
         """Say that no more calls are wanted, give callers time to notice, and stop."""

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import grpc
 
-from memos_runtime.config import TlsConfig
-
 Stamp = tuple[int, ...]
 
 
@@ -57,10 +55,3 @@ class Certificates:
     def _configuration(self) -> grpc.ServerCertificateConfiguration:
         pair = (self.key_file.read_bytes(), self.cert_file.read_bytes())
         return grpc.ssl_server_certificate_configuration([pair], root_certificates=self.ca_file.read_bytes())
-
-
-def certificates(config: TlsConfig) -> Certificates | None:
-    """Return the configured files, or None if TLS is off."""
-    if config.cert_file is None or config.key_file is None or config.ca_file is None:
-        return None
-    return Certificates(config.cert_file, config.key_file, config.ca_file)

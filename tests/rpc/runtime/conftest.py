@@ -124,15 +124,12 @@ class Services:
     storage: Storage = field(default_factory=Storage)
     inference: Inference = field(default_factory=Inference)
     events: list[str] = field(default_factory=list)
-    all_started: asyncio.Event = field(default_factory=asyncio.Event)
     parts: dict[str, bool] = field(default_factory=lambda: {"milvus": True})
     ready: dict[str, bool] = field(default_factory=lambda: {STORAGE: True, INFERENCE: True, INTERFACE: True})
 
     def service(self, name: str, register: Callable[[Any], None], **options: Any) -> Service:
         async def start() -> None:
             self.events.append(f"start {name}")
-            if name == INTERFACE:
-                self.all_started.set()
 
         async def close() -> None:
             self.events.append(f"close {name}")

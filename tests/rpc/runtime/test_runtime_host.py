@@ -1,6 +1,4 @@
 import asyncio
-import os
-import signal
 
 import grpc
 import pytest
@@ -90,18 +88,6 @@ async def test_draining_turns_health_off_and_lets_running_calls_end(serve, autho
         go_on.set()
         assert (await call).cube.name == "late"
         await draining
-
-
-async def test_sigterm_ends_serving_with_a_drain(serve):
-    async with serve() as running:
-        await running.host.stop(grace=0)
-        running.services.all_started.clear()
-        serving = asyncio.create_task(running.host.serve())
-        await running.services.all_started.wait()
-        os.kill(os.getpid(), signal.SIGTERM)
-        async with asyncio.timeout(5):
-            await serving
-        assert running.services.events[-1] == "close storage"
 
 
 async def test_an_address_that_is_taken_is_an_error_and_nothing_stays_started(serve):

@@ -11,13 +11,15 @@ from cryptography.x509.oid import NameOID
 
 from memos_api.internal.v1 import storage_service_pb2 as storage
 from memos_api.internal.v1 import storage_service_pb2_grpc as storage_grpc
+from memos_api.v1 import memory_service_pb2 as memory
+from memos_api.v1 import memory_service_pb2_grpc as memory_grpc
 from memos_kernel.errors import DependencyUnavailable, PeerForbidden
 from memos_runtime.channels import ChannelPool, Channels, server_name
-from memos_runtime.config import ServerConfig, TlsConfig
+from memos_runtime.config import ServerConfig
 from memos_runtime.context import use_grant
 from memos_runtime.server import Host, Listener, Trust
 from memos_runtime.telemetry import Telemetry
-from memos_runtime.tls import certificates
+from memos_runtime.tls import Certificates
 
 NOW = datetime.now(UTC)
 
@@ -39,12 +41,8 @@ class Authority:
         self._write(service, builder.add_extension(x509.SubjectAlternativeName(names), False))
         pem = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         self._replace(f"{service}.key", key.private_bytes(*pem))
-        return certificates(
-            TlsConfig(
-                cert_file=self.directory / f"{service}.crt",
-                key_file=self.directory / f"{service}.key",
-                ca_file=self.directory / "ca.crt",
-            )
+        return Certificates(
+            self.directory / f"{service}.crt", self.directory / f"{service}.key", self.directory / "ca.crt"
         )
 
     def _builder(self, subject, key, serial=None):
@@ -124,6 +122,26 @@ async def test_a_caller_without_a_certificate_does_not_connect(ask, authority):
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+async def test_at_the_public_edge_an_api_key_is_enough(serve, authority, authorized):
+    async with serve() as running:
+        credentials = authority.issue("interface").server_credentials(require_client=False)
+        host = Host(
+            running.services.build(running.channels())[2:],
+            config=ServerConfig(health_address=""),
+            telemetry=Telemetry(),
+            trust=running.host._trust,
+            public=Listener(address="127.0.0.1:0", credentials=credentials),
+        )
+        await host.start()
+        roots = grpc.ssl_channel_credentials(root_certificates=(authority.directory / "ca.crt").read_bytes())
+        options = (("grpc.ssl_target_name_override", server_name("interface")),)
+        async with grpc.aio.secure_channel(f"127.0.0.1:{host.ports['public']}", roots, options=options) as channel:
+            stub = memory_grpc.MemoryServiceStub(channel)
+            answer = await stub.GetMemory(memory.GetMemoryRequest(name="c"), metadata=authorized)
+        await host.stop(grace=0)
+    assert answer.cube.name == "c"
+
+
 async def test_a_server_that_is_another_service_is_not_talked_to(ask, authority):
     with pytest.raises(DependencyUnavailable):
         await ask(authority.issue("interface"), service="inference")
@@ -152,7 +170,3 @@ async def serial_shown(port, tls):
     serial = int(writer.get_extra_info("peercert")["serialNumber"], 16)
     writer.close()
     return serial
-
-
-def test_tls_is_off_without_files():
-    assert certificates(TlsConfig()) is None
