@@ -30,6 +30,7 @@ from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.search_cubes import SearchCubes
 from memos_storage.usecases.ship_audit import ShipAudit
 
+
 def build(config: StorageConfig, context: ServiceContext) -> Service:
     """Return the storage service; nothing is opened before its `start`."""
     storage = _Storage(config, context)

@@ -1,0 +1,16 @@
+"""Twins of the ports in memory, for tests and for embedding; they pass the same contract suites as the real ones."""
+
+from memos_storage.adapters.memory.catalog import MemoryCatalog
+from memos_storage.adapters.memory.indexes import MemoryLexicalIndex, MemoryVectorIndex
+from memos_storage.adapters.memory.outbox import MemoryAuditOutbox, MemoryOutbox
+from memos_storage.adapters.memory.spans import MemorySpan, MemorySpans
+
+__all__ = [
+    "MemoryAuditOutbox",
+    "MemoryCatalog",
+    "MemoryLexicalIndex",
+    "MemoryOutbox",
+    "MemorySpan",
+    "MemorySpans",
+    "MemoryVectorIndex",
+]

@@ -1,0 +1,52 @@
+"""What the twins in memory share: the tables."""
+
+import copy
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from memos_storage.domain.values import AuditEvent, Remembered, RequestOwner, StoredCube, Vector
+
+
+@dataclass(slots=True)
+class Entry:
+    """A row of the outbox."""
+
+    sequence: int
+    uid: str
+    embedder: str
+    due: datetime
+    attempts: int = 0
+    token: int = 0
+    until: datetime | None = None
+
+
+@dataclass(slots=True)
+class Tables:
+    """Everything that is stored."""
+
+    cubes: dict[str, StoredCube] = field(default_factory=dict)  # by uid, deleted ones too
+    vectors: dict[str, tuple[Vector, int]] = field(default_factory=dict)
+    outbox: dict[int, Entry] = field(default_factory=dict)
+    audit: list[AuditEvent] = field(default_factory=list)
+    answers: dict[RequestOwner, tuple[Remembered, datetime]] = field(default_factory=dict)
+    dimensions: dict[str, int] = field(default_factory=dict)
+    meta: dict[str, bytes] = field(default_factory=dict)
+    last_sequence: int = 0
+    fence: int = 0
+
+
+def copied(tables: Tables) -> Tables:
+    """Return tables that can be changed without changing these."""
+    fresh = copy.copy(tables)
+    for name in ("cubes", "vectors", "audit", "answers", "dimensions"):
+        setattr(fresh, name, copy.copy(getattr(tables, name)))
+    fresh.outbox = {sequence: copy.copy(entry) for sequence, entry in tables.outbox.items()}
+    return fresh
+
+
+def enqueue(tables: Tables, uid: str, now: datetime | None) -> None:
+    """Add an outbox entry of a cube that has a vector."""
+    assert now is not None
+    tables.last_sequence += 1
+    entry = Entry(tables.last_sequence, uid, tables.vectors[uid][0].embedder, due=now)
+    tables.outbox[entry.sequence] = entry

@@ -1,0 +1,398 @@
+"""What every Catalog does, with the outbox that it fills."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from memos_kernel.cube import Kind, Plaintext, SemanticType, State, Usage, content_hash
+from memos_kernel.errors import DuplicateContent, InvalidField, ResourceExists
+from memos_kernel.requests import RequestKey
+from memos_storage.domain import revisions
+from memos_storage.domain.filters import CubeFilter
+from memos_storage.domain.values import Answer, AuditEvent, Outcome, RequestOwner
+from storage_cubes import (
+    DIMENSIONS,
+    EMBEDDER,
+    FOREIGN,
+    MAIN,
+    NOTES,
+    NOW,
+    STORES,
+    grant,
+    opened,
+    said,
+    scope,
+    stored,
+    vector,
+    with_usage_of,
+)
+
+ANY = CubeFilter()
+
+
+@pytest.fixture(params=STORES)
+async def store(request, tmp_path):
+    async with opened(request.param, tmp_path) as made:
+        yield made
+
+
+async def put(store, *cubes, seed=None):
+    def command(tx):
+        for index, cube in enumerate(cubes):
+            tx.insert(cube, vector=vector(seed + index) if seed is not None else None)
+
+    await store.catalog.write(command)
+
+
+async def change(store, cube, *, content=False, seed=0):
+    await store.catalog.write(lambda tx: tx.replace(cube, vector=vector(seed) if content else None, content=content))
+
+
+async def got(store, cube, *vaults):
+    found = await store.catalog.get([cube.name], scope(*(vaults or (cube.vault,))))
+    return found.get(cube.name)
+
+
+def retold(cube, text, *, now=NOW):
+    payload = Plaintext(text)
+    changed = replace(cube, payload=payload, content_hash=content_hash(payload, cube.sources))
+    return revisions.next_revision(changed, now=now)
+
+
+async def test_a_cube_comes_back_with_every_field(store):
+    cube = stored(
+        "Nora moved to Oslo.",
+        labels={"topic": "home"},
+        semantic_type=SemanticType.EVENT,
+        sources=(said("Nora", session="s1", at=NOW - timedelta(days=3)),),
+        priority=70,
+        sensitivity_tags=("pii.place",),
+        expire_time=NOW + timedelta(days=1),
+        valid_from=NOW - timedelta(days=9),
+        valid_until=NOW + timedelta(days=9),
+    )
+    await put(store, cube, seed=1)
+    row = await got(store, cube)
+    assert row.cube == cube
+    assert row.content_revision == 1
+
+
+async def test_a_cube_is_seen_only_through_a_scope_that_covers_its_vault(store):
+    cube = stored("Nora moved to Oslo.")
+    await put(store, cube)
+    assert await got(store, cube, NOTES) is None
+    assert await got(store, cube, FOREIGN) is None
+
+
+async def test_one_vault_holds_the_same_content_once_and_two_vaults_once_each(store):
+    first, second, elsewhere = stored("same"), stored("same"), stored("same", NOTES)
+    await put(store, first, elsewhere)
+    with pytest.raises(DuplicateContent) as caught:
+        await put(store, second)
+    assert caught.value.metadata["existing"] == str(first.name)
+
+
+async def test_a_taken_name_is_refused(store):
+    await put(store, stored("one", id="note"))
+    with pytest.raises(ResourceExists):
+        await put(store, stored("two", NOTES, id="note"))
+
+
+async def test_a_conflict_can_be_caught_and_the_rest_is_stored(store):
+    first, same, other = stored("same"), stored("same"), stored("other")
+
+    def command(tx):
+        tx.insert(first, vector=None)
+        with pytest.raises(DuplicateContent):
+            tx.insert(same, vector=None)
+        tx.insert(other, vector=None)
+
+    await store.catalog.write(command)
+    assert await got(store, first)
+    assert await got(store, other)
+    assert await got(store, same) is None
+
+
+async def test_a_command_that_fails_leaves_nothing(store):
+    cube = stored("never")
+
+    def command(tx):
+        tx.insert(cube, vector=vector(1))
+        raise InvalidField("no", field="x")
+
+    with pytest.raises(InvalidField):
+        await store.catalog.write(command)
+    assert await got(store, cube) is None
+    assert await store.outbox.size() == 0
+
+
+async def test_commands_at_the_same_time_fail_and_succeed_each_for_itself(store):
+    cubes = [stored(f"note {number % 20}") for number in range(40)]
+    results = await asyncio.gather(*(put(store, cube) for cube in cubes), return_exceptions=True)
+    assert sum(isinstance(result, DuplicateContent) for result in results) == 20
+    rows = await store.catalog.page(MAIN, ANY, after=None, limit=99, now=NOW)
+    assert len(rows) == 20
+
+
+async def test_the_new_text_of_an_update_is_a_new_content_revision(store):
+    cube = stored("old words")
+    await put(store, cube, seed=1)
+    newer = retold(cube, "new words")
+    await change(store, newer, content=True, seed=2)
+    row = await got(store, cube)
+    assert row.cube == newer
+    assert row.content_revision == 2
+    await change(store, revisions.moved(newer, state=State.ACTIVATED, frozen=False, now=NOW))
+    row = await got(store, cube)
+    assert (row.cube.revision, row.content_revision) == (3, 2)
+
+
+async def test_an_update_cannot_take_the_content_of_another_cube(store):
+    cube, other = stored("one"), stored("two")
+    await put(store, cube, other, seed=1)
+    with pytest.raises(DuplicateContent):
+        await change(store, retold(other, "one"), content=True)
+    assert (await got(store, other)).cube == other
+
+
+async def test_a_deleted_cube_is_gone_and_its_content_may_be_stored_again(store):
+    cube = stored("once")
+    await put(store, cube, seed=1)
+    await change(store, revisions.deleted(cube, now=NOW))
+    assert await got(store, cube) is None
+    again = stored("once")
+    await put(store, again)
+    assert await got(store, again)
+    with pytest.raises(ResourceExists):
+        await put(store, stored("other", id=cube.name.id))
+
+
+async def test_usage_is_stored_without_a_revision(store):
+    cube = stored("used")
+    await put(store, cube)
+    usage = Usage(hits=3, last_used_time=NOW, heat=1.5)
+    await store.catalog.write(lambda tx: tx.set_usage(cube.uid, usage))
+    row = await got(store, cube)
+    assert row.cube.usage == usage
+    assert with_usage_of(cube, row.cube) == row.cube
+    await change(store, revisions.moved(row.cube, state=State.ACTIVATED, frozen=False, now=NOW))
+    assert (await got(store, cube)).cube.usage == usage
+
+
+async def test_pages_follow_each_other_newest_first_and_miss_nothing(store):
+    cubes = [stored(f"note {number}", now=NOW + timedelta(seconds=number // 3)) for number in range(10)]
+    await put(store, *cubes)
+    seen, after = [], None
+    while rows := await store.catalog.page(MAIN, ANY, after=after, limit=4, now=NOW):
+        seen += [row.cube for row in rows]
+        after = (seen[-1].create_time, seen[-1].uid)
+    assert seen == sorted(cubes, key=lambda cube: (cube.create_time, cube.uid), reverse=True)
+
+
+FILTERS = [
+    CubeFilter(labels={"topic": "home"}),
+    CubeFilter(labels={"topic": "home", "of": "nora"}),
+    CubeFilter(kinds=frozenset({Kind.ACTIVATION})),
+    CubeFilter(kinds=frozenset({Kind.PLAINTEXT})),
+    CubeFilter(states=frozenset({State.ARCHIVED})),
+    CubeFilter(states=frozenset({State.GENERATED, State.ARCHIVED})),
+    CubeFilter(states=frozenset({State.EXPIRED})),
+    CubeFilter(states=frozenset({State.EXPIRED, State.GENERATED})),
+    CubeFilter(semantic_types=frozenset({SemanticType.TASK, SemanticType.FACT})),
+    CubeFilter(speakers=frozenset({"NORA"})),
+    CubeFilter(speakers=frozenset({""})),
+    CubeFilter(speakers=frozenset({"straße"})),
+    CubeFilter(sessions=frozenset({"s1", "s3"})),
+    CubeFilter(after=NOW - timedelta(days=2)),
+    CubeFilter(before=NOW - timedelta(days=2)),
+    CubeFilter(after=NOW - timedelta(days=4), before=NOW, speakers=frozenset({"nora"}), sessions=frozenset({"s1"})),
+    ANY,
+]
+
+
+@pytest.mark.parametrize("number", range(len(FILTERS)))
+async def test_a_filter_means_the_same_as_in_the_domain(store, number):
+    cubes = [
+        stored("a", labels={"topic": "home", "of": "nora"}, semantic_type=SemanticType.FACT),
+        stored("b", labels={"topic": "home"}, sources=(said("Nora", session="s1", at=NOW - timedelta(days=3)),)),
+        stored("c", sources=(said("nora ", session="s2"), said("STRASSE", session="s3", at=NOW - timedelta(days=5)))),
+        stored("d", semantic_type=SemanticType.TASK, expire_time=NOW + timedelta(hours=1)),
+        stored("e", sources=(said("", session="s1", at=NOW - timedelta(days=1)),)),
+    ]
+    archived = revisions.moved(stored("f"), state=State.ARCHIVED, frozen=False, now=NOW)
+    await put(store, *cubes, replace(archived, revision=1))
+    now = NOW + timedelta(hours=2)
+    rows = await store.catalog.page(MAIN, FILTERS[number], after=None, limit=99, now=now)
+    expected = [cube for cube in (*cubes, archived) if FILTERS[number].matches(cube, now=now)]
+    assert {row.cube.uid for row in rows} == {cube.uid for cube in expected}
+
+
+async def test_due_cubes_are_those_past_their_time_the_frozen_last(store):
+    past = NOW + timedelta(hours=1)
+    frozen = replace(stored("frozen", expire_time=past), frozen=True)
+    due = stored("due", expire_time=past)
+    done = replace(stored("done", expire_time=past), state=State.EXPIRED)
+    later = stored("later", expire_time=NOW + timedelta(days=9))
+    await put(store, frozen, due, done, later, stored("foreign", FOREIGN, expire_time=past))
+    rows = await store.catalog.due(scope(MAIN), at=past, limit=9)
+    assert [row.cube.uid for row in rows] == [due.uid, frozen.uid]
+    assert len(await store.catalog.due(scope(MAIN), at=past, limit=1)) == 1
+
+
+async def test_due_cubes_of_all_vaults_are_those_of_the_tenant(store):
+    past = NOW + timedelta(hours=1)
+    cubes = [stored("x", vault, expire_time=past) for vault in (MAIN, NOTES, FOREIGN)]
+    await put(store, *cubes)
+    everywhere = type(scope(MAIN)).of(grant(MAIN, all_vaults=True))
+    rows = await store.catalog.due(everywhere, at=past, limit=9)
+    assert {row.cube.vault for row in rows} == {MAIN, NOTES}
+
+
+async def test_candidates_are_joined_to_what_is_live_granted_and_fits(store):
+    live, gone, hidden = stored("live"), stored("gone"), stored("hidden", NOTES)
+    await put(store, live, gone, hidden, seed=1)
+    await change(store, revisions.deleted(gone, now=NOW))
+    uids = [live.uid, gone.uid, hidden.uid, "nobody"]
+    assert await store.catalog.eligible(uids, scope(MAIN), ANY, now=NOW) == {live.uid: 1}
+    resolved = await store.catalog.resolve(uids, scope(MAIN), ANY, now=NOW)
+    assert {uid: row.cube for uid, row in resolved.items()} == {live.uid: live}
+    assert await store.catalog.eligible([], scope(MAIN), ANY, now=NOW) == {}
+
+
+async def test_the_exact_scan_finds_the_nearest_or_says_that_there_are_too_many(store):
+    cubes = [stored(f"note {number}") for number in range(6)]
+    await put(store, *cubes, seed=10)
+    await put(store, stored("elsewhere", NOTES), seed=12)
+    query = vector(12)
+    scan = {"scope": scope(MAIN), "filter": ANY, "limit": 3, "now": NOW}
+    hits = await store.catalog.nearest(query, bound=6, **scan)
+    assert hits[0].uid == cubes[2].uid
+    assert hits[0].score == pytest.approx(1.0, abs=1e-5)
+    assert len(hits) == 3
+    assert await store.catalog.nearest(query, bound=5, **scan) is None
+    assert await store.catalog.nearest(vector(12, "other"), bound=5, **scan) == []
+
+
+async def test_cosines_are_of_the_same_embedder(store):
+    cube, bare = stored("with"), stored("without")
+    await put(store, cube, seed=3)
+    await put(store, bare)
+    found = await store.catalog.cosines(vector(3), [cube.uid, bare.uid])
+    assert found == {cube.uid: pytest.approx(1.0, abs=1e-5)}
+    assert await store.catalog.cosines(vector(3, "other"), [cube.uid]) == {}
+
+
+async def test_the_size_of_an_embedders_vectors_is_known_from_its_first(store):
+    assert await store.catalog.write(lambda tx: tx.dimensions(EMBEDDER)) is None
+    await put(store, stored("one"), seed=1)
+    assert await store.catalog.write(lambda tx: tx.dimensions(EMBEDDER)) == DIMENSIONS
+    assert await store.outbox.embedders() == [(EMBEDDER, DIMENSIONS)]
+
+
+async def test_a_request_id_is_answered_as_it_was(store):
+    cube = stored("said once")
+    owner = RequestOwner("acme", "ben", RequestKey("r1", "/m", "aa"))
+    answer = Answer((Outcome(cube, created=True), Outcome(error=InvalidField("bad", field="x", why="y"))), "p")
+
+    def command(tx):
+        tx.insert(cube, vector=None)
+        tx.remember(owner, answer, now=NOW)
+
+    await store.catalog.write(command)
+    assert await store.catalog.write(lambda tx: tx.recall(replace(owner, principal="eve"))) is None
+    await change(store, revisions.moved(cube, state=State.ACTIVATED, frozen=False, now=NOW))
+    found = await store.catalog.write(lambda tx: tx.recall(replace(owner, key=RequestKey("r1", "/m", "bb"))))
+    assert found.body_sha256 == "aa"
+    first, second = found.answer.outcomes
+    assert (first, found.answer.provenance_id) == (Outcome(cube, created=True), "p")
+    assert isinstance(second.error, InvalidField)
+    assert (second.error.message, dict(second.error.metadata)) == ("bad", {"field": "x", "why": "y"})
+
+
+async def test_a_value_of_the_installation_is_made_once(store):
+    assert await store.catalog.meta("secret", lambda: b"1") == b"1"
+    assert await store.catalog.meta("secret", lambda: b"2") == b"1"
+
+
+async def test_what_is_written_waits_for_the_index_in_order(store):
+    cubes = [stored(f"note {number}") for number in range(3)]
+    await put(store, *cubes, seed=1)
+    newest, points = await store.outbox.pending(after=0)
+    assert [point.uid for point in points] == [cube.uid for cube in cubes]
+    assert points[-1].sequence == newest
+    assert points[0].vector.values.tolist() == vector(1).values.tolist()
+    assert await store.outbox.pending(after=newest) == (newest, [])
+    assert await store.catalog.write(lambda tx: tx.pending()) == 3
+
+
+async def test_a_claim_holds_its_entries_until_the_lease_ends(store):
+    cubes = [stored(f"note {number}") for number in range(3)]
+    await put(store, *cubes, seed=1)
+    first = await store.outbox.claim(limit=2, lease_seconds=10, now=NOW)
+    second = await store.outbox.claim(limit=9, lease_seconds=10, now=NOW)
+    assert [entry.uid for entry in first.entries + second.entries] == [cube.uid for cube in cubes]
+    assert (await store.outbox.claim(limit=9, lease_seconds=10, now=NOW)).entries == ()
+    assert await store.outbox.settle(second)
+    later = NOW + timedelta(seconds=11)
+    third = await store.outbox.claim(limit=9, lease_seconds=10, now=later)
+    assert [entry.uid for entry in third.entries] == [cube.uid for cube in cubes[:2]]
+    assert third.token > first.token
+    assert not await store.outbox.settle(first), "a stalled worker is fenced off"
+    assert await store.outbox.settle(third)
+    assert await store.outbox.size() == 0
+
+
+async def test_a_newer_entry_of_a_cube_waits_for_the_older_one_that_is_held(store):
+    cube = stored("old words")
+    await put(store, cube, seed=1)
+    first = await store.outbox.claim(limit=9, lease_seconds=10, now=NOW)
+    await change(store, retold(cube, "new words"), content=True, seed=2)
+    assert (await store.outbox.claim(limit=9, lease_seconds=10, now=NOW)).entries == ()
+    assert await store.outbox.settle(first)
+    (entry,) = (await store.outbox.claim(limit=9, lease_seconds=10, now=NOW)).entries
+    assert entry.point.revision == 2
+
+
+async def test_entries_that_failed_come_back_later(store):
+    await put(store, stored("note"), seed=1)
+    claim = await store.outbox.claim(limit=9, lease_seconds=10, now=NOW)
+    await store.outbox.postpone(claim, until=NOW + timedelta(seconds=5))
+    assert (await store.outbox.claim(limit=9, lease_seconds=10, now=NOW)).entries == ()
+    (entry,) = (await store.outbox.claim(limit=9, lease_seconds=10, now=NOW + timedelta(seconds=5))).entries
+    assert entry.attempts == 1
+
+
+async def test_a_deleted_cube_is_to_be_removed_from_the_index(store):
+    cube = stored("note")
+    await put(store, cube, seed=1)
+    assert await store.outbox.settle(await store.outbox.claim(limit=9, lease_seconds=9, now=NOW))
+    assert await store.outbox.expected(EMBEDDER) == {cube.uid: 1}
+    await change(store, revisions.deleted(cube, now=NOW))
+    assert await store.outbox.expected(EMBEDDER) == {}
+    (entry,) = (await store.outbox.claim(limit=9, lease_seconds=9, now=NOW)).entries
+    assert (entry.uid, entry.point) == (cube.uid, None)
+
+
+async def test_what_the_index_lost_can_be_enqueued_again(store):
+    cube = stored("note")
+    await put(store, cube, seed=1)
+    await store.outbox.settle(await store.outbox.claim(limit=9, lease_seconds=9, now=NOW))
+    assert await store.outbox.requeue([cube.uid, "nobody"], now=NOW) == 1
+    (entry,) = (await store.outbox.claim(limit=9, lease_seconds=9, now=NOW)).entries
+    assert entry.point.uid == cube.uid
+
+
+async def test_audit_events_are_kept_until_they_are_sent(store):
+    events = [AuditEvent(str(number), "acme", NOW, "p", "cube.create", "r") for number in range(3)]
+    await store.catalog.write(lambda tx: [tx.audit(event) for event in events])
+    assert await store.audit.unsent(limit=2) == events[:2]
+    await store.audit.sent(events[:2])
+    assert await store.audit.unsent(limit=9) == events[2:]
+
+
+async def test_request_ids_are_forgotten_after_their_retention(store):
+    owner = RequestOwner("acme", "ben", RequestKey("r1", "/m", "aa"))
+    await store.catalog.write(lambda tx: tx.remember(owner, Answer(()), now=NOW))
+    assert await store.audit.forget_requests(before=NOW) == 0
+    assert await store.audit.forget_requests(before=NOW + timedelta(seconds=1)) == 1

@@ -1,0 +1,170 @@
+"""What every VectorIndex does; it is a DerivedTier."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
+import pytest
+from memos_kernel.errors import DependencyUnavailable
+from memos_kernel.ids import uuid7
+from memos_storage.adapters.memory import MemoryVectorIndex
+from memos_storage.adapters.milvus import MilvusVectorIndex
+from memos_storage.adapters.milvus_lite import MilvusLiteServer
+from memos_storage.domain.values import Point, Scope
+from storage_cubes import DIMENSIONS, EMBEDDER, FOREIGN, MAIN, NOTES, grant, scope, vector
+
+
+@pytest.fixture(scope="module")
+def lite():
+    """Start one server for the module; it is the command that the service starts, too."""
+    with tempfile.TemporaryDirectory() as directory:
+        command = ["memos_storage.adapters.milvus_child", "--data-dir", f"{directory}/data"]
+        socket = f"{directory}/milvus.sock"
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        with subprocess.Popen(
+            [sys.executable, "-m", *command, "--socket", socket], stdin=subprocess.PIPE, env=environment
+        ) as child:
+            yield f"unix:{socket}:0"
+            child.stdin.close()
+            assert child.wait(20) == 0
+
+
+@pytest.fixture(params=["memory", "milvus-lite"])
+async def index(request):
+    if request.param == "memory":
+        yield MemoryVectorIndex()
+        return
+    uri = request.getfixturevalue("lite")
+    made = MilvusVectorIndex(lambda: uri, embedded=True, timeout_seconds=20)
+    await answering(made)
+    yield made
+    await made.close()
+
+
+async def answering(index):
+    for _ in range(300):
+        if await index.probe():
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(index.reason)
+
+
+@pytest.fixture
+def embedder():
+    """Name an embedder of this test alone: its collection is empty."""
+    return f"{EMBEDDER}-{uuid7()}"
+
+
+def points(embedder, count, vault=MAIN, *, seed=1, revision=1):
+    return [Point(uuid7(), vault, revision, vector(seed + number, embedder)) for number in range(count)]
+
+
+async def found(index, query, *vaults, limit=10):
+    return [hit.uid for hit in await index.search(query, scope(*(vaults or (MAIN,))), limit=limit)]
+
+
+async def test_the_nearest_come_first_with_their_cosine(index, embedder):
+    made = points(embedder, 20)
+    await index.put(made)
+    hits = await index.search(vector(3, embedder), scope(MAIN), limit=5)
+    expected = sorted(made, key=lambda point: -float(point.vector.values @ vector(3).values))
+    assert [hit.uid for hit in hits] == [point.uid for point in expected[:5]]
+    assert hits[0].score == pytest.approx(1.0, abs=1e-4)
+    assert hits[0].revision == 1
+
+
+async def test_a_vault_is_searched_alone(index, embedder):
+    here, there, foreign = (points(embedder, 3, vault) for vault in (MAIN, NOTES, FOREIGN))
+    await index.put([*here, *there, *foreign])
+    assert set(await found(index, vector(1, embedder))) == {point.uid for point in here}
+    assert set(await found(index, vector(1, embedder), MAIN, NOTES)) == {point.uid for point in here + there}
+    everywhere = Scope.of(grant(MAIN, all_vaults=True))
+    hits = await index.search(vector(1, embedder), everywhere, limit=99)
+    assert {hit.uid for hit in hits} == {point.uid for point in here + there}
+
+
+async def test_nothing_is_found_in_no_vault_or_by_an_unknown_embedder(index, embedder):
+    await index.put(points(embedder, 3))
+    assert await index.search(vector(1, embedder), Scope("acme", frozenset()), limit=9) == []
+    assert await found(index, vector(1, f"{embedder}-other")) == []
+
+
+async def test_embedders_never_meet_and_neither_do_sizes(index, embedder):
+    await index.put(points(embedder, 2))
+    await index.put([Point(uuid7(), MAIN, 1, vector(1, f"{embedder}-wide", DIMENSIONS * 2))])
+    assert len(await found(index, vector(1, embedder))) == 2
+    assert len(await found(index, vector(1, f"{embedder}-wide", DIMENSIONS * 2))) == 1
+
+
+async def test_a_later_put_takes_the_place_of_an_earlier_one(index, embedder):
+    (point,) = points(embedder, 1)
+    await index.put([point])
+    await index.put([Point(point.uid, MAIN, 2, vector(9, embedder))])
+    (hit,) = await index.search(vector(9, embedder), scope(MAIN), limit=9)
+    assert (hit.uid, hit.revision) == (point.uid, 2)
+    assert hit.score == pytest.approx(1.0, abs=1e-4)
+
+
+async def test_what_is_removed_is_not_found(index, embedder):
+    made = points(embedder, 4)
+    await index.put(made)
+    await index.remove(embedder, [made[0].uid, "nobody"])
+    assert set(await found(index, vector(1, embedder))) == {point.uid for point in made[1:]}
+
+
+async def test_drift_is_named_by_uid(index, embedder):
+    made = points(embedder, 3)
+    await index.put(made)
+    expected = {point.uid: 1 for point in made}
+    assert not await index.verify(embedder, DIMENSIONS, expected)
+    drift = await index.verify(embedder, DIMENSIONS, {made[0].uid: 2, made[1].uid: 1, "lost": 1})
+    assert drift.missing == {made[0].uid, "lost"}
+    assert drift.extra == {made[2].uid}
+
+
+async def test_a_rebuild_leaves_only_what_it_was_given(index, embedder):
+    await index.put(points(embedder, 3))
+    fresh = points(embedder, 2, seed=7)
+
+    async def batches():
+        yield fresh[:1]
+        yield fresh[1:]
+
+    await index.rebuild(embedder, DIMENSIONS, batches())
+    assert set(await found(index, vector(1, embedder))) == {point.uid for point in fresh}
+
+
+async def test_searches_and_writes_at_the_same_time_do_not_disturb_each_other(index, embedder):
+    await index.put(points(embedder, 3))
+    writes = [index.put(points(embedder, 5, NOTES)) for _ in range(4)]
+    searches = [found(index, vector(1, embedder)) for _ in range(8)]
+    results = await asyncio.gather(*writes, *searches)
+    assert all(len(result) == 3 for result in results[4:])
+    assert len(await found(index, vector(1, embedder), NOTES, limit=99)) == 20
+
+
+async def test_an_index_that_is_away_says_so_and_comes_back_with_everything(tmp_path):
+    server = MilvusLiteServer(tmp_path)
+    await server.start()
+    index = MilvusVectorIndex(lambda: server.uri, embedded=True, timeout_seconds=20)
+    try:
+        await answering(index)
+        made = points(EMBEDDER, 5)
+        await index.put(made)
+        first = server.pid
+        os.kill(first, signal.SIGKILL)
+        with pytest.raises(DependencyUnavailable):
+            await found(index, vector(1))
+        assert not index.healthy
+        assert "does not answer" in index.reason
+        await answering(index)
+        assert server.pid != first
+        assert set(await found(index, vector(1))) == {point.uid for point in made}
+        assert index.healthy
+    finally:
+        await index.close()
+        await server.close()
+    assert server.pid is None

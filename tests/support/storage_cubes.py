@@ -1,0 +1,171 @@
+"""Cubes, vectors, grants and catalogues for the tests of storage."""
+
+import asyncio
+import importlib.util
+import tempfile
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from memos_kernel.cube import MemCube, Plaintext, SourceSpan, kind_of
+from memos_kernel.ids import uuid7
+from memos_kernel.names import CubeName, PrincipalName, VaultName
+from memos_kernel.permission import ROLE_ACTIONS, Action, Grant, Role
+from memos_storage.adapters.memory import MemoryAuditOutbox, MemoryCatalog, MemoryLexicalIndex, MemoryOutbox
+from memos_storage.adapters.sql.catalog import Database, SqlCatalog
+from memos_storage.adapters.sql.engine import sqlite_url
+from memos_storage.adapters.sql.lexical import SqlLexicalIndex
+from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
+from memos_storage.domain.revisions import first_revision
+from memos_storage.domain.values import NewCube, Scope, Vector
+from memos_storage.migrations import migrate
+
+NOW = datetime(2026, 3, 2, 12, 0, 0, 123456, tzinfo=UTC)
+MAIN, NOTES = VaultName("acme", "main"), VaultName("acme", "notes")
+FOREIGN = VaultName("globex", "main")
+BEN, EVE = PrincipalName("acme", "ben"), PrincipalName("globex", "eve")
+EMBEDDER = "toy@1"
+DIMENSIONS = 8
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.time = NOW
+
+    def now(self) -> datetime:
+        return self.time
+
+    def advance(self, **by: float) -> None:
+        self.time += timedelta(**by)
+
+
+def grant(
+    *vaults: VaultName, actions: frozenset[Action] = ROLE_ACTIONS[Role.WRITER], all_vaults: bool = False
+) -> Grant:
+    """Return a grant of the first vault's tenant."""
+    principal = EVE if vaults and vaults[0].tenant == EVE.tenant else BEN
+    return Grant(
+        id="grant",
+        principal=principal,
+        issued_to="interface",
+        vaults=frozenset(vaults),
+        all_vaults=all_vaults,
+        actions=actions,
+        policy_epoch=1,
+        expire_time=NOW + timedelta(seconds=60),
+    )
+
+
+def scope(*vaults: VaultName) -> Scope:
+    """Return the scope of a grant for the vaults."""
+    return Scope.of(grant(*vaults))
+
+
+def vector(seed: int, embedder: str = EMBEDDER, dimensions: int = DIMENSIONS) -> Vector:
+    """Return a unit vector; the same for the same seed."""
+    values = np.random.default_rng(seed).standard_normal(dimensions).astype(np.float32)
+    return Vector(embedder, values / np.linalg.norm(values))
+
+
+def wanted(text: str, vault: VaultName = MAIN, *, id: str = "", **fields: object) -> MemCube:
+    """Return a cube as a caller gives it."""
+    payload = Plaintext(text)
+    name = CubeName(vault.tenant, id or uuid7())
+    return MemCube(name=name, vault=vault, kind=kind_of(payload), payload=payload, **fields)  # type: ignore[arg-type]
+
+
+def stored(text: str, vault: VaultName = MAIN, *, now: datetime = NOW, **fields: object) -> MemCube:
+    """Return a cube as storage makes it."""
+    return first_revision(wanted(text, vault, **fields), uid=uuid7(), owner=BEN, now=now, provenance_id="p", trace=None)
+
+
+def said(speaker: str, *, session: str = "", at: datetime | None = None) -> SourceSpan:
+    """Return where something was said."""
+    return SourceSpan(speaker=speaker, session=session, event_time=at)
+
+
+def item(text: str, seed: int, vault: VaultName = MAIN, **fields: object) -> NewCube:
+    """Return a cube with its vector."""
+    return NewCube(wanted(text, vault, **fields), vector(seed))
+
+
+def with_usage_of(cube: MemCube, other: MemCube) -> MemCube:
+    """Return the cube with another's usage, for comparing the rest."""
+    return replace(cube, usage=other.usage)
+
+
+@dataclass
+class Store:
+    """One catalogue with everything that is read from it."""
+
+    catalog: MemoryCatalog | SqlCatalog
+    lexical: MemoryLexicalIndex | SqlLexicalIndex
+    outbox: MemoryOutbox | SqlOutbox
+    audit: MemoryAuditOutbox | SqlAuditOutbox
+    database: Database | None = None
+
+
+def _postgresql_missing() -> bool:
+    return any(importlib.util.find_spec(name) is None for name in ("pgserver", "psycopg"))
+
+
+STORES = [
+    "memory",
+    "sqlite",
+    pytest.param(
+        "postgresql",
+        marks=pytest.mark.skipif(_postgresql_missing(), reason="needs the packages pgserver and psycopg"),
+    ),
+]
+
+
+@asynccontextmanager
+async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
+    """Yield an empty store."""
+    if kind == "memory":
+        catalog = MemoryCatalog()
+        yield Store(catalog, MemoryLexicalIndex(catalog), MemoryOutbox(catalog), MemoryAuditOutbox(catalog))
+        return
+    url = await asyncio.to_thread(_sqlite, path) if kind == "sqlite" else await asyncio.to_thread(_postgresql)
+    database = Database(url, readers=2, read_queue=64, write_queue=64, group_size=16)
+    database.open()
+    try:
+        yield Store(
+            SqlCatalog(database), SqlLexicalIndex(database), SqlOutbox(database), SqlAuditOutbox(database), database
+        )
+    finally:
+        await database.close()
+
+
+@cache
+def _template() -> bytes:
+    """Return a migrated, empty database file."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "template.db"
+        migrate(sqlite_url(path))
+        return path.read_bytes()
+
+
+def _sqlite(path: Path) -> str:
+    (path / "catalogue.db").write_bytes(_template())
+    return sqlite_url(path / "catalogue.db")
+
+
+def _postgresql() -> str:
+    import psycopg
+    from governance_databases import _server
+
+    name = f"storage_{uuid.uuid4().hex}"
+    with psycopg.connect(_server(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    url = _server().replace("postgresql:", "postgresql+psycopg:").replace("/postgres?", f"/{name}?")
+    migrate(url)
+    return url
