@@ -21,6 +21,7 @@ class MemoryCubeStore:
         self._answers: dict[tuple[str, str], tuple[RequestKey, MemCube]] = {}
 
     async def get(self, name: CubeName) -> MemCube:
+        """See the port."""
         try:
             return self.cubes[name]
         except KeyError:
@@ -29,6 +30,7 @@ class MemoryCubeStore:
     async def apply(
         self, cube: MemCube, *, expected_revision: int, reason: str, request: RequestKey = NO_KEY
     ) -> MemCube:
+        """See the port."""
         identity = (request.method, request.request_id)
         if request and identity in self._answers:
             known, answer = self._answers[identity]
@@ -47,6 +49,7 @@ class MemoryCubeStore:
         return answer
 
     async def record_usage(self, names: Sequence[CubeName], *, at: datetime) -> tuple[MemCube, ...]:
+        """See the port."""
         used = []
         for name in names:
             if name in self.cubes:
@@ -57,4 +60,5 @@ class MemoryCubeStore:
         return tuple(used)
 
     async def list_due(self, *, at: datetime, limit: int) -> tuple[MemCube, ...]:
+        """See the port."""
         return tuple(cube for cube in self.cubes.values() if is_due(cube, now=at))[:limit]

@@ -23,6 +23,7 @@ class StorageCubeStore:
         self._stub = stub
 
     async def get(self, name: CubeName) -> MemCube:
+        """See the port."""
         request = pb.BatchGetMemCubesRequest(names=[str(name)], view=memcube_pb2.CUBE_VIEW_BASIC)
         [result] = (await self._stub.BatchGetMemCubes(request)).results
         if result.HasField("error"):
@@ -32,6 +33,7 @@ class StorageCubeStore:
     async def apply(
         self, cube: MemCube, *, expected_revision: int, reason: str, request: RequestKey = NO_KEY
     ) -> MemCube:
+        """See the port."""
         response = await self._stub.ApplyTransition(
             pb.ApplyTransitionRequest(
                 cube=cube_to_proto(cube, payload=False),
@@ -43,11 +45,13 @@ class StorageCubeStore:
         return cube_from_proto(response.cube)
 
     async def record_usage(self, names: Sequence[CubeName], *, at: datetime) -> tuple[MemCube, ...]:
+        """See the port."""
         uses = [pb.CubeUse(name=str(name), time=to_timestamp(at)) for name in names]
         response = await self._stub.RecordUsage(pb.RecordUsageRequest(uses=uses))
         return tuple(cube_from_proto(cube) for cube in response.cubes)
 
     async def list_due(self, *, at: datetime, limit: int) -> tuple[MemCube, ...]:
+        """See the port."""
         request = pb.ListDueMemCubesRequest(due_time=to_timestamp(at), limit=limit)
         response = await self._stub.ListDueMemCubes(request)
         return tuple(cube_from_proto(cube) for cube in response.cubes)

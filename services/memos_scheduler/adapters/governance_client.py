@@ -21,6 +21,7 @@ class GovernanceGrants:
     async def issue(
         self, principal: PrincipalName, *, actions: frozenset[Action], vaults: Sequence[VaultName] = ()
     ) -> Grant:
+        """See the port."""
         response = await self._stub.IssueGrant(
             pb.IssueGrantRequest(
                 principal=str(principal), actions=sorted(actions), vaults=[str(vault) for vault in vaults]
@@ -29,6 +30,7 @@ class GovernanceGrants:
         return self._verifier.verify(response.grant.SerializeToString())
 
     def use(self, grant: Grant) -> AbstractContextManager[None]:
+        """See the port."""
         return use_grant(grant)
 
 
@@ -39,5 +41,6 @@ class GovernanceTenants:
         self._stub = stub
 
     async def names(self) -> tuple[TenantName, ...]:
+        """See the port."""
         response = await self._stub.ListTenants(pb.ListTenantsRequest())
         return tuple(TenantName.parse(name) for name in response.tenants)

@@ -18,6 +18,7 @@ class InferenceEngine:
         self._seconds = patience.total_seconds()
 
     async def describe(self) -> EngineFacts:
+        """See the port."""
         response = await self._stub.DescribeEngine(pb.DescribeEngineRequest(), timeout=self._seconds)
         return EngineFacts(
             model=response.model,
@@ -26,10 +27,12 @@ class InferenceEngine:
         )
 
     async def embed(self, text: str) -> QueryVector:
+        """See the port."""
         response = await self._stub.Embed(pb.EmbedRequest(texts=[text]), timeout=self._seconds)
         return QueryVector(response.embeddings[0].values, response.embedder)
 
     async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...]:
+        """See the port."""
         response = await self._stub.CountTokens(pb.CountTokensRequest(texts=texts), timeout=self._seconds)
         return tuple(response.counts)
 
@@ -45,6 +48,7 @@ class CachingEngine:
         self._fresh_until: datetime | None = None
 
     async def describe(self) -> EngineFacts:
+        """See the port."""
         now = self._clock.now()
         if self._facts is None or self._fresh_until is None or now >= self._fresh_until:
             self._facts = await self._engine.describe()
@@ -52,7 +56,9 @@ class CachingEngine:
         return self._facts
 
     async def embed(self, text: str) -> QueryVector:
+        """See the port."""
         return await self._engine.embed(text)
 
     async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...]:
+        """See the port."""
         return await self._engine.count_tokens(texts)

@@ -12,5 +12,6 @@ class LifecycleSweeper:
         self._stub = stub
 
     async def sweep(self, *, limit: int) -> SweepStep:
+        """See the port."""
         response = await self._stub.SweepExpired(pb.SweepExpiredRequest(limit=limit))
         return SweepStep(expired=response.expired, skipped=response.skipped, more=response.more)

@@ -27,6 +27,7 @@ class MemoryJobQueue:
         self._answered: dict[tuple[PrincipalName, str, str], tuple[str, JobName, datetime]] = {}
 
     async def enqueue(self, new: NewJob, *, request: RequestKey = NO_KEY) -> Job:
+        """See the port."""
         known = self._known(new.principal, request)
         if known is not None:
             return known
@@ -48,6 +49,7 @@ class MemoryJobQueue:
         return self._answer(new.principal, request, new.name)
 
     async def get(self, name: JobName) -> Job:
+        """See the port."""
         return self._record(name).job
 
     async def page(
@@ -59,6 +61,7 @@ class MemoryJobQueue:
         before: str,
         limit: int,
     ) -> tuple[Job, ...]:
+        """See the port."""
         fitting = [
             record.job
             for name, record in self._records.items()
@@ -70,12 +73,15 @@ class MemoryJobQueue:
         return tuple(sorted(fitting, key=lambda job: job.name.id, reverse=True)[:limit])
 
     async def cancel(self, name: JobName, *, caller: PrincipalName, request: RequestKey = NO_KEY) -> Job:
+        """See the port."""
         return self._steer(jobs.cancel, name, caller, request)
 
     async def retry(self, name: JobName, *, caller: PrincipalName, request: RequestKey = NO_KEY) -> Job:
+        """See the port."""
         return self._steer(jobs.retry, name, caller, request)
 
     async def lease(self, kinds: frozenset[str], *, worker: str, ttl: timedelta) -> Lease | None:
+        """See the port."""
         now = self._clock.now()
         due = [record for record in self._records.values() if record.job.kind in kinds and record.due(now=now)]
         for record in sorted(due, key=lambda record: record.job.due_time):
@@ -86,30 +92,36 @@ class MemoryJobQueue:
         return None
 
     async def heartbeat(self, lease: Lease, *, progress: float, ttl: timedelta) -> bool:
+        """See the port."""
         until = self._clock.now() + ttl
         return self._write(
             lease, lambda it: jobs.beat(it, fence=lease.fence, progress=progress, until=until)
         ).cancel_requested
 
     async def succeed(self, lease: Lease, *, progress: Progress) -> Job:
+        """See the port."""
         now = self._clock.now()
         return self._write(lease, lambda it: jobs.succeed(it, fence=lease.fence, progress=progress, now=now)).job
 
     async def fail(self, lease: Lease, *, error: str, retry_at: datetime) -> Job:
+        """See the port."""
         now = self._clock.now()
         return self._write(
             lease, lambda it: jobs.fail(it, fence=lease.fence, error=error, retry_at=retry_at, now=now)
         ).job
 
     async def stop(self, lease: Lease, *, progress: Progress) -> Job:
+        """See the port."""
         now = self._clock.now()
         return self._write(lease, lambda it: jobs.stop(it, fence=lease.fence, progress=progress, now=now)).job
 
     async def release(self, lease: Lease) -> Job:
+        """See the port."""
         now = self._clock.now()
         return self._write(lease, lambda it: jobs.release(it, fence=lease.fence, now=now)).job
 
     async def prune(self, *, quiet_before: datetime, ended_before: datetime) -> int:
+        """See the port."""
         old = [name for name, record in self._records.items() if _forgettable(record, quiet_before, ended_before)]
         for name in old:
             del self._records[name]
@@ -172,15 +184,18 @@ class MemoryEngine:
     described: int = 0
 
     async def describe(self) -> EngineFacts:
+        """See the port."""
         self._answer("describe")
         self.described += 1
         return self.facts
 
     async def embed(self, text: str) -> QueryVector:
+        """See the port."""
         self._answer("embed")
         return QueryVector((float(len(text)),), "twin")
 
     async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...]:
+        """See the port."""
         self._answer("count_tokens")
         return tuple(len(text.split()) for text in texts)
 
@@ -205,6 +220,7 @@ class MemoryRetriever:
         conditions: bytes,
         top_k: int,
     ) -> Retrieval:
+        """See the port."""
         self.asked.append((query, tuple(vaults), conditions, top_k))
         return Retrieval(self.candidates[:top_k], degraded=vector is None)
 
@@ -221,6 +237,7 @@ class MemoryGrants:
     async def issue(
         self, principal: PrincipalName, *, actions: frozenset[Action], vaults: Sequence[VaultName] = ()
     ) -> Grant:
+        """See the port."""
         if principal in self.denied:
             raise PermissionDenied("The principal may not do this.", resource=str(principal))
         grant = Grant(
@@ -238,6 +255,7 @@ class MemoryGrants:
 
     @contextmanager
     def use(self, grant: Grant) -> Iterator[None]:
+        """See the port."""
         before, self.in_use = self.in_use, grant
         try:
             yield
@@ -252,6 +270,7 @@ class MemoryTenants:
     tenants: tuple[TenantName, ...] = ()
 
     async def names(self) -> tuple[TenantName, ...]:
+        """See the port."""
         return self.tenants
 
 
@@ -262,6 +281,7 @@ class MemorySweeper:
     due: int = 0
 
     async def sweep(self, *, limit: int) -> SweepStep:
+        """See the port."""
         expired = min(self.due, limit)
         self.due -= expired
         return SweepStep(expired=expired, skipped=0, more=self.due > 0)
@@ -274,7 +294,9 @@ class MemoryObserver:
     jobs: list[Job] = field(default_factory=list)
 
     def attempt(self, job: Job) -> AbstractContextManager[object]:
+        """See the port."""
         return nullcontext()
 
     def settled(self, job: Job) -> None:
+        """See the port."""
         self.jobs.append(job)

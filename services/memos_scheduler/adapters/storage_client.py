@@ -26,6 +26,7 @@ class StorageRetriever:
         conditions: bytes,
         top_k: int,
     ) -> Retrieval:
+        """See the port."""
         request = storage_service_pb2.SearchMemCubesRequest(
             vaults=[str(vault) for vault in vaults],
             query=query,

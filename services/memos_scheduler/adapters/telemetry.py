@@ -17,6 +17,7 @@ class TelemetryJobObserver:
         )
 
     def attempt(self, job: Job) -> AbstractContextManager[object]:
+        """See the port."""
         return self._telemetry.span(
             f"job {job.kind}",
             kind="consumer",
@@ -28,4 +29,5 @@ class TelemetryJobObserver:
         )
 
     def settled(self, job: Job) -> None:
+        """See the port."""
         self._settled.labels(job.kind, job.state.name).inc()

@@ -16,6 +16,7 @@ class SimilarityPolicy:
     """The order of retrieval."""
 
     def order(self, candidates: Sequence[Candidate], *, now: datetime) -> list[Preference]:
+        """Return the candidates as retrieval ordered them."""
         return [Preference(candidate) for candidate in candidates]
 
 
@@ -35,6 +36,7 @@ class UsagePolicy:
     recency_half_life: timedelta = timedelta(days=30)
 
     def order(self, candidates: Sequence[Candidate], *, now: datetime) -> list[Preference]:
+        """Return the candidates by their value; equal ones as retrieval ordered them."""
         valued = [
             (1.0 - index / len(candidates) + self._bonus(candidate.cube, now=now), candidate)
             for index, candidate in enumerate(candidates)

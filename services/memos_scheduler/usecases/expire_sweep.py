@@ -20,6 +20,7 @@ class ExpireSweep:
 
     @property
     def kind(self) -> JobKind:
+        """Kind of job that it runs."""
         return EXPIRE_SWEEP
 
     async def run(self, job: Job) -> AsyncGenerator[Progress, None]:
@@ -50,6 +51,7 @@ class TriggerSweeps:
     wake: Callable[[], None]
 
     async def __call__(self) -> None:
+        """Do it for every tenant."""
         for tenant in await self.tenants.names():
             await self.queue.enqueue(
                 NewJob(

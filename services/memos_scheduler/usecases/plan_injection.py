@@ -24,6 +24,7 @@ class PlanInjection:
 
     A part that is away never stops a plan, it makes it poorer, and the plan says so (`degraded`): without
     embedder the search is lexical, without model its properties are assumed and tokens are estimated.
+    Small talk (intent `chat`) is planned like a question: what little fits may still help the answer.
     """
 
     engine: Engine

@@ -48,6 +48,8 @@ class SqlJobQueue:
         self._queued_limit = queued_limit
 
     async def enqueue(self, new: NewJob, *, request: RequestKey = NO_KEY) -> Job:
+        """See the port."""
+
         def work(connection: sa.Connection) -> Job:
             known = _answered(connection, new.principal, request) or _active(connection, new)
             if known is not None:
@@ -64,6 +66,7 @@ class SqlJobQueue:
             return await self._transact(work)
 
     async def get(self, name: JobName) -> Job:
+        """See the port."""
         return (await self._transact(lambda connection: _read(connection, name))).job
 
     async def page(
@@ -75,6 +78,7 @@ class SqlJobQueue:
         before: str,
         limit: int,
     ) -> tuple[Job, ...]:
+        """See the port."""
         query = table.select().where(table.c.tenant == tenant.tenant).order_by(table.c.id.desc()).limit(limit)
         if principal is not None:
             query = query.where(table.c.principal == principal.id)
@@ -89,12 +93,16 @@ class SqlJobQueue:
         return await self._transact(work)
 
     async def cancel(self, name: JobName, *, caller: PrincipalName, request: RequestKey = NO_KEY) -> Job:
+        """See the port."""
         return await self._steer(lambda record: jobs.cancel(record, now=self._clock.now()), name, caller, request)
 
     async def retry(self, name: JobName, *, caller: PrincipalName, request: RequestKey = NO_KEY) -> Job:
+        """See the port."""
         return await self._steer(lambda record: jobs.retry(record, now=self._clock.now()), name, caller, request)
 
     async def lease(self, kinds: frozenset[str], *, worker: str, ttl: timedelta) -> Lease | None:
+        """See the port."""
+
         def work(connection: sa.Connection) -> Lease | None:
             now = self._clock.now()
             query = _due(kinds, now=now)
@@ -108,6 +116,7 @@ class SqlJobQueue:
         return await self._transact(work)
 
     async def heartbeat(self, lease: Lease, *, progress: float, ttl: timedelta) -> bool:
+        """See the port."""
         until = self._clock.now() + ttl
         kept = await self._settle(
             lease, lambda record: jobs.beat(record, fence=lease.fence, progress=progress, until=until)
@@ -115,6 +124,7 @@ class SqlJobQueue:
         return kept.cancel_requested
 
     async def succeed(self, lease: Lease, *, progress: Progress) -> Job:
+        """See the port."""
         now = self._clock.now()
         return (
             await self._settle(
@@ -123,6 +133,7 @@ class SqlJobQueue:
         ).job
 
     async def fail(self, lease: Lease, *, error: str, retry_at: datetime) -> Job:
+        """See the port."""
         now = self._clock.now()
         return (
             await self._settle(
@@ -131,16 +142,19 @@ class SqlJobQueue:
         ).job
 
     async def stop(self, lease: Lease, *, progress: Progress) -> Job:
+        """See the port."""
         now = self._clock.now()
         return (
             await self._settle(lease, lambda record: jobs.stop(record, fence=lease.fence, progress=progress, now=now))
         ).job
 
     async def release(self, lease: Lease) -> Job:
+        """See the port."""
         now = self._clock.now()
         return (await self._settle(lease, lambda record: jobs.release(record, fence=lease.fence, now=now))).job
 
     async def prune(self, *, quiet_before: datetime, ended_before: datetime) -> int:
+        """See the port."""
         old = sa.or_(
             table.c.end_time < ended_before, sa.and_(table.c.quiet == sa.true(), table.c.end_time < quiet_before)
         )
