@@ -28,12 +28,18 @@ def buffer(desk, lost):
     )
 
 
-async def test_events_are_written_in_the_background(desk, buffer):
+async def test_events_are_written_in_the_background(desk, buffer, monkeypatch):
+    written = asyncio.Event()
+    append = desk.audit.append
+
+    async def tell(events):
+        await append(events)
+        written.set()
+
+    monkeypatch.setattr(desk.audit, "append", tell)
     await buffer.start()
     buffer.note(desk.caller.name, "cube.read", ["tenants/t/cubes/a", "tenants/t/cubes/b"])
-    async with asyncio.timeout(1):
-        while len(desk.audit.events) < 2:
-            await asyncio.sleep(0.005)
+    await asyncio.wait_for(written.wait(), timeout=1)
     await buffer.close()
     events = list(desk.audit.events.values())
     assert [event.resource for event in events] == ["tenants/t/cubes/a", "tenants/t/cubes/b"]

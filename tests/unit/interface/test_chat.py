@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from memos_interface.domain.chat import ChatEnd, ChatQuestion, Delta, Plan
+from memos_interface.domain.question import Turn
 from memos_interface.domain.reader import Message
 from memos_interface.domain.search import SearchQuery
 from memos_interface.usecases.add_memories import AddRequest
@@ -21,11 +22,12 @@ from memos_kernel.lineage import Relation
 from memos_kernel.names import VaultName
 from memos_kernel.requests import RequestKey
 
+NO_KEY = RequestKey()
 QUESTION = "what is the name of the cat?"
 
 
 async def remember(desk, *texts):
-    answer = await desk.do.add(AddRequest(vault=desk.vault, texts=texts), key=RequestKey())
+    answer = await desk.do.add(AddRequest(vault=desk.vault, texts=texts), key=NO_KEY)
     return [stored.cube for stored in answer.added]
 
 
@@ -34,7 +36,7 @@ def question(desk, *texts, **options):
     return ChatQuestion(messages=said, **options)
 
 
-async def ask(desk, *texts, key=RequestKey(), **options):
+async def ask(desk, *texts, key=NO_KEY, **options):
     return [event async for event in desk.do.chat(question(desk, *texts, **options), caller=desk.caller, key=key)]
 
 
@@ -54,13 +56,7 @@ async def test_an_answer_is_a_plan_then_text_then_the_end(desk):
     assert end.answer.startswith("tenants/t/answers/")
     assert set(end.timings_ms) == {"plan", "first_token", "generate", "record", "total"}
     assert end.timings_ms["total"] >= end.timings_ms["generate"] >= 0
-    assert desk.models.prompts == [((plan_turn(QUESTION),), ("the name of the cat is Biscuit",))]
-
-
-def plan_turn(text):
-    from memos_interface.domain.question import Turn
-
-    return Turn("user", text)
+    assert desk.models.prompts == [((Turn("user", QUESTION),), ("the name of the cat is Biscuit",))]
 
 
 async def test_injected_memories_are_audited_and_their_use_is_recorded(desk):
@@ -156,7 +152,7 @@ async def test_recording_gets_a_fresh_grant_for_each_side(desk):
 
 async def test_a_caller_who_leaves_stops_the_generation_and_nothing_is_stored(desk):
     desk.models.answer = "one two three four"
-    events = desk.do.chat(question(desk, QUESTION, remember_in=desk.vault), caller=desk.caller, key=RequestKey())
+    events = desk.do.chat(question(desk, QUESTION, remember_in=desk.vault), caller=desk.caller, key=NO_KEY)
     async for event in events:
         if isinstance(event, Delta):
             break
@@ -189,11 +185,10 @@ async def test_recording_that_has_begun_is_finished_even_if_the_caller_leaves(de
 
 async def test_a_failure_of_the_model_is_raised_after_the_plan(desk):
     desk.models.failure = Overloaded("The engine's queue is full.", retry_after=1.0)
-    seen = []
+    events = desk.do.chat(question(desk, QUESTION), caller=desk.caller, key=NO_KEY)
+    assert isinstance(await anext(events), Plan)
     with pytest.raises(Overloaded):
-        async for event in desk.do.chat(question(desk, QUESTION), caller=desk.caller, key=RequestKey()):
-            seen.append(event)
-    assert [type(event) for event in seen] == [Plan]
+        await anext(events)
 
 
 async def test_an_answer_whose_lineage_is_not_durable_does_not_end_well(desk, monkeypatch):
@@ -234,7 +229,6 @@ async def test_earlier_turns_reach_the_model_and_resolve_a_pronoun(desk):
 async def test_a_bad_question_is_refused_by_its_field(desk, fields, error, field):
     asked = ChatQuestion(**{"messages": [Message(text="a")], **fields})
     with pytest.raises(error) as caught:
-        async for _ in desk.do.chat(asked, caller=desk.caller, key=RequestKey()):
-            pass
+        await anext(desk.do.chat(asked, caller=desk.caller, key=NO_KEY))
     assert caught.value.field == field
     assert not desk.models.prompts

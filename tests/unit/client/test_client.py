@@ -1,0 +1,163 @@
+"""The clients against a real server: the same calls, asynchronous and blocking."""
+
+import asyncio
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from interface_server import KEY, serving
+from memos_api.v1.memory_service_pb2 import GetMemoryRequest
+from memos_client import (
+    AsyncClient,
+    ChatDelta,
+    ChatEnd,
+    ChatPlan,
+    Client,
+    DuplicateContent,
+    EtagMismatch,
+    Filter,
+    Message,
+    NotFound,
+    PreconditionFailed,
+    RequestError,
+    RequestIdReused,
+    Unauthenticated,
+)
+
+
+@pytest.fixture
+async def server():
+    async with serving() as running:
+        yield running
+
+
+@pytest.fixture
+async def memos(server):
+    async with AsyncClient(server.address, api_key=KEY, tenant="t") as client:
+        yield client
+
+
+async def test_add_search_and_chat(memos):
+    said = Message(
+        text="the name of the cat is Biscuit", speaker="Nora", session="s1", time=datetime(2026, 3, 2, 12, tzinfo=UTC)
+    )
+    answer = await memos.add("notes", [said, "rain"], labels={"topic": "pets"})
+    assert [item.created for item in answer.added] == [True, True]
+    found = await memos.search("name of the cat", vaults=["notes"])
+    cube = found.hits[0].cube
+    assert (cube.text, cube.speaker, cube.session, cube.time) == (said.text, "Nora", "s1", said.time)
+    assert (cube.state, cube.labels) == ("GENERATED", {"topic": "pets"})
+    plan, *pieces, end = [event async for event in memos.chat("what is the name of the cat?", vaults=["notes"])]
+    assert isinstance(plan, ChatPlan)
+    assert plan.chosen[0].cube.text == said.text
+    assert all(isinstance(piece, ChatDelta) for piece in pieces)
+    assert isinstance(end, ChatEnd)
+    assert "".join(map(str, pieces)) == end.text == "I do not know."
+    graph = await memos.provenance(end.answer)
+    assert graph.root == end.answer
+
+
+async def test_a_cube_is_created_changed_and_deleted(memos):
+    cube = await memos.create("notes", "The key is under the mat.", name="mine", priority=7)
+    assert cube.name == "tenants/t/cubes/mine"
+    changed = await memos.update("mine", text="The key is with Felix.", labels={"a": "b"}, etag=cube.etag)
+    assert (changed.text, changed.revision, changed.message.priority) == ("The key is with Felix.", 2, 7)
+    with pytest.raises(EtagMismatch):
+        await memos.update("mine", priority=3, etag=cube.etag)
+    await memos.delete("mine", etag=changed.etag)
+    with pytest.raises(NotFound) as caught:
+        await memos.get("mine")
+    assert (caught.value.reason, caught.value.code) == ("CUBE_NOT_FOUND", "NOT_FOUND")
+    assert caught.value.metadata["name"] == cube.name
+
+
+async def test_a_batch_returns_errors_in_place(memos):
+    cube = await memos.create("notes", "one")
+    found, missing = await memos.batch_get([cube.name, "none"])
+    assert found.text == "one"
+    assert isinstance(missing, NotFound)
+
+
+async def test_lists_go_on_over_pages(memos):
+    await memos.add("notes", [f"shelf {number}" for number in range(7)])
+    assert len([cube async for cube in memos.list("notes", page_size=3)]) == 7
+    assert [vault.name[-2:] async for vault in memos.list_vaults(page_size=2)] == ["v0", "v1", "v2", "v3", "v4"]
+    assert [cube async for cube in memos.list("notes", filter=Filter(states=["ARCHIVED"]))] == []
+
+
+async def test_errors_are_typed_and_name_the_field(memos):
+    with pytest.raises(RequestError) as caught:
+        await memos.add("notes", [Message(text="a", time="2026-03-02T12:00:00")])
+    assert (caught.value.reason, caught.value.field) == ("INVALID_FIELD", "messages[0].time")
+    with pytest.raises(PreconditionFailed, match="MEMOS_MODEL"):
+        await memos.add("notes", [Message(text="a")], extract=True)
+    cube = await memos.create("notes", "same")
+    with pytest.raises(DuplicateContent) as duplicate:
+        await memos.create("notes", "same")
+    assert duplicate.value.existing == cube.name
+    await memos.add("notes", ["x"], request_id="r1")
+    with pytest.raises(RequestIdReused):
+        await memos.add("notes", ["y"], request_id="r1")
+
+
+async def test_a_wrong_key_is_refused(server):
+    async with AsyncClient(server.address, api_key="mk_wrong", tenant="t") as memos:
+        with pytest.raises(Unauthenticated):
+            await memos.get("x")
+
+
+async def test_any_request_of_the_contract_can_be_sent(memos):
+    cube = await memos.create("notes", "one")
+    assert (await memos.call(GetMemoryRequest(name=cube.name))).cube.plaintext.text == "one"
+    with pytest.raises(TypeError, match="not the request"):
+        await memos.call(cube.message)
+
+
+async def test_leaving_a_chat_early_stops_the_generation(server, memos):
+    server.desk.models.answer = "word " * 20_000
+    events = memos.chat("go on?")
+    async for event in events:
+        if isinstance(event, ChatDelta):
+            break
+    await events.aclose()
+    async with asyncio.timeout(5):
+        while not server.desk.models.stopped:  # noqa: ASYNC110  # the twin has no event to wait for
+            await asyncio.sleep(0.01)
+
+
+async def test_jobs_and_vaults(memos):
+    assert (await memos.create_vault("new")).name == "tenants/t/vaults/new"
+    assert (await memos.cancel_job("j1")).name == "tenants/t/jobs/j1"
+    assert [job.progress async for job in memos.watch_job("j1")] == [0.0, 0.5, 1.0]
+    with pytest.raises(NotFound):
+        await memos.get_job("j1")
+
+
+async def test_the_blocking_client_does_the_same(server):
+    def work():
+        with Client(server.address, api_key=KEY, tenant="t") as memos:
+            memos.add("notes", ["the cat is called Biscuit"])
+            hits = memos.search("cat", vaults=["notes"]).hits
+            listed = list(memos.list("notes", page_size=1))
+            events = [type(event) for event in memos.chat("what is the cat called?")]
+            for _ in memos.chat("what is the cat called?"):
+                break
+            with pytest.raises(NotFound):
+                memos.get("none")
+            return [hit.cube.text for hit in hits], len(listed), events[0], events[-1]
+
+    assert await asyncio.to_thread(work) == (["the cat is called Biscuit"], 1, ChatPlan, ChatEnd)
+
+
+async def test_a_closed_client_says_so_and_leaves_no_thread(server):
+    def work():
+        client = Client(server.address, api_key=KEY, tenant="t")
+        client.close()
+        client.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            client.get("x")
+
+    before = {thread.ident for thread in threading.enumerate() if thread.name == "memos-client"}
+    await asyncio.to_thread(work)
+    assert {thread.ident for thread in threading.enumerate() if thread.name == "memos-client"} == before
