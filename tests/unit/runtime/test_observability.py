@@ -5,7 +5,6 @@ import urllib.request
 from concurrent import futures
 
 import grpc
-import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from memos_runtime.config import TelemetryConfig
@@ -53,11 +52,10 @@ async def test_spans_arrive_at_the_endpoint_before_close_returns():
     assert arrived == ["work"]
 
 
-@pytest.mark.parametrize("module", ["opentelemetry", "opentelemetry.exporter.otlp.proto.grpc"])
-async def test_with_the_defaults_nothing_of_the_exporters_is_even_imported(module):
+async def test_with_the_defaults_nothing_of_the_exporters_is_even_imported():
     code = (
         "import sys; from memos_runtime import config, observability;"
-        f"observability.Observability(config.TelemetryConfig()); sys.exit({module!r} in sys.modules)"
+        "observability.Observability(config.TelemetryConfig()); sys.exit('opentelemetry' in sys.modules)"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, env={"PYTHONPATH": ":".join(sys.path)})
     assert await process.wait() == 0
