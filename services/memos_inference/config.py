@@ -42,5 +42,8 @@ class InferenceConfig(Section):
     )
     max_batch_texts: int = Field(32, ge=1, description="texts that the embedder reads in one pass")
     memories_read_well: int = Field(
-        32, ge=1, description="memories that the model reads well in one prompt, if its checkpoint does not say"
+        32,
+        ge=1,
+        description="memories that the model reads well in one prompt, unless its config.json states "
+        "memos.memories_read_well",
     )

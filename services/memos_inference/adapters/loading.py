@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from memos_inference.adapters.torch_decoder import TorchDecoder
     from memos_inference.adapters.torch_encoder import TorchEncoder
 
-_STATEMENT = "memos.json"
-"""File in a checkpoint that states its `name` and `memories_read_well`; both are optional."""
-
 _ONE_AT_A_TIME = threading.Lock()
 """transformers loads a model under process-wide settings (default device, initialisers); two loads spoil each other."""
 
@@ -76,9 +73,8 @@ def _describe(
     weights_sha256: str,
     tokenizer_sha256: str,
 ) -> EngineDescription:
-    file = checkpoint.folder / _STATEMENT
-    stated = json.loads(file.read_text()) if file.is_file() else {}
-    model = f"{stated.get('name', checkpoint.name)}@{(checkpoint.revision or weights_sha256)[:12]}"
+    stated = json.loads((checkpoint.folder / "config.json").read_text()).get("memos", {})
+    model = f"{checkpoint.name}@{(checkpoint.revision or weights_sha256)[:12]}"
     identity = CompatibilityIdentity(
         model=model,
         weights_sha256=weights_sha256,

@@ -18,7 +18,7 @@ from memos_inference.domain import (
     Prompt,
     Sampling,
 )
-from memos_kernel.errors import ContextExceeded, DependencyUnavailable
+from memos_kernel.errors import ContextExceeded, DependencyUnavailable, Draining
 from memos_runtime.workers import Worker
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class TransformersEngine:
         self._load = load
         self._loading: asyncio.Task[LoadedModel | DependencyUnavailable] | None = None
         self._tokens = Worker("tokenizer")
+        self._running: set[_Generation] = set()
         self._lane: Lane[_Generation] = Lane("engine", _decode, batch=1, capacity=max_queue)
 
     @property
@@ -80,9 +81,11 @@ class TransformersEngine:
         self._loading = asyncio.create_task(self._outcome(), name="load-model")
 
     async def close(self) -> None:
-        """Fail what waits, let what runs end, end the threads. A model that is being loaded is waited for."""
+        """Fail what waits and what runs, end the threads. A model that is being loaded is waited for."""
         if self._loading is not None:
             await asyncio.wait([self._loading])
+        for generation in self._running:
+            generation.cancelled = True
         await asyncio.to_thread(self._lane.close)
         await self._tokens.close()
 
@@ -102,6 +105,7 @@ class TransformersEngine:
         _check_room(len(ids), model.description.context_length)
         generation = _Generation(asyncio.get_running_loop(), model, ids, sampling)
         self._lane.submit([generation])
+        self._running.add(generation)
         try:
             while True:
                 event = await generation.events.get()
@@ -112,6 +116,7 @@ class TransformersEngine:
                     return
         finally:
             generation.cancelled = True
+            self._running.discard(generation)
             self._lane.withdraw([generation])
 
     async def _outcome(self) -> LoadedModel | DependencyUnavailable:
@@ -163,6 +168,9 @@ def _decode_one(generation: _Generation) -> None:
         count += 1
         if piece := text.push(token):
             generation.emit(Delta(piece))
+    if generation.cancelled:
+        generation.fail(Draining("The engine is going down.", service="inference"))  # for nobody, if the caller left
+        return
     if tail := text.flush():
         generation.emit(Delta(tail))
     generation.emit(

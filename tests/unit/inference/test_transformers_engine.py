@@ -1,4 +1,5 @@
 import asyncio
+import json
 import threading
 from contextlib import aclosing
 from dataclasses import replace
@@ -12,7 +13,7 @@ from memos_inference.adapters.loading import load_model
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.domain import Delta, Ended, FinishReason, Prompt, Role, Sampling, Turn
-from memos_kernel.errors import DependencyUnavailable, InvalidField, Overloaded
+from memos_kernel.errors import DependencyUnavailable, Draining, InvalidField, Overloaded
 
 QUESTION = Prompt((Turn(Role.USER, "Where?"),))
 
@@ -159,6 +160,19 @@ async def test_a_full_queue_refuses_and_a_caller_that_leaves_makes_room(gated):
     await asyncio.gather(*tasks[:2], waiting)
 
 
+async def test_closing_ends_what_runs_with_an_error_and_not_as_if_it_were_complete(gated):
+    engine, gate = gated
+    running = asyncio.create_task(text_of(engine, max_tokens=100))
+    while not gate.asked:
+        await asyncio.sleep(0.001)
+    closing = asyncio.create_task(engine.close())
+    await asyncio.sleep(0)
+    gate.passes.release(100)
+    await closing
+    with pytest.raises(Draining):
+        await running
+
+
 async def test_a_failed_generation_leaves_the_engine_working(load):
     model = load()
 
@@ -230,10 +244,15 @@ def test_a_base_model_without_a_template_gets_a_plain_one(tmp_path):
     assert text.endswith("User: Where?\n\nAssistant:")
 
 
-def test_a_checkpoint_states_its_name_and_how_many_memories_it_reads_well(tmp_path):
+def test_a_checkpoint_that_states_how_many_memories_it_reads_well_is_believed(tmp_path):
     folder = write_checkpoint(tmp_path / "m")
-    (folder / "memos.json").write_text('{"name": "stated", "memories_read_well": 5}')
-    config = InferenceConfig(model=str(folder), threads=1)
-    description = load_model(config, FileDigests(tmp_path / "d.json")).description
-    assert description.model == f"stated@{description.identity.weights_sha256[:12]}"
-    assert description.memories_read_well == 5
+    config = InferenceConfig(model=str(folder), threads=1, memories_read_well=7)
+    assert load_model(config, FileDigests(tmp_path / "d.json")).description.memories_read_well == 7
+    stated = {**json.loads((folder / "config.json").read_text()), "memos": {"memories_read_well": 5}}
+    (folder / "config.json").write_text(json.dumps(stated))
+    assert load_model(config, FileDigests(tmp_path / "d.json")).description.memories_read_well == 5
+
+
+def test_the_model_is_named_with_the_revision_of_its_weights(load):
+    description = load().description
+    assert description.model == description.identity.model == f"random@{description.identity.weights_sha256[:12]}"
