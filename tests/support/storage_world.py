@@ -1,0 +1,94 @@
+"""The use cases of storage over the twins in memory."""
+
+from dataclasses import dataclass, field
+
+from memos_kernel.ids import uuid7
+from memos_kernel.permission import Grant
+from memos_kernel.requests import RequestKey
+from memos_storage.adapters.memory import (
+    MemoryAuditOutbox,
+    MemoryCatalog,
+    MemoryLexicalIndex,
+    MemoryOutbox,
+    MemorySpans,
+    MemoryVectorIndex,
+)
+from memos_storage.domain.pending import PendingVectors
+from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
+from memos_storage.usecases.create_cubes import CreateCubes
+from memos_storage.usecases.follow_outbox import FollowOutbox
+from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
+from memos_storage.usecases.mutation import Mutation
+from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
+from memos_storage.usecases.search_cubes import Query, SearchCubes
+from storage_cubes import MAIN, Clock, grant, item
+
+
+def mutation(by: Grant | None = None, *, request_id: str = "", body: str = "aa", trace=None) -> Mutation:
+    return Mutation(grant=by or grant(MAIN), request=RequestKey(request_id, "/memos.v1.X/Y", body), trace=trace)
+
+
+@dataclass
+class World:
+    """Storage without transport."""
+
+    catalog: MemoryCatalog = field(default_factory=MemoryCatalog)
+    index: MemoryVectorIndex = field(default_factory=MemoryVectorIndex)
+    spans: MemorySpans = field(default_factory=MemorySpans)
+    clock: Clock = field(default_factory=Clock)
+    pending: PendingVectors = field(default_factory=PendingVectors)
+
+    def __post_init__(self):
+        catalog, clock, spans = self.catalog, self.clock, self.spans
+        self.outbox = MemoryOutbox(catalog)
+        self.audit = MemoryAuditOutbox(catalog)
+        self.create = CreateCubes(catalog=catalog, index=self.index, clock=clock, ids=uuid7)
+        self.get = GetCubes(catalog=catalog, clock=clock, spans=spans)
+        self.page = ListCubes(catalog=catalog, clock=clock)
+        self.due = ListDueCubes(catalog=catalog, clock=clock)
+        self.update = UpdateCube(catalog=catalog, clock=clock, ids=uuid7)
+        self.delete = DeleteCube(catalog=catalog, clock=clock, ids=uuid7)
+        self.transition = ApplyTransition(catalog=catalog, clock=clock, ids=uuid7)
+        self.use = RecordUsage(catalog=catalog, clock=clock)
+        self.search_cubes = SearchCubes(
+            catalog=catalog,
+            dense=DenseLeg(index=self.index, catalog=catalog, spans=spans),
+            pending=PendingLeg(outbox=self.outbox, catalog=catalog, spans=spans, vectors=self.pending),
+            lexical=LexicalLeg(index=MemoryLexicalIndex(catalog), spans=spans),
+            clock=clock,
+            spans=spans,
+        )
+        self.follow = FollowOutbox(
+            outbox=self.outbox,
+            index=self.index,
+            pending=self.pending,
+            clock=clock,
+            spans=spans,
+            batch_rows=100,
+            lease_seconds=10,
+        )
+
+    async def add(self, text, *, seed=None, vault=MAIN, trace=None, by=None, **fields):
+        """Store one cube and return it."""
+        new = item(text, seed if seed is not None else abs(hash(text)) % 1000, vault, **fields)
+        made = await self.create([new], return_existing=False, mutation=mutation(by or grant(vault), trace=trace))
+        (outcome,) = made.answer.outcomes
+        if outcome.error:
+            raise outcome.error
+        return outcome.cube
+
+    async def create_crowd(self, count):
+        """Store cubes that fill every list of candidates."""
+        items = [item(f"crowd {number}", number) for number in range(count)]
+        made = await self.create(items, return_existing=False, mutation=mutation())
+        assert all(outcome.created for outcome in made.answer.outcomes)
+
+    async def find(self, cube, by=None):
+        (outcome,) = await self.get([cube.name], grant=by or grant(MAIN))
+        if outcome.error:
+            raise outcome.error
+        return outcome.cube
+
+    async def search(self, text="", *, vector=None, by=None, **members):
+        query = Query(text=text or "?", vector=vector, **members)
+        return await self.search_cubes(query, grant=by or grant(MAIN))
