@@ -22,13 +22,14 @@ async def test_metrics_are_there_to_scrape_with_the_lag_of_the_loop():
     observability = Observability(TelemetryConfig(prometheus_address=address))
     await observability.start()
     observability.telemetry.counter("things_total", "Things.").inc()
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.25)
     with await asyncio.to_thread(urllib.request.urlopen, f"http://{address}/metrics") as answer:
         text = answer.read().decode()
     await observability.close()
     await observability.close()
     assert "memos_things_total 1.0" in text
-    assert "memos_event_loop_lag_seconds_count 1.0" in text
+    assert "memos_event_loop_lag_seconds_count " in text
+    assert "memos_event_loop_lag_seconds_count 0.0" not in text
 
 
 async def test_spans_arrive_at_the_endpoint_before_close_returns():
