@@ -76,6 +76,12 @@ async def gated(load):
         gate.passes.release(10_000)
 
 
+async def until(condition) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what it waits for happens in a thread
+            await asyncio.sleep(0.001)
+
+
 async def text_of(engine, prompt=QUESTION, **options) -> str:
     events = engine.generate(prompt, Sampling(**{"max_tokens": 40, **options}))
     return "".join([event.text async for event in events if isinstance(event, Delta)])
@@ -137,8 +143,7 @@ async def test_a_caller_that_leaves_stops_the_generation_within_a_token(gated):
     gate.passes.release(30)
     async with aclosing(engine.generate(QUESTION, Sampling(max_tokens=100))) as events:
         await anext(events)
-        while gate.asked < 31:
-            await asyncio.sleep(0.001)
+        await until(lambda: gate.asked == 31)
     gate.passes.release(100)
     gate.passes.release(100)
     await text_of(engine, max_tokens=1)  # the thread is free again
@@ -147,9 +152,10 @@ async def test_a_caller_that_leaves_stops_the_generation_within_a_token(gated):
 
 async def test_a_full_queue_refuses_and_a_caller_that_leaves_makes_room(gated):
     engine, gate = gated
-    tasks = [asyncio.create_task(text_of(engine, max_tokens=1)) for _ in range(3)]
-    while engine._lane.waiting < 2 or not gate.asked:
-        await asyncio.sleep(0.001)
+    tasks = [asyncio.create_task(text_of(engine, max_tokens=1))]
+    await until(lambda: gate.asked == 1)
+    tasks += [asyncio.create_task(text_of(engine, max_tokens=1)) for _ in range(2)]
+    await until(lambda: engine._lane.waiting == 2)
     with pytest.raises(Overloaded) as caught:
         await text_of(engine)
     assert caught.value.retry_after > 0
@@ -163,10 +169,9 @@ async def test_a_full_queue_refuses_and_a_caller_that_leaves_makes_room(gated):
 async def test_closing_ends_what_runs_with_an_error_and_not_as_if_it_were_complete(gated):
     engine, gate = gated
     running = asyncio.create_task(text_of(engine, max_tokens=100))
-    while not gate.asked:
-        await asyncio.sleep(0.001)
+    await until(lambda: gate.asked == 1)
     closing = asyncio.create_task(engine.close())
-    await asyncio.sleep(0)
+    await until(lambda: all(generation.cancelled for generation in engine._running))
     gate.passes.release(100)
     await closing
     with pytest.raises(Draining):
