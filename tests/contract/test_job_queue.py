@@ -10,7 +10,7 @@ from memos_kernel.ids import uuid7
 from memos_kernel.names import JobName, PrincipalName, TenantName, VaultName
 from memos_kernel.requests import RequestKey
 from memos_runtime.workers import Worker
-from memos_scheduler.adapters.memory import MemoryJobQueue
+from memos_scheduler.adapters.memory_queue import MemoryJobQueue
 from memos_scheduler.adapters.sql.database import migrate, open_engine, sqlite_url
 from memos_scheduler.adapters.sql.queue import SqlJobQueue
 from memos_scheduler.domain.jobs import JobState, LeaseLost, NewJob, Progress

@@ -46,7 +46,8 @@ from memos_runtime.server import Host, Listener, Trust
 from memos_runtime.service import Service, ServiceContext
 from memos_runtime.telemetry import Telemetry
 from memos_runtime.tracing import Tracing
-from memos_scheduler.adapters.memory import MemoryEngine, MemoryGrants, MemoryJobQueue, MemoryRetriever
+from memos_scheduler.adapters.memory import MemoryEngine, MemoryGrants, MemoryRetriever
+from memos_scheduler.adapters.memory_queue import MemoryJobQueue
 from memos_scheduler.config import SchedulerConfig
 from memos_scheduler.domain.jobs import EXPIRE_SWEEP
 from memos_scheduler.domain.plan import BudgetRule, Candidate

@@ -8,7 +8,8 @@ import pytest
 from memos_kernel.cube import Kind, MemCube, Plaintext, SourceSpan
 from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import Action, Grant
-from memos_scheduler.adapters.memory import MemoryGrants, MemoryJobQueue
+from memos_scheduler.adapters.memory import MemoryGrants
+from memos_scheduler.adapters.memory_queue import MemoryJobQueue
 from memos_scheduler.domain.plan import Candidate
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

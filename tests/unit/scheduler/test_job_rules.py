@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from memos_kernel.errors import StateConflict
 from memos_kernel.names import JobName, PrincipalName
-from memos_scheduler.domain import jobs
-from memos_scheduler.domain.jobs import ENDED, JobState, LeaseLost, NewJob, Progress, Record
+from memos_scheduler.domain import records
+from memos_scheduler.domain.jobs import ENDED, JobState, LeaseLost, NewJob, Progress
+from memos_scheduler.domain.records import Record
 
 TTL = timedelta(seconds=60)
 MAX_ATTEMPTS = 3
@@ -28,21 +29,21 @@ def apply(record: Record, step: str, number: int, *, now: datetime) -> Record:
     """Return the record after a step; `number` is the fence of the lease that the step is made with."""
     match step:
         case "claim":
-            return jobs.claim(record, worker="w", until=now + TTL, now=now) if record.due(now=now) else record
+            return records.claim(record, worker="w", until=now + TTL, now=now) if record.due(now=now) else record
         case "cancel":
-            return jobs.cancel(record, now=now)
+            return records.cancel(record, now=now)
         case "retry":
-            return jobs.retry(record, now=now)
+            return records.retry(record, now=now)
         case "beat":
-            return jobs.beat(record, fence=number, progress=0.5, until=now + TTL)
+            return records.beat(record, fence=number, progress=0.5, until=now + TTL)
         case "succeed":
-            return jobs.succeed(record, fence=number, progress=Progress(), now=now)
+            return records.succeed(record, fence=number, progress=Progress(), now=now)
         case "fail":
-            return jobs.fail(record, fence=number, error="It broke.", retry_at=now + TTL, now=now)
+            return records.fail(record, fence=number, error="It broke.", retry_at=now + TTL, now=now)
         case "stop":
-            return jobs.stop(record, fence=number, progress=Progress(), now=now)
+            return records.stop(record, fence=number, progress=Progress(), now=now)
         case _:
-            return jobs.release(record, fence=number, now=now)
+            return records.release(record, fence=number, now=now)
 
 
 @settings(max_examples=300, deadline=None)
@@ -56,7 +57,7 @@ def test_only_the_newest_lease_writes_and_what_has_ended_stays_so(history):
         max_attempts=MAX_ATTEMPTS,
         unique_key="one",
     )
-    record = jobs.new_record(new, now=now)
+    record = records.new_record(new, now=now)
     for step, number in history:
         if step == "wait":
             now += timedelta(seconds=number)

@@ -22,8 +22,9 @@ from memos_runtime.workers import Worker
 from memos_scheduler.adapters.sql.rows import record_of, row_of
 from memos_scheduler.adapters.sql.schema import jobs as table
 from memos_scheduler.adapters.sql.schema import requests
-from memos_scheduler.domain import jobs
-from memos_scheduler.domain.jobs import Job, JobState, Lease, LeaseLost, NewJob, Progress, Record
+from memos_scheduler.domain import records
+from memos_scheduler.domain.jobs import Job, JobState, Lease, LeaseLost, NewJob, Progress
+from memos_scheduler.domain.records import Record
 from memos_scheduler.ports import NO_KEY
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ _FORGETTABLE = (JobState.SUCCEEDED, JobState.CANCELLED)
 class SqlJobQueue:
     """The queue in a database. Each method is one transaction in a thread of the worker.
 
-    Rules are in `domain.jobs`; here rows are locked, read, passed through a rule and written back. On
+    Rules are in `domain.records`; here rows are locked, read, passed through a rule and written back. On
     SQLite a transaction is the only writer from its start; on PostgreSQL rows are locked, and workers skip
     what another one holds.
     """
@@ -55,7 +56,7 @@ class SqlJobQueue:
             if known is not None:
                 return known
             self._check_room(connection, new.name.parent)
-            record = jobs.new_record(new, now=self._clock.now())
+            record = records.new_record(new, now=self._clock.now())
             connection.execute(table.insert().values(row_of(record)))
             self._remember(connection, new.principal, request, new.name)
             return record.job
@@ -94,11 +95,11 @@ class SqlJobQueue:
 
     async def cancel(self, name: JobName, *, caller: PrincipalName, request: RequestKey = NO_KEY) -> Job:
         """See the port."""
-        return await self._steer(lambda record: jobs.cancel(record, now=self._clock.now()), name, caller, request)
+        return await self._steer(records.cancel, name, caller, request)
 
     async def retry(self, name: JobName, *, caller: PrincipalName, request: RequestKey = NO_KEY) -> Job:
         """See the port."""
-        return await self._steer(lambda record: jobs.retry(record, now=self._clock.now()), name, caller, request)
+        return await self._steer(records.retry, name, caller, request)
 
     async def lease(self, kinds: frozenset[str], *, worker: str, ttl: timedelta) -> Lease | None:
         """See the port."""
@@ -107,7 +108,7 @@ class SqlJobQueue:
             now = self._clock.now()
             query = _due(kinds, now=now)
             while (row := connection.execute(query).mappings().first()) is not None:
-                taken = jobs.claim(record_of(row), worker=worker, until=now + ttl, now=now)
+                taken = records.claim(record_of(row), worker=worker, until=now + ttl, now=now)
                 _write(connection, taken)
                 if taken.job.state is JobState.RUNNING:
                     return Lease(taken.job, taken.fence)
@@ -118,40 +119,24 @@ class SqlJobQueue:
     async def heartbeat(self, lease: Lease, *, progress: float, ttl: timedelta) -> bool:
         """See the port."""
         until = self._clock.now() + ttl
-        kept = await self._settle(
-            lease, lambda record: jobs.beat(record, fence=lease.fence, progress=progress, until=until)
-        )
-        return kept.cancel_requested
+        return (await self._settle(lease, records.beat, progress=progress, until=until)).cancel_requested
 
     async def succeed(self, lease: Lease, *, progress: Progress) -> Job:
         """See the port."""
-        now = self._clock.now()
-        return (
-            await self._settle(
-                lease, lambda record: jobs.succeed(record, fence=lease.fence, progress=progress, now=now)
-            )
-        ).job
+        return (await self._settle(lease, records.succeed, progress=progress, now=self._clock.now())).job
 
     async def fail(self, lease: Lease, *, error: str, retry_at: datetime) -> Job:
         """See the port."""
         now = self._clock.now()
-        return (
-            await self._settle(
-                lease, lambda record: jobs.fail(record, fence=lease.fence, error=error, retry_at=retry_at, now=now)
-            )
-        ).job
+        return (await self._settle(lease, records.fail, error=error, retry_at=retry_at, now=now)).job
 
     async def stop(self, lease: Lease, *, progress: Progress) -> Job:
         """See the port."""
-        now = self._clock.now()
-        return (
-            await self._settle(lease, lambda record: jobs.stop(record, fence=lease.fence, progress=progress, now=now))
-        ).job
+        return (await self._settle(lease, records.stop, progress=progress, now=self._clock.now())).job
 
     async def release(self, lease: Lease) -> Job:
         """See the port."""
-        now = self._clock.now()
-        return (await self._settle(lease, lambda record: jobs.release(record, fence=lease.fence, now=now))).job
+        return (await self._settle(lease, records.release, now=self._clock.now())).job
 
     async def prune(self, *, quiet_before: datetime, ended_before: datetime) -> int:
         """See the port."""
@@ -166,18 +151,18 @@ class SqlJobQueue:
 
         return await self._transact(work)
 
-    async def _settle(self, lease: Lease, rule: Callable[[Record], Record]) -> Record:
+    async def _settle(self, lease: Lease, rule: Callable[..., Record], **facts: object) -> Record:
         def work(connection: sa.Connection) -> Record:
             try:
                 record = _read(connection, lease.job.name, lock=True)
             except ResourceNotFound as error:
                 raise LeaseLost(f"{lease.job.name} is gone.") from error
-            return _write(connection, rule(record))
+            return _write(connection, rule(record, fence=lease.fence, **facts))
 
         return await self._transact(work)
 
     async def _steer(
-        self, rule: Callable[[Record], Record], name: JobName, caller: PrincipalName, request: RequestKey
+        self, rule: Callable[..., Record], name: JobName, caller: PrincipalName, request: RequestKey
     ) -> Job:
         def work(connection: sa.Connection) -> Job:
             record = _read(connection, name, lock=True)
@@ -185,7 +170,7 @@ class SqlJobQueue:
             if known is not None:
                 return known
             self._remember(connection, caller, request, name)
-            return _write(connection, rule(record)).job
+            return _write(connection, rule(record, now=self._clock.now())).job
 
         return await self._transact(work)
 

@@ -5,7 +5,8 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from memos_kernel.names import JobName, PrincipalName, VaultName
-from memos_scheduler.domain.jobs import Job, JobState, Record
+from memos_scheduler.domain.jobs import Job, JobState
+from memos_scheduler.domain.records import Record
 
 _SAME_IN_JOB = (
     "kind",
