@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-DEFAULT_ADDRESS = "127.0.0.1:7600"
+DEFAULT_ADDRESS = "127.0.0.1:7070"
 DEFAULT_TENANT = "local"
 
 
@@ -32,7 +32,7 @@ class Settings:
     """What a client is made from.
 
     Attributes:
-        address: gRPC target, such as `host:7600`, `dns:///host:7600` or `unix:/path`.
+        address: gRPC target, such as `host:7070`, `dns:///host:7070` or `unix:/path`.
         api_key: secret of the API key.
         tenant: tenant that short names belong to: `notes` is `tenants/{tenant}/vaults/notes`.
         tls: None for a connection without TLS.

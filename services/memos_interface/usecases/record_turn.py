@@ -1,6 +1,7 @@
 """Makes a finished turn durable: the talk, its lineage, and the use of the memories."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,9 +43,9 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordTurn:
-    """Stores the turn first, for the lineage names its cubes; lineage and use are recorded side by side.
+    """Stores the turn while the use is counted, then its lineage, which names the turn's cubes.
 
-    Both get a fresh grant: a generation may take longer than the grant of the call lasts.
+    Every part gets a grant with time left: a generation may take longer than the grant of the call lasts.
     """
 
     embedder: Embedder
@@ -61,40 +62,50 @@ class RecordTurn:
         Raises:
             MemosError: something could not be recorded.
         """
-        recorded: tuple[MemCube, ...] = ()
-        if answered.turn is not None:
-            async with self.delegation.acting(caller, WRITE_ACTIONS, (answered.turn.vault,)):
-                recorded = await self._store(answered.turn, key)
+        recorded, _ = await asyncio.gather(
+            self._store(answered.turn, caller, key), self._record_use(answered.plan, caller, answered.vaults)
+        )
         names = tuple(str(cube.name) for cube in recorded)
-        async with self.delegation.acting(caller, USE_ACTIONS, answered.vaults):
-            await asyncio.gather(
-                self.lineage.record(lineage_of(answered, names, trace_id=self.spans.trace_id())),
-                self._record_use(answered.plan),
-            )
+        await asyncio.gather(
+            self._set_aside([cube for cube in recorded if not is_evidence(cube)], caller),
+            self._record_lineage(lineage_of(answered, names, trace_id=self.spans.trace_id()), caller, answered.vaults),
+        )
         return names
 
-    async def _store(self, turn: Turn, key: RequestKey) -> tuple[MemCube, ...]:
+    async def _store(self, turn: Turn | None, caller: Principal, key: RequestKey) -> tuple[MemCube, ...]:
+        if turn is None:
+            return ()
         cubes = cubes_of(turn, new_id=self.new_id)
-        vectors = await embed_all(self.embedder, [cube.text for cube in cubes])
-        batch = await self.store.create(cubes, vectors, return_existing=True, request=key)
+        async with self.delegation.acting(caller, WRITE_ACTIONS, (turn.vault,)):
+            vectors = await embed_all(self.embedder, [cube.text for cube in cubes])
+            batch = await self.store.create(cubes, vectors, return_existing=True, request=key)
         stored: list[MemCube] = []
         for result in batch.results:
             if isinstance(result, MemosError):
                 raise result
             stored.append(result.cube)
-        await asyncio.gather(*(self._set_aside(cube) for cube in stored if not is_evidence(cube)))
         return tuple(stored)
 
-    async def _set_aside(self, cube: MemCube) -> None:
+    async def _set_aside(self, cubes: Sequence[MemCube], caller: Principal) -> None:
+        if cubes:
+            async with self.delegation.acting(caller, WRITE_ACTIONS, (cubes[0].vault,)):
+                await asyncio.gather(*(self._archive(cube) for cube in cubes))
+
+    async def _archive(self, cube: MemCube) -> None:
         with suppress(IllegalTransition, CubeNotFound):  # a replay of the call: it was set aside, or deleted, before
             await self.lifecycle.transition(
                 cube.name, State.ARCHIVED, reason="record of a chat turn, not evidence for later ones"
             )
 
-    async def _record_use(self, plan: Plan) -> None:
+    async def _record_use(self, plan: Plan, caller: Principal, vaults: tuple[VaultName, ...]) -> None:
         used = [RevisionRef(memory.cube.name, memory.cube.revision) for memory in plan.chosen]
         if used:
-            await self.lifecycle.record_use(used, plan=plan.name)
+            async with self.delegation.acting(caller, USE_ACTIONS, vaults):
+                await self.lifecycle.record_use(used, plan=plan.name)
+
+    async def _record_lineage(self, lineage: Graph, caller: Principal, vaults: tuple[VaultName, ...]) -> None:
+        async with self.delegation.acting(caller, USE_ACTIONS, vaults):
+            await self.lineage.record(lineage)
 
 
 def lineage_of(answered: Answered, recorded: tuple[str, ...], *, trace_id: str) -> Graph:

@@ -43,7 +43,7 @@ def test_the_blocking_client_is_what_the_program_writes():
 
 
 def test_every_reason_of_the_contract_has_its_error():
-    reasons = {name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.keys()}
+    reasons = {name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.DESCRIPTOR.values_by_name}
     assert set(BY_REASON) == reasons - {"UNSPECIFIED"}
 
 
