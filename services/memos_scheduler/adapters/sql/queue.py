@@ -61,10 +61,7 @@ class SqlJobQueue:
             self._remember(connection, new.principal, request, new.name)
             return record.job
 
-        try:
-            return await self._transact(work)
-        except IntegrityError:  # another replica was first with the request or the unique key; now it is found
-            return await self._transact(work)
+        return await self._transact(work)
 
     async def get(self, name: JobName) -> Job:
         """See the port."""
@@ -175,7 +172,10 @@ class SqlJobQueue:
         return await self._transact(work)
 
     async def _transact(self, work: Callable[[sa.Connection], T]) -> T:
-        return await self._worker.run(self._transact_here, work)
+        try:
+            return await self._worker.run(self._transact_here, work)
+        except IntegrityError:  # another replica was first with the request or the unique key; now it is found
+            return await self._worker.run(self._transact_here, work)
 
     def _transact_here(self, work: Callable[[sa.Connection], T]) -> T:
         try:
