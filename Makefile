@@ -44,8 +44,8 @@ format: $(READY) ## Format Python and the contract
 protos: $(READY) ## Generate the Python code of the contract
 	$(BIN)/python protos/generate.py
 
-bench: $(READY) ## Measure add, search and chat; print JSON
-	$(BIN)/python tests/perf/bench.py
+bench: $(READY) ## Measure add, search and chat; print JSON (ARGS=--mem0 adds the baseline)
+	PYTHONPATH=tests/support $(BIN)/python tests/perf/bench.py $(ARGS)
 
 tiny-model: $(READY) ## Train the offline default model from scratch (about two hours on one core)
 	$(BIN)/python -m memos_inference.tiny_model.train

@@ -1,7 +1,7 @@
 """Generate the Python code of the contract into clients/python, or check that it is fresh.
 
-    python protos/generate.py           write
-    python protos/generate.py --check   exit 1 and list the files that differ
+python protos/generate.py           write
+python protos/generate.py --check   exit 1 and list the files that differ
 """
 
 import filecmp

@@ -58,6 +58,7 @@ class _Child:
 
     @property
     def parent(self) -> TenantName:
+        """The tenant that the resource belongs to."""
         return TenantName(self.tenant)
 
     def __str__(self) -> str:

@@ -99,6 +99,7 @@ class Grant:
 
     @property
     def tenant(self) -> TenantName:
+        """The principal's tenant; the grant reaches nothing beyond it."""
         return self.principal.parent
 
     def require(self, action: Action) -> None:

@@ -102,6 +102,4 @@ def request_hash(message: Message) -> str:
 
 
 def _mismatch() -> PageTokenMismatch:
-    return PageTokenMismatch(
-        "page_token does not belong to this call; start again without it.", field="page_token"
-    )
+    return PageTokenMismatch("page_token does not belong to this call; start again without it.", field="page_token")

@@ -19,7 +19,17 @@ E = TypeVar("E", bound=IntEnum)
 
 _IDENTITY_FIELDS = tuple(CompatibilityIdentity.__dataclass_fields__)
 _TIMES = ("create_time", "update_time", "expire_time", "delete_time", "purge_time", "valid_from", "valid_until")
-_PLAIN = ("uid", "frozen", "priority", "fingerprint", "content_hash", "revision", "etag", "provenance_id", "watermark_id")
+_PLAIN = (
+    "uid",
+    "frozen",
+    "priority",
+    "fingerprint",
+    "content_hash",
+    "revision",
+    "etag",
+    "provenance_id",
+    "watermark_id",
+)
 
 
 def cube_to_proto(cube: domain.MemCube, *, payload: bool = True) -> pb.MemCube:
@@ -69,13 +79,10 @@ def cube_from_proto(message: pb.MemCube, *, field: str = "cube") -> domain.MemCu
         payload=payload,
         state=enum_from_proto(domain.State, message.state or domain.State.GENERATED, field=f"{field}.state"),
         labels=dict(message.labels),
-        semantic_type=enum_from_proto(
-            domain.SemanticType, message.semantic_type, field=f"{field}.semantic_type"
-        ),
+        semantic_type=enum_from_proto(domain.SemanticType, message.semantic_type, field=f"{field}.semantic_type"),
         origin=enum_from_proto(domain.Origin, message.origin, field=f"{field}.origin"),
         sources=tuple(
-            source_from_proto(source, field=f"{field}.sources[{index}]")
-            for index, source in enumerate(message.sources)
+            source_from_proto(source, field=f"{field}.sources[{index}]") for index, source in enumerate(message.sources)
         ),
         sensitivity_tags=tuple(message.sensitivity_tags),
         access=_access_from_proto(message),
@@ -196,7 +203,9 @@ def _payload_from_proto(message: pb.MemCube, *, field: str) -> domain.Payload | 
             return domain.Activation(_blob_from_proto(made.blob), identity_from_proto(made.identity), made.token_count)
         case _:
             trained = message.parametric
-            return domain.Parametric(_blob_from_proto(trained.blob), identity_from_proto(trained.identity), trained.rank)
+            return domain.Parametric(
+                _blob_from_proto(trained.blob), identity_from_proto(trained.identity), trained.rank
+            )
 
 
 def _blob_to_proto(blob: domain.BlobRef) -> pb.BlobRef:

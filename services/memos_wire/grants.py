@@ -79,7 +79,7 @@ class GrantVerifier:
         """Return the grant that the token holds.
 
         Raises:
-            GrantInvalid: unreadable, unknown key, wrong signature, not valid yet, expired, or longer-lived than allowed.
+            GrantInvalid: unreadable, unknown key, wrong signature, not valid yet, expired, or with too long a life.
         """
         signed, payload = pb.SignedGrant(), pb.Grant()
         try:

@@ -49,6 +49,7 @@ class Method:
 
     @property
     def public(self) -> bool:
+        """Whether the method is of the public contract."""
         return self.name.startswith("/memos.v1.")
 
 
@@ -65,8 +66,26 @@ _V1 = "/memos.v1"
 _IN = "/memos.internal.v1"
 
 _ROWS = (
-    _row(f"{_V1}.MemoryService/AddMemories", INTERFACE, 60, _A.CUBE_WRITE, _A.CUBE_READ, _A.MODEL_USE, vaults=("vault",), **_WRITE),
-    _row(f"{_V1}.MemoryService/CreateMemory", INTERFACE, 30, _A.CUBE_WRITE, _A.CUBE_READ, _A.MODEL_USE, vaults=("cube.vault",), **_WRITE),
+    _row(
+        f"{_V1}.MemoryService/AddMemories",
+        INTERFACE,
+        60,
+        _A.CUBE_WRITE,
+        _A.CUBE_READ,
+        _A.MODEL_USE,
+        vaults=("vault",),
+        **_WRITE,
+    ),
+    _row(
+        f"{_V1}.MemoryService/CreateMemory",
+        INTERFACE,
+        30,
+        _A.CUBE_WRITE,
+        _A.CUBE_READ,
+        _A.MODEL_USE,
+        vaults=("cube.vault",),
+        **_WRITE,
+    ),
     _row(f"{_V1}.MemoryService/GetMemory", INTERFACE, 10, _A.CUBE_READ, **_READ),
     _row(f"{_V1}.MemoryService/BatchGetMemories", INTERFACE, 10, _A.CUBE_READ, **_READ),
     _row(f"{_V1}.MemoryService/ListMemories", INTERFACE, 10, _A.CUBE_READ, vaults=("vault",), **_READ),
@@ -75,7 +94,15 @@ _ROWS = (
     _row(f"{_V1}.MemoryService/SearchMemories", INTERFACE, 10, _A.CUBE_READ, _A.MODEL_USE, vaults=("vaults",), **_READ),
     _row(f"{_V1}.MemoryService/GetProvenance", INTERFACE, 10, _A.CUBE_READ, _A.LINEAGE_READ, **_READ),
     _row(
-        f"{_V1}.ChatService/Chat", INTERFACE, 120, _A.CUBE_READ, _A.CUBE_USE, _A.MODEL_USE, _A.LINEAGE_WRITE, vaults=("vaults",), **_WRITE
+        f"{_V1}.ChatService/Chat",
+        INTERFACE,
+        120,
+        _A.CUBE_READ,
+        _A.CUBE_USE,
+        _A.MODEL_USE,
+        _A.LINEAGE_WRITE,
+        vaults=("vaults",),
+        **_WRITE,
     ),
     _row(f"{_V1}.JobService/GetJob", INTERFACE, 10, _A.JOB_READ, **_READ),
     _row(f"{_V1}.JobService/ListJobs", INTERFACE, 10, _A.JOB_READ, **_READ),
@@ -88,7 +115,14 @@ _ROWS = (
     _row(f"{_V1}.GovernanceService/CreateVault", INTERFACE, 10, _A.TENANT_ADMIN, **_WRITE),
     _row(f"{_V1}.GovernanceService/GetVault", INTERFACE, 10, _A.VAULT_READ, vaults=("name",), **_READ),
     _row(f"{_V1}.GovernanceService/ListVaults", INTERFACE, 10, _A.TENANT_READ, **_READ),
-    _row(f"{_V1}.GovernanceService/SetVaultPermission", INTERFACE, 10, _A.VAULT_ADMIN, vaults=("permission.vault",), **_WRITE),
+    _row(
+        f"{_V1}.GovernanceService/SetVaultPermission",
+        INTERFACE,
+        10,
+        _A.VAULT_ADMIN,
+        vaults=("permission.vault",),
+        **_WRITE,
+    ),
     _row(f"{_V1}.GovernanceService/ListVaultPermissions", INTERFACE, 10, _A.VAULT_ADMIN, vaults=("vault",), **_READ),
     _row(f"{_V1}.GovernanceService/QueryAudit", INTERFACE, 10, _A.TENANT_ADMIN, **_READ),
     _row(f"{_IN}.PolicyService/Authenticate", GOVERNANCE, 5, **_READ, only=frozenset({INTERFACE})),

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from deployment import Caller, Deployment
 
+from deployment import Caller, Deployment
 from memos_api.v1 import governance_service_pb2 as governance
 from memos_api.v1 import vault_pb2 as vaults
 

@@ -81,9 +81,7 @@ async def test_the_disk_is_synced_before_the_answer(launch, tmp_path):
         await asyncio.to_thread(tracer.wait)
     lines = log.read_text(errors="replace").splitlines()
     synced = [at for at, line in enumerate(lines) if re.search(r"(fsync|fdatasync)\(.*storage", line)]
-    answered = [
-        at for at, line in enumerate(lines) if "sendmsg(" in line and "TCP" in line and "marker-4242" in line
-    ]
+    answered = [at for at, line in enumerate(lines) if "sendmsg(" in line and "TCP" in line and "marker-4242" in line]
     assert synced, "no sync of a file of the storage service was seen"
     assert answered, "the answer was not seen"
     assert synced[0] < answered[0]

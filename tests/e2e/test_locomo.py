@@ -18,10 +18,15 @@ def turns(conversation: dict) -> list[dict]:
     number = 1
     while (session := conversation.get(f"session_{number}")) is not None:
         said = conversation[f"session_{number}_date_time"]
-        moment = datetime.strptime(said, "%I:%M %p on %d %B, %Y").strftime("%Y-%m-%dT%H:%M:00+00:00")  # noqa: DTZ007
+        moment = datetime.strptime(said, "%I:%M %p on %d %B, %Y").strftime("%Y-%m-%dT%H:%M:00+00:00")
         found += [
-            {"session": f"session-{number}", "id": turn["dia_id"], "speaker": turn["speaker"], "time": moment,
-             "text": turn["text"]}
+            {
+                "session": f"session-{number}",
+                "id": turn["dia_id"],
+                "speaker": turn["speaker"],
+                "time": moment,
+                "text": turn["text"],
+            }
             for turn in session
             if turn["text"].strip()
         ]
@@ -47,7 +52,9 @@ async def test_a_conversation_goes_in_by_import_and_comes_back_by_search(system,
             source = hit.cube.sources[0]
             turn = by_id[source.message_id]
             assert (source.speaker, source.session, hit.cube.plaintext.text) == (
-                turn["speaker"], turn["session"], turn["text"].strip(),
+                turn["speaker"],
+                turn["session"],
+                turn["text"].strip(),
             )
             assert source.event_time.ToJsonString() == turn["time"].replace("+00:00", "Z")
         found += question["evidence"][0] in {hit.cube.sources[0].message_id for hit in answer.hits}

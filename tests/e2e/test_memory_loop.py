@@ -46,8 +46,8 @@ async def ask(caller, vault: str, question: str, **options):
 
 
 async def test_an_added_memory_is_found_by_the_very_next_search(caller, vault):
-    for number in range(5):
-        text = f"The spare key number {number} hangs behind the {['boiler', 'clock', 'piano', 'fridge', 'mirror'][number]}."
+    for number, place in enumerate(("boiler", "clock", "piano", "fridge", "mirror")):
+        text = f"The spare key number {number} hangs behind the {place}."
         await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, texts=[text]))
         answer = await search(caller, vault, text.split("behind ")[1])
         assert answer.hits[0].cube.plaintext.text == text
@@ -148,7 +148,9 @@ async def test_a_deleted_memory_is_nowhere(caller, vault):
 async def test_an_expired_memory_disappears_and_a_job_says_so(caller, vault):
     expire = Timestamp()
     expire.FromDatetime(datetime.now(UTC) + timedelta(seconds=1))
-    request = memory.AddMemoriesRequest(vault=vault, texts=["The parking ticket is on level three."], expire_time=expire)
+    request = memory.AddMemoriesRequest(
+        vault=vault, texts=["The parking ticket is on level three."], expire_time=expire
+    )
     name = (await caller.memory.AddMemories(request)).added[0].cube.name
     await asyncio.sleep(1.2)
     assert not (await search(caller, vault, "parking ticket level")).hits
@@ -207,7 +209,9 @@ async def test_filters_narrow_a_search(caller, vault):
 
 
 async def test_a_request_id_makes_a_mutation_idempotent(caller, vault):
-    request = memory.AddMemoriesRequest(vault=vault, texts=["The anchor weighs nine kilos."], request_id=uuid.uuid4().hex)
+    request = memory.AddMemoriesRequest(
+        vault=vault, texts=["The anchor weighs nine kilos."], request_id=uuid.uuid4().hex
+    )
     first = await caller.memory.AddMemories(request)
     again = await caller.memory.AddMemories(request)
     assert [item.cube.name for item in first.added] == [item.cube.name for item in again.added]

@@ -46,7 +46,9 @@ class Actor:
     seen: list[object] = field(default_factory=list)
 
     def name_at(self, slot: int) -> str:
-        return self.names[slot] if slot < len(self.names) else f"{self.vault.partition('/vaults/')[0]}/cubes/none-{slot}"
+        return (
+            self.names[slot] if slot < len(self.names) else f"{self.vault.partition('/vaults/')[0]}/cubes/none-{slot}"
+        )
 
     def plain(self, name: str) -> str:
         if name not in self.names:
@@ -72,8 +74,10 @@ class Actor:
     async def _search(self, query):
         answer = await self.caller.memory.SearchMemories(memory.SearchMemoriesRequest(vaults=[self.vault], query=query))
         hits = sorted((round(hit.score, 5), self.plain(hit.cube.name)) for hit in answer.hits)
-        legs = {hit.cube.name: sorted((leg, round(score, 4)) for leg, score in hit.leg_scores.items() if leg == "lexical")
-                for hit in answer.hits}
+        legs = {
+            hit.cube.name: sorted((leg, round(score, 4)) for leg, score in hit.leg_scores.items() if leg == "lexical")
+            for hit in answer.hits
+        }
         return hits, sorted((self.plain(name), scores) for name, scores in legs.items())
 
     async def _list(self, size):

@@ -5,9 +5,9 @@ from concurrent import futures
 
 import grpc
 import pytest
-from deployment import free_port
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
+from deployment import free_port
 from memos_api.v1 import chat_service_pb2 as chat
 from memos_api.v1 import memory_service_pb2 as memory
 
@@ -67,7 +67,12 @@ async def test_a_chat_is_one_trace_of_six_services_linked_to_the_origin_of_each_
     trace = next(span.trace_id for span in roots)
     spans = [span for span in collector.spans if span.trace_id == trace]
     assert {attribute(span, "memos.service") for span in spans if attribute(span, "memos.service")} == {
-        "interface", "governance", "scheduler", "storage", "inference", "lifecycle",
+        "interface",
+        "governance",
+        "scheduler",
+        "storage",
+        "inference",
+        "lifecycle",
     }
     ids = {span.span_id for span in spans}
     assert all(span.parent_span_id in ids for span in spans if span.parent_span_id), "the trace has a hole"

@@ -1,7 +1,7 @@
 """Measure adding, searching and chatting through the public API; print JSON.
 
-    make bench                                  ours alone
-    .venv/bin/python tests/perf/bench.py --mem0  with mem0 in the same run as the baseline
+    make bench                 ours alone
+    make bench ARGS=--mem0     with mem0 in the same run as the baseline
 
 All in one run: a fresh `memosctl up` with default settings, texts of a chat turn's length, one client. The ratios
 are against mem0 2.2.1 (infer=False, MiniLM, local Qdrant), which is installed into a scratch environment.
@@ -14,19 +14,15 @@ import os
 import platform
 import re
 import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 import venv
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
-
 from corpus import queries, texts
-from deployment import Caller, Deployment
 from measure import cpu_seconds, memory_mib, summary
 
+from deployment import Caller, Deployment
 from memos_api.v1 import chat_service_pb2 as chat
 from memos_api.v1 import memory_service_pb2 as memory
 
@@ -84,7 +80,7 @@ async def talk(caller: Caller, questions: list[str]) -> tuple[list[float], list[
 def hops(metrics: str) -> dict[str, dict[str, float]]:
     """Return mean server milliseconds and count of each rpc, from the metrics page."""
     found: dict[str, dict[str, float]] = {}
-    pattern = re.compile(r'memos_rpc_server_duration_seconds_(sum|count)\{([^}]*)\} ([0-9.e+-]+)')
+    pattern = re.compile(r"memos_rpc_server_duration_seconds_(sum|count)\{([^}]*)\} ([0-9.e+-]+)")
     for kind, labels, value in pattern.findall(metrics):
         fields = dict(re.findall(r'(\w+)="([^"]*)"', labels))
         row = found.setdefault(fields["method"], {"sum": 0.0, "count": 0.0})
@@ -103,11 +99,12 @@ def loop_lag(metrics: str) -> dict[str, float]:
         for bound, value in re.findall(r'memos_event_loop_lag_seconds_bucket\{le="([^"]+)"\} ([0-9.e+-]+)', metrics)
     ]
     total = buckets[-1][1] if buckets else 0.0
-    return {
-        f"p{percent}_at_most_ms": round(next(bound for bound, value in buckets if value >= total * percent / 100) * 1e3, 1)
+    bounds = {
+        percent: next(bound for bound, value in buckets if value >= total * percent / 100)
         for percent in (50, 95, 99)
         if total
     }
+    return {f"p{percent}_at_most_ms": round(bound * 1e3, 1) for percent, bound in bounds.items()}
 
 
 async def measure_ours(work: dict) -> dict:

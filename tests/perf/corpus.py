@@ -2,14 +2,100 @@
 
 import random
 
-_PEOPLE = "Nadia Oskar Priya Mateo Ingrid Tarek Salome Bruno Yuki Femi Clara Anders Leila Hugo Mina Pavel".split()
-_VERBS = "bought sold repaired painted visited lost found borrowed cooked planted photographed recommended".split()
-_THINGS = (
-    "bicycle teapot violin tent kayak lamp carpet camera jacket bookshelf guitar oven scooter clock rucksack "
-    "telescope mirror blanket kettle sculpture radio piano hammock drone globe compass easel lantern"
-).split()
-_KINDS = "green wooden second-hand broken tiny enormous antique folding silver striped cheap waterproof".split()
-_PLACES = "Lisbon Tartu Ghent Oaxaca Bergen Kyoto Tbilisi Valencia Leeds Graz Porto Riga Dakar Cusco Nantes Trieste".split()
+_PEOPLE = [
+    "Nadia",
+    "Oskar",
+    "Priya",
+    "Mateo",
+    "Ingrid",
+    "Tarek",
+    "Salome",
+    "Bruno",
+    "Yuki",
+    "Femi",
+    "Clara",
+    "Anders",
+    "Leila",
+    "Hugo",
+    "Mina",
+    "Pavel",
+]
+_VERBS = [
+    "bought",
+    "sold",
+    "repaired",
+    "painted",
+    "visited",
+    "lost",
+    "found",
+    "borrowed",
+    "cooked",
+    "planted",
+    "photographed",
+    "recommended",
+]
+_THINGS = [
+    "bicycle",
+    "teapot",
+    "violin",
+    "tent",
+    "kayak",
+    "lamp",
+    "carpet",
+    "camera",
+    "jacket",
+    "bookshelf",
+    "guitar",
+    "oven",
+    "scooter",
+    "clock",
+    "rucksack",
+    "telescope",
+    "mirror",
+    "blanket",
+    "kettle",
+    "sculpture",
+    "radio",
+    "piano",
+    "hammock",
+    "drone",
+    "globe",
+    "compass",
+    "easel",
+    "lantern",
+]
+_KINDS = [
+    "green",
+    "wooden",
+    "second-hand",
+    "broken",
+    "tiny",
+    "enormous",
+    "antique",
+    "folding",
+    "silver",
+    "striped",
+    "cheap",
+    "waterproof",
+]
+_PLACES = [
+    "Lisbon",
+    "Tartu",
+    "Ghent",
+    "Oaxaca",
+    "Bergen",
+    "Kyoto",
+    "Tbilisi",
+    "Valencia",
+    "Leeds",
+    "Graz",
+    "Porto",
+    "Riga",
+    "Dakar",
+    "Cusco",
+    "Nantes",
+    "Trieste",
+]
 _WHY = (
     "because the old one fell apart",
     "after talking about it for months",
@@ -24,7 +110,7 @@ _WHY = (
 
 def texts(count: int, *, seed: int = 7) -> list[str]:
     """Return `count` distinct sentences of 14 to 22 words."""
-    chooser = random.Random(seed)  # noqa: S311  not for secrets
+    chooser = random.Random(seed)
     return [
         f"{chooser.choice(_PEOPLE)} {chooser.choice(_VERBS)} a {chooser.choice(_KINDS)} {chooser.choice(_THINGS)} in "
         f"{chooser.choice(_PLACES)} {chooser.choice(_WHY)}, receipt number {seed}{number:06d}"
@@ -34,7 +120,7 @@ def texts(count: int, *, seed: int = 7) -> list[str]:
 
 def queries(count: int, *, seed: int = 11) -> list[str]:
     """Return `count` questions about such sentences."""
-    chooser = random.Random(seed)  # noqa: S311
+    chooser = random.Random(seed)
     return [
         f"Which {chooser.choice(_THINGS)} did {chooser.choice(_PEOPLE)} get in {chooser.choice(_PLACES)}?"
         for _ in range(count)

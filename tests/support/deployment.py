@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -39,12 +39,14 @@ def free_port() -> int:
 class Caller:
     """The public API with one key."""
 
-    def __init__(self, address: str, header: str | None) -> None:
+    def __init__(self, address: str, header: str | None, *, authority: Path | None = None) -> None:
         metadata = (("authorization", header),) if header is not None else ()
-        self.channel = grpc.aio.insecure_channel(
-            address,
-            interceptors=[_UnaryMetadata(metadata), _StreamMetadata(metadata)],
-        )
+        interceptors = [_UnaryMetadata(metadata), _StreamMetadata(metadata)]
+        if authority is None:
+            self.channel = grpc.aio.insecure_channel(address, interceptors=interceptors)
+        else:
+            credentials = grpc.ssl_channel_credentials(authority.read_bytes())
+            self.channel = grpc.aio.secure_channel(address, credentials, interceptors=interceptors)
         self.memory = memory_service_pb2_grpc.MemoryServiceStub(self.channel)
         self.chat = chat_service_pb2_grpc.ChatServiceStub(self.channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)
@@ -105,9 +107,10 @@ class _StreamMetadata(_Metadata, grpc.aio.UnaryStreamClientInterceptor):
 class Deployment:
     """Processes that together are one system."""
 
-    def __init__(self, state: Path, address: str, metrics_address: str) -> None:
+    def __init__(self, state: Path, address: str, *, metrics_address: str = "", authority: Path | None = None) -> None:
         self.state = state
         self.address = address
+        self.authority = authority
         self.ready_seconds = 0.0
         self._metrics_address = metrics_address
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -117,13 +120,50 @@ class Deployment:
     def one_process(cls, state: Path, *, metrics: bool = False, env: Mapping[str, str] | None = None) -> Self:
         """Start `memosctl up` and wait until it is ready."""
         metrics_address = f"127.0.0.1:{free_port()}" if metrics else ""
-        system = cls(state, f"127.0.0.1:{free_port()}", metrics_address)
+        system = cls(state, f"127.0.0.1:{free_port()}", metrics_address=metrics_address)
         settings = {"MEMOS_STATE_DIR": str(state), "MEMOS_SERVER__ADDRESS": system.address}
         if metrics:
             settings["MEMOS_TELEMETRY__PROMETHEUS_ADDRESS"] = metrics_address
         system._start("up", ["up"], {**settings, **(env or {})})
         system._wait()
         return system
+
+    @classmethod
+    def six_processes(cls, state: Path, *, env: Mapping[str, str] | None = None) -> Self:
+        """Start each service as a process of its own, with a state directory of its own, over mTLS."""
+        certificates = state / "certificates"
+        state.mkdir()
+        subprocess.run(
+            [sys.executable, "-m", "memosctl", "certs", "--out", certificates], check=True, capture_output=True
+        )
+        ports = {service: free_port() for service in SERVICES}
+        system = cls(state / "governance", f"127.0.0.1:{ports['interface']}", authority=certificates / "ca.crt")
+        for service in SERVICES:
+            home = state / service
+            settings = {
+                "MEMOS_STATE_DIR": str(home),
+                "MEMOS_SERVER__ADDRESS": f"127.0.0.1:{ports[service]}",
+                "MEMOS_PEERS__ADDRESSES": json.dumps({peer: f"127.0.0.1:{port}" for peer, port in ports.items()}),
+                "MEMOS_TLS__CERT_FILE": str(certificates / f"{service}.crt"),
+                "MEMOS_TLS__KEY_FILE": str(certificates / f"{service}.key"),
+                "MEMOS_TLS__CA_FILE": str(certificates / "ca.crt"),
+            }
+            if service != "governance":
+                public_key = system.state / "keys" / "grant_ed25519.pub.pem"
+                wait_for(public_key)
+                settings["MEMOS_GRANT_KEY_FILES"] = json.dumps([str(public_key)])
+            others = ("MEMOS_SCHEDULER__",)
+            extra = {
+                key: value for key, value in (env or {}).items() if not key.startswith(others) or service == "scheduler"
+            }
+            system._start(service, ["serve", service], {**settings, **extra})
+        system._wait()
+        return system
+
+    def new_tenant(self, name: str) -> tuple[str, str]:
+        """Make a tenant, as its operator would on the machine of governance; return its name and its admin's key."""
+        ran = self.memosctl("tenant", "create", name, "--json")
+        return name, json.loads(ran.stdout)["secret"]
 
     @property
     def key(self) -> str:
@@ -137,11 +177,11 @@ class Deployment:
 
     def caller(self, header: str | None = "") -> Caller:
         """Return the public API; by default with the admin's key."""
-        return Caller(self.address, f"Bearer {self.key}" if header == "" else header)
+        return Caller(self.address, f"Bearer {self.key}" if header == "" else header, authority=self.authority)
 
     def metrics(self) -> str:
         """Return the metrics page."""
-        with urllib.request.urlopen(f"http://{self._metrics_address}/metrics", timeout=5) as page:  # noqa: S310
+        with urllib.request.urlopen(f"http://{self._metrics_address}/metrics", timeout=5) as page:
             return page.read().decode()
 
     def descendants(self) -> list[int]:
@@ -161,14 +201,20 @@ class Deployment:
 
     def memosctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command of the CLI against this system."""
-        return subprocess.run(  # noqa: S603
+        return subprocess.run(
             [sys.executable, "-m", "memosctl", *arguments],
-            env={**os.environ, "MEMOS_STATE_DIR": str(self.state), "MEMOS_ADDRESS": self.address, "NO_COLOR": "1"},
+            env={**os.environ, **self._client_environment()},
             capture_output=True,
             text=True,
             check=check,
             stdin=subprocess.DEVNULL,
         )
+
+    def _client_environment(self) -> dict[str, str]:
+        found = {"MEMOS_STATE_DIR": str(self.state), "MEMOS_ADDRESS": self.address, "NO_COLOR": "1"}
+        if self.authority is not None:
+            found["MEMOS_CA_FILE"] = str(self.authority)
+        return found
 
     def kill(self) -> None:
         """End everything at once, without a chance to tidy up."""
@@ -210,7 +256,7 @@ class Deployment:
         self._logs.append(log)
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("MEMOS_")}
         with log.open("ab") as output:
-            self._processes[name] = subprocess.Popen(  # noqa: S603
+            self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "memosctl", *arguments],
                 env={**inherited, **settings},
                 stdout=output,
@@ -235,7 +281,10 @@ class Deployment:
         return ran.returncode == 0 and not json.loads(ran.stdout).get("degraded", True)
 
 
-def running(state: Path) -> Iterator[Deployment]:
-    """Yield a system in one process; for fixtures."""
-    with Deployment.one_process(state) as system:
-        yield system
+def wait_for(file: Path) -> None:
+    """Wait until a file exists."""
+    end = time.monotonic() + READY_SECONDS
+    while not file.exists():
+        if time.monotonic() > end:
+            raise AssertionError(f"{file} was not made")
+        time.sleep(0.05)

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from memos_kernel import limits
 from memos_kernel.errors import GrantInvalid, LimitExceeded, PeerForbidden
 from memos_kernel.ids import Clock
+from memos_kernel.names import VaultName
 from memos_kernel.permission import Grant
 from memos_runtime import semconv
 from memos_runtime.context import Call
@@ -104,7 +105,8 @@ def _upstream(service: str) -> frozenset[str]:
 def vault_reader(paths: tuple[str, ...]) -> Callable[[Message], tuple[str, ...]]:
     """Return what reads the vault names at field paths such as `cube.vault`; each name once, without empty ones.
 
-    The reader raises LimitExceeded for more than `limits.SEARCH_VAULTS` names.
+    The reader raises LimitExceeded for more than `limits.SEARCH_VAULTS` names, and MalformedName, each with the
+    field that the caller filled in.
     """
     getters = [(path, operator.attrgetter(path)) for path in paths]
 
@@ -112,7 +114,8 @@ def vault_reader(paths: tuple[str, ...]) -> Callable[[Message], tuple[str, ...]]
         names: dict[str, None] = {}
         for path, get in getters:
             value = get(request)
-            found = [value] if isinstance(value, str) else list(value)
+            repeated = not isinstance(value, str)
+            found = list(value) if repeated else [value]
             if len(found) > limits.SEARCH_VAULTS:
                 raise LimitExceeded(
                     f"{path} names {len(found)} vaults; the limit is {limits.SEARCH_VAULTS}.",
@@ -120,7 +123,10 @@ def vault_reader(paths: tuple[str, ...]) -> Callable[[Message], tuple[str, ...]]
                     limit=str(limits.SEARCH_VAULTS),
                     unit="vaults",
                 )
-            names.update(dict.fromkeys(name for name in found if name))
+            for index, name in enumerate(found):
+                if name:
+                    VaultName.parse(name, field=f"{path}[{index}]" if repeated else path)
+                    names[name] = None
         return tuple(names)
 
     return read

@@ -203,9 +203,7 @@ def serve(tmp_path: Any) -> Any:
             services.build(own),
             config=ServerConfig(health_address="127.0.0.1:0", **{"grace_seconds": 1, **config}),
             telemetry=telemetry,
-            trust=Trust(
-                verifier=GrantVerifier([KEY.public_key()], clock=CLOCK), clock=CLOCK, peer_token="token"
-            ),
+            trust=Trust(verifier=GrantVerifier([KEY.public_key()], clock=CLOCK), clock=CLOCK, peer_token="token"),
             public=Listener(address="127.0.0.1:0"),
             internal=Listener(address=socket),
             pool=pool,

@@ -66,5 +66,3 @@ async def test_a_failed_call_gives_its_place_back(run, gate):
     for _ in range(2):
         with pytest.raises(CubeNotFound):
             await run(admission, GET, endpoint=endpoint)
-
-

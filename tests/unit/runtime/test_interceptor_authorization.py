@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from memos_api.v1 import memory_service_pb2 as pb
-from memos_kernel.errors import GrantInvalid, LimitExceeded, PeerForbidden
+from memos_kernel.errors import GrantInvalid, LimitExceeded, MalformedName, PeerForbidden
 from memos_kernel.names import PrincipalName
 from memos_kernel.permission import Action, Principal
 from memos_runtime.context import current_grant
@@ -14,6 +14,7 @@ CREATE = "/memos.v1.MemoryService/CreateMemory"
 EMBED = "/memos.internal.v1.InferenceService/Embed"
 DESCRIBE = "/memos.internal.v1.InferenceService/DescribeEngine"
 STORAGE_TRANSITION = "/memos.internal.v1.StorageService/ApplyTransition"
+A, B = "tenants/acme/vaults/a", "tenants/acme/vaults/b"
 NORA = Principal(PrincipalName("acme", "nora"))
 
 
@@ -44,15 +45,15 @@ async def ask(run, method, request):
 
 
 async def test_the_edge_asks_for_the_rows_actions_in_the_vaults_that_the_request_names(run):
-    request = pb.SearchMemoriesRequest(query="tea", vaults=["b", "a", "b", ""])
+    request = pb.SearchMemoriesRequest(query="tea", vaults=[B, A, B, ""])
     call, asked = await ask(run, SEARCH, request)
-    assert asked == (NORA, frozenset({Action.CUBE_READ, Action.MODEL_USE}), ("b", "a"))
+    assert asked == (NORA, frozenset({Action.CUBE_READ, Action.MODEL_USE}), (B, A))
     assert call.grant == "grant"
 
 
 async def test_a_vault_inside_of_a_message_is_found(run):
-    _, asked = await ask(run, CREATE, pb.CreateMemoryRequest(cube={"vault": "v"}))
-    assert asked[2] == ("v",)
+    _, asked = await ask(run, CREATE, pb.CreateMemoryRequest(cube={"vault": A}))
+    assert asked[2] == (A,)
 
 
 async def test_a_request_that_names_no_vault_narrows_nothing(run):
@@ -62,8 +63,21 @@ async def test_a_request_that_names_no_vault_narrows_nothing(run):
 
 async def test_too_many_vaults_are_refused_before_anybody_is_asked(run):
     with pytest.raises(LimitExceeded) as caught:
-        await ask(run, SEARCH, pb.SearchMemoriesRequest(query="tea", vaults=[f"v{n}" for n in range(33)]))
+        await ask(run, SEARCH, pb.SearchMemoriesRequest(query="tea", vaults=[f"{A}{n}" for n in range(33)]))
     assert caught.value.field == "vaults"
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "field"),
+    [
+        (SEARCH, pb.SearchMemoriesRequest(query="tea", vaults=[A, "b"]), "vaults[1]"),
+        (CREATE, pb.CreateMemoryRequest(cube={"vault": "b"}), "cube.vault"),
+    ],
+)
+async def test_a_malformed_vault_is_refused_by_the_field_that_holds_it(run, method, request_, field):
+    with pytest.raises(MalformedName) as caught:
+        await ask(run, method, request_)
+    assert caught.value.field == field
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from memos_wire.cubes import cube_from_proto, cube_to_proto
 from memos_wire.grants import GrantSigner, GrantVerifier
 from memos_wire.requests import request_key_of
 
-MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)).map(lambda value: value.replace(tzinfo=UTC))  # noqa: DTZ001
+MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)).map(lambda value: value.replace(tzinfo=UTC))
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
 IDENTITY = CompatibilityIdentity("m@1", "w", "t", "c", "{}", "float32", "none", "ids", "base")
 BLOB = BlobRef("vaults/x/1", 12, "ab", "application/vnd.safetensors")
