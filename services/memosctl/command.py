@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memos_kernel.errors import MemosError as KernelError
 from memosctl.failures import Failure
 from memosctl.output import Output
 from memosctl.state import StateDir
@@ -134,6 +135,8 @@ def explain(error: Exception, cli: Cli) -> Failure:
 
         if (failure := explain_call(error, cli)) is not None:
             return failure
+    if isinstance(error, KernelError):
+        return Failure(error.message, reason=error.reason, metadata=error.metadata, exit_code=2)
     if isinstance(error, OSError):
         return Failure(f"{error.filename or 'The system'}: {error.strerror or error}.", reason="OS_ERROR")
     return Failure(

@@ -19,15 +19,7 @@ def connect(cli: "Cli", *, environ: Mapping[str, str] = os.environ) -> Client:
     Raises:
         Failure: there is no API key.
     """
-    asked = {**environ, "MEMOS_STATE_DIR": str(cli.state.root)}
-    if cli.address:
-        asked["MEMOS_ADDRESS"] = cli.address
-    if cli.ca_file:
-        asked["MEMOS_CA_FILE"] = str(cli.ca_file)
-    if cli.api_key_file:
-        asked.pop("MEMOS_API_KEY", None)
-        asked["MEMOS_API_KEY_FILE"] = str(cli.api_key_file)
-    settings = Settings.from_env(asked)
+    settings = _settings(cli, environ)
     if not settings.api_key:
         raise Failure(
             f"No API key: {cli.state.admin_key_file} does not exist.",
@@ -56,12 +48,13 @@ def explain_call(error: Exception, cli: "Cli") -> Failure | None:
     """Return a failed call as a failure that says what to do; None if it is no error of a call."""
     if not isinstance(error, MemosError):
         return None
+    if isinstance(error, Unavailable) and not error.reason:
+        address = _settings(cli, os.environ).address
+        return Failure(f"No server answers at {address}.", "Start it with: memosctl up", reason="NO_SERVER")
     return Failure(error.message, _hint(error, cli), reason=error.reason or error.code, metadata=error.metadata)
 
 
 def _hint(error: MemosError, cli: "Cli") -> str:
-    if isinstance(error, Unavailable) and not error.reason:
-        return "Is the server running? Start it with: memosctl up"
     if isinstance(error, Unauthenticated):
         return f"Give a key that works with --api-key-file; the local admin's is in {cli.state.admin_key_file}."
     hints = {
@@ -76,3 +69,15 @@ def _hint(error: MemosError, cli: "Cli") -> str:
         "INTERNAL_ERROR": f"Look for error {error.metadata.get('error_id', '')} in the server's log.",
     }
     return hints.get(error.reason, "")
+
+
+def _settings(cli: "Cli", environ: Mapping[str, str]) -> Settings:
+    asked = {**environ, "MEMOS_STATE_DIR": str(cli.state.root)}
+    if cli.address:
+        asked["MEMOS_ADDRESS"] = cli.address
+    if cli.ca_file:
+        asked["MEMOS_CA_FILE"] = str(cli.ca_file)
+    if cli.api_key_file:
+        asked.pop("MEMOS_API_KEY", None)
+        asked["MEMOS_API_KEY_FILE"] = str(cli.api_key_file)
+    return Settings.from_env(asked)

@@ -5,7 +5,24 @@ from typing import Annotated
 
 import typer
 
-from memosctl.commands import audit, certs, chat, demo, importing, jobs, key, provenance, read, up, vault, write
+from memosctl.commands import (
+    audit,
+    certs,
+    chat,
+    config,
+    demo,
+    doctor,
+    importing,
+    jobs,
+    key,
+    migrate,
+    provenance,
+    read,
+    tenant,
+    up,
+    vault,
+    write,
+)
 
 app = typer.Typer(
     name="memosctl",
@@ -14,9 +31,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for flat in (up, certs, write, importing, read, chat, provenance, demo):
+for flat in (up, write, importing, read, chat, provenance, demo, doctor, config, migrate, certs):
     app.add_typer(flat.app)
-for group in (jobs, key, vault, audit):
+for group in (vault, key, tenant, jobs, audit):
     app.add_typer(group.app)
 
 

@@ -26,11 +26,13 @@ class Output:
     json: bool = False
 
     def answer(self, document: object, people: "Callable[[], RenderableType]") -> None:
-        """Print the answer: the document as one JSON value, or what `people` returns."""
+        """Print the answer: the document as one JSON value, or what `people` returns; a string is printed as it is."""
         if self.json:
             sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        elif isinstance(shown := people(), str):
+            sys.stdout.write(shown + "\n")
         else:
-            self.console().print(people())
+            self.console().print(shown)
 
     def event(self, document: object, people: "Callable[[], RenderableType]") -> None:
         """Print one of several answers of a stream: a JSON value a line."""

@@ -1,12 +1,14 @@
 """`memosctl key`: API keys."""
 
+import asyncio
 from typing import Annotated
 
 import typer
 
 from memosctl import names
 from memosctl.command import Cli, command
-from memosctl.options import PageSizeOption, PageTokenOption
+from memosctl.failures import Failure
+from memosctl.options import ConfigOption, PageSizeOption, PageTokenOption
 
 app = typer.Typer(name="key", help="Make, list and revoke API keys (for admins).", no_args_is_help=True)
 
@@ -54,3 +56,29 @@ def revoke(cli: Cli, key: Annotated[str, typer.Argument(help="Name or id of the 
     with cli.client() as client:
         response = client.call(RevokeApiKeyRequest(name=names.key(key)))
     cli.output.answer(document(response), lambda: governance.keys([response.key]))
+
+
+@command(app, "recover", remote=False)
+def recover(cli: Cli, config: ConfigOption = None) -> None:
+    """Make a new key file for the local admin, on the machine of governance.
+
+    Whoever can write its database needs no key to be trusted. Older keys go on working until they are revoked.
+    """
+    from rich.text import Text
+
+    from memos_governance.local import recover_local_key
+    from memos_kernel.ids import SystemClock
+    from memos_wire.methods import GOVERNANCE
+    from memosctl.settings import load_settings
+    from memosctl.state import write_private
+
+    settings = load_settings(file=config, state_dir=cli.state_option)
+    state = settings.state()
+    try:
+        secret = asyncio.run(recover_local_key(settings.governance, state.of(GOVERNANCE), SystemClock()))
+    except LookupError:
+        raise Failure(
+            f"There is no local tenant in {state.root}.", "memosctl up makes it with its key.", reason="NO_TENANT"
+        ) from None
+    write_private(state.admin_key_file, secret.encode() + b"\n")
+    cli.output.answer({"key_file": str(state.admin_key_file)}, lambda: Text(f"new key in {state.admin_key_file}"))

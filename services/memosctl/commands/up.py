@@ -1,21 +1,18 @@
 """`memosctl up` and `memosctl serve`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from memosctl.command import Cli, command
 from memosctl.failures import usage
+from memosctl.options import ConfigOption
 
 if TYPE_CHECKING:
     from memosctl.running import Ready
 
 app = typer.Typer()
 
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="TOML file (MEMOS_CONFIG).", show_default=False)
-]
 ListenOption = Annotated[
     str | None, typer.Option("--address", metavar="HOST:PORT", help="Where to listen.", show_default=False)
 ]
