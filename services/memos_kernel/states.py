@@ -33,7 +33,8 @@ def check_transition(cube: MemCube, target: State) -> None:
         raise IllegalTransition(
             f"{cube.name} is {cube.state.name}; from there it can go to "
             f"{', '.join(sorted(state.name for state in TRANSITIONS[cube.state]))}.",
-            **{"from": cube.state.name, "to": target.name},
+            current=cube.state.name,
+            target=target.name,
         )
     if cube.frozen and target is not State.ACTIVATED:
         raise CubeFrozen(f"{cube.name} is frozen; unfreeze it first.", name=str(cube.name))

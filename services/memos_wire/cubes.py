@@ -18,18 +18,6 @@ from memos_wire.times import from_timestamp, to_timestamp
 E = TypeVar("E", bound=IntEnum)
 
 _IDENTITY_FIELDS = tuple(CompatibilityIdentity.__dataclass_fields__)
-_TIMES = ("create_time", "update_time", "expire_time", "delete_time", "purge_time", "valid_from", "valid_until")
-_PLAIN = (
-    "uid",
-    "frozen",
-    "priority",
-    "fingerprint",
-    "content_hash",
-    "revision",
-    "etag",
-    "provenance_id",
-    "watermark_id",
-)
 
 
 def cube_to_proto(cube: domain.MemCube, *, payload: bool = True) -> pb.MemCube:
@@ -49,8 +37,22 @@ def cube_to_proto(cube: domain.MemCube, *, payload: bool = True) -> pb.MemCube:
         ),
         parent_revisions=cube.parent_revisions,
         derived_from=[pb.CubeRevisionRef(name=str(ref.name), revision=ref.revision) for ref in cube.derived_from],
-        **{name: getattr(cube, name) for name in _PLAIN},
-        **{name: to_timestamp(getattr(cube, name)) for name in _TIMES},
+        uid=cube.uid,
+        frozen=cube.frozen,
+        priority=cube.priority,
+        fingerprint=cube.fingerprint,
+        content_hash=cube.content_hash,
+        revision=cube.revision,
+        etag=cube.etag,
+        provenance_id=cube.provenance_id,
+        watermark_id=cube.watermark_id,
+        create_time=to_timestamp(cube.create_time),
+        update_time=to_timestamp(cube.update_time),
+        expire_time=to_timestamp(cube.expire_time),
+        delete_time=to_timestamp(cube.delete_time),
+        purge_time=to_timestamp(cube.purge_time),
+        valid_from=to_timestamp(cube.valid_from),
+        valid_until=to_timestamp(cube.valid_until),
     )
     if cube.access is not None:
         message.access.owner = str(cube.access.owner)
@@ -101,8 +103,22 @@ def cube_from_proto(message: pb.MemCube, *, field: str = "cube") -> domain.MemCu
             if message.HasField("origin_trace")
             else None
         ),
-        **{name: getattr(message, name) for name in _PLAIN},
-        **{name: _time(message, name, field=f"{field}.{name}") for name in _TIMES},
+        uid=message.uid,
+        frozen=message.frozen,
+        priority=message.priority,
+        fingerprint=message.fingerprint,
+        content_hash=message.content_hash,
+        revision=message.revision,
+        etag=message.etag,
+        provenance_id=message.provenance_id,
+        watermark_id=message.watermark_id,
+        create_time=_time(message, "create_time", field=f"{field}.create_time"),
+        update_time=_time(message, "update_time", field=f"{field}.update_time"),
+        expire_time=_time(message, "expire_time", field=f"{field}.expire_time"),
+        delete_time=_time(message, "delete_time", field=f"{field}.delete_time"),
+        purge_time=_time(message, "purge_time", field=f"{field}.purge_time"),
+        valid_from=_time(message, "valid_from", field=f"{field}.valid_from"),
+        valid_until=_time(message, "valid_until", field=f"{field}.valid_until"),
     )
 
 

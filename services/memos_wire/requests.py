@@ -33,7 +33,7 @@ def request_key_of(request: Message, *, method: str) -> RequestKey:
         return RequestKey(method=method)
     body = type(request)()
     body.CopyFrom(request)
-    body.ClearField("request_id")  # type: ignore[arg-type]
+    body.ClearField("request_id")
     digest = hashlib.sha256(body.SerializeToString(deterministic=True)).hexdigest()
     return RequestKey(request_id=request_id, method=method, body_sha256=digest)
 

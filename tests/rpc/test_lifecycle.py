@@ -154,7 +154,7 @@ async def test_an_illegal_move_is_refused_with_both_states(stub_of):
 
     with use_grant(grant(Action.CUBE_WRITE)), pytest.raises(IllegalTransition) as refused:
         await stub_of(INTERFACE).TransitionMemCube(request)
-    assert dict(refused.value.metadata) == {"from": "EXPIRED", "to": "ACTIVATED"}
+    assert dict(refused.value.metadata) == {"current": "EXPIRED", "target": "ACTIVATED"}
 
 
 @pytest.mark.parametrize(

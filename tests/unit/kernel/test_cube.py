@@ -49,7 +49,7 @@ def test_moves_follow_the_table(source, target):
     else:
         with pytest.raises(IllegalTransition) as caught:
             check_transition(cube, target)
-        assert caught.value.metadata == {"from": source.name, "to": target.name}
+        assert caught.value.metadata == {"current": source.name, "target": target.name}
 
 
 def test_a_frozen_cube_may_be_used_but_not_moved_on():

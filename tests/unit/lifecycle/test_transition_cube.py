@@ -29,7 +29,7 @@ async def test_exactly_the_moves_of_the_table_are_allowed(start, target, make_cu
     else:
         with pytest.raises(IllegalTransition) as refused:
             await move(store, target)
-        assert dict(refused.value.metadata) == {"from": start.name, "to": target.name}
+        assert dict(refused.value.metadata) == {"current": start.name, "target": target.name}
         assert store.cubes[NAME].state is start
 
 

@@ -112,7 +112,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_ILLEGAL_TRANSITION: _ErrorReason.ValueType  # 18
     """The life cycle does not allow the move. FAILED_PRECONDITION.
 
-        {"reason": "ILLEGAL_TRANSITION", "domain": "memos", "metadata": {"from": "EXPIRED", "to": "ACTIVATED"}}
+        {"reason": "ILLEGAL_TRANSITION", "domain": "memos", "metadata": {"current": "EXPIRED", "target": "ACTIVATED"}}
     """
     ERROR_REASON_CUBE_FROZEN: _ErrorReason.ValueType  # 19
     """The cube is frozen. FAILED_PRECONDITION.
@@ -266,7 +266,7 @@ ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 17
 ERROR_REASON_ILLEGAL_TRANSITION: ErrorReason.ValueType  # 18
 """The life cycle does not allow the move. FAILED_PRECONDITION.
 
-    {"reason": "ILLEGAL_TRANSITION", "domain": "memos", "metadata": {"from": "EXPIRED", "to": "ACTIVATED"}}
+    {"reason": "ILLEGAL_TRANSITION", "domain": "memos", "metadata": {"current": "EXPIRED", "target": "ACTIVATED"}}
 """
 ERROR_REASON_CUBE_FROZEN: ErrorReason.ValueType  # 19
 """The cube is frozen. FAILED_PRECONDITION.
