@@ -4,6 +4,8 @@ import logging
 import os
 from pathlib import Path
 
+from memos_kernel.errors import DependencyUnavailable
+
 _SETTINGS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -31,12 +33,20 @@ def prepare(threads: int) -> None:
 
 
 def pick_device(wanted: str) -> str:
-    """Return `cuda` or `cpu`; `auto` is the GPU where there is one."""
+    """Return `cuda` or `cpu`; `auto` is the GPU where there is one.
+
+    Raises:
+        DependencyUnavailable: a GPU is wanted, and torch sees none.
+    """
     import torch
 
-    if wanted != "auto":
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    present = torch.cuda.is_available()
+    if wanted == "cuda" and not present:
+        raise DependencyUnavailable(
+            "inference.device is cuda, but torch sees no GPU; set it to auto or cpu, or install torch for CUDA.",
+            dependency="device",
+        )
+    return "cuda" if present and wanted != "cpu" else "cpu"
 
 
 def cores() -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from memos_inference.adapters.lane import Lane
 from memos_inference.domain import EmbedderDescription, Embeddings
-from memos_kernel.errors import DependencyUnavailable
+from memos_kernel.errors import DependencyUnavailable, MemosError
 
 if TYPE_CHECKING:
     from memos_inference.adapters.torch_encoder import TorchEncoder
@@ -75,7 +75,14 @@ class TransformersEmbedder:
         Raises:
             DependencyUnavailable, DataCorrupted: it cannot be loaded.
         """
-        self._encoder = await asyncio.to_thread(self._load)
+        try:
+            self._encoder = await asyncio.to_thread(self._load)
+        except MemosError:
+            raise
+        except Exception as error:
+            raise DependencyUnavailable(
+                f"The embedder cannot be loaded ({error}); check inference.embedder.", dependency="embedder"
+            ) from error
         self._lane.start()
 
     async def close(self) -> None:
