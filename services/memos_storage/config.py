@@ -1,7 +1,8 @@
 """Configuration of the storage service."""
 
-from memos_runtime.config import Section
 from pydantic import Field, SecretStr
+
+from memos_runtime.config import Section
 
 
 class StorageConfig(Section):

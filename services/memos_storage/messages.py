@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from memos_api.internal.v1 import inference_service_pb2 as inference
 from memos_api.internal.v1 import storage_service_pb2 as pb
 from memos_api.v1 import memcube_pb2
@@ -15,14 +16,13 @@ from memos_kernel.cube import Kind, MemCube, SemanticType, State
 from memos_kernel.errors import InvalidField, MemosError, MissingField
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.states import SEARCHED_BY_DEFAULT
-from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
-from memos_wire.errors import status_of
-from memos_wire.times import from_timestamp
-
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.values import NewCube, Outcome, Vector
 from memos_storage.usecases.legs import LegResult
 from memos_storage.usecases.search_cubes import Hit
+from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
+from memos_wire.errors import status_of
+from memos_wire.times import from_timestamp
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -7,7 +7,6 @@ from typing import Protocol, TypeVar
 
 from memos_kernel.cube import BlobRef, MemCube, TraceRef, Usage
 from memos_kernel.names import CubeName, VaultName
-
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.values import (
     Answer,

@@ -1,6 +1,5 @@
 """StorageService: convert, call a use case, convert."""
 
-# ruff: noqa: ARG002 - the signatures are those of gRPC
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,15 +10,14 @@ from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceService
 from memos_kernel.names import CubeName, VaultName
 from memos_runtime.context import current_grant, current_trace
 from memos_runtime.paging import PageTokens, page_size, request_hash
-from memos_wire.cubes import cube_to_proto
-from memos_wire.requests import request_key_from_proto
-
 from memos_storage import messages
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.search_cubes import Query, SearchCubes
+from memos_wire.cubes import cube_to_proto
+from memos_wire.requests import request_key_from_proto
 
 _LIST = "/memos.internal.v1.StorageService/ListMemCubes"
 

@@ -9,7 +9,6 @@ from memos_kernel.ids import uuid7
 from memos_runtime.context import spawn
 from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
-
 from memos_storage import migrations
 from memos_storage.adapters.background import AuditLoop, IndexLoop
 from memos_storage.adapters.ledger_client import LedgerAuditSink

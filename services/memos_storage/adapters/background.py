@@ -5,7 +5,6 @@ import logging
 from dataclasses import dataclass, field
 
 from memos_kernel.errors import MemosError
-
 from memos_storage.ports import Outbox, VectorIndex
 from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.ship_audit import ShipAudit

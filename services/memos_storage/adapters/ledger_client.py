@@ -7,10 +7,9 @@ from memos_api.internal.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from memos_api.v1.governance_service_pb2 import AuditEvent as AuditEventMessage
 from memos_kernel.names import TenantName
 from memos_runtime.channels import Channels
+from memos_storage.domain.values import AuditEvent
 from memos_wire.methods import GOVERNANCE, STORAGE
 from memos_wire.times import to_timestamp
-
-from memos_storage.domain.values import AuditEvent
 
 
 class LedgerAuditSink:

@@ -3,20 +3,23 @@
 import asyncio
 import hashlib
 import json
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import grpc
-from memos_kernel.errors import DependencyUnavailable
-from memos_runtime.workers import Worker
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
+from memos_kernel.errors import DependencyUnavailable
+from memos_runtime.workers import Worker
 from memos_storage.domain.values import DenseHit, Drift, Point, Scope, Vector
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
 
 _PROBE_SECONDS = 0.5
 _PAGE = 10_000
@@ -40,6 +43,7 @@ class MilvusVectorIndex:
             embedded: Milvus Lite. Its rows are searched fast only once they are flushed, so each put flushes; a server
                 has them in its log when it answers and decides by itself.
         """
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it prints what is raised here anyway
         self._uri = uri
         self._token = token
         self._embedded = embedded
@@ -136,7 +140,8 @@ class MilvusVectorIndex:
         try:
             result: T = await worker.run(self._with_client, work)
         except _AWAY as error:
-            self._reason = f"the vector index does not answer ({type(error).__name__})"
+            self._reason = "the vector index does not answer"
+            _LOG.debug("the vector index failed", exc_info=error)
             await asyncio.to_thread(self._forget)
             raise DependencyUnavailable(
                 "The vector index does not answer; it is tried again.", retry_after=1.0, dependency="milvus"

@@ -25,11 +25,18 @@ class MilvusLiteServer:
         self._socket_dir: Path | None = None
         self._process: Process | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._starts = 0
 
     @property
     def uri(self) -> str:
-        """Where it listens, as pymilvus takes it; only while it is started."""
-        return f"unix:{self._socket}:0"
+        """Where it listens, as pymilvus takes it.
+
+        Raises:
+            ConnectionError: it does not listen yet.
+        """
+        if self._socket_dir is None or not self._listening.exists():
+            raise ConnectionError("the vector server is starting")
+        return f"unix:{self._listening}"
 
     @property
     def pid(self) -> int | None:
@@ -37,9 +44,15 @@ class MilvusLiteServer:
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     @property
+    def _listening(self) -> Path:
+        """The path that the server makes of the one it is given."""
+        return Path(f"{self._socket}:0")
+
+    @property
     def _socket(self) -> Path:
         assert self._socket_dir is not None
-        return self._socket_dir / "milvus.sock"
+        # A name of its own each time, or gRPC would wait as long as it does for one that has failed before.
+        return self._socket_dir / f"milvus-{self._starts}.sock"
 
     async def start(self) -> None:
         """Start the child and the watch over it; does not wait until it answers."""
@@ -56,7 +69,8 @@ class MilvusLiteServer:
                 await self._watch
             self._watch = None
         if self._process is not None:
-            await _stop(self._process)
+            serving = await asyncio.to_thread(self._listening.exists)
+            await _stop(self._process, gently=serving)
             self._process = None
         if self._socket_dir is not None:
             shutil.rmtree(self._socket_dir, ignore_errors=True)
@@ -76,7 +90,7 @@ class MilvusLiteServer:
             pause = min(_RESTART_MOST, 2 * pause)
 
     async def _spawn(self) -> Process:
-        await asyncio.to_thread(Path(f"{self._socket}:0").unlink, missing_ok=True)
+        self._starts += 1
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -92,11 +106,14 @@ class MilvusLiteServer:
         )
 
 
-async def _stop(process: Process) -> None:
+async def _stop(process: Process, *, gently: bool) -> None:
+    """End the child; one that does not serve yet has nothing to close."""
     if process.returncode is not None:
         return
     assert process.stdin is not None
     process.stdin.close()
+    if not gently:
+        process.terminate()
     try:
         await asyncio.wait_for(process.wait(), _STOP_SECONDS)
     except TimeoutError:

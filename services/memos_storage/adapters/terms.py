@@ -7,6 +7,7 @@ from collections import Counter
 from functools import lru_cache
 
 import snowballstemmer  # type: ignore[import-untyped]
+
 from memos_kernel.cube import MemCube, SourceSpan
 
 TERM_CHARS = 64

@@ -4,11 +4,11 @@ import math
 from datetime import UTC, datetime
 
 import numpy as np
+
 from memos_kernel import limits
 from memos_kernel.cube import MemCube, Plaintext
 from memos_kernel.errors import InvalidField, LimitExceeded, MissingField
 from memos_kernel.text import check_labels, check_plain, check_text
-
 from memos_storage.domain.values import Vector
 
 NORM_TOLERANCE = 1e-3

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from memos_kernel.names import VaultName
 
+from memos_kernel.names import VaultName
 from memos_storage.domain.values import DenseHit, Floats, Point, Scope
 
 

@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import MemosError
 from memos_kernel.names import VaultName

@@ -9,7 +9,6 @@ from memos_kernel.cube import MemCube
 from memos_kernel.errors import CubeNotFound, LimitExceeded, VaultNotFound
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.permission import VAULT_ACTIONS, Grant
-
 from memos_storage.domain import usage
 from memos_storage.domain.values import Scope, StoredCube
 from memos_storage.ports import Transaction

@@ -10,7 +10,6 @@ from memos_kernel.errors import EtagMismatch, GrantInvalid, LimitExceeded, Missi
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName
 from memos_kernel.permission import Action, Grant
-
 from memos_storage.domain import revisions, usage
 from memos_storage.domain.checks import check_mutable, check_validity, check_vector
 from memos_storage.domain.values import Answer, Vector

@@ -1,19 +1,18 @@
 """Store new cubes: all in one transaction, each with an outcome of its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from memos_kernel import limits
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import DuplicateContent, LimitExceeded, MemosError, MissingField, Overloaded
 from memos_kernel.ids import Clock, IdFactory
-
 from memos_storage.domain.checks import check_new_cube, check_vector
 from memos_storage.domain.revisions import first_revision
 from memos_storage.domain.values import Answer, NewCube, Outcome, Vector
 from memos_storage.ports import Catalog, Transaction, VectorIndex
-from memos_storage.usecases.access import require_vault
+from memos_storage.usecases.access import require_vault, shown
 from memos_storage.usecases.mutation import Mutation, once
 
 RETRY_AFTER = 1.0
@@ -65,7 +64,8 @@ class CreateCubes:
             return Answer(outcomes, provenance_id)
 
         answer = await self.catalog.write(lambda tx: once(tx, mutation, lambda: work(tx), now=now))
-        return Created(answer, degraded=not self.index.healthy)
+        outcomes = tuple(_shown(outcome, mutation, now) for outcome in answer.outcomes)
+        return Created(replace(answer, outcomes=outcomes), degraded=not self.index.healthy)
 
     def _prepare(
         self, item: NewCube | MemosError, index: int, mutation: Mutation, provenance_id: str, now: datetime
@@ -107,6 +107,12 @@ class CreateCubes:
             return Outcome(error=error)
         tx.audit(mutation.event(self.ids, "cube.create", item.cube, now=now))
         return Outcome(item.cube, created=True)
+
+
+def _shown(outcome: Outcome, mutation: Mutation, now: datetime) -> Outcome:
+    if outcome.cube is None:
+        return outcome
+    return replace(outcome, cube=shown(outcome.cube, mutation.grant, now=now))
 
 
 def check_room(tx: Transaction, rows: int) -> None:

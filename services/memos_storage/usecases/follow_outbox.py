@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from memos_kernel.errors import MemosError
 from memos_kernel.ids import Clock
-
 from memos_storage.domain.pending import PendingVectors
 from memos_storage.domain.values import Claim, OutboxEntry, Point
 from memos_storage.ports import Outbox, Spans, VectorIndex

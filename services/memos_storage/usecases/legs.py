@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from memos_kernel.errors import Capacity
-
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.fusion import DENSE, LEXICAL, PENDING
 from memos_storage.domain.pending import PendingVectors

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from memos_kernel.cube import MemCube
-
 from memos_storage.ports import Span
 
 LINKS = 32

@@ -9,7 +9,6 @@ from memos_kernel.errors import RequestIdReused
 from memos_kernel.ids import IdFactory
 from memos_kernel.permission import Grant
 from memos_kernel.requests import RequestKey
-
 from memos_storage.domain.values import Answer, AuditEvent, Outcome, RequestOwner
 from memos_storage.ports import Transaction
 from memos_storage.usecases.access import cube_not_found

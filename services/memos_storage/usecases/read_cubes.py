@@ -10,7 +10,6 @@ from memos_kernel.errors import InvalidField, LimitExceeded, MemosError, Missing
 from memos_kernel.ids import Clock
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.permission import Grant
-
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.values import Outcome, Scope
 from memos_storage.ports import Catalog, Spans

@@ -12,7 +12,6 @@ from memos_kernel.ids import Clock
 from memos_kernel.names import VaultName
 from memos_kernel.permission import Grant
 from memos_kernel.text import check_text
-
 from memos_storage.domain.checks import check_vector
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.fusion import DENSE, LEXICAL, PENDING, Fused, fuse

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from memos_kernel import limits
 from memos_kernel.ids import Clock
-
 from memos_storage.ports import AuditOutbox, AuditSink
 
 BATCH = 500

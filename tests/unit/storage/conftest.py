@@ -1,6 +1,7 @@
 """Storage without transport."""
 
 import pytest
+
 from storage_world import World
 
 

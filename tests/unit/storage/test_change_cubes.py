@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+
 from memos_kernel import limits
 from memos_kernel.cube import Plaintext, SemanticType, State
 from memos_kernel.errors import (

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+
 from memos_kernel import limits
 from memos_kernel.cube import Access, State, TraceRef, Usage
 from memos_kernel.errors import (
@@ -19,6 +20,7 @@ from memos_kernel.errors import (
     ResourceExists,
     VaultNotFound,
 )
+from memos_kernel.permission import ROLE_ACTIONS, Role
 from memos_storage.domain.values import NewCube, Vector
 from storage_cubes import BEN, FOREIGN, NOTES, NOW, grant, item, said, vector, wanted
 from storage_world import mutation
@@ -46,7 +48,7 @@ async def test_what_only_storage_sets_is_set_whatever_was_given(world):
     assert cube.name == given.name
     assert (cube.revision, cube.state, cube.frozen, cube.parent_revisions) == (1, State.GENERATED, False, ())
     assert cube.create_time == cube.update_time == NOW
-    assert cube.access == Access(BEN)
+    assert cube.access == Access(BEN, ROLE_ACTIONS[Role.WRITER])
     assert cube.origin_trace == TRACE
     assert cube.uid not in ("", "mine")
     assert len(cube.content_hash) == len(cube.fingerprint) == 64

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from memos_kernel.cube import Plaintext
 from memos_kernel.errors import DependencyUnavailable
 from memos_storage.domain.values import Point

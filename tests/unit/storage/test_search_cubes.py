@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+
 from memos_kernel import limits
 from memos_kernel.cube import State, TraceRef
 from memos_kernel.errors import InvalidField, LimitExceeded, MissingField, VaultNotFound

@@ -8,7 +8,6 @@ from typing import TypeVar
 from memos_kernel.cube import MemCube, State, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.names import CubeName, VaultName
-
 from memos_storage.adapters.memory.tables import Tables, copied, enqueue
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.values import (

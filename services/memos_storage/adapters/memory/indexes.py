@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
+
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.names import VaultName
-
 from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.terms import frequencies, terms
 from memos_storage.domain.filters import CubeFilter

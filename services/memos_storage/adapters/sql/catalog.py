@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import numpy as np
-from memos_kernel.cube import State
-from memos_kernel.names import CubeName, VaultName
-from memos_runtime.workers import Worker
 from sqlalchemy import Connection, Select, and_, insert, select, tuple_
 from sqlalchemy.exc import DBAPIError
 
+from memos_kernel.cube import State
+from memos_kernel.names import CubeName, VaultName
+from memos_runtime.workers import Worker
 from memos_storage.adapters.sql import filters, rows, schema
 from memos_storage.adapters.sql.engine import open_engine, store_error
 from memos_storage.adapters.sql.schema import micros
@@ -97,14 +97,15 @@ class SqlCatalog:
     async def write(self, command: Callable[[Transaction], T]) -> T:
         """Run a command in a transaction and return its result once it is durable."""
 
-        def work(connection: Connection) -> T:
+        def work(connection: Connection) -> tuple[T, SqlTransaction]:
             transaction = SqlTransaction(connection, dimensions=self._dimensions)
             result = command(transaction)
             transaction.flush()
-            return result
+            return result, transaction
 
         with self._spans.span("storage.commit") if self._spans else nullcontext():
-            result = await self._database.write(work)
+            result, transaction = await self._database.write(work)
+        self._dimensions.update(transaction.known_dimensions)
         if self._committed is not None:
             self._committed()
         return result

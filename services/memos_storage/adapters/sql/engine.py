@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from memos_kernel.errors import MemosError, StoreFull
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
+
+from memos_kernel.errors import MemosError, StoreFull
 
 _BUSY_SECONDS = 10
 _CACHE_KIB = 32 * 1024

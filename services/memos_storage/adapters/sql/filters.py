@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from memos_kernel.cube import State
-from memos_kernel.names import VaultName
 from sqlalchemy import ColumnElement, and_, exists, false, or_, select
 
+from memos_kernel.cube import State
+from memos_kernel.names import VaultName
 from memos_storage.adapters.sql import schema
 from memos_storage.adapters.sql.schema import micros
 from memos_storage.domain.filters import CubeFilter

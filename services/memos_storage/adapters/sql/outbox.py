@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from memos_kernel.names import VaultName
 from sqlalchemy import Connection, Select, and_, delete, func, insert, select, update
 from sqlalchemy.orm import aliased
 
+from memos_kernel.names import VaultName
 from memos_storage.adapters.sql import rows, schema
 from memos_storage.adapters.sql.catalog import Database
 from memos_storage.adapters.sql.schema import micros, moment

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from memos_kernel import errors
-from memos_kernel.cube import MemCube
 from sqlalchemy import Connection, and_, insert, select
 
+from memos_kernel import errors
+from memos_kernel.cube import MemCube
 from memos_storage.adapters.sql import rows, schema
 from memos_storage.adapters.sql.schema import micros
 from memos_storage.domain.values import Answer, Outcome, Remembered, RequestOwner

@@ -5,15 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from memos_api.v1 import memcube_pb2
-from memos_kernel.cube import MemCube, Usage
-from memos_wire.cubes import cube_from_proto, cube_to_proto
 from sqlalchemy import RowMapping
 
+from memos_api.v1 import memcube_pb2
+from memos_kernel.cube import MemCube, Usage
 from memos_storage.adapters.sql import schema
 from memos_storage.adapters.sql.schema import micros, moment
 from memos_storage.domain.filters import event_time, fold
 from memos_storage.domain.values import Floats, StoredCube
+from memos_wire.cubes import cube_from_proto, cube_to_proto
 
 STORED = (
     schema.cubes.c.key,

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
-from memos_kernel.cube import MemCube, Usage
-from memos_kernel.errors import DuplicateContent, ResourceExists
-from memos_kernel.names import CubeName, VaultName
 from sqlalchemy import Connection, RowMapping, Table, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from memos_kernel.cube import MemCube, Usage
+from memos_kernel.errors import DuplicateContent, ResourceExists
+from memos_kernel.names import CubeName, VaultName
 from memos_storage.adapters.sql import rows, schema
 from memos_storage.adapters.sql.engine import insert_or_ignore
 from memos_storage.adapters.sql.requests import RequestLog
@@ -56,10 +56,10 @@ _CHILDREN = (
 class SqlTransaction:
     """Implements `ports.Transaction` on one connection. Rows that nothing reads before the end go in in bulk."""
 
-    def __init__(self, connection: Connection, *, dimensions: dict[str, int]) -> None:
-        """Take the connection, and a cache of embedders that outlives the transaction."""
+    def __init__(self, connection: Connection, *, dimensions: Mapping[str, int]) -> None:
+        """Take the connection, and the embedders that are known to be stored."""
         self._connection = connection
-        self._dimensions = dimensions
+        self._dimensions = dict(dimensions)
         self._new: dict[str, list[dict[str, Any]]] = {}
         self._vault_keys: dict[VaultName, int] = {}
         self._growth: dict[int, tuple[int, int]] = {}
@@ -163,6 +163,11 @@ class SqlTransaction:
                 "trace_id": event.trace_id,
             },
         )
+
+    @property
+    def known_dimensions(self) -> Mapping[str, int]:
+        """Embedders that are stored once the transaction is."""
+        return self._dimensions
 
     def flush(self) -> None:
         """Insert the rows that were kept back."""

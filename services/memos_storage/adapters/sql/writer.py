@@ -8,10 +8,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
-from memos_kernel.errors import Draining, Overloaded
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from memos_kernel.errors import Draining, Overloaded
 from memos_storage.adapters.sql.engine import store_error
 
 T = TypeVar("T")

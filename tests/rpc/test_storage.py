@@ -1,0 +1,377 @@
+"""What other services see of storage, through the runtime's server, with its real catalogue and vector server."""
+
+import asyncio
+import os
+import signal
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from memos_api.internal.v1 import grant_pb2, inference_service_pb2, storage_service_pb2_grpc
+from memos_api.internal.v1 import storage_service_pb2 as pb
+from memos_api.v1 import memcube_pb2
+from memos_api.v1 import memory_service_pb2 as public
+from memos_kernel.errors import (
+    CubeNotFound,
+    DuplicateContent,
+    EtagMismatch,
+    GrantInvalid,
+    ImmutableField,
+    InvalidField,
+    MalformedName,
+    PageTokenMismatch,
+    PeerForbidden,
+    RequestIdReused,
+    VaultNotFound,
+)
+from memos_kernel.ids import SystemClock, uuid7
+from memos_kernel.names import PrincipalName, VaultName
+from memos_kernel.permission import ROLE_ACTIONS, Action, Grant, Role
+from memos_runtime.channels import ChannelPool, Channels
+from memos_runtime.config import ServerConfig
+from memos_runtime.context import use_grant
+from memos_runtime.server import Host, Listener, Trust
+from memos_runtime.service import ServiceContext
+from memos_runtime.telemetry import Telemetry
+from memos_storage.config import StorageConfig
+from memos_storage.wiring import build
+from memos_wire.errors import error_of
+from memos_wire.grants import GrantSigner, GrantVerifier
+from storage_cubes import DIMENSIONS, EMBEDDER, vector
+
+TOKEN = "a shared secret"
+MAIN, NOTES, FOREIGN = "tenants/acme/vaults/main", "tenants/acme/vaults/notes", "tenants/globex/vaults/main"
+WRITER = ROLE_ACTIONS[Role.WRITER]
+
+
+@dataclass
+class Served:
+    """A running storage, and how two other services reach it."""
+
+    service: object
+    signer: GrantSigner
+    verifier: GrantVerifier
+    interface: storage_service_pb2_grpc.StorageServiceStub
+    lifecycle: storage_service_pb2_grpc.StorageServiceStub
+
+    def grant(self, *vaults, actions=WRITER, principal=""):
+        tenant = vaults[0].split("/")[1] if vaults else "acme"
+        grant = Grant(
+            id=uuid7(),
+            principal=PrincipalName.parse(principal or f"tenants/{tenant}/principals/ben"),
+            issued_to="interface",
+            vaults=frozenset(VaultName.parse(vault) for vault in vaults),
+            all_vaults=False,
+            actions=frozenset(actions),
+            policy_epoch=1,
+            expire_time=SystemClock().now() + timedelta(seconds=50),
+        )
+        return self.verifier.verify(self.signer.sign(grant, clock=SystemClock()).SerializeToString())
+
+    @contextmanager
+    def acting(self, *vaults, **options):
+        with use_grant(self.grant(*(vaults or (MAIN,)), **options)):
+            yield
+
+    async def create(self, *items, **fields):
+        return await self.interface.BatchCreateMemCubes(
+            pb.BatchCreateMemCubesRequest(items=items, embedder=EMBEDDER, **fields)
+        )
+
+    async def add(self, text, seed=1, **fields):
+        answer = await self.create(new(text, seed, **fields))
+        return result_of(answer.results[0])
+
+    async def get(self, name, **fields):
+        answer = await self.interface.BatchGetMemCubes(pb.BatchGetMemCubesRequest(names=[name], **fields))
+        return result_of(answer.results[0])
+
+    async def search(self, query="?", seed=None, **fields):
+        embedding = embedding_of(seed) if seed is not None else None
+        return await self.interface.SearchMemCubes(
+            pb.SearchMemCubesRequest(query=query, embedding=embedding, embedder=EMBEDDER, **fields)
+        )
+
+    async def healthy(self):
+        for _ in range(300):
+            if self.service.parts["milvus"]():
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError("the vector server does not come up")
+
+
+def embedding_of(seed, dimensions=DIMENSIONS):
+    return inference_service_pb2.Embedding(values=vector(seed, dimensions=dimensions).values)
+
+
+def new(text, seed=1, vault=MAIN, id="", **fields):
+    name = f"{vault.split('/vaults/')[0]}/cubes/{id or uuid7()}"
+    cube = memcube_pb2.MemCube(name=name, vault=vault, plaintext={"text": text}, **fields)
+    return pb.NewMemCube(cube=cube, embedding=embedding_of(seed))
+
+
+def result_of(result):
+    if result.WhichOneof("result") == "error":
+        raise error_of(result.error)
+    return result.cube
+
+
+def key(request_id, body="aa", method="AddMemories"):
+    name = f"/memos.v1.MemoryService/{method}"
+    return grant_pb2.RequestKey(request_id=request_id, method=name, body_sha256=body)
+
+
+def stamp(moment):
+    made = Timestamp()
+    made.FromDatetime(moment)
+    return made
+
+
+@pytest.fixture
+async def served(tmp_path):
+    """Storage whose vector server is away, which only two of the tests need."""
+    config = StorageConfig(milvus_uri=f"unix:{tmp_path}/nobody", milvus_timeout_seconds=0.5)
+    async with serving(tmp_path, config) as made:
+        yield made
+
+
+@pytest.fixture
+async def indexed(tmp_path):
+    """Storage with its vector server."""
+    async with serving(tmp_path, StorageConfig(index_idle_seconds=0.1)) as made:
+        yield made
+
+
+@asynccontextmanager
+async def serving(tmp_path, config):
+    clock, key, telemetry = SystemClock(), Ed25519PrivateKey.generate(), Telemetry()
+    verifier = GrantVerifier([key.public_key()], clock=clock)
+    (tmp_path / "storage").mkdir(mode=0o700)
+    context = ServiceContext(
+        name="storage",
+        state_dir=tmp_path / "storage",
+        channels=Channels(service="storage", pool=ChannelPool({}), telemetry=telemetry, peer_token=TOKEN),
+        clock=clock,
+        telemetry=telemetry,
+        verifier=verifier,
+    )
+    service = build(config, context)
+    host = Host(
+        [service],
+        config=ServerConfig(health_address=""),
+        telemetry=telemetry,
+        trust=Trust(verifier=verifier, clock=clock, peer_token=TOKEN),
+        internal=Listener(address="127.0.0.1:0"),
+    )
+    await host.start()
+    pool = ChannelPool({"storage": f"127.0.0.1:{host.ports['internal']}"})
+
+    def peer(name):
+        calls = Channels(service=name, pool=pool, telemetry=telemetry, peer_token=TOKEN)
+        return calls.stub(storage_service_pb2_grpc.StorageServiceStub, "storage")
+
+    try:
+        yield Served(service, GrantSigner(key), verifier, peer("interface"), peer("lifecycle"))
+    finally:
+        await pool.close()
+        await host.stop(grace=0)
+
+
+async def test_a_cube_goes_in_and_comes_back(served):
+    with served.acting():
+        made = await served.add("Nora moved to Oslo.", labels={"a": "b"})
+        assert (made.revision, made.state, made.access.owner) == (1, 1, "tenants/acme/principals/ben")
+        assert list(made.access.permitted_actions) == sorted(WRITER)
+        assert await served.get(made.name) == made
+        header = await served.get(made.name, view=memcube_pb2.CUBE_VIEW_BASIC)
+        assert not header.HasField("plaintext")
+        assert header.labels == {"a": "b"}
+
+
+async def test_a_new_cube_is_found_by_the_next_search_with_the_vector_server_up_or_not(indexed):
+    with indexed.acting():
+        made = await indexed.add("Nora moved to Oslo.", seed=1)
+        answer = await indexed.search("Oslo", seed=1)
+        assert [hit.cube for hit in answer.hits] == [made]
+        assert {"lexical", "pending"} <= set(answer.hits[0].leg_scores)
+        await indexed.healthy()
+        for _ in range(100):
+            answer = await indexed.search("Oslo", seed=1)
+            if set(answer.hits[0].leg_scores) == {"lexical", "dense"}:
+                break
+            await asyncio.sleep(0.1)
+        assert "pending" not in answer.hits[0].leg_scores
+        assert not answer.degraded
+        assert [leg.name for leg in answer.legs] == ["dense", "pending", "lexical"]
+
+
+async def test_a_vector_server_that_dies_costs_nothing_but_a_note(indexed):
+    await indexed.healthy()
+    with indexed.acting():
+        first = await indexed.add("tea", seed=1)
+        storage = indexed.service.start.__self__
+        os.kill(storage._server.pid, signal.SIGKILL)
+        second = await indexed.add("coffee", seed=2)
+        for _ in range(100):
+            answer = await indexed.search("?", seed=2)
+            assert second.name in [hit.cube.name for hit in answer.hits]
+            if answer.degraded:
+                break
+            await asyncio.sleep(0.02)
+        assert answer.degraded
+        (dense,) = [leg for leg in answer.legs if leg.name == "dense"]
+        assert not dense.ran
+        assert "does not answer" in dense.reason
+        assert indexed.service.ready()
+        await indexed.healthy()
+        answer = await indexed.search("?", seed=2)
+        assert not answer.degraded
+        assert {first.name, second.name} == {hit.cube.name for hit in answer.hits}
+
+
+async def test_each_item_of_a_batch_has_its_own_status(served):
+    with served.acting():
+        answer = await served.create(
+            new("one"),
+            new("one"),
+            new("elsewhere", vault=NOTES),
+            pb.NewMemCube(cube=memcube_pb2.MemCube(name="nonsense", vault=MAIN, plaintext={"text": "x"})),
+            pb.NewMemCube(
+                cube=memcube_pb2.MemCube(name="tenants/acme/cubes/x", vault=MAIN, plaintext={"text": "x"}),
+                embedding=inference_service_pb2.Embedding(values=[float("nan")] * DIMENSIONS),
+            ),
+        )
+    assert [result.created for result in answer.results] == [True, False, False, False, False]
+    for result, error in zip(
+        answer.results[1:], (DuplicateContent, VaultNotFound, MalformedName, InvalidField), strict=True
+    ):
+        with pytest.raises(error):
+            result_of(result)
+
+
+async def test_a_repeated_request_is_answered_again_and_another_body_refused(served):
+    with served.acting():
+        first = await served.create(new("once"), request_key=key("r1"))
+        assert await served.create(new("other"), request_key=key("r1")) == first
+        with pytest.raises(RequestIdReused):
+            await served.create(new("once"), request_key=key("r1", "bb"))
+    with served.acting(NOTES), pytest.raises(CubeNotFound):
+        await served.create(new("once"), request_key=key("r1"))
+
+
+async def test_pages_are_bound_to_their_call(served):
+    with served.acting():
+        for number in range(5):
+            await served.add(f"note {number}", seed=number)
+
+        async def page(**fields):
+            return await served.interface.ListMemCubes(pb.ListMemCubesRequest(vault=MAIN, **fields))
+
+        first = await page(page_size=2)
+        second = await page(page_size=2, page_token=first.next_page_token)
+        third = await page(page_size=2, page_token=second.next_page_token)
+        names = [cube.name for answer in (first, second, third) for cube in answer.cubes]
+        assert len(set(names)) == 5
+        assert not third.next_page_token
+        assert not first.cubes[0].HasField("plaintext")
+        with pytest.raises(PageTokenMismatch):
+            await page(page_token=first.next_page_token, filter=public.CubeFilter(labels={"a": "b"}))
+    with served.acting(principal="tenants/acme/principals/eve"), pytest.raises(PageTokenMismatch):
+        await served.interface.ListMemCubes(
+            pb.ListMemCubesRequest(vault=MAIN, page_size=2, page_token=first.next_page_token)
+        )
+
+
+async def test_an_update_makes_a_revision_and_an_old_etag_loses(served):
+    with served.acting():
+        made = await served.add("tea")
+        wanted = memcube_pb2.MemCube(name=made.name, etag=made.etag, plaintext={"text": "coffee"})
+        request = pb.UpdateMemCubeRequest(
+            cube=wanted,
+            update_mask=FieldMask(paths=["plaintext.text"]),
+            embedding=embedding_of(2),
+            embedder=EMBEDDER,
+        )
+        changed = (await served.interface.UpdateMemCube(request)).cube
+        assert (changed.plaintext.text, changed.revision) == ("coffee", 2)
+        with pytest.raises(EtagMismatch):
+            await served.interface.UpdateMemCube(request)
+        with pytest.raises(ImmutableField):
+            await served.interface.UpdateMemCube(
+                pb.UpdateMemCubeRequest(cube=wanted, update_mask=FieldMask(paths=["*"]))
+            )
+
+
+async def test_a_deleted_cube_is_gone(served):
+    with served.acting():
+        made = await served.add("tea")
+        answer = await served.interface.DeleteMemCube(pb.DeleteMemCubeRequest(name=made.name, etag=made.etag))
+        gone = answer.cube
+        assert gone.purge_time.ToDatetime() - gone.delete_time.ToDatetime() == timedelta(days=30)
+        with pytest.raises(CubeNotFound):
+            await served.get(made.name)
+        assert not (await served.search("tea", seed=1)).hits
+
+
+async def test_lifecycle_alone_moves_cubes_and_counts_uses(served):
+    with served.acting():
+        made = await served.add("tea")
+        decided = memcube_pb2.MemCube(name=made.name, vault=made.vault, state=memcube_pb2.CUBE_STATE_ACTIVATED)
+        request = pb.ApplyTransitionRequest(cube=decided, expected_revision=1, reason="used")
+        with pytest.raises(PeerForbidden):
+            await served.interface.ApplyTransition(request)
+        moved = (await served.lifecycle.ApplyTransition(request)).cube
+        assert (moved.state, moved.revision) == (memcube_pb2.CUBE_STATE_ACTIVATED, 2)
+        uses = pb.RecordUsageRequest(uses=[pb.CubeUse(name=made.name, time=stamp(SystemClock().now()))])
+        (used,) = (await served.lifecycle.RecordUsage(uses)).cubes
+        assert (used.usage.hits, used.revision) == (1, 2)
+        assert used.usage.heat == pytest.approx(1.0, abs=1e-3)
+
+
+async def test_due_cubes_are_listed_for_the_sweep(served):
+    later = SystemClock().now() + timedelta(hours=1)
+    with served.acting():
+        made = await served.add("milk", expire_time=stamp(later))
+    with served.acting(actions={Action.CUBE_EXPIRE}):
+        request = pb.ListDueMemCubesRequest(due_time=stamp(later), limit=10)
+        assert [cube.name for cube in (await served.lifecycle.ListDueMemCubes(request)).cubes] == [made.name]
+
+
+async def test_a_grant_is_the_filter_and_another_tenants_cube_is_not_there(served):
+    with served.acting():
+        made = await served.add("tea", id="mine")
+    for vaults in ((NOTES,), (FOREIGN,)):
+        with served.acting(*vaults):
+            with pytest.raises(CubeNotFound) as hidden:
+                await served.get(made.name)
+            with pytest.raises(CubeNotFound) as missing:
+                await served.get(made.name.replace("mine", "none"))
+            assert hidden.value.message.replace("mine", "none") == missing.value.message
+            assert not (await served.search("tea", seed=1)).hits
+            with pytest.raises(VaultNotFound):
+                await served.search("tea", vaults=[MAIN])
+    with served.acting(FOREIGN):
+        assert (await served.add("tea", vault=FOREIGN, id="mine")).name != made.name
+
+
+async def test_a_call_without_the_action_is_refused(served):
+    with served.acting(actions={Action.CUBE_READ}), pytest.raises(GrantInvalid):
+        await served.create(new("tea"))
+    with pytest.raises(GrantInvalid):
+        await served.search("tea")
+
+
+async def test_unknown_enum_values_and_absurd_times_are_named(served):
+    with served.acting():
+        with pytest.raises(InvalidField) as caught:
+            await served.search("tea", filter=public.CubeFilter(states=[99]))
+        assert caught.value.field == "filter.states[0]"
+        with pytest.raises(InvalidField):
+            await served.add("tea", semantic_type=99)
+        with pytest.raises(InvalidField):
+            await served.search("tea", view=9)
