@@ -122,7 +122,7 @@ async def test_leaving_a_chat_early_stops_the_generation(server, memos):
             break
     await events.aclose()
     async with asyncio.timeout(5):
-        while not server.desk.models.stopped:  # noqa: ASYNC110  # the twin has no event to wait for
+        while not server.desk.models.stopped:  # the twin has no event to wait for
             await asyncio.sleep(0.01)
 
 
