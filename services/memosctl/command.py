@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON to stdout and nothing else.")]
 StateOption = Annotated[
-    Path | None, typer.Option("--state-dir", metavar="DIR", help="State directory (MEMOS_STATE_DIR).", show_default=False)
+    Path | None,
+    typer.Option("--state-dir", metavar="DIR", help="State directory (MEMOS_STATE_DIR).", show_default=False),
 ]
 AddressOption = Annotated[
     str | None,

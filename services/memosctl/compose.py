@@ -91,7 +91,7 @@ def one_by_one(process: Process, names: Sequence[str]) -> list[Hosted]:
     if not settings.tls.enabled and not token:
         raise usage(
             "Services in several processes need a way to know each other.",
-            "Set tls.cert_file, tls.key_file and tls.ca_file (memosctl certs makes them), or peers.token on one machine.",
+            "Set tls.cert_file, tls.key_file and tls.ca_file; on one machine peers.token will do.",
         )
     verifier = process.verifier()
     return [_hosted_alone(process, name, offset, token, verifier) for offset, name in enumerate(names)]
@@ -111,9 +111,7 @@ def _hosted_alone(process: Process, name: str, offset: int, token: str, verifier
             *(target for peer, target in settings.peers.addresses.items() if peer != name),
             why="peers.token is sent in plain text",
         )
-    pool = ChannelPool(
-        settings.peers.addresses, certificates=certificates, max_message_bytes=config.max_message_bytes
-    )
+    pool = ChannelPool(settings.peers.addresses, certificates=certificates, max_message_bytes=config.max_message_bytes)
     service = _build(process, name, pool=pool, token=token, verifier=verifier)
     if name == INTERFACE:
         public, internal = _public(settings, config.address, certificates), None

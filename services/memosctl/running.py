@@ -197,7 +197,7 @@ async def _admin_key(settings: Settings, state: StateDir, clock: Clock) -> Path 
 async def _wait_for(file: Path) -> None:
     """Wait for governance to make its key, in a process that shares the state directory."""
     end = time.monotonic() + _KEY_WAIT_SECONDS
-    while not file.exists():
+    while not await asyncio.to_thread(file.exists):
         if time.monotonic() > end:
             raise Failure(
                 f"{file} does not exist.",

@@ -46,8 +46,8 @@ class ServerSettings(ServerConfig):
     )
     health_address: str = Field(
         "127.0.0.1:0",
-        description="host:port of the plaintext grpc.health.v1 server, counted on like address; port 0 takes a free one, "
-        "empty turns it off",
+        description="host:port of the plaintext grpc.health.v1 server, counted on like address; port 0 takes a free "
+        "one, empty turns it off",
     )
 
 
@@ -58,7 +58,8 @@ class Settings(Section):
         None, description="directory of everything that is kept; empty is $XDG_STATE_HOME/memos or ~/.local/state/memos"
     )
     grant_key_files: tuple[Path, ...] = Field(
-        (), description="PEM files of governance's public keys; empty is keys/grant_ed25519.pub.pem in the state directory"
+        (),
+        description="PEM files of governance's public keys; empty is keys/grant_ed25519.pub.pem in the state directory",
     )
     allow_plaintext: bool = Field(
         False, description="take API keys in plain text from other machines, for a proxy that ends TLS"

@@ -1,15 +1,15 @@
 """The state directory: where each thing lies, and who may open it.
 
-    <state>/                        0700
-      lock                          held by the process that serves from here
-      address                       public address of the newest `up`
-      health                        its health endpoint
-      admin.key                     0600, API key of the local admin
-      last_answer                   name of the newest answer of `memosctl chat`
-      keys/grant_ed25519.pem        0600, private; governance alone reads it
-      keys/grant_ed25519.pub.pem    public; every service reads it
-      run/internal.sock             socket between the services
-      <service>/                    0700, what the service keeps
+<state>/                        0700
+  lock                          held by the process that serves from here
+  address                       public address of the newest `up`
+  health                        its health endpoint
+  admin.key                     0600, API key of the local admin
+  last_answer                   name of the newest answer of `memosctl chat`
+  keys/grant_ed25519.pem        0600, private; governance alone reads it
+  keys/grant_ed25519.pub.pem    public; every service reads it
+  run/internal.sock             socket between the services
+  <service>/                    0700, what the service keeps
 """
 
 import os
@@ -31,7 +31,7 @@ class StateDir:
 
     @classmethod
     def locate(cls, given: Path | None = None, *, environ: Mapping[str, str] = os.environ) -> Self:
-        """Return the given directory, else MEMOS_STATE_DIR, else `$XDG_STATE_HOME/memos`, else `~/.local/state/memos`."""
+        """Return the given directory, else that of MEMOS_STATE_DIR, XDG_STATE_HOME or the home directory."""
         if given is not None:
             return cls(given.expanduser().absolute())
         if chosen := environ.get("MEMOS_STATE_DIR"):
@@ -42,30 +42,37 @@ class StateDir:
 
     @property
     def lock_file(self) -> Path:
+        """Held by whoever serves from here."""
         return self.root / "lock"
 
     @property
     def address_file(self) -> Path:
+        """Public address of the newest start."""
         return self.root / "address"
 
     @property
     def health_file(self) -> Path:
+        """Health endpoints of the newest start, one a line."""
         return self.root / "health"
 
     @property
     def admin_key_file(self) -> Path:
+        """API key of the local admin."""
         return self.root / "admin.key"
 
     @property
     def last_answer_file(self) -> Path:
+        """Name of the newest answer of `memosctl chat`."""
         return self.root / "last_answer"
 
     @property
     def private_key_file(self) -> Path:
+        """Private key that signs grants."""
         return self.root / "keys" / "grant_ed25519.pem"
 
     @property
     def public_key_file(self) -> Path:
+        """Public key that grants are checked against."""
         return self.root / "keys" / "grant_ed25519.pub.pem"
 
     def make(self) -> Self:

@@ -47,8 +47,8 @@ def access(cli: "Cli") -> Iterator[Finding]:
     except Failure as failure:
         yield skipped("public API", failure.message)
     except MemosError as error:
-        failure = explain_call(error, cli) or Failure(error.message)
-        yield failed("public API", failure.message, failure.hint)
+        told = explain_call(error, cli) or Failure(error.message)
+        yield failed("public API", told.message, told.hint)
     else:
         yield ok("public API", f"the key works; {len(vaults)} vaults")
 
@@ -58,4 +58,4 @@ def _status(stub: health_pb2_grpc.HealthStub, name: str) -> str:
         answer = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=_SECONDS)
     except grpc.RpcError as error:
         return str(error.code().name).lower().replace("_", " ")
-    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status).lower().replace("_", " ")
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)).lower().replace("_", " ")

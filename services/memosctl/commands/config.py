@@ -27,7 +27,9 @@ def config(
 
     if schema:
         known = keys(Settings)
-        rows = [{"key": key.key, "env": key.env, "default": key.default, "description": key.description} for key in known]
+        rows = [
+            {"key": key.key, "env": key.env, "default": key.default, "description": key.description} for key in known
+        ]
         cli.output.answer(rows, lambda: markdown(known))
         return
     settings = load_settings(file=config, state_dir=cli.state_option)
@@ -66,5 +68,9 @@ def _value(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_value(item) for item in value)}]"
     if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{json.dumps(name)} = {_value(item)}' for name, item in value.items())} }}" if value else "{}"
+        return (
+            f"{{ {', '.join(f'{json.dumps(name)} = {_value(item)}' for name, item in value.items())} }}"
+            if value
+            else "{}"
+        )
     return json.dumps(str(value), ensure_ascii=False)

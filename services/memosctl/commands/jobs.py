@@ -1,5 +1,6 @@
 """`memosctl jobs`: background work."""
 
+import functools
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -69,7 +70,7 @@ def watch(cli: Cli, job: JobArgument) -> None:
 
     with cli.client() as client:
         for response in client.stream(WatchJobRequest(name=names.job(job))):
-            cli.output.event(document(response), lambda job=response.job: jobs.line(job))
+            cli.output.event(document(response), functools.partial(jobs.line, response.job))
 
 
 def _one(cli: Cli, request: "GetJobRequest | CancelJobRequest | RetryJobRequest") -> None:

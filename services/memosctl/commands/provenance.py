@@ -47,12 +47,18 @@ def _root(cli: Cli, name: str | None, *, last: bool) -> str:
 
 
 def _first_found(client: "Client", candidates: tuple[str, ...], depth: int) -> "GetProvenanceResponse":
-    from memos_api.v1.memory_service_pb2 import GetProvenanceRequest
     from memos_client import NotFound
 
     for candidate in candidates[:-1]:
         try:
-            return client.call(GetProvenanceRequest(name=candidate, depth=depth))
+            return _trace(client, candidate, depth)
         except NotFound:
             continue
-    return client.call(GetProvenanceRequest(name=candidates[-1], depth=depth))
+    return _trace(client, candidates[-1], depth)
+
+
+def _trace(client: "Client", name: str, depth: int) -> "GetProvenanceResponse":
+    from memos_api.v1.memory_service_pb2 import GetProvenanceRequest, GetProvenanceResponse
+
+    response: GetProvenanceResponse = client.call(GetProvenanceRequest(name=name, depth=depth))
+    return response

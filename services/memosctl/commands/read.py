@@ -44,9 +44,7 @@ def search(
         vaults=[names.vault(item) for item in vault or ()],
         query=query,
         top_k=top,
-        filter=inputs.cube_filter(
-            label=label, sort=sort, speaker=speaker, session=session, after=after, before=before
-        ),
+        filter=inputs.cube_filter(label=label, sort=sort, speaker=speaker, session=session, after=after, before=before),
     )
     with cli.client() as client:
         response = client.call(request)

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from memosctl.command import Cli, command
-from memosctl.options import ConfigOption
 from memosctl.failures import Failure
+from memosctl.options import ConfigOption
 
 app = typer.Typer(name="tenant", help="Make tenants, on the machine of governance.", no_args_is_help=True)
 

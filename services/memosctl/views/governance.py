@@ -46,7 +46,11 @@ def vaults(found: "Iterable[Vault]") -> RenderableType:
     table = _table("vault", "title", "your role", "owner", "made")
     for vault in found:
         table.add_row(
-            short(vault.name), vault.display_name, role(vault.caller_role), short(vault.owner), moment(vault.create_time)
+            short(vault.name),
+            vault.display_name,
+            role(vault.caller_role),
+            short(vault.owner),
+            moment(vault.create_time),
         )
     return table
 

@@ -32,7 +32,11 @@ def table(jobs: "Iterable[Job]") -> RenderableType:
 def line(job: "Job") -> RenderableType:
     """Return one job on one line."""
     return Text.assemble(
-        (short(job.name), "bold"), f" {job.kind} ", _state(job), f" {job.progress:.0%} try {job.attempts} ", _result(job)
+        (short(job.name), "bold"),
+        f" {job.kind} ",
+        _state(job),
+        f" {job.progress:.0%} try {job.attempts} ",
+        _result(job),
     )
 
 

@@ -13,7 +13,9 @@ def lines(*texts: str) -> list[Line]:
 def test_a_line_keeps_its_number_and_the_fields_that_are_set() -> None:
     [line] = read([b"\n", b'{"id": "m1", "speaker": "Nora", "role": "", "time": null, "text": "hello"}\n'])
 
-    assert line == Line(2, b'{"id": "m1", "speaker": "Nora", "role": "", "time": null, "text": "hello"}\n', line.message)
+    assert line == Line(
+        2, b'{"id": "m1", "speaker": "Nora", "role": "", "time": null, "text": "hello"}\n', line.message
+    )
     assert line.message == {"id": "m1", "speaker": "Nora", "text": "hello"}
 
 
