@@ -165,7 +165,7 @@ async def test_a_cancelled_chat_stops_the_model_and_stores_nothing(server, calle
     await call.read()
     call.cancel()
     async with asyncio.timeout(5):
-        while not server.desk.models.stopped:  # noqa: ASYNC110  # the twin has no event to wait for
+        while not server.desk.models.stopped:  # the twin has no event to wait for
             await asyncio.sleep(0.01)
     assert not server.desk.storage.cubes
     assert not server.desk.lineage.edges

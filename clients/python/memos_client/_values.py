@@ -195,6 +195,10 @@ class ChatPlan:
     rejected: tuple[PlannedMemory, ...]
     degraded: bool
 
+    def __str__(self) -> str:
+        lines = (f"- {memory.cube} ({memory.reason})" for memory in self.chosen)
+        return "\n".join((f"{len(self.chosen)} of {len(self.chosen) + len(self.rejected)} memories", *lines))
+
 
 @dataclass(frozen=True, slots=True)
 class ChatDelta:
@@ -208,7 +212,11 @@ class ChatDelta:
 
 @dataclass(frozen=True, slots=True)
 class ChatEnd:
-    """Last event of a chat. `answer` is a name for `provenance`; times are milliseconds by stage."""
+    """Last event of a chat. `answer` is a name for `provenance`.
+
+    `timings_ms` has the milliseconds of the stages `plan`, `generate` and `record`, and from the beginning to the
+    `first_token` and to the end (`total`).
+    """
 
     answer: str
     text: str

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from google.api import field_behavior_pb2  # type: ignore[import-untyped]
+from google.api import field_behavior_pb2
 
 from memos_api.v1 import memcube_pb2, memory_service_pb2
 from memos_interface.domain.cubes import CubeChange
