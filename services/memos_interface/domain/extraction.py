@@ -18,7 +18,10 @@ LEAST_CONTEXT = 4_096
 """Tokens that a model must hold to be trusted with extraction; the offline default model holds far fewer."""
 
 WINDOW = 8
-"""Messages in one prompt."""
+"""Most messages in one prompt."""
+
+WINDOW_BYTES = 6_000
+"""Most bytes of messages in one prompt, if it has more than one; with the answer it fits into LEAST_CONTEXT."""
 
 ANSWER_TOKENS = 512
 """Most tokens of the model's answer for one window."""
@@ -67,11 +70,10 @@ def windows(items: Sequence[Item]) -> list[tuple[Item, ...]]:
     found: list[list[Item]] = []
     for item in items:
         session = item.source.session if item.source else ""
-        last = found[-1] if found else None
-        if last is None or len(last) == WINDOW or (last[0].source and last[0].source.session) != session:
-            found.append([item])
+        if found and _joins(found[-1], item, session):
+            found[-1].append(item)
         else:
-            last.append(item)
+            found.append([item])
     return [tuple(window) for window in found]
 
 
@@ -98,6 +100,12 @@ def facts(window: Sequence[Item], output: str, *, semantic_type: SemanticType) -
     items = tuple(item for number in sorted(by_message) for item in by_message[number])
     missing = (item for number, item in enumerate(window, start=1) if number not in by_message)
     return Reading(items, tuple(Skipped(item.index, NO_FACT) for item in missing))
+
+
+def _joins(window: Sequence[Item], item: Item, session: str) -> bool:
+    source = window[0].source
+    size = sum(len(member.text.encode()) for member in (*window, item))
+    return len(window) < WINDOW and size <= WINDOW_BYTES and (source.session if source else "") == session
 
 
 def _fact(item: Item, text: str, semantic_type: SemanticType) -> Item:

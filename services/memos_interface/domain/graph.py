@@ -12,8 +12,8 @@ from memos_interface.domain.turn import ANSWER, TURN_LABEL
 from memos_kernel.cube import MemCube, SourceSpan
 from memos_kernel.lineage import Edge, Graph, Node, NodeKind, Relation
 
-NODES = 500
-"""Most nodes in one graph."""
+NODES = 1_000
+"""Most nodes in one graph, and most cubes that are read for it; as many as governance returns."""
 
 GONE = "deleted, or no longer yours to read"
 """Summary of a bare node."""

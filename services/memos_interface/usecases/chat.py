@@ -102,7 +102,7 @@ class Chat:
         if end is None:
             raise InternalError("The generation broke off without an end.")
         watch.end_stage("generate")
-        answered = self._answered(question, plan, call, end, said, "".join(pieces))
+        answered = self._answered(question, caller, plan, end, said, "".join(pieces))
         recorded = await self.finishing.run(self.record_turn(answered, caller=caller, key=key))
         watch.end_stage("record")
         watch.note("total")
@@ -128,13 +128,7 @@ class Chat:
         return plan
 
     def _answered(
-        self,
-        question: ChatQuestion,
-        plan: Plan,
-        call: MemoryCall,
-        end: GenerationEnd,
-        said: SourceSpan,
-        text: str,
+        self, question: ChatQuestion, caller: Principal, plan: Plan, end: GenerationEnd, said: SourceSpan, text: str
     ) -> Answered:
         now = self.clock.now()
         turn = None
@@ -143,10 +137,9 @@ class Chat:
                 vault=question.remember_in,
                 said=said,
                 text=question.messages[-1].text,
-                intent=call.intent,
+                intent=plan.call.intent,
                 answer=text,
                 answer_time=now,
             )
-        tenant = call.caller.split("/")[1]
-        name = str(AnswerName(tenant, self.new_id()))
+        name = str(AnswerName(caller.name.tenant, self.new_id()))
         return Answered(name=name, time=now, plan=plan, end=end, turn=turn, vaults=question.vaults)

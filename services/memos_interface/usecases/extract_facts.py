@@ -9,6 +9,7 @@ from memos_interface.domain.question import Turn
 from memos_interface.domain.reader import Item, Reading
 from memos_interface.ports import Generator
 from memos_kernel.cube import SemanticType
+from memos_kernel.errors import ContextExceeded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,5 +39,8 @@ class ExtractFacts:
     async def _notes_on(self, window: tuple[Item, ...]) -> str:
         turns = (Turn("user", extraction.prompt(window)),)
         stream = self.generator.generate(turns, (), max_tokens=extraction.ANSWER_TOKENS, temperature=0.0)
-        async with aclosing(stream):
-            return "".join([event.text async for event in stream if isinstance(event, Delta)])
+        try:
+            async with aclosing(stream):
+                return "".join([event.text async for event in stream if isinstance(event, Delta)])
+        except ContextExceeded:  # one message that is longer than the model: it is kept as it is
+            return ""

@@ -1,7 +1,7 @@
 """Draws where a cube or an answer came from and where it went."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memos_interface.domain import audit, graph
 from memos_interface.ports import AuditTrail, Lineage, MemoryStore
@@ -41,31 +41,38 @@ class GetProvenance:
         if root.tenant != caller.name.tenant:
             raise _missing(root)
         recorded = await self.lineage.around(name, depth=steps)
-        cubes = await self._readable(recorded, root, steps)
+        cubes, complete = await self._readable(recorded, root, steps)
         if isinstance(root, CubeName) and name not in cubes:
             raise _missing(root)
         if not isinstance(root, CubeName) and all(node.name != name for node in recorded.nodes):
             raise _missing(root)
+        recorded = replace(recorded, truncated=recorded.truncated or not complete)
         drawn = graph.draw(name, recorded, cubes, depth=steps)
         self.audit_trail.note(caller.name, audit.READ, graph.cube_names(drawn))
         return drawn
 
-    async def _readable(self, recorded: Graph, root: Root, depth: int) -> dict[str, MemCube]:
-        """Read the cubes of the lineage, then what those were derived from, a step at a time."""
+    async def _readable(self, recorded: Graph, root: Root, depth: int) -> tuple[dict[str, MemCube], bool]:
+        """Read the cubes of the lineage, then what those were derived from, a step at a time.
+
+        Returns:
+            What may be read, by name, and whether nothing was left unread for the size of the graph.
+        """
         found: dict[str, MemCube] = {}
         asked: set[str] = set()
-        wanted = dict.fromkeys(graph.cube_names(recorded))
-        if isinstance(root, CubeName):
-            wanted[str(root)] = None
+        complete = True
+        start = (str(root),) if isinstance(root, CubeName) else ()
+        wanted = dict.fromkeys((*start, *graph.cube_names(recorded)))
         for _ in range(depth + 1):
-            batch = [name for name in wanted if name not in asked][: graph.NODES - len(asked)]
+            new = [name for name in wanted if name not in asked]
+            batch = new[: graph.NODES - len(asked)]
+            complete = complete and len(batch) == len(new)
             if not batch:
                 break
             asked.update(batch)
             read = await self._read(batch)
             found.update((str(cube.name), cube) for cube in read)
             wanted = dict.fromkeys(str(ref.name) for cube in read for ref in cube.derived_from)
-        return found
+        return found, complete
 
     async def _read(self, names: Iterable[str]) -> list[MemCube]:
         parsed = [CubeName.parse(name) for name in names]

@@ -10,6 +10,7 @@ from memos_interface.domain.reader import Message
 from memos_interface.usecases.add_memories import AddRequest
 from memos_kernel.cube import Kind, MemCube, Origin, Plaintext, SemanticType, SourceSpan
 from memos_kernel.errors import (
+    ContextExceeded,
     CubeNotFound,
     DependencyUnavailable,
     DuplicateContent,
@@ -135,6 +136,27 @@ async def test_extraction_that_gives_nothing_keeps_the_messages_and_says_so(desk
     answer = await desk.do.add(request, key=NO_KEY)
     assert [stored.cube.text for stored in answer.added] == ["We moved to Ostend.", "raw"]
     assert [entry.reason for entry in answer.skipped] == ["extraction_gave_nothing_kept_as_it_is"]
+
+
+async def test_a_message_that_is_longer_than_the_model_is_kept_as_it_is(desk, monkeypatch):
+    async def too_long(*args, **kwargs):
+        raise ContextExceeded("too long", tokens="9000", limit="8192")
+        yield
+
+    desk.models.context_length = 8_192
+    monkeypatch.setattr(desk.models, "generate", too_long)
+    answer = await desk.do.add(AddRequest(vault=desk.vault, messages=[said("word " * 3_000)], extract=True), key=NO_KEY)
+    assert len(answer.added) == 1
+    assert [entry.reason for entry in answer.skipped] == ["extraction_gave_nothing_kept_as_it_is"]
+
+
+async def test_extraction_reads_a_few_messages_of_one_session_at_a_time(desk):
+    desk.models.context_length = 8_192
+    talk = [said(f"this is message number {number}") for number in range(9)]
+    other = [Message(text="another talk", session="s2"), Message(text="x" * 5_990, session="s2")]
+    await desk.do.add(AddRequest(vault=desk.vault, messages=[*talk, *other], extract=True), key=NO_KEY)
+    prompts = [turns[0].text for turns, _ in desk.models.prompts]
+    assert [prompt.count("\n[") for prompt in prompts] == [8, 1, 1, 1]
 
 
 async def test_the_offline_model_refuses_to_extract(desk):
