@@ -48,7 +48,8 @@ class GetProvenance:
             raise _missing(root)
         recorded = replace(recorded, truncated=recorded.truncated or not complete)
         drawn = graph.draw(name, recorded, cubes, depth=steps)
-        self.audit_trail.note(caller.name, audit.READ, graph.cube_names(drawn))
+        shown = [cube for cube in graph.cube_names(drawn) if cube in cubes]
+        self.audit_trail.note(caller.name, audit.READ, shown)
         return drawn
 
     async def _readable(self, recorded: Graph, root: Root, depth: int) -> tuple[dict[str, MemCube], bool]:

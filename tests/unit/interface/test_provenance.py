@@ -68,11 +68,13 @@ async def test_readable_cubes_show_their_content_and_the_reading_is_audited(desk
 async def test_a_deleted_cube_stays_as_a_bare_node_in_the_callers_own_answer(desk):
     cat, _, end = await talk(desk)
     await desk.do.delete(cat.name, etag="", key=NO_KEY)
+    desk.audit.notes.clear()
     found = await graph(desk, end.answer)
     node = next(node for node in found.nodes if node.name == str(cat.name))
     assert (node.summary, node.time) == (GONE, None)
     assert "messages/s1/m1" not in {node.name for node in found.nodes}
     assert "Biscuit" not in str(found)
+    assert ("cube.read", str(cat.name)) not in desk.audit.notes
 
 
 async def test_a_deleted_cube_is_no_root(desk):
