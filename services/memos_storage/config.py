@@ -20,6 +20,9 @@ class StorageConfig(Section):
     )
     milvus_token: SecretStr = Field(SecretStr(""), description="token of the Milvus server, user:password or API key")
     milvus_timeout_seconds: float = Field(10.0, gt=0, description="seconds after which a call to the index has failed")
+    hot_rows: int = Field(
+        20_000, ge=0, description="most rows of Milvus Lite that are searched in memory; 0 turns the copy off"
+    )
     index_batch_rows: int = Field(
         1_000, ge=1, le=5_000, description="rows that wait before they are sent to the vector index at once"
     )

@@ -169,6 +169,10 @@ class Outbox(Protocol):
         """Enqueue what the catalogue says of these cubes now; returns how many entries were made."""
         ...
 
+    def indexed(self) -> AsyncIterator[Sequence[Point]]:
+        """Return the vectors of everything that the index should hold by now, in batches."""
+        ...
+
     async def expected(self, embedder: str) -> dict[str, int]:
         """Return uid -> content revision of everything that the index should hold by now."""
         ...

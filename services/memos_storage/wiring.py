@@ -11,6 +11,7 @@ from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
 from memos_storage import migrations
 from memos_storage.adapters.background import AuditLoop, IndexLoop
+from memos_storage.adapters.hot_index import HotVectorIndex
 from memos_storage.adapters.ledger_client import LedgerAuditSink
 from memos_storage.adapters.milvus import MilvusVectorIndex, keep_probing
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
@@ -19,7 +20,8 @@ from memos_storage.adapters.sql.engine import sqlite_url
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.config import StorageConfig
-from memos_storage.domain.pending import PendingVectors
+from memos_storage.domain.vector_sets import VectorSet
+from memos_storage.ports import VectorIndex
 from memos_storage.servicer import StorageServicer, UseCases
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
@@ -68,13 +70,17 @@ class _Storage:
             group_size=config.commit_group,
         )
         self._server = MilvusLiteServer(context.state_dir / "milvus") if config.milvus_uri is None else None
-        self.index = MilvusVectorIndex(
+        pending, outbox = VectorSet(), SqlOutbox(self.database)
+        self._milvus = MilvusVectorIndex(
             lambda: config.milvus_uri or self._lite_uri(),
             token=config.milvus_token.get_secret_value(),
             embedded=config.milvus_uri is None,
             timeout_seconds=config.milvus_timeout_seconds,
         )
-        pending, outbox = PendingVectors(), SqlOutbox(self.database)
+        hot = None
+        if config.milvus_uri is None and config.hot_rows:
+            hot = HotVectorIndex(self._milvus, outbox, rows=config.hot_rows)
+        self.index: VectorIndex = hot or self._milvus
         self._index_loop = IndexLoop(
             follow=FollowOutbox(
                 outbox=outbox,
@@ -90,6 +96,7 @@ class _Storage:
             batch_rows=config.index_batch_rows,
             idle_seconds=config.index_idle_seconds,
             delay_seconds=config.index_delay_seconds,
+            hot=hot,
         )
         self._audit_loop = AuditLoop(
             ship=ShipAudit(
@@ -102,7 +109,7 @@ class _Storage:
         self._pages: PageTokens | None = None
         self.use_cases = self._use_cases(context, outbox, pending)
 
-    def _use_cases(self, context: ServiceContext, outbox: SqlOutbox, pending: PendingVectors) -> UseCases:
+    def _use_cases(self, context: ServiceContext, outbox: SqlOutbox, pending: VectorSet) -> UseCases:
         catalog, clock, spans = self._catalog, context.clock, context.telemetry
         return UseCases(
             create=CreateCubes(catalog=catalog, index=self.index, clock=clock, ids=uuid7),
@@ -132,7 +139,7 @@ class _Storage:
         if self._server is not None:
             await self._server.start()
         self._tasks = [
-            spawn(keep_probing(self.index), name="storage-milvus"),
+            spawn(keep_probing(self._milvus), name="storage-milvus"),
             spawn(self._index_loop.run(), name="storage-index"),
             spawn(self._audit_loop.run(), name="storage-audit"),
         ]
@@ -143,7 +150,7 @@ class _Storage:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        await self.index.close()
+        await self._milvus.close()
         if self._server is not None:
             await self._server.close()
         await self.database.close()

@@ -8,9 +8,11 @@ import sys
 import tempfile
 
 import pytest
+
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.ids import uuid7
-from memos_storage.adapters.memory import MemoryVectorIndex
+from memos_storage.adapters.hot_index import HotVectorIndex
+from memos_storage.adapters.memory import MemoryCatalog, MemoryOutbox, MemoryVectorIndex
 from memos_storage.adapters.milvus import MilvusVectorIndex
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
 from memos_storage.domain.values import Point, Scope
@@ -32,10 +34,13 @@ def lite():
             assert child.wait(20) == 0
 
 
-@pytest.fixture(params=["memory", "milvus-lite"])
+@pytest.fixture(params=["memory", "memory, copied", "milvus-lite"])
 async def index(request):
-    if request.param == "memory":
-        yield MemoryVectorIndex()
+    if request.param.startswith("memory"):
+        twin = MemoryVectorIndex()
+        hot = HotVectorIndex(twin, MemoryOutbox(MemoryCatalog()), rows=1000)
+        await hot.load()
+        yield hot if "copied" in request.param else twin
         return
     uri = request.getfixturevalue("lite")
     made = MilvusVectorIndex(lambda: uri, embedded=True, timeout_seconds=20)

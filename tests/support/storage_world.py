@@ -13,7 +13,7 @@ from memos_storage.adapters.memory import (
     MemorySpans,
     MemoryVectorIndex,
 )
-from memos_storage.domain.pending import PendingVectors
+from memos_storage.domain.vector_sets import VectorSet
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.follow_outbox import FollowOutbox
@@ -36,7 +36,7 @@ class World:
     index: MemoryVectorIndex = field(default_factory=MemoryVectorIndex)
     spans: MemorySpans = field(default_factory=MemorySpans)
     clock: Clock = field(default_factory=Clock)
-    pending: PendingVectors = field(default_factory=PendingVectors)
+    pending: VectorSet = field(default_factory=VectorSet)
 
     def __post_init__(self):
         catalog, clock, spans = self.catalog, self.clock, self.spans

@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass, field
 
 from memos_kernel.errors import MemosError
+from memos_storage.adapters.hot_index import HotVectorIndex
 from memos_storage.ports import Outbox, VectorIndex
 from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.ship_audit import ShipAudit
@@ -30,6 +31,7 @@ class IndexLoop:
     batch_rows: int
     idle_seconds: float
     delay_seconds: float
+    hot: HotVectorIndex | None = None
     _written: asyncio.Event = field(default_factory=asyncio.Event)
     _last_write: float = 0.0
 
@@ -50,6 +52,8 @@ class IndexLoop:
                     continue
                 if not compared:
                     await self.follow.reconcile()
+                    if self.hot is not None:
+                        await self.hot.load()
                     compared = True
                 await self._written.wait()
                 self._written.clear()

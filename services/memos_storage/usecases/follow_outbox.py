@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from memos_kernel.errors import MemosError
 from memos_kernel.ids import Clock
-from memos_storage.domain.pending import PendingVectors
 from memos_storage.domain.values import Claim, OutboxEntry, Point
+from memos_storage.domain.vector_sets import VectorSet
 from memos_storage.ports import Outbox, Spans, VectorIndex
 
 BACKOFF_FIRST = 0.5
@@ -20,7 +20,7 @@ class FollowOutbox:
 
     outbox: Outbox
     index: VectorIndex
-    pending: PendingVectors
+    pending: VectorSet
     clock: Clock
     spans: Spans
     batch_rows: int

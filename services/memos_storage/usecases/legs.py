@@ -9,8 +9,8 @@ from datetime import datetime
 from memos_kernel.errors import Capacity
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.fusion import DENSE, LEXICAL, PENDING
-from memos_storage.domain.pending import PendingVectors
 from memos_storage.domain.values import DenseHit, Scope, Vector
+from memos_storage.domain.vector_sets import VectorSet
 from memos_storage.ports import Catalog, LexicalIndex, Outbox, Spans, VectorIndex
 
 EXACT_ROWS = 2_000
@@ -83,11 +83,12 @@ class DenseLeg:
 class PendingLeg:
     """Vectors that the index has not taken yet."""
 
-    def __init__(self, *, outbox: Outbox, catalog: Catalog, spans: Spans, vectors: PendingVectors) -> None:
+    def __init__(self, *, outbox: Outbox, catalog: Catalog, spans: Spans, vectors: VectorSet) -> None:
         self._outbox = outbox
         self._catalog = catalog
         self._spans = spans
         self._vectors = vectors
+        self._newest = 0
         self._refreshing = asyncio.Lock()
 
     async def __call__(
@@ -97,9 +98,9 @@ class PendingLeg:
         started = time.perf_counter()
         with self._spans.span("storage.search.pending"):
             async with self._refreshing:
-                newest, points = await self._outbox.pending(after=self._vectors.newest)
+                newest, points = await self._outbox.pending(after=self._newest)
                 self._vectors.add(points)
-                self._vectors.newest = max(self._vectors.newest, newest)
+                self._newest = max(self._newest, newest)
             limit, confirmed = depth, list[DenseHit]()
             while True:
                 hits = self._vectors.search(vector.embedder, vector.values, scope, limit=limit)

@@ -1,6 +1,6 @@
 """The outboxes in memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from memos_storage.adapters.memory.catalog import MemoryCatalog
@@ -67,6 +67,14 @@ class MemoryOutbox:
         for uid in known:
             enqueue(self._catalog.tables, uid, now)
         return len(known)
+
+    async def indexed(self) -> AsyncIterator[Sequence[Point]]:
+        """Return the vectors of everything that the index should hold by now."""
+        tables = self._catalog.tables
+        for embedder in tables.dimensions:
+            for uid in await self.expected(embedder):
+                vector, revision = tables.vectors[uid]
+                yield [Point(uid, tables.cubes[uid].cube.vault, revision, vector)]
 
     async def expected(self, embedder: str) -> dict[str, int]:
         """Return uid -> content revision of everything that the index should hold by now."""

@@ -37,9 +37,9 @@ def is_sqlite(url: str) -> bool:
     return make_url(url).get_backend_name() == "sqlite"
 
 
-def insert_or_ignore(connection: Connection, table: Table) -> Any:
+def insert_or_ignore(dialect: str, table: Table) -> Any:
     """Return an INSERT that leaves out rows which break a unique constraint."""
-    if connection.dialect.name == "sqlite":
+    if dialect == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing()
     return postgresql.insert(table).on_conflict_do_nothing()
 

@@ -1,6 +1,6 @@
 """The outbox of the vector index, and that of the audit log."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +34,23 @@ _ENTRIES = (
     .join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
     .outerjoin(_VECTORS, and_(_VECTORS.c.cube_key == _OUTBOX.c.cube_key, _VECTORS.c.embedder == _OUTBOX.c.embedder))
     .order_by(_OUTBOX.c.sequence)
+)
+
+
+_WAITING = select(1).where(_OUTBOX.c.cube_key == _CUBES.c.key).exists()
+_INDEXED = (
+    select(
+        _CUBES.c.key,
+        _CUBES.c.uid,
+        _VAULTS.c.tenant,
+        _VAULTS.c.vault,
+        _VECTORS.c.embedder,
+        _VECTORS.c.revision,
+        _VECTORS.c.data,
+    )
+    .join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
+    .join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key)
+    .where(_CUBES.c.delete_time.is_(None), ~_WAITING)
 )
 
 
@@ -127,13 +144,31 @@ class SqlOutbox:
 
         return await self._database.write(work)
 
+    async def indexed(self) -> AsyncIterator[Sequence[Point]]:
+        """Return the vectors of everything that the index should hold by now, in batches."""
+        last = 0
+        while True:
+            statement = _INDEXED.where(_CUBES.c.key > last).order_by(_CUBES.c.key).limit(_CHUNK)
+            found = await self._database.read(lambda connection, s=statement: connection.execute(s).all())
+            if not found:
+                return
+            yield [
+                Point(
+                    row.uid,
+                    VaultName(row.tenant, row.vault),
+                    row.revision,
+                    Vector(row.embedder, rows.vector_of(row.data)),
+                )
+                for row in found
+            ]
+            last = found[-1].key
+
     async def expected(self, embedder: str) -> dict[str, int]:
         """Return uid -> content revision of everything that the index should hold by now."""
-        waiting = select(1).where(_OUTBOX.c.cube_key == _CUBES.c.key).exists()
         statement = (
             select(_CUBES.c.uid, _VECTORS.c.revision)
             .join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key)
-            .where(_VECTORS.c.embedder == embedder, _CUBES.c.delete_time.is_(None), ~waiting)
+            .where(_VECTORS.c.embedder == embedder, _CUBES.c.delete_time.is_(None), ~_WAITING)
         )
         found = await self._database.read(lambda connection: connection.execute(statement).all())
         return {row.uid: row.revision for row in found}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table, and_, bindparam, delete, func, insert, select, update
@@ -53,6 +54,11 @@ _CHILDREN = (
 )
 
 
+@cache
+def _insert_cube(dialect: str) -> Any:
+    return insert_or_ignore(dialect, schema.cubes).returning(schema.cubes.c.key)
+
+
 class SqlTransaction:
     """Implements `ports.Transaction` on one connection. Rows that nothing reads before the end go in in bulk."""
 
@@ -89,8 +95,7 @@ class SqlTransaction:
             "hits": 0,
             "heat": 0.0,
         }
-        statement = insert_or_ignore(self._connection, schema.cubes).returning(schema.cubes.c.key)
-        key = self._connection.execute(statement, values).scalar()
+        key = self._connection.execute(_insert_cube(self._connection.dialect.name), values).scalar()
         if key is None:
             raise self._conflict(cube)
         self._add_children(key, cube)

@@ -1,0 +1,85 @@
+"""A copy in memory in front of a vector index, for as long as there is room for all of it."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from memos_storage.domain.values import DenseHit, Drift, Point, Scope, Vector
+from memos_storage.domain.vector_sets import VectorSet
+from memos_storage.ports import Outbox, VectorIndex
+
+
+class HotVectorIndex:
+    """Implements `ports.VectorIndex` over another one, which stays the durable one and decides about health.
+
+    Milvus Lite looks at every row in Python, some 2 ms for 1,000 rows; one matrix product does the same for 10,000 in
+    1 ms. The copy is complete or not used at all. It follows only writes that go through it, so it is for one process
+    that owns its index, as Milvus Lite demands anyway.
+    """
+
+    def __init__(self, inner: VectorIndex, outbox: Outbox, *, rows: int) -> None:
+        """Take the index, where to load its content from, and the most rows to hold."""
+        self._inner = inner
+        self._outbox = outbox
+        self._rows = rows
+        self._copy = VectorSet()
+        self._complete = False
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the index behind answers now."""
+        return self._inner.healthy
+
+    @property
+    def reason(self) -> str:
+        """Why it is not healthy."""
+        return self._inner.reason
+
+    @property
+    def complete(self) -> bool:
+        """Whether searches are answered from memory."""
+        return self._complete
+
+    async def load(self) -> None:
+        """Fill the copy with what the index holds; to be called while nothing else writes to it."""
+        self._complete = False
+        self._copy.clear()
+        async for points in self._outbox.indexed():
+            self._copy.add(points)
+            if len(self._copy) > self._rows:
+                self._copy.clear()
+                return
+        self._complete = True
+
+    async def put(self, points: Sequence[Point]) -> None:
+        """Add or replace."""
+        await self._inner.put(points)
+        if self._complete:
+            self._copy.add(points)
+            if len(self._copy) > self._rows:
+                self._complete = False
+                self._copy.clear()
+
+    async def remove(self, embedder: str, uids: Sequence[str]) -> None:
+        """Remove; unknown uids are left out."""
+        await self._inner.remove(embedder, uids)
+        self._copy.remove(embedder, uids)
+
+    async def verify(self, embedder: str, dimensions: int, expected: Mapping[str, int]) -> Drift:
+        """Compare the index behind with uid -> content revision of the catalogue."""
+        return await self._inner.verify(embedder, dimensions, expected)
+
+    async def rebuild(self, embedder: str, dimensions: int, batches: AsyncIterator[Sequence[Point]]) -> None:
+        """Throw everything of an embedder away and make it again."""
+        self._copy.clear(embedder)
+
+        async def copied() -> AsyncIterator[Sequence[Point]]:
+            async for points in batches:
+                yield points
+                self._copy.add(points)
+
+        await self._inner.rebuild(embedder, dimensions, copied())
+
+    async def search(self, query: Vector, scope: Scope, *, limit: int) -> list[DenseHit]:
+        """Return the nearest cubes of the scope, best first, by cosine."""
+        if self._complete:
+            return self._copy.search(query.embedder, query.values, scope, limit=limit)
+        return await self._inner.search(query, scope, limit=limit)
