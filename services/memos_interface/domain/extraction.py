@@ -69,7 +69,7 @@ def windows(items: Sequence[Item]) -> list[tuple[Item, ...]]:
     """Cut items into windows for one prompt each; a session is never mixed with another."""
     found: list[list[Item]] = []
     for item in items:
-        session = item.source.session if item.source else ""
+        session = item.source.session
         if found and _joins(found[-1], item, session):
             found[-1].append(item)
         else:
@@ -105,12 +105,11 @@ def facts(window: Sequence[Item], output: str, *, semantic_type: SemanticType) -
 def _joins(window: Sequence[Item], item: Item, session: str) -> bool:
     source = window[0].source
     size = sum(len(member.text.encode()) for member in (*window, item))
-    return len(window) < WINDOW and size <= WINDOW_BYTES and (source.session if source else "") == session
+    return len(window) < WINDOW and size <= WINDOW_BYTES and source.session == session
 
 
 def _fact(item: Item, text: str, semantic_type: SemanticType) -> Item:
-    source = item.source
-    span = replace(source, start_char=0, end_char=len(item.text)) if source else None
+    span = replace(item.source, start_char=0, end_char=len(item.text))
     return Item(
         text=text,
         semantic_type=semantic_type or guess(text, spoken=False),
@@ -130,7 +129,5 @@ def _usable(text: str) -> bool:
 
 def _who(item: Item) -> str:
     source = item.source
-    if source is None:
-        return "unknown"
     day = f", {source.event_time:%Y-%m-%d}" if source.event_time else ""
-    return f"{source.speaker}{day}"
+    return f"{source.speaker or 'unknown'}{day}"

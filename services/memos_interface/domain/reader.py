@@ -41,7 +41,7 @@ class Item:
     text: str
     semantic_type: SemanticType
     origin: Origin
-    source: SourceSpan | None = None
+    source: SourceSpan
     index: int = -1
 
 
@@ -70,6 +70,8 @@ def read(
 ) -> Reading:
     """Read messages, then texts. Every input is checked before the first item is returned.
 
+    A plain text is a message without speaker and time, known by its content: said twice, it is one memory.
+
     Raises:
         MissingField: there is nothing, or a text is empty.
         LimitExceeded: too many inputs, or one is too long.
@@ -89,7 +91,8 @@ def read(
     for index, text in enumerate(texts):
         check_text(text, field=f"texts[{index}]")
         kind = semantic_type or guess(text, spoken=False)
-        items.append(Item(text=text, semantic_type=kind, origin=Origin.USER_INPUT))
+        source = SourceSpan(message_id=_content_id(text))
+        items.append(Item(text=text, semantic_type=kind, origin=Origin.USER_INPUT, source=source))
     return Reading(tuple(items), tuple(skipped))
 
 

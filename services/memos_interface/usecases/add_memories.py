@@ -87,7 +87,7 @@ class AddMemories:
             labels=request.labels,
             semantic_type=item.semantic_type,
             origin=item.origin,
-            sources=(item.source,) if item.source else (),
+            sources=(item.source,),
             expire_time=request.expire_time,
         )
 

@@ -1,6 +1,7 @@
 """The edge: what is remembered of governance, for how long, and by how many calls at once."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -159,3 +160,18 @@ async def test_the_cache_is_bounded(desk, edge):
     assert desk.authority.calls == []
     await edge.authenticate("mk_0")
     assert desk.authority.calls == ["authenticate"]
+
+
+async def test_an_admin_sees_the_jobs_of_the_tenant_and_nobody_else_does(desk, edge, monkeypatch):
+    asked = []
+    issue = desk.authority.issue_grant
+
+    async def noting(principal, actions, vaults):
+        asked.append(actions)
+        return await issue(principal, actions & READ, vaults)
+
+    monkeypatch.setattr(desk.authority, "issue_grant", noting)
+    await edge.grant(replace(desk.caller, admin=True), frozenset({Action.JOB_READ}), ())
+    await edge.grant(replace(desk.caller, admin=False), frozenset({Action.JOB_READ}), ())
+    await edge.grant(replace(desk.caller, admin=True), READ, ())
+    assert asked == [frozenset({Action.JOB_READ, Action.TENANT_ADMIN}), frozenset({Action.JOB_READ}), READ]

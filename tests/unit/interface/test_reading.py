@@ -6,7 +6,7 @@ import pytest
 
 from memos_interface.domain.moments import parse_moment
 from memos_interface.domain.reader import Message, read
-from memos_kernel.cube import Origin, SemanticType
+from memos_kernel.cube import Origin, SemanticType, SourceSpan
 from memos_kernel.errors import InvalidField, LimitExceeded, MissingField
 
 NOW = datetime(2026, 3, 2, 18, 0, tzinfo=UTC)
@@ -31,7 +31,12 @@ def test_messages_come_before_texts_and_keep_their_order():
     items = reading(Message(text="one fish"), Message(text="two fish"), texts=["red fish"]).items
     assert [item.text for item in items] == ["one fish", "two fish", "red fish"]
     assert [item.index for item in items] == [0, 1, -1]
-    assert items[2].source is None
+
+
+def test_a_plain_text_has_a_source_known_by_its_content_alone():
+    first, again, other = reading(texts=["red fish", "red fish", "blue fish"]).items
+    assert first.source == again.source != other.source
+    assert first.source == SourceSpan(message_id=first.source.message_id)
 
 
 @pytest.mark.parametrize(

@@ -282,7 +282,7 @@ class MemCube(_message.Message):
     etag: _builtins.str
     """Opaque version tag of header and content. Send it with an update to guard against a lost update."""
     provenance_id: _builtins.str
-    """Id shared by everything written by one request; the entry to GetProvenance."""
+    """Id shared by everything written by one request."""
     watermark_id: _builtins.str
     """Watermark carried by exports of the cube; empty while it has none."""
     @_builtins.property

@@ -872,7 +872,7 @@ class GetProvenanceRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     DEPTH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name of a cube or an answer, or a provenance id."""
+    """Name of a cube, an answer or a plan."""
     depth: _builtins.int
     """Steps to follow, 1 to 10; 0 means 4."""
     def __init__(
