@@ -87,8 +87,8 @@ class TransformersEmbedder:
 
     async def close(self) -> None:
         """Fail what waits and end the thread."""
-        self._encoder = None
         await asyncio.to_thread(self._lane.close)
+        self._encoder = None
 
     async def describe(self) -> EmbedderDescription:
         """See `Embedder`."""

@@ -25,11 +25,11 @@ def load(checkpoint, tmp_path):
 
 @pytest.fixture
 async def engine(load):
-    async with running(load) as engine:
+    async with Running(load) as engine:
         yield engine
 
 
-class running:
+class Running:
     def __init__(self, load, *, max_queue: int = 2) -> None:
         self.engine = TransformersEngine(load, max_queue=max_queue)
 
@@ -70,7 +70,7 @@ async def gated(load):
         gate = Gate(model.decoder)
         return replace(model, decoder=gate, stop_ids=frozenset())
 
-    async with running(load_gated) as engine:
+    async with Running(load_gated) as engine:
         await engine.describe()
         yield engine, gate
         gate.passes.release(10_000)
@@ -78,7 +78,7 @@ async def gated(load):
 
 async def until(condition) -> None:
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - what it waits for happens in a thread
+        while not condition():
             await asyncio.sleep(0.001)
 
 
@@ -132,7 +132,7 @@ async def test_an_answer_ends_where_the_context_is_full(engine):
 async def test_a_stop_token_ends_the_answer_and_is_not_part_of_it(load):
     model = load()
     first = next(model.decoder.tokens(model.tokenizer.prompt_ids(QUESTION), Sampling(), cancelled=lambda: False))
-    async with running(lambda: replace(model, stop_ids=frozenset({first}))) as engine:
+    async with Running(lambda: replace(model, stop_ids=frozenset({first}))) as engine:
         events = [event async for event in engine.generate(QUESTION, Sampling())]
     assert [type(event) for event in events] == [Ended]
     assert (events[0].finish_reason, events[0].completion_tokens) == (FinishReason.STOP, 0)
@@ -188,7 +188,7 @@ async def test_a_failed_generation_leaves_the_engine_working(load):
                 raise RuntimeError("out of memory")
             return self.decoder.tokens(*args, **options)
 
-    async with running(lambda: replace(model, decoder=Breaks(model.decoder))) as engine:
+    async with Running(lambda: replace(model, decoder=Breaks(model.decoder))) as engine:
         with pytest.raises(RuntimeError):
             await text_of(engine)
         assert await text_of(engine)
@@ -196,7 +196,7 @@ async def test_a_failed_generation_leaves_the_engine_working(load):
 
 async def test_a_model_that_cannot_be_loaded_says_so_to_every_caller(tmp_path):
     config = InferenceConfig(model=str(tmp_path))
-    async with running(partial(load_model, config, FileDigests(tmp_path / "d.json"))) as engine:
+    async with Running(partial(load_model, config, FileDigests(tmp_path / "d.json"))) as engine:
         for _ in range(2):
             with pytest.raises(DependencyUnavailable, match="safetensors"):
                 await text_of(engine)
@@ -212,7 +212,7 @@ async def test_a_broken_checkpoint_names_the_setting(checkpoint, tmp_path):
         (broken / file.name).write_bytes(file.read_bytes())
     (broken / "model.safetensors").write_bytes(b"torn")
     config = InferenceConfig(model=str(broken))
-    async with running(partial(load_model, config, FileDigests(tmp_path / "d.json"))) as engine:
+    async with Running(partial(load_model, config, FileDigests(tmp_path / "d.json"))) as engine:
         with pytest.raises(DependencyUnavailable, match=r"inference\.model"):
             await text_of(engine)
 
@@ -261,3 +261,10 @@ def test_a_checkpoint_that_states_how_many_memories_it_reads_well_is_believed(tm
 def test_the_model_is_named_with_the_revision_of_its_weights(load):
     description = load().description
     assert description.model == description.identity.model == f"random@{description.identity.weights_sha256[:12]}"
+
+
+def test_the_default_model_is_the_projects_own_and_states_what_it_reads_well(tmp_path):
+    description = load_model(InferenceConfig(threads=1), FileDigests(tmp_path / "d.json")).description
+    assert description.model.startswith("memos-tiny@")
+    assert 0 < description.memories_read_well < InferenceConfig().memories_read_well
+    assert description.context_length >= 1024
