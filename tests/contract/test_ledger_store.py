@@ -4,8 +4,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from governance_databases import KINDS, opened
 
+from governance_databases import KINDS, opened
 from memos_governance.adapters.memory import MemoryLedgerStore, MemoryState
 from memos_governance.adapters.sql.ledger_store import SqlLedgerStore
 from memos_governance.domain.audit import AuditEvent, AuditFilter, Head, TenantEvent

@@ -4,8 +4,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from governance_databases import KINDS, opened
 
+from governance_databases import KINDS, opened
 from memos_governance.adapters.memory import MemoryPolicyStore, MemoryState
 from memos_governance.adapters.sql.policy_store import SqlPolicyStore
 from memos_governance.adapters.standing_cache import CachedStandings

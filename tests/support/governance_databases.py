@@ -53,7 +53,7 @@ def _postgresql() -> str:
 
 @cache
 def _server() -> str:
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # or one of its parts warns
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp())  # or one of its parts warns
     import pgserver
 
     return pgserver.get_server(tempfile.mkdtemp(prefix="memos-pg-"), cleanup_mode="delete").get_uri()

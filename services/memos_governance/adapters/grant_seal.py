@@ -15,4 +15,5 @@ class Ed25519GrantSeal:
         self._clock = clock
 
     def seal(self, grant: Grant) -> Grant:
+        """See the port."""
         return replace(grant, token=self._signer.sign(grant, clock=self._clock).SerializeToString())

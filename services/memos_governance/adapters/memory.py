@@ -69,30 +69,38 @@ class MemoryPolicyTransaction:
         self._tenant = tenant
 
     def tenant_exists(self) -> bool:
+        """See the port."""
         return self._tenant in self._state.epochs
 
     def add_tenant(self, *, create_time: datetime) -> None:  # noqa: ARG002 - nothing here reads it
+        """See the port."""
         self._state.epochs[self._tenant] = 1
 
     def principal(self, name: PrincipalName) -> PrincipalRecord | None:
+        """See the port."""
         return self._state.principals.get(name)
 
     def put_principal(self, principal: PrincipalRecord, *, create_time: datetime) -> None:  # noqa: ARG002
+        """See the port."""
         self._state.principals[principal.name] = principal
         self._state.epochs[self._tenant] += 1
 
     def key(self, name: KeyName) -> ApiKey | None:
+        """See the port."""
         key = self._state.keys.get(name)
         return None if key is None else self._state.live(key)
 
     def add_key(self, key: ApiKey, *, digest: str) -> None:
+        """See the port."""
         self._state.keys[key.name] = key
         self._state.digests[digest] = key.name
 
     def revoke_key(self, name: KeyName, *, revoke_time: datetime) -> None:
+        """See the port."""
         self._state.keys[name] = replace(self._state.keys[name], revoke_time=revoke_time)
 
     def another_admin_key(self, name: KeyName) -> bool:
+        """See the port."""
         return any(
             key.revoke_time is None and key.name != name and self._state.live(key).admin
             for key in self._state.keys.values()
@@ -100,33 +108,40 @@ class MemoryPolicyTransaction:
         )
 
     def vault(self, name: VaultName) -> Vault | None:
+        """See the port."""
         return self._state.vaults.get(name)
 
     def add_vault(self, vault: Vault) -> None:
+        """See the port."""
         self._state.vaults[vault.name] = vault
 
     def role(self, vault: VaultName, principal: PrincipalName) -> Role:
+        """See the port."""
         return self._state.roles.get((vault, principal), Role.NONE)
 
     def set_role(self, permission: Permission) -> None:
+        """See the port."""
         self._state.roles.pop((permission.vault, permission.principal), None)
         if permission.role is not Role.NONE:
             self._state.roles[permission.vault, permission.principal] = permission.role
         self._state.epochs[self._tenant] += 1
 
     def another_owner(self, vault: VaultName, principal: PrincipalName) -> bool:
+        """See the port."""
         return any(
             role is Role.OWNER and owned == vault and owner != principal
             for (owned, owner), role in self._state.roles.items()
         )
 
     def find_request(self, principal: PrincipalName, request: RequestKey, *, since: datetime) -> StoredRequest | None:
+        """See the port."""
         found = self._state.requests.get((principal, request.method, request.request_id))
         return found[0] if found is not None and found[1] >= since else None
 
     def remember_request(
         self, principal: PrincipalName, request: RequestKey, *, result: str, create_time: datetime, forget: datetime
     ) -> None:
+        """See the port."""
         old = [
             key for key, (_, time) in self._state.requests.items() if key[0].parent == self._tenant and time < forget
         ]
@@ -136,6 +151,7 @@ class MemoryPolicyTransaction:
         self._state.requests[principal, request.method, request.request_id] = (stored, create_time)
 
     def append_audit(self, event: AuditEvent) -> None:
+        """See the port."""
         self._state.chain(self._tenant, [event])
 
 
@@ -146,15 +162,19 @@ class MemoryPolicyStore:
         self._state = state
 
     async def write(self, tenant: TenantName, change: Callable[[PolicyTransaction], T]) -> T:
+        """See the port."""
         return self._state.run(lambda: change(MemoryPolicyTransaction(self._state, tenant)))
 
     async def tenants(self) -> tuple[TenantName, ...]:
+        """See the port."""
         return tuple(sorted(self._state.epochs, key=str))
 
     async def epoch(self, tenant: TenantName) -> int | None:
+        """See the port."""
         return self._state.epochs.get(tenant)
 
     async def standing(self, principal: PrincipalName) -> Standing | None:
+        """See the port."""
         record = self._state.principals.get(principal)
         if record is None:
             return None
@@ -164,23 +184,28 @@ class MemoryPolicyStore:
         )
 
     async def key_by_digest(self, digest: str) -> ApiKey | None:
+        """See the port."""
         name = self._state.digests.get(digest)
         return None if name is None else self._state.live(self._state.keys[name])
 
     async def keys(self, tenant: TenantName, *, after: str, limit: int) -> tuple[ApiKey, ...]:
+        """See the port."""
         found = [key for key in self._state.keys.values() if key.name.parent == tenant and key.name.id > after]
         return tuple(self._state.live(key) for key in sorted(found, key=lambda key: key.name.id)[:limit])
 
     async def membership(self, vault: VaultName, principal: PrincipalName) -> Membership | None:
+        """See the port."""
         role = self._state.roles.get((vault, principal))
         return None if role is None else Membership(self._state.vaults[vault], role)
 
     async def memberships(self, principal: PrincipalName, *, after: str, limit: int) -> tuple[Membership, ...]:
+        """See the port."""
         found = sorted(vault.id for vault, who in self._state.roles if who == principal and vault.id > after)
         names = [VaultName(principal.tenant, vault) for vault in found[:limit]]
         return tuple(Membership(self._state.vaults[name], self._state.roles[name, principal]) for name in names)
 
     async def permissions(self, vault: VaultName, *, after: str, limit: int) -> tuple[Permission, ...]:
+        """See the port."""
         found = [
             Permission(vault, who, role)
             for (owned, who), role in self._state.roles.items()
@@ -196,11 +221,13 @@ class MemoryLedgerStore:
         self._state = state
 
     async def append(self, events: Sequence[TenantEvent]) -> int:
+        """See the port."""
         return sum(self._state.chain(item.tenant, [item.event]) for item in events)
 
     async def query(
         self, tenant: TenantName, wanted: AuditFilter, *, before_sequence: int | None, limit: int
     ) -> tuple[AuditEntry, ...]:
+        """See the port."""
         found = [
             entry
             for entry in reversed(self._state.chains.get(tenant, ()))
@@ -209,17 +236,22 @@ class MemoryLedgerStore:
         return tuple(found[:limit])
 
     async def chains(self) -> tuple[TenantName, ...]:
+        """See the port."""
         return tuple(sorted(self._state.chains, key=str))
 
     async def head(self, tenant: TenantName) -> Head:
+        """See the port."""
         entries = self._state.chains.get(tenant, ())
         return Head(entries[-1].sequence, entries[-1].hash) if entries else Head()
 
     async def entries(self, tenant: TenantName, *, after_sequence: int, limit: int) -> tuple[AuditEntry, ...]:
+        """See the port."""
         entries = self._state.chains.get(tenant, ())
         return tuple(entry for entry in entries if entry.sequence > after_sequence)[:limit]
 
     async def record(self, tenant: TenantName, nodes: Sequence[OwnedNode], edges: Sequence[OwnedEdge]) -> None:
+        """See the port."""
+
         def change() -> None:
             for node in nodes:
                 if self._state.nodes.setdefault((tenant, node.node.name), node).principal != node.principal:
@@ -231,12 +263,14 @@ class MemoryLedgerStore:
         self._state.run(change)
 
     async def nodes(self, tenant: TenantName, names: Sequence[str], viewer: Viewer) -> tuple[Node, ...]:
+        """See the port."""
         found = (self._state.nodes.get((tenant, name)) for name in names)
         return tuple(owned.node for owned in found if owned is not None and viewer.sees(owned.principal))
 
     async def edges_at(
         self, tenant: TenantName, names: Sequence[str], viewer: Viewer, *, limit: int
     ) -> tuple[Edge, ...]:
+        """See the port."""
         wanted = set(names)
         found = [
             item.edge

@@ -19,6 +19,7 @@ class CachedStandings:
         self._standings: OrderedDict[PrincipalName, Standing] = OrderedDict()
 
     async def standing(self, principal: PrincipalName) -> Standing | None:
+        """See the port."""
         epoch = await self._store.epoch(principal.parent)
         known = self._standings.get(principal)
         if known is not None and known.epoch == epoch:

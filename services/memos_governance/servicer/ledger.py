@@ -34,6 +34,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         self._pages = pages
 
     async def AppendAudit(self, request: pb.AppendAuditRequest, context: Any) -> pb.AppendAuditResponse:
+        """Append events."""
         events = [
             convert.tenant_event_from_proto(message, field=f"events[{index}]")
             for index, message in enumerate(request.events)
@@ -41,6 +42,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         return pb.AppendAuditResponse(appended=await self._use.append_audit(events))
 
     async def QueryAudit(self, request: pb.QueryAuditRequest, context: Any) -> pb.QueryAuditResponse:
+        """Return a page of the log."""
         grant = current_grant()
         page = self._pages.of(request.request, principal=grant.principal)
         rows = await self._use.query_audit(
@@ -55,12 +57,14 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         )
 
     async def RecordLineage(self, request: pb.RecordLineageRequest, context: Any) -> pb.RecordLineageResponse:
+        """Record nodes and edges."""
         nodes = [node_from_proto(message) for message in request.nodes]
         edges = [edge_from_proto(message) for message in request.edges]
         await self._use.record_lineage(nodes, edges, grant=current_grant())
         return pb.RecordLineageResponse()
 
     async def GetLineage(self, request: pb.GetLineageRequest, context: Any) -> pb.GetLineageResponse:
+        """Walk the graph."""
         graph = await self._use.get_lineage(list(request.names), depth=request.depth, grant=current_grant())
         return pb.GetLineageResponse(
             nodes=map(node_to_proto, graph.nodes),

@@ -51,10 +51,12 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         self._pages = pages
 
     async def Authenticate(self, request: pb.AuthenticateRequest, context: Any) -> pb.AuthenticateResponse:
+        """Return the principal of a key."""
         principal = await self._use.authenticate(request.api_key, trace_id=_trace_id())
         return pb.AuthenticateResponse(principal=str(principal.name), admin=principal.admin)
 
     async def IssueGrant(self, request: pb.IssueGrantRequest, context: Any) -> pb.IssueGrantResponse:
+        """Decide and sign."""
         wanted = GrantRequest(
             principal=PrincipalName.parse(request.principal, field="principal"),
             actions=convert.actions_from_proto(request.actions),
@@ -68,9 +70,11 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         )
 
     async def ListTenants(self, request: pb.ListTenantsRequest, context: Any) -> pb.ListTenantsResponse:
+        """Return all tenants."""
         return pb.ListTenantsResponse(tenants=[str(tenant) for tenant in await self._use.list_tenants()])
 
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Any) -> pb.CreateApiKeyResponse:
+        """Make a key."""
         wanted = KeyRequest(
             principal=PrincipalName.parse(request.request.principal, field="principal"),
             display_name=request.request.display_name,
@@ -83,6 +87,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         return pb.CreateApiKeyResponse(response=response)
 
     async def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Any) -> pb.ListApiKeysResponse:
+        """Return a page of keys."""
         grant = current_grant()
         page = self._pages.of(request.request, principal=grant.principal)
         rows = await self._use.list_api_keys(grant=grant, after=page.after, limit=page.limit)
@@ -92,6 +97,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         )
 
     async def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Any) -> pb.RevokeApiKeyResponse:
+        """End a key."""
         key = await self._use.revoke_api_key(
             KeyName.parse(request.request.name),
             caller=_caller(),
@@ -100,6 +106,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         return pb.RevokeApiKeyResponse(response=public.RevokeApiKeyResponse(key=convert.key_to_proto(key)))
 
     async def CreateVault(self, request: pb.CreateVaultRequest, context: Any) -> pb.CreateVaultResponse:
+        """Make a vault."""
         name, display_name = convert.new_vault_from_proto(request.request.vault)
         membership = await self._use.create_vault(
             name,
@@ -110,10 +117,12 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         return pb.CreateVaultResponse(response=public.CreateVaultResponse(vault=convert.vault_to_proto(membership)))
 
     async def GetVault(self, request: pb.GetVaultRequest, context: Any) -> pb.GetVaultResponse:
+        """Return a vault."""
         membership = await self._use.get_vault(VaultName.parse(request.request.name), grant=current_grant())
         return pb.GetVaultResponse(response=public.GetVaultResponse(vault=convert.vault_to_proto(membership)))
 
     async def ListVaults(self, request: pb.ListVaultsRequest, context: Any) -> pb.ListVaultsResponse:
+        """Return a page of vaults."""
         grant = current_grant()
         page = self._pages.of(request.request, principal=grant.principal)
         rows = await self._use.list_vaults(grant=grant, after=page.after, limit=page.limit)
@@ -125,6 +134,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     async def SetVaultPermission(
         self, request: pb.SetVaultPermissionRequest, context: Any
     ) -> pb.SetVaultPermissionResponse:
+        """Give or take a role."""
         permission = await self._use.set_vault_permission(
             convert.permission_from_proto(request.request.permission),
             caller=_caller(),
@@ -137,6 +147,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     async def ListVaultPermissions(
         self, request: pb.ListVaultPermissionsRequest, context: Any
     ) -> pb.ListVaultPermissionsResponse:
+        """Return a page of roles."""
         grant = current_grant()
         page = self._pages.of(request.request, principal=grant.principal)
         vault = VaultName.parse(request.request.vault, field="vault")

@@ -41,6 +41,7 @@ class Database:
 
     @property
     def is_open(self) -> bool:
+        """See the port."""
         return self._writer is not None
 
     async def write(self, work: Callable[[Connection], T]) -> T:

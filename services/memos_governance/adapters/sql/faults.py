@@ -8,6 +8,7 @@ from memos_kernel.errors import DependencyUnavailable, InternalError, MemosError
 _STORE = "governance"
 _FULL = ("disk is full", "disk i/o error", "readonly database", "no space left", "could not extend file")
 _BUSY = ("database is locked", "database table is locked", "deadlock detected")
+_AWAY = ("unable to open database file", "connection failed", "connection refused", "server closed the connection")
 
 
 def fault_of(error: SQLAlchemyError) -> MemosError:
@@ -17,12 +18,8 @@ def fault_of(error: SQLAlchemyError) -> MemosError:
         return StoreFull("Governance's database refuses to write; free some space and try again.", store=_STORE)
     if isinstance(error, PoolTimeout) or any(sign in text for sign in _BUSY):
         return Overloaded("Governance's database is busy; try again.", retry_after=1.0, queue=_STORE)
-    if isinstance(error, DBAPIError) and (error.connection_invalidated or _lost(error)):
+    if any(sign in text for sign in _AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return DependencyUnavailable(
             "Governance's database does not answer; try again.", retry_after=1.0, dependency="governance database"
         )
     return InternalError("Governance's database failed.", store=_STORE)
-
-
-def _lost(error: DBAPIError) -> bool:
-    return type(error).__name__ in ("OperationalError", "InterfaceError")

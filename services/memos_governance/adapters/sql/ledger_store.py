@@ -22,6 +22,7 @@ class SqlLedgerStore:
         self._database = database
 
     async def append(self, events: Sequence[TenantEvent]) -> int:
+        """See the port."""
         chained: dict[TenantName, list[AuditEvent]] = {}
         for item in events:
             chained.setdefault(item.tenant, []).append(item.event)
@@ -36,6 +37,7 @@ class SqlLedgerStore:
     async def query(
         self, tenant: TenantName, wanted: AuditFilter, *, before_sequence: int | None, limit: int
     ) -> tuple[AuditEntry, ...]:
+        """See the port."""
         table = audit_entries.c
         query = select(audit_entries).where(table.tenant == tenant.tenant, *_conditions(wanted))
         if before_sequence is not None:
@@ -45,14 +47,17 @@ class SqlLedgerStore:
         return tuple(chains.entry_of(row) for row in rows)
 
     async def chains(self) -> tuple[TenantName, ...]:
+        """See the port."""
         query = select(audit_heads.c.tenant).order_by(audit_heads.c.tenant)
         names = await self._database.read(lambda connection: connection.scalars(query).all())
         return tuple(TenantName(name) for name in names)
 
     async def head(self, tenant: TenantName) -> Head:
+        """See the port."""
         return await self._database.read(lambda connection: chains.head_of(connection, tenant)) or Head()
 
     async def entries(self, tenant: TenantName, *, after_sequence: int, limit: int) -> tuple[AuditEntry, ...]:
+        """See the port."""
         table = audit_entries.c
         query = select(audit_entries).where(table.tenant == tenant.tenant, table.sequence > after_sequence)
         query = query.order_by(table.sequence).limit(limit)
@@ -60,9 +65,11 @@ class SqlLedgerStore:
         return tuple(chains.entry_of(row) for row in rows)
 
     async def record(self, tenant: TenantName, nodes: Sequence[OwnedNode], edges: Sequence[OwnedEdge]) -> None:
+        """See the port."""
         await self._database.write(lambda connection: _record(connection, tenant, nodes, edges))
 
     async def nodes(self, tenant: TenantName, names: Sequence[str], viewer: Viewer) -> tuple[Node, ...]:
+        """See the port."""
         table = lineage_nodes.c
         query = select(lineage_nodes).where(
             table.tenant == tenant.tenant, table.name.in_(names), _visible(lineage_nodes, viewer)
@@ -73,6 +80,7 @@ class SqlLedgerStore:
     async def edges_at(
         self, tenant: TenantName, names: Sequence[str], viewer: Viewer, *, limit: int
     ) -> tuple[Edge, ...]:
+        """See the port."""
         table = lineage_edges.c
         mine = select(lineage_edges).where(table.tenant == tenant.tenant, _visible(lineage_edges, viewer))
         # Two queries, because each has an index of its own.

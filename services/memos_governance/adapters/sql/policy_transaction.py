@@ -28,19 +28,23 @@ class SqlPolicyTransaction:
         self._exists = connection.execute(lock).one_or_none() is not None
 
     def tenant_exists(self) -> bool:
+        """See the port."""
         return self._exists
 
     def add_tenant(self, *, create_time: datetime) -> None:
+        """See the port."""
         values = {"tenant": self._tenant.tenant, "policy_epoch": 1, "create_time": create_time}
         self._connection.execute(tenants.insert(), values)
         self._exists = True
 
     def principal(self, name: PrincipalName) -> PrincipalRecord | None:
+        """See the port."""
         query = select(principals.c.admin).where(*self._at(principals, principal=name.id))
         row = self._connection.execute(query).one_or_none()
         return None if row is None else PrincipalRecord(name=name, admin=row.admin)
 
     def put_principal(self, principal: PrincipalRecord, *, create_time: datetime) -> None:
+        """See the port."""
         where = self._at(principals, principal=principal.name.id)
         changed = self._connection.execute(update(principals).where(*where).values(admin=principal.admin))
         if not changed.rowcount:
@@ -49,10 +53,12 @@ class SqlPolicyTransaction:
         self._advance()
 
     def key(self, name: KeyName) -> ApiKey | None:
+        """See the port."""
         row = self._connection.execute(KEYS.where(*self._at(api_keys, key=name.id))).one_or_none()
         return None if row is None else key_of(row)
 
     def add_key(self, key: ApiKey, *, digest: str) -> None:
+        """See the port."""
         values = {
             "key": key.name.id,
             "digest": digest,
@@ -64,10 +70,12 @@ class SqlPolicyTransaction:
         self._insert(api_keys, values)
 
     def revoke_key(self, name: KeyName, *, revoke_time: datetime) -> None:
+        """See the port."""
         where = self._at(api_keys, key=name.id)
         self._connection.execute(update(api_keys).where(*where).values(revoke_time=revoke_time))
 
     def another_admin_key(self, name: KeyName) -> bool:
+        """See the port."""
         live = KEYS.where(
             api_keys.c.tenant == self._tenant.tenant,
             api_keys.c.key != name.id,
@@ -77,10 +85,12 @@ class SqlPolicyTransaction:
         return self._any(live)
 
     def vault(self, name: VaultName) -> Vault | None:
+        """See the port."""
         row = self._connection.execute(select(vaults).where(*self._at(vaults, vault=name.id))).one_or_none()
         return None if row is None else vault_of(row)
 
     def add_vault(self, vault: Vault) -> None:
+        """See the port."""
         values = {
             "vault": vault.name.id,
             "display_name": vault.display_name,
@@ -90,10 +100,12 @@ class SqlPolicyTransaction:
         self._insert(vaults, values)
 
     def role(self, vault: VaultName, principal: PrincipalName) -> Role:
+        """See the port."""
         where = self._at(permissions, vault=vault.id, principal=principal.id)
         return Role(self._connection.scalar(select(permissions.c.role).where(*where)) or Role.NONE)
 
     def set_role(self, permission: Permission) -> None:
+        """See the port."""
         where = self._at(permissions, vault=permission.vault.id, principal=permission.principal.id)
         self._connection.execute(delete(permissions).where(*where))
         if permission.role is not Role.NONE:
@@ -106,6 +118,7 @@ class SqlPolicyTransaction:
         self._advance()
 
     def another_owner(self, vault: VaultName, principal: PrincipalName) -> bool:
+        """See the port."""
         owners = select(permissions).where(
             *self._at(permissions, vault=vault.id),
             permissions.c.role == int(Role.OWNER),
@@ -114,6 +127,7 @@ class SqlPolicyTransaction:
         return self._any(owners)
 
     def find_request(self, principal: PrincipalName, request: RequestKey, *, since: datetime) -> StoredRequest | None:
+        """See the port."""
         query = select(request_ids.c.body_sha256, request_ids.c.result).where(
             *self._at(request_ids, principal=principal.id, method=request.method, request_id=request.request_id),
             request_ids.c.create_time >= since,
@@ -124,6 +138,7 @@ class SqlPolicyTransaction:
     def remember_request(
         self, principal: PrincipalName, request: RequestKey, *, result: str, create_time: datetime, forget: datetime
     ) -> None:
+        """See the port."""
         old = delete(request_ids).where(*self._at(request_ids), request_ids.c.create_time < forget)
         self._connection.execute(old)
         values = {
@@ -137,6 +152,7 @@ class SqlPolicyTransaction:
         self._insert(request_ids, values)
 
     def append_audit(self, event: AuditEvent) -> None:
+        """See the port."""
         chains.append(self._connection, self._tenant, [event])
 
     def _at(self, table: Table, **values: str) -> list[ColumnElement[bool]]:

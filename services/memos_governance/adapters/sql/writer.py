@@ -94,16 +94,28 @@ class Writer:
                 for job in jobs:
                     self._commit([job])
                 return
-            outcomes = [_Outcome(error=fault_of(error) if isinstance(error, SQLAlchemyError) else error)] * len(jobs)
+            outcomes = [_Outcome(error=_known(error)) for _ in jobs]
         for job, outcome in zip(jobs, outcomes, strict=True):
             outcome.tell(job.future)
 
 
 def _attempt(connection: Connection, work: Work[Any]) -> _Outcome:
+    savepoint = connection.begin_nested()
     try:
-        with connection.begin_nested():
-            return _Outcome(work(connection))
+        value = work(connection)
     except SQLAlchemyError:
-        raise
+        raise  # the group is undone as a whole: a full disk, for one, has ended the transaction already
     except Exception as error:
+        savepoint.rollback()
         return _Outcome(error=error)
+    savepoint.commit()
+    return _Outcome(value)
+
+
+def _known(error: Exception) -> Exception:
+    """Return the domain error of a database failure, which stays as its cause for the log."""
+    if not isinstance(error, SQLAlchemyError):
+        return error
+    fault = fault_of(error)
+    fault.__cause__ = error
+    return fault
