@@ -13,7 +13,6 @@ from typing import cast
 
 from memos_kernel.ids import SystemClock
 from memos_runtime.channels import ChannelPool, Channels
-from memos_runtime.config import ServerConfig
 from memos_runtime.server import Host, Listener, Trust
 from memos_runtime.service import Service, ServiceContext
 from memos_runtime.telemetry import Telemetry
@@ -21,7 +20,7 @@ from memos_runtime.tls import Certificates
 from memos_wire.grants import GrantVerifier, load_public_key
 from memos_wire.methods import INTERFACE, SERVICES
 from memosctl import addresses
-from memosctl.failures import Failure, usage
+from memosctl.failures import Failure
 from memosctl.settings import Settings
 from memosctl.state import StateDir
 
@@ -73,7 +72,7 @@ def all_in_one(process: Process, *, run_dir: Path) -> Hosted:
         config=settings.server,
         telemetry=process.telemetry,
         trust=Trust(verifier=verifier, clock=process.clock, peer_token=token),
-        public=_public(settings, settings.server.address, addresses.certificates_of(settings.tls, INTERFACE)),
+        public=_public(settings.server.address, addresses.certificates_of(settings.tls, INTERFACE)),
         internal=Listener(address=socket),
         pool=pool,
     )
@@ -81,18 +80,9 @@ def all_in_one(process: Process, *, run_dir: Path) -> Hosted:
 
 
 def one_by_one(process: Process, names: Sequence[str]) -> list[Hosted]:
-    """Return a host for each service, with its own identity, on consecutive ports in the order of the names.
-
-    Raises:
-        Failure: a service would meet its peers in plain text beyond this machine.
-    """
+    """Return a host for each service, with its own identity, on consecutive ports in the order of the names."""
     settings = process.settings
     token = settings.peers.token.get_secret_value()
-    if not settings.tls.enabled and not token:
-        raise usage(
-            "Services in several processes need a way to know each other.",
-            "Set tls.cert_file, tls.key_file and tls.ca_file; on one machine peers.token will do.",
-        )
     verifier = process.verifier()
     return [_hosted_alone(process, name, offset, token, verifier) for offset, name in enumerate(names)]
 
@@ -106,17 +96,12 @@ def _hosted_alone(process: Process, name: str, offset: int, token: str, verifier
             "health_address": addresses.shifted(settings.server.health_address, offset),
         }
     )
-    if certificates is None:
-        addresses.require_loopback(
-            *(target for peer, target in settings.peers.addresses.items() if peer != name),
-            why="peers.token is sent in plain text",
-        )
     pool = ChannelPool(settings.peers.addresses, certificates=certificates, max_message_bytes=config.max_message_bytes)
     service = _build(process, name, pool=pool, token=token, verifier=verifier)
     if name == INTERFACE:
-        public, internal = _public(settings, config.address, certificates), None
+        public, internal = _public(config.address, certificates), None
     else:
-        public, internal = None, _internal(config, certificates)
+        public, internal = None, _internal(config.address, certificates)
     trust = Trust(verifier=verifier, clock=process.clock, peer_token=None if certificates else token)
     host = Host(
         [service],
@@ -148,16 +133,11 @@ def _build(process: Process, name: str, *, pool: ChannelPool, token: str, verifi
         raise Failure(f"{name} cannot be built: {error}", "See memosctl config and memosctl doctor.") from error
 
 
-def _public(settings: Settings, address: str, certificates: Certificates | None) -> Listener:
-    if certificates is not None:
-        return Listener(address=address, credentials=certificates.server_credentials(require_client=False))
-    if not settings.allow_plaintext:
-        addresses.require_loopback(address, why="API keys would be sent in plain text")
-    return Listener(address=address)
+def _public(address: str, certificates: Certificates | None) -> Listener:
+    if certificates is None:
+        return Listener(address=address)
+    return Listener(address=address, credentials=certificates.server_credentials(require_client=False))
 
 
-def _internal(config: ServerConfig, certificates: Certificates | None) -> Listener:
-    if certificates is not None:
-        return Listener(address=config.address, credentials=certificates.server_credentials())
-    addresses.require_loopback(config.address, why="peers.token would be taken in plain text")
-    return Listener(address=config.address)
+def _internal(address: str, certificates: Certificates | None) -> Listener:
+    return Listener(address=address, credentials=certificates.server_credentials() if certificates else None)

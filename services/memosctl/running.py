@@ -16,7 +16,7 @@ from memos_runtime import logging as runtime_logging
 from memos_runtime import loop
 from memos_runtime.observability import Observability
 from memos_wire.methods import GOVERNANCE, INTERFACE
-from memosctl import addresses, compose
+from memosctl import addresses, compose, exposure
 from memosctl.failures import Failure
 from memosctl.keys import ensure_grant_keys
 from memosctl.lock import locked
@@ -56,6 +56,7 @@ def up(settings: Settings, *, announce: Announce) -> None:
     Raises:
         Failure: the state directory is in use, or an address is taken.
     """
+    exposure.check_up(settings)
     state = settings.state()
     runtime_logging.configure(settings.telemetry)
     with locked(state):
@@ -74,6 +75,7 @@ def serve(settings: Settings, names: Sequence[str], *, announce: Announce) -> No
     Raises:
         Failure: as `up`, or the services cannot know each other.
     """
+    exposure.check_serve(settings, names)
     state = settings.state()
     runtime_logging.configure(settings.telemetry)
     with locked(state, names):

@@ -34,7 +34,7 @@ def list_(
     states = [JobState.Value(f"JOB_STATE_{item.name}") for item in state or ()]
     with cli.client() as client:
         response = client.call(ListJobsRequest(states=states, page_size=page_size, page_token=page_token))
-    cli.output.answer(document(response), lambda: jobs.table(response.jobs))
+    cli.output.answer(document(response), lambda: jobs.overview(response.jobs))
 
 
 @command(app, "get")
@@ -79,4 +79,4 @@ def _one(cli: Cli, request: "GetJobRequest | CancelJobRequest | RetryJobRequest"
 
     with cli.client() as client:
         response = client.call(request)
-    cli.output.answer(document(response), lambda: jobs.table([response.job]))
+    cli.output.answer(document(response), lambda: jobs.overview([response.job]))

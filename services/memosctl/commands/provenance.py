@@ -28,8 +28,9 @@ def provenance(
     from memosctl.documents import document
     from memosctl.views.provenance import tree
 
+    candidates = names.roots(_root(cli, name, last=last))
     with cli.client() as client:
-        response = _first_found(client, names.roots(_root(cli, name, last=last)), depth)
+        response = _first_found(client, candidates, depth)
     cli.output.answer(document(response), lambda: tree(response.provenance))
 
 

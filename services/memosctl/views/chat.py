@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from memosctl.names import short
+from memosctl.views.tables import table
 from memosctl.views.text import content, excerpt, milliseconds, said
 
 if TYPE_CHECKING:
@@ -20,13 +20,11 @@ def used(plan: "ChatPlan") -> RenderableType:
     """Return the memories that entered the prompt, with the reason for each."""
     if not plan.chosen:
         return Text("no memory was used", style="yellow")
-    table = Table(box=None, header_style="dim", padding=(0, 1))
-    for column in ("memory", "said", "text", "why"):
-        table.add_column(column, overflow="fold")
-    for item in plan.chosen:
-        cube = item.cube
-        table.add_row(Text(short(cube.name), style="dim"), said(cube), excerpt(content(cube)), item.reason)
-    return table
+    rows = [
+        (short(item.cube.name), said(item.cube), Text(excerpt(content(item.cube))), Text(item.reason))
+        for item in plan.chosen
+    ]
+    return table("cube said text why", rows)
 
 
 def footer(end: "ChatEnd") -> RenderableType:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from memosctl.names import short
+from memosctl.views.tables import table
 from memosctl.views.text import content, enum_word, excerpt, milliseconds, moment, said
 
 if TYPE_CHECKING:
@@ -17,42 +18,45 @@ if TYPE_CHECKING:
 
 def added(response: "AddMemoriesResponse") -> RenderableType:
     """Return what AddMemories stored and left out."""
-    table = _table("cube", "", "text")
-    for item in response.added:
-        mark = Text("new", style="green") if item.created else Text("known", style="dim")
-        table.add_row(short(item.cube.name), mark, excerpt(content(item.cube)))
-    lines: list[RenderableType] = [table] if response.added else []
-    lines += [Text(f"left out: input {item.index} ({item.reason})", style="yellow") for item in response.skipped]
-    return Group(*lines, *_degraded(response.degraded))
+    rows = [
+        (
+            short(item.cube.name),
+            Text("new", style="green") if item.created else Text("known", style="dim"),
+            Text(excerpt(content(item.cube))),
+        )
+        for item in response.added
+    ]
+    left_out = [Text(f"left out: input {item.index} ({item.reason})", style="yellow") for item in response.skipped]
+    return Group(*([table("cube - text", rows)] if rows else []), *left_out, *_degraded(response.degraded))
 
 
 def hits(response: "SearchMemoriesResponse") -> RenderableType:
     """Return search hits, best first, with the legs that ran."""
-    table = _table("score", "cube", "said", "text")
-    for hit in response.hits:
-        table.add_row(f"{hit.score:.3f}", short(hit.cube.name), said(hit.cube), content(hit.cube))
-    found: RenderableType = table if response.hits else Text("nothing found", style="yellow")
+    rows = [
+        (f"{hit.score:.3f}", short(hit.cube.name), said(hit.cube), Text(content(hit.cube))) for hit in response.hits
+    ]
+    found = table("score cube said text", rows) if rows else Text("nothing found", style="yellow")
     legs = Text("  ".join(_leg(leg) for leg in response.legs), style="dim")
     return Group(found, legs, *_degraded(response.degraded))
 
 
 def headers(cubes: Iterable["MemCube"], next_page_token: str) -> RenderableType:
     """Return the headers of cubes."""
-    table = _table("cube", "state", "type", "said", "uses", "created")
-    for cube in cubes:
-        table.add_row(
-            short(cube.name), _state(cube), _sort(cube), said(cube), str(cube.usage.hits), moment(cube.create_time)
-        )
+    rows = [
+        (short(cube.name), _state(cube), _sort(cube), said(cube), str(cube.usage.hits), moment(cube.create_time))
+        for cube in cubes
+    ]
+    view = table("cube state type said uses created", rows)
     if not next_page_token:
-        return table
-    return Group(table, Text(f"more: --page-token {next_page_token}", style="dim"))
+        return view
+    return Group(view, Text(f"more: --page-token {next_page_token}", style="dim"))
 
 
 def card(cube: "MemCube") -> RenderableType:
     """Return everything a person wants to know of one cube."""
-    table = Table(box=None, show_header=False, padding=(0, 1))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
+    view = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    view.add_column(style="dim", no_wrap=True)
+    view.add_column(overflow="fold")
     source = cube.sources[0] if cube.sources else None
     rows = {
         "name": cube.name,
@@ -76,16 +80,9 @@ def card(cube: "MemCube") -> RenderableType:
     }
     for name, value in rows.items():
         if value:
-            table.add_row(name, Text(value))
+            view.add_row(name, Text(value))
     text = Text(cube.plaintext.text, style="bold") if cube.WhichOneof("payload") == "plaintext" else Text("")
-    return Group(text, table)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="dim", padding=(0, 1))
-    for column in columns:
-        table.add_column(column, no_wrap=column not in {"text"}, justify="right" if column == "score" else "left")
-    return table
+    return Group(text, view)
 
 
 def _state(cube: "MemCube") -> str:

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from memosctl.names import short
+from memosctl.views.tables import table
 from memosctl.views.text import enum_word, moment
 
 if TYPE_CHECKING:
@@ -28,55 +28,55 @@ def made_key(response: "CreateApiKeyResponse") -> RenderableType:
 
 def keys(found: "Iterable[ApiKey]") -> RenderableType:
     """Return API keys."""
-    table = _table("key", "principal", "admin", "title", "made", "revoked")
-    for key in found:
-        table.add_row(
+    rows = [
+        (
             short(key.name),
             short(key.principal),
             "yes" if key.admin else "",
-            key.display_name,
+            Text(key.display_name),
             moment(key.create_time),
-            Text(moment(key.revoke_time) if key.HasField("revoke_time") else "", style="red"),
+            Text(moment(key.revoke_time), style="red"),
         )
-    return table
+        for key in found
+    ]
+    return table("key principal admin title made revoked", rows)
 
 
 def vaults(found: "Iterable[Vault]") -> RenderableType:
-    """Return vaults."""
-    table = _table("vault", "title", "your role", "owner", "made")
-    for vault in found:
-        table.add_row(
+    """Return vaults, with the caller's role in each."""
+    rows = [
+        (
             short(vault.name),
-            vault.display_name,
+            Text(vault.display_name),
             role(vault.caller_role),
             short(vault.owner),
             moment(vault.create_time),
         )
-    return table
+        for vault in found
+    ]
+    return table("vault title role owner made", rows)
 
 
 def permissions(found: "Iterable[VaultPermission]") -> RenderableType:
     """Return who has which role in a vault."""
-    table = _table("principal", "role")
-    for permission in found:
-        table.add_row(short(permission.principal), role(permission.role) or "none")
-    return table
+    rows = [(short(permission.principal), role(permission.role) or "none") for permission in found]
+    return table("principal role", rows)
 
 
 def audit(events: "Iterable[AuditEvent]") -> RenderableType:
-    """Return audit events, newest first."""
-    table = _table("no", "time", "who", "action", "resource", "outcome")
-    for event in events:
-        denied = event.outcome != "ok"
-        table.add_row(
+    """Return audit events, newest first; resources without their tenant."""
+    rows = [
+        (
             str(event.sequence),
             moment(event.time),
             short(event.principal),
             event.action,
-            event.resource,
-            Text(f"{event.outcome} {event.reason}".strip(), style="red" if denied else "green"),
+            event.resource.split("/", 2)[-1],
+            Text(f"{event.outcome} {event.reason}".strip(), style="green" if event.outcome == "ok" else "red"),
         )
-    return table
+        for event in events
+    ]
+    return table("no time who action resource outcome", rows)
 
 
 def role(value: int) -> str:
@@ -85,10 +85,3 @@ def role(value: int) -> str:
 
     word = enum_word(VaultRole.Name(value), "VAULT_ROLE_")  # type: ignore[arg-type]
     return "" if word == "unspecified" else word
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="dim", padding=(0, 1))
-    for column in columns:
-        table.add_column(column, justify="right" if column == "no" else "left")
-    return table

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from memosctl.names import short
+from memosctl.views.tables import table
 from memosctl.views.text import enum_word, moment
 
 if TYPE_CHECKING:
@@ -16,17 +16,21 @@ if TYPE_CHECKING:
 _STYLES = {"queued": "cyan", "running": "yellow", "succeeded": "green", "dead": "red", "cancelled": "dim"}
 
 
-def table(jobs: "Iterable[Job]") -> RenderableType:
+def overview(jobs: "Iterable[Job]") -> RenderableType:
     """Return jobs, newest first."""
-    view = Table(box=None, header_style="dim", padding=(0, 1))
-    for column in ("job", "kind", "state", "done", "tries", "made", "result"):
-        view.add_column(column)
-    for job in jobs:
-        tries = f"{job.attempts}/{job.max_attempts}"
-        view.add_row(
-            short(job.name), job.kind, _state(job), f"{job.progress:.0%}", tries, moment(job.create_time), _result(job)
+    rows = [
+        (
+            short(job.name),
+            job.kind,
+            _state(job),
+            f"{job.progress:.0%}",
+            f"{job.attempts}/{job.max_attempts}",
+            moment(job.create_time),
+            Text(_result(job)),
         )
-    return view
+        for job in jobs
+    ]
+    return table("job kind state done tries made result", rows)
 
 
 def line(job: "Job") -> RenderableType:

@@ -1,0 +1,38 @@
+"""What may be said in plain text, and to whom: checked before anything is made or started."""
+
+from collections.abc import Sequence
+
+from memos_wire.methods import INTERFACE
+from memosctl import addresses
+from memosctl.failures import usage
+from memosctl.settings import Settings
+
+
+def check_up(settings: Settings) -> None:
+    """Refuse to take API keys in plain text from other machines, and TLS without all of its files.
+
+    Raises:
+        Failure: that is what the configuration asks for.
+    """
+    if addresses.certificates_of(settings.tls, INTERFACE) is None and not settings.allow_plaintext:
+        addresses.require_loopback(settings.server.address, why="API keys would be sent in plain text")
+
+
+def check_serve(settings: Settings, names: Sequence[str]) -> None:
+    """Refuse services that cannot know each other, or would tell their secret to other machines.
+
+    Raises:
+        Failure: that is what the configuration asks for.
+    """
+    if INTERFACE in names:
+        check_up(settings)
+    if addresses.certificates_of(settings.tls, names[0]) is not None:
+        return
+    if not settings.peers.token.get_secret_value():
+        raise usage(
+            "Services in several processes need a way to know each other.",
+            "Set tls.cert_file, tls.key_file and tls.ca_file; on one machine peers.token will do.",
+        )
+    others = [target for peer, target in settings.peers.addresses.items() if peer not in names]
+    own = [settings.server.address] if set(names) - {INTERFACE} else []
+    addresses.require_loopback(*own, *others, why="peers.token is sent in plain text")

@@ -1,0 +1,31 @@
+"""Tables without lines. Names are never cut, for a person copies them; everything else folds."""
+
+from collections.abc import Iterable
+
+from rich.console import RenderableType
+from rich.table import Table
+
+NAMES = frozenset({"cube", "job", "key"})
+"""Columns that hold ids: they keep their width."""
+
+_NUMBERS = frozenset({"no", "score", "uses"})
+
+
+def table(columns: str, rows: Iterable[Iterable[RenderableType]]) -> Table:
+    """Return a table.
+
+    Args:
+        columns: titles, separated by spaces; `-` is a column without title.
+        rows: cells in the order of the columns.
+    """
+    view = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for title in columns.split():
+        view.add_column(
+            "" if title == "-" else title,
+            no_wrap=title in NAMES,
+            overflow="fold",
+            justify="right" if title in _NUMBERS else "left",
+        )
+    for row in rows:
+        view.add_row(*row)
+    return view

@@ -1,0 +1,214 @@
+"""What a person and a program see of commands that fail, or need no server."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from memosctl.certificates import write_certificates
+
+COMMANDS = ("up", "serve", "add", "update", "delete", "import", "search", "get", "list", "chat", "provenance")
+CHORES = ("demo", "doctor", "config", "migrate", "certs")
+GROUPS = ("vault", "key", "tenant", "jobs", "audit")
+
+
+def test_the_help_names_every_command(memosctl) -> None:
+    shown = memosctl.run("--help").stdout
+
+    assert [name for name in (*COMMANDS, *CHORES, *GROUPS) if f" {name} " not in shown] == []
+
+
+@pytest.mark.parametrize(
+    "command", [name for name in COMMANDS if name not in {"vault", "key", "tenant", "jobs", "audit"}]
+)
+def test_every_command_has_json(memosctl, command: str) -> None:
+    assert "--json" in memosctl.run(command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "vault create", "vault list", "vault get", "vault permissions", "vault grant", "vault revoke",
+        "key create", "key list", "key revoke", "key recover", "tenant create",
+        "jobs list", "jobs get", "jobs cancel", "jobs retry", "jobs watch", "audit query",
+    ],
+)  # fmt: skip
+def test_every_command_of_a_group_has_json(memosctl, path: str) -> None:
+    assert "--json" in memosctl.run(*path.split(), "--help").stdout
+
+
+def test_without_a_key_the_first_step_is_named(memosctl) -> None:
+    result = memosctl.run("search", "cat")
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "No API key" in result.stderr
+    assert "memosctl up" in result.stderr
+
+
+def test_without_a_server_the_command_that_starts_it_is_named(memosctl) -> None:
+    memosctl.state.mkdir()
+    (memosctl.state / "admin.key").write_text("mk_x")
+
+    result = memosctl.run("search", "cat", "--address", "127.0.0.1:1")
+
+    assert result.exit_code == 1
+    assert "No server answers at 127.0.0.1:1" in result.stderr
+    assert "Start it with: memosctl up" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_failure_is_json_on_stderr_for_programs(memosctl) -> None:
+    result = memosctl.run("search", "cat", "--json")
+
+    assert result.stdout == ""
+    assert json.loads(result.stderr)["error"]["reason"] == "NO_API_KEY"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("search",),
+        ("search", "x", "--top", "0"),
+        ("vault", "grant", "notes", "alice", "king"),
+        ("update", "x"),
+        ("provenance",),
+        ("provenance", "x", "--last"),
+        ("search", "x", "--label", "colour"),
+        ("search", "x", "--after", "yesterday"),
+        ("serve", "postgres"),
+        ("serve", "storage", "storage"),
+        ("tenant", "create", "Not A Name"),
+    ],
+)
+def test_a_call_that_is_wrong_in_itself_ends_with_2(memosctl, arguments: tuple[str, ...]) -> None:
+    assert memosctl.run(*arguments).exit_code == 2
+
+
+def test_an_unknown_key_of_the_configuration_is_refused_with_a_guess(memosctl, monkeypatch) -> None:
+    monkeypatch.setenv("MEMOS_STORAGE__REEDERS", "4")
+
+    result = memosctl.run("config")
+
+    assert result.exit_code == 2
+    assert "MEMOS_STORAGE__READERS" in result.stderr
+
+
+def test_the_effective_configuration_is_toml_without_secrets(memosctl, monkeypatch) -> None:
+    monkeypatch.setenv("MEMOS_MODEL", "some/model")
+    monkeypatch.setenv("MEMOS_PEERS__TOKEN", "hush-hush")
+
+    shown = memosctl.run("config").stdout
+    effective = tomllib.loads(shown)
+
+    assert effective["inference"]["model"] == "some/model"
+    assert effective["peers"]["token"] == "***"
+    assert effective["state_dir"] == str(memosctl.state)
+    assert "hush-hush" not in shown
+
+
+def test_the_environment_goes_before_the_file_and_the_option_before_both(memosctl, monkeypatch, tmp_path: Path) -> None:
+    file = tmp_path / "memos.toml"
+    file.write_text('state_dir = "/of/the/file"\n[storage]\nreaders = 7\n[scheduler]\ncandidates = 9\n')
+    monkeypatch.setenv("MEMOS_STORAGE__READERS", "8")
+
+    effective = memosctl.json("config", "--config", str(file), "--state-dir", str(tmp_path / "option"))
+
+    assert (effective["storage"]["readers"], effective["scheduler"]["candidates"]) == (8, 9)
+    assert effective["state_dir"] == str(tmp_path / "option")
+
+
+def test_the_table_of_keys_names_each_with_its_variable_and_what_it_is(memosctl) -> None:
+    rows = [line.split(" | ") for line in memosctl.run("config", "--schema").stdout.splitlines()[2:]]
+
+    assert "`inference.model`" in {row[0].removeprefix("| ") for row in rows}
+    assert all(len(row[-1].strip("| ")) > 10 for row in rows)
+
+
+def test_certificates_are_made_for_every_service(memosctl, tmp_path: Path) -> None:
+    made = memosctl.json("certs", "--out", str(tmp_path / "certs"), "--client")
+
+    stems = ["ca", "governance", "storage", "inference", "lifecycle", "scheduler", "interface", "client"]
+    assert set(made["files"]) == {f"{stem}.{end}" for stem in stems for end in ("crt", "key")}
+
+
+def test_a_tenant_is_made_once_and_a_lost_key_is_replaced(memosctl) -> None:
+    made = memosctl.json("tenant", "create", "local")
+    again = memosctl.run("tenant", "create", "local")
+    recovered = memosctl.json("key", "recover")
+
+    assert made["vault"] == "tenants/local/vaults/main"
+    assert made["secret"].startswith("mk_")
+    assert again.exit_code == 1
+    key = Path(recovered["key_file"])
+    assert key.read_text().startswith("mk_")
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_cannot_be_recovered_for_a_tenant_that_does_not_exist(memosctl) -> None:
+    result = memosctl.run("key", "recover")
+
+    assert result.exit_code == 1
+    assert "memosctl up makes it" in result.stderr
+
+
+def test_services_of_several_processes_need_a_way_to_know_each_other(memosctl) -> None:
+    result = memosctl.run("serve", "governance")
+
+    assert result.exit_code == 2
+    assert "peers.token" in result.stderr
+
+
+def test_a_service_is_not_served_in_plain_text_to_other_machines(memosctl, monkeypatch) -> None:
+    monkeypatch.setenv("MEMOS_PEERS__TOKEN", "hush-hush")
+
+    result = memosctl.run("serve", "governance", "--address", "0.0.0.0:7600")
+
+    assert result.exit_code == 2
+    assert "reached from other machines" in result.stderr
+
+
+def test_the_public_api_is_not_served_in_plain_text_to_other_machines(memosctl) -> None:
+    result = memosctl.run("up", "--address", "0.0.0.0:7070")
+
+    assert result.exit_code == 2
+    assert "API keys" in result.stderr
+
+
+def test_tls_with_a_file_missing_is_refused(memosctl, monkeypatch, tmp_path: Path) -> None:
+    write_certificates(tmp_path, ["governance"], namespace="memos")
+    monkeypatch.setenv("MEMOS_TLS__CERT_FILE", str(tmp_path / "governance.crt"))
+
+    result = memosctl.run("serve", "governance")
+
+    assert result.exit_code == 2
+    assert "tls.key_file" in result.stderr
+
+
+def test_doctor_finds_nothing_wrong_before_the_first_start(memosctl) -> None:
+    findings = {one["check"]: one["verdict"] for one in memosctl.json("doctor")["findings"]}
+
+    assert findings["versions"] == findings["embedder"] == "ok"
+    assert findings["state directory"] == "skipped"
+
+
+def test_doctor_fails_for_an_open_state_directory_and_a_damaged_database(memosctl) -> None:
+    (memosctl.state / "storage").mkdir(parents=True)
+    memosctl.state.chmod(0o755)
+    (memosctl.state / "storage" / "catalogue.db").write_bytes(b"no database at all" * 100)
+
+    result = memosctl.run("doctor", "--json")
+    failed = {one["check"] for one in json.loads(result.stdout)["findings"] if one["verdict"] == "failed"}
+
+    assert result.exit_code == 1
+    assert {"state directory", "storage database"} <= failed
+
+
+def test_a_client_command_imports_no_model_database_or_schema() -> None:
+    code = "import sys, memosctl.main, memosctl.connect; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert {"torch", "transformers", "pymilvus", "sqlalchemy", "pydantic", "opentelemetry"}.isdisjoint(loaded)

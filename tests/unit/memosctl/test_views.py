@@ -1,0 +1,113 @@
+"""What people see, as plain text."""
+
+import io
+
+from rich.console import Console, RenderableType
+
+from memos_api.v1 import chat_service_pb2, memcube_pb2, memory_service_pb2, provenance_pb2
+from memosctl.views import chat, cubes, provenance
+
+CUBE = memcube_pb2.MemCube(
+    name="tenants/local/cubes/c1",
+    state=memcube_pb2.CUBE_STATE_GENERATED,
+    plaintext=memcube_pb2.PlaintextPayload(text="My cat [bold]Pickle[/bold]\nis asleep."),
+    sources=[memcube_pb2.SourceSpan(message_id="m6", speaker="Nora", event_time={"seconds": 1770000000})],
+)
+
+
+def shown(view: RenderableType) -> str:
+    console = Console(file=io.StringIO(), width=120, markup=False, highlight=False, emoji=False)
+    console.print(view)
+    return console.file.getvalue()
+
+
+def node(name: str, kind: str, summary: str = "") -> provenance_pb2.ProvenanceNode:
+    value = provenance_pb2.ProvenanceNodeKind.Value(f"PROVENANCE_NODE_KIND_{kind}")
+    return provenance_pb2.ProvenanceNode(name=name, kind=value, summary=summary)
+
+
+def edge(source: str, target: str, relation: str, detail: str = "") -> provenance_pb2.ProvenanceEdge:
+    value = provenance_pb2.ProvenanceRelation.Value(f"PROVENANCE_RELATION_{relation}")
+    return provenance_pb2.ProvenanceEdge(source=source, target=target, relation=value, detail=detail)
+
+
+def test_a_text_is_shown_as_it_is_on_one_line() -> None:
+    response = memory_service_pb2.SearchMemoriesResponse(hits=[{"cube": CUBE, "score": 0.5}])
+
+    text = shown(cubes.hits(response))
+
+    assert "My cat [bold]Pickle[/bold] is asleep." in text
+    assert "2026-02-02 Nora" in text
+
+
+def test_a_leg_that_did_not_run_says_why() -> None:
+    response = memory_service_pb2.SearchMemoriesResponse(
+        legs=[{"name": "dense", "ran": False, "reason": "milvus is away"}], degraded=True
+    )
+
+    text = shown(cubes.hits(response))
+
+    assert "nothing found" in text
+    assert "dense: not run (milvus is away)" in text
+    assert "degraded" in text
+
+
+def test_a_card_leaves_out_what_is_not_set() -> None:
+    text = shown(cubes.card(CUBE))
+
+    assert "tenants/local/cubes/c1" in text
+    assert "expires" not in text
+
+
+def test_provenance_is_drawn_from_message_to_answer() -> None:
+    graph = provenance_pb2.Provenance(
+        root="tenants/local/answers/a1",
+        nodes=[
+            node("tenants/local/answers/a1", "ANSWER"),
+            node("tenants/local/plans/p1", "PLAN"),
+            node("tenants/local/cubes/c1", "CUBE", "My cat Pickle"),
+            node("messages/s1/m6", "MESSAGE"),
+        ],
+        edges=[
+            edge("tenants/local/plans/p1", "tenants/local/answers/a1", "GENERATED"),
+            edge("tenants/local/cubes/c1", "tenants/local/plans/p1", "PLANNED", "rank 1"),
+            edge("messages/s1/m6", "tenants/local/cubes/c1", "READ_FROM"),
+        ],
+    )
+
+    lines = shown(provenance.tree(graph)).splitlines()
+
+    indents = [len(line) - len(line.lstrip(" │├└─")) for line in lines]
+    assert indents == sorted(indents)
+    assert [word in line for word, line in zip(("a1", "message", "cube", "plan", "answer"), lines, strict=True)] == [
+        True
+    ] * 5
+    assert "planned (rank 1)" in lines[3]
+
+
+def test_a_circle_of_derivations_is_drawn_once() -> None:
+    graph = provenance_pb2.Provenance(
+        root="tenants/local/cubes/c1",
+        nodes=[node("tenants/local/cubes/c1", "CUBE"), node("tenants/local/cubes/c2", "CUBE")],
+        edges=[
+            edge("tenants/local/cubes/c1", "tenants/local/cubes/c2", "DERIVED_FROM"),
+            edge("tenants/local/cubes/c2", "tenants/local/cubes/c1", "DERIVED_FROM"),
+        ],
+        truncated=True,
+    )
+
+    text = shown(provenance.tree(graph))
+
+    assert text.count("(see above)") == 1
+    assert "--depth" in text
+
+
+def test_the_memories_of_an_answer_come_with_their_reasons() -> None:
+    plan = chat_service_pb2.ChatPlan(chosen=[{"cube": CUBE, "reason": "rank 1: says Pickle"}])
+
+    assert "rank 1: says Pickle" in shown(chat.used(plan))
+    assert "no memory was used" in shown(chat.used(chat_service_pb2.ChatPlan()))
+
+
+def test_times_are_named_in_the_order_in_which_they_pass() -> None:
+    assert chat.timings({"total": 1500.0, "plan": 20.4}) == "plan 20 ms, total 1.50 s"
