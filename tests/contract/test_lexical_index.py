@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 import pytest
+
 from memos_kernel.cube import State
+from memos_storage.adapters.sql import lexical
 from memos_storage.domain import revisions
 from memos_storage.domain.filters import CubeFilter
 from storage_cubes import FOREIGN, MAIN, NOTES, NOW, STORES, opened, said, scope, stored
@@ -120,3 +122,15 @@ async def test_deleting_gives_the_statistics_back(store):
     assert await search(store, "tea Oslo") != before
     await store.catalog.write(lambda tx: tx.replace(revisions.deleted(gone, now=NOW)))
     assert await search(store, "tea Oslo") == before
+
+
+@pytest.mark.parametrize("rows", [1, 1000])
+async def test_common_words_count_also_where_rare_words_find_enough(store, monkeypatch, rows):
+    monkeypatch.setattr(lexical, "TELLING_ROWS", rows)
+    cubes = [stored(f"Nora drinks tea with guest {number}") for number in range(6)]
+    both = stored("Nora saw a heron", labels={"keep": "yes"})
+    rare = stored("Somebody saw another heron", labels={"keep": "yes"})
+    await put(store, *cubes, rare, both)
+    assert await found(store, "Nora heron", limit=2) == [both.uid, rare.uid]
+    assert len(await found(store, "Nora heron", limit=5)) == 5
+    assert await found(store, "Nora heron", filter=CubeFilter(labels={"keep": "yes"}), limit=2) == [both.uid, rare.uid]

@@ -24,12 +24,14 @@ from memos_storage.ports import Spans, Transaction
 T = TypeVar("T")
 
 _CUBES, _VAULTS, _REVISIONS, _VECTORS = schema.cubes, schema.vaults, schema.revisions, schema.vectors
-_WITH_DOCUMENT = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key).join(
-    _REVISIONS, and_(_REVISIONS.c.cube_key == _CUBES.c.key, _REVISIONS.c.revision == _CUBES.c.revision)
-)
-_WITH_VECTOR = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key).join(
-    _VECTORS, _VECTORS.c.cube_key == _CUBES.c.key
-)
+_OF_CURRENT_REVISION = and_(_REVISIONS.c.cube_key == _CUBES.c.key, _REVISIONS.c.revision == _CUBES.c.revision)
+_WITH_VAULT = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
+_WITH_DOCUMENT = _WITH_VAULT.join(_REVISIONS, _OF_CURRENT_REVISION)
+_WITH_VECTOR = _WITH_VAULT.join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key)
+
+# Where cubes are looked up by uid or name, the sum keeps a planner that knows no statistics from walking the vault.
+_NAMED_WITH_VAULT = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key + 0)
+_NAMED_WITH_DOCUMENT = _NAMED_WITH_VAULT.join(_REVISIONS, _OF_CURRENT_REVISION)
 
 
 class Database:
@@ -117,7 +119,7 @@ class SqlCatalog:
             return {}
         statement = (
             select(*rows.STORED)
-            .select_from(_WITH_DOCUMENT)
+            .select_from(_NAMED_WITH_DOCUMENT)
             .where(
                 filters.in_scope(scope),
                 _CUBES.c.tenant == scope.tenant,
@@ -163,7 +165,7 @@ class SqlCatalog:
         """Return uid -> content revision of those that are live cubes of the scope and fulfil the filter."""
         statement = (
             select(_CUBES.c.uid, _CUBES.c.content_revision)
-            .select_from(_CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key))
+            .select_from(_NAMED_WITH_VAULT)
             .where(_CUBES.c.uid.in_(uids), filters.in_scope(scope), *filters.fulfils(filter, now=now))
         )
         found = await self._database.read(lambda connection: connection.execute(statement).all())
@@ -175,7 +177,7 @@ class SqlCatalog:
         """Return the same cubes as `eligible`, whole."""
         statement = (
             select(*rows.STORED)
-            .select_from(_WITH_DOCUMENT)
+            .select_from(_NAMED_WITH_DOCUMENT)
             .where(_CUBES.c.uid.in_(uids), filters.in_scope(scope), *filters.fulfils(filter, now=now))
         )
         return {stored.cube.uid: stored for stored in await self._stored(statement)}
@@ -211,7 +213,7 @@ class SqlCatalog:
         """Return the cosine of the query with each cube that has a vector of its embedder."""
         statement = (
             select(_CUBES.c.uid, _VECTORS.c.data)
-            .select_from(_WITH_VECTOR)
+            .select_from(_CUBES.join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key))
             .where(_CUBES.c.uid.in_(uids), _VECTORS.c.embedder == query.embedder)
         )
         found = await self._database.read(lambda connection: connection.execute(statement).all())
