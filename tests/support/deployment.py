@@ -25,7 +25,7 @@ from memos_api.v1 import (
     vault_pb2,
 )
 
-READY_SECONDS = 90
+READY_SECONDS = 180
 SERVICES = ("governance", "storage", "inference", "lifecycle", "scheduler", "interface")
 
 
@@ -277,6 +277,10 @@ class Deployment:
         raise AssertionError(f"not ready after {READY_SECONDS} s\n{self.log()}")
 
     def _answers(self) -> bool:
+        host, _, port = self.address.rpartition(":")
+        with socket.socket() as probe:
+            if probe.connect_ex((host, int(port))):
+                return False
         ran = self.memosctl("search", "ready", "--json", check=False)
         return ran.returncode == 0 and not json.loads(ran.stdout).get("degraded", True)
 
