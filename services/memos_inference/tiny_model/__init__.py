@@ -1,0 +1,1 @@
+"""The offline default language model: its data, training, examination and checkpoint."""

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from memos_inference.tiny_model.episodes import Episode, EpisodeMaker, Question, system_text
+from memos_inference.tiny_model.episodes import Episode, EpisodeMaker, system_text
+from memos_inference.tiny_model.speech import Question
 from memos_inference.tiny_model.tokenizer import ASSISTANT, END, SYSTEM, USER
 from memos_inference.tiny_model.words import Vocabulary
 
@@ -66,14 +67,16 @@ def stage_at(progress: float) -> Stage:
     if progress < 0.03:
         return Stage(echo=0.7, memories=1, shared=0.5, chat=0.0)
     if progress < 0.08:
-        return Stage(echo=0.25, memories=2, shared=0.6, chat=0.1)
-    if progress < 0.16:
-        return Stage(echo=0.08, memories=3, shared=0.7, chat=0.25)
-    if progress < 0.30:
-        return Stage(echo=0.03, memories=5, shared=0.7, chat=0.4)
-    if progress < 0.50:
-        return Stage(echo=0.02, memories=8, shared=0.7, chat=0.5)
-    return Stage(echo=0.01, memories=10, shared=0.7, chat=0.55)
+        return Stage(echo=0.5, memories=2, shared=0.6, chat=0.1)
+    if progress < 0.20:
+        return Stage(echo=0.35, memories=3, shared=0.7, chat=0.25)
+    if progress < 0.28:
+        return Stage(echo=0.1, memories=3, shared=0.7, chat=0.35)
+    if progress < 0.40:
+        return Stage(echo=0.03, memories=5, shared=0.75, chat=0.45)
+    if progress < 0.75:
+        return Stage(echo=0.01, memories=8, shared=0.75, chat=0.35)
+    return Stage(echo=0.01, memories=9, shared=0.75, chat=0.5)
 
 
 class RowMaker:
@@ -94,8 +97,9 @@ class RowMaker:
             episode = self._echo(rng)
         else:
             memories = 0 if rng.random() < 0.02 else rng.randint(1, stage.memories)
-            episode = self._maker.draw(rng, memories=memories, shared=rng.random() < stage.shared, chat=stage.chat)
-        return self.encode(episode, rng.choices((CHAT, ALONE, BLOCKS), (0.3, 0.55, 0.15))[0])
+            shared = rng.random() < stage.shared
+            episode = self._maker.draw(rng, memories=memories, shared=shared, chat=stage.chat, again=0.6)
+        return self.encode(episode, rng.choices((CHAT, ALONE, BLOCKS), (0.15, 0.7, 0.15))[0])
 
     def encode(self, episode: Episode, view: str) -> Row:
         """Encodes an episode; token for token what the chat template gives."""
@@ -128,13 +132,12 @@ class RowMaker:
         return segments
 
     def _echo(self, rng: random.Random) -> Episode:
-        """Pure copying: the question repeats two words of the memory, the answer goes on with the next two."""
-        words = [self._vocabulary.proper(rng) for _ in range(rng.randint(6, 16))]
-        starts = rng.sample(range(len(words) - 3), k=min(4, len(words) - 3))
-        questions = [
-            Question(" ".join(words[at : at + 2]), " ".join(words[at + 2 : at + 4]), "echo") for at in starts
-        ]
-        return Episode((" ".join(words),), tuple(questions))
+        """Pure copying: a question is the first word of a line, the answer is the rest of that line."""
+        word = self._vocabulary.proper
+        lines = [[word(rng) for _ in range(rng.randint(3, 9))] for _ in range(rng.randint(1, 3))]
+        questions = [Question(line[0], " ".join(line[1:]), "echo") for line in lines]
+        rng.shuffle(questions)
+        return Episode(tuple(" ".join(line) for line in lines), tuple(questions))
 
 
 def collate(rows: list[Row], pad: int) -> Batch:
@@ -149,7 +152,9 @@ def collate(rows: list[Row], pad: int) -> Batch:
     visible = (key == 0) | (key == query) | ((query >= _QUESTIONS) & (key > 0) & (key < _QUESTIONS))
     visible &= np.tril(np.ones((length, length), dtype=bool))
     visible |= np.eye(length, dtype=bool)
-    return Batch(padded("ids", pad, np.int64), padded("positions", 0, np.int64), visible, padded("weights", 0, np.float32))
+    return Batch(
+        padded("ids", pad, np.int64), padded("positions", 0, np.int64), visible, padded("weights", 0, np.float32)
+    )
 
 
 def batches(maker: RowMaker, rng: random.Random, stage: Stage, *, pad: int, tokens: int) -> Iterator[Batch]:

@@ -1,3 +1,4 @@
+# ruff: noqa: S311, T201  (examples need no secure randomness; a command-line tool prints)
 """Examines the tiny model on fresh episodes: `make tiny-model-eval`.
 
 Names, values and question forms are held out from training, and a new random seed draws new episodes at each
@@ -10,15 +11,18 @@ import argparse
 import json
 import random
 import secrets
+import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from memos_inference.tiny_model.episodes import UNKNOWN, EpisodeMaker, Question, system_text
+from memos_inference.tiny_model.episodes import UNKNOWN, EpisodeMaker, system_text
+from memos_inference.tiny_model.speech import Question
 
-CHECKPOINT = Path(__file__).parent / "checkpoint"
+HERE = Path(__file__).parent
+CHECKPOINT = HERE / "checkpoint"
 BATCH = 25
 TOLD = ("value", "date")
 # Smallest share of right answers by number of memories, and the largest loss by shared relations.
@@ -125,7 +129,24 @@ def examine(examiner: Examiner, *, seed: int, questions: int) -> list[Score]:
         ]
         share = examiner.share_right(items)
         scores.append(_score(label, share, len(items), f">= {TARGET_UNKNOWN:.2f}", met=share >= TARGET_UNKNOWN))
-    return [*scores, _control(examiner, rng, questions)]
+    return [*scores, _control(examiner, rng, questions), *_natural(examiner, rng)]
+
+
+def _natural(examiner: Examiner, rng: random.Random) -> list[Score]:
+    """The hand-written chat of `natural.toml`: no target, but what the generated episodes cannot show."""
+    with (HERE / "natural.toml").open("rb") as file:
+        chat = tomllib.load(file)
+    scores = []
+    for size in (1, 4, 8):
+        items = []
+        for entry in chat["questions"]:
+            told = [chat["memories"][entry["tells"]]] if "tells" in entry else []
+            others = [memory for memory in chat["memories"] if memory not in told]
+            memories = sorted(told + rng.sample(others, k=size - len(told)))
+            items.append(Item(tuple(memories), Question(entry["ask"], entry["answer"], "natural")))
+        share = examiner.share_right(items)
+        scores.append(_score(f"hand-written chat, {size} in context", share, len(items), "none", met=True))
+    return scores
 
 
 def _control(examiner: Examiner, rng: random.Random, questions: int) -> Score:
@@ -145,11 +166,11 @@ def _score(name: str, share: float, count: int, target: str, *, met: bool) -> Sc
 
 def _table(scores: list[Score]) -> str:
     lines = ["| held-out questions | exact match | 95 % interval | n | target | met |", "|---|---|---|---|---|---|"]
-    for score in scores:
-        lines.append(
-            f"| {score.name} | {score.share:.3f} | {score.low:.2f}-{score.high:.2f} | {score.questions} "
-            f"| {score.target} | {'yes' if score.met else 'no'} |"
-        )
+    lines += [
+        f"| {score.name} | {score.share:.3f} | {score.low:.2f}-{score.high:.2f} | {score.questions} "
+        f"| {score.target} | {'yes' if score.met else 'no'} |"
+        for score in scores
+    ]
     return "\n".join(lines)
 
 

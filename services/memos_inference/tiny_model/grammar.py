@@ -52,6 +52,21 @@ class Subject:
         return self.first_person == "I"
 
 
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A relation of a subject. `noun` is the relation's noun or verb, with the verb's past form."""
+
+    relation: Relation
+    noun: tuple[str, str]
+    subject: Subject
+    value: str
+
+    @property
+    def topic(self) -> tuple[str, str]:
+        """What is told, apart from of whom."""
+        return self.relation.id, self.noun[0]
+
+
 @functools.cache
 def relations() -> tuple[Relation, ...]:
     """All relations of `relations.toml`."""
@@ -85,18 +100,20 @@ def forms(texts: tuple[str, ...], *, heldout: bool) -> tuple[str, ...]:
     return tuple(text.removeprefix("*") for text in texts if text.startswith("*") == heldout)
 
 
-def render(template: str, *, subject: Subject, name: str, noun: tuple[str, str], value: str = "", first: bool) -> str:
-    """Fills a template in.
+def render(template: str, fact: Fact, *, name: str, first: bool) -> str:
+    """Fills a template with a fact.
 
     `first` renders it in the first person of the subject ("I", or "my sister"); otherwise `name` stands for the
-    subject. `noun` is the noun (or verb) of the relation and the verb's past form.
+    subject.
     """
+    subject = fact.subject
     if first:
         name = subject.first_person or name
     speaks = first and subject.is_speaker
     pronouns = _PRONOUNS["first" if speaks else subject.pronoun]
     text = re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if speaks else r"\1", template)
-    slots = {"S": name, "S's": "my" if speaks else f"{name}'s", "n": noun[0], "n:ed": noun[1], "v": value, **pronouns}
+    slots = {"S": name, "S's": "my" if speaks else f"{name}'s", "v": fact.value, **pronouns}
+    slots["n"], slots["n:ed"] = fact.noun
     text = re.sub(r"\{([^}]+)\}", lambda match: slots[match.group(1)], text)
     if speaks:
         text = _OBJECT.sub(r"\1 me", text)

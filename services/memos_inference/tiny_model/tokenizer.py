@@ -49,6 +49,11 @@ def train_tokenizer(*, seed: int, episodes: int = 12000) -> PreTrainedTokenizerF
         show_progress=False,
     )
     tokenizer.train_from_iterator(_texts(seed, episodes), trainer)
+    return with_chat_template(tokenizer)
+
+
+def with_chat_template(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    """The tokenizer as `transformers` uses it."""
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
@@ -63,7 +68,7 @@ def train_tokenizer(*, seed: int, episodes: int = 12000) -> PreTrainedTokenizerF
 
 def _texts(seed: int, episodes: int) -> Iterator[str]:
     """Episodes, and training words by frequency, so that common words become one token."""
-    rng, maker = random.Random(seed), EpisodeMaker(heldout=False)
+    rng, maker = random.Random(seed), EpisodeMaker(heldout=False)  # noqa: S311 - no secret
     for _ in range(episodes):
         episode = maker.draw(rng, memories=rng.randint(0, 8), shared=True)
         yield system_text(episode.memories)

@@ -1,3 +1,4 @@
+# ruff: noqa: S311, T201  (examples need no secure randomness; a command-line tool prints)
 """Trains the tiny model from scratch on generated episodes: `make tiny-model`.
 
 The budget is wall-clock time, because that is what a laptop has: the learning rate and the curriculum follow
@@ -8,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
@@ -22,12 +24,12 @@ from transformers.models.qwen3.modeling_qwen3 import apply_rotary_pos_emb
 from memos_inference.tiny_model.batches import ALONE, Batch, RowMaker, batches, collate, stage_at
 from memos_inference.tiny_model.episodes import EpisodeMaker
 from memos_inference.tiny_model.optimizer import Muon
-from memos_inference.tiny_model.tokenizer import END, PAD, train_tokenizer
+from memos_inference.tiny_model.tokenizer import END, PAD, train_tokenizer, with_chat_template
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"
 MEMORIES_READ_WELL = 8
 BATCH_TOKENS = 4096
-MUON_LR, ADAM_LR = 2.5e-3, 2e-3
+MUON_LR, ADAM_LR = 4e-3, 3e-3
 WARM_UP_STEPS = 100
 
 
@@ -138,7 +140,9 @@ class Training:
         self._elapsed, self._step, self._tokens = 0.0, 0, 0
         self._seed = seed
         torch.manual_seed(seed)
-        self.tokenizer = train_tokenizer(seed=seed)
+        saved = torch.load(state) if state is not None and state.exists() else None
+        # A state keeps its tokenizer: the grammar may have grown since.
+        self.tokenizer = train_tokenizer(seed=seed) if saved is None else _tokenizer_of(saved)
         self.model = new_model(self.tokenizer)
         matrices = [param for param in self.model.model.layers.parameters() if param.ndim == 2]
         chosen = {id(param) for param in matrices}
@@ -147,11 +151,11 @@ class Training:
             MUON_LR: Muon(matrices, MUON_LR),
             ADAM_LR: torch.optim.AdamW(rest, ADAM_LR, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
         }
-        if state is not None and state.exists():
-            self._load(state)
+        if saved is not None:
+            self._restore(saved)
         self._rng = random.Random(seed + self._step)
 
-    def run(self, out: Path, *, report_seconds: float = 150) -> None:
+    def run(self, out: Path, *, report_seconds: float = 300) -> None:
         """Trains until the budget is spent; writes a loadable checkpoint into `out` at each report."""
         rows = RowMaker(self.tokenizer)
         begun, reported, losses = time.monotonic() - self._elapsed, time.monotonic(), []
@@ -208,21 +212,26 @@ class Training:
         if self._state is None:
             return
         content = {
+            "tokenizer": self.tokenizer.backend_tokenizer.to_str(),
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers.values()],
             "elapsed": self._elapsed,
             "step": self._step,
             "tokens": self._tokens,
         }
-        torch.save(content, f"{self._state}.new")
-        os.replace(f"{self._state}.new", self._state)
+        new = self._state.with_suffix(".new")
+        torch.save(content, new)
+        new.replace(self._state)
 
-    def _load(self, state: Path) -> None:
-        content = torch.load(state)
-        self.model.load_state_dict(content["model"])
-        for optimizer, saved in zip(self._optimizers.values(), content["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        self._elapsed, self._step, self._tokens = content["elapsed"], content["step"], content["tokens"]
+    def _restore(self, saved: dict[str, Any]) -> None:
+        self.model.load_state_dict(saved["model"])
+        for optimizer, state in zip(self._optimizers.values(), saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        self._elapsed, self._step, self._tokens = saved["elapsed"], saved["step"], saved["tokens"]
+
+
+def _tokenizer_of(saved: dict[str, Any]) -> PreTrainedTokenizerFast:
+    return with_chat_template(Tokenizer.from_str(saved["tokenizer"]))
 
 
 def main() -> None:

