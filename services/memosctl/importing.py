@@ -10,7 +10,7 @@ from memosctl.transcripts import BadLine, Batch, Line, batches
 if TYPE_CHECKING:
     from memos_api.v1.memory_service_pb2 import AddMemoriesRequest, AddMemoriesResponse
 
-_MESSAGE_FIELD = re.compile(r"messages\[(\d+)\]")
+_MESSAGE_FIELD = re.compile(r"messages\[(\d+)\]\.?")
 
 
 @dataclass(slots=True)
@@ -31,10 +31,9 @@ class Report:
     errors: list[BadLine] = field(default_factory=list)
     degraded: bool = False
 
-    @property
-    def last_line(self) -> int:
-        """Number of lines that were dealt with."""
-        return self.added + self.known + len(self.skipped) + len(self.errors)
+    def sorted_errors(self) -> list[BadLine]:
+        """Return the refused lines in their order in the file."""
+        return sorted(self.errors, key=lambda bad: bad.number)
 
     def document(self) -> dict[str, object]:
         """Return the report as JSON."""
@@ -42,7 +41,7 @@ class Report:
             "added": self.added,
             "known": self.known,
             "skipped": len(self.skipped),
-            "errors": [{"line": bad.number, "reason": bad.reason} for bad in self.errors],
+            "errors": [{"line": bad.number, "reason": bad.reason} for bad in self.sorted_errors()],
             "degraded": self.degraded,
         }
 
@@ -104,7 +103,7 @@ def _import_batch(
             response = send(_request(batch, vault, labels))
         except LineRefused as refused:
             bad = batch.lines[refused.index]
-            report.errors.append(BadLine(bad.number, refused.reason))
+            report.errors.append(BadLine(bad.number, _MESSAGE_FIELD.sub("", refused.reason)))
             advance(1)
             rest = tuple(line for line in batch.lines if line is not bad)
             if not rest:

@@ -37,12 +37,12 @@ def principal(value: str) -> str:
 
 
 def roots(value: str) -> tuple[str, ...]:
-    """Return the names that a provenance root may mean, likeliest first: a cube, an answer, a provenance id."""
+    """Return the names that a provenance root may mean, likeliest first: an answer, a cube, a plan."""
     if value.startswith("tenants/"):
         return (value,)
     if value.startswith(("cubes/", "answers/", "plans/")):
         return (f"tenants/{tenant()}/{value}",)
-    return (f"tenants/{tenant()}/cubes/{value}", f"tenants/{tenant()}/answers/{value}", value)
+    return tuple(f"tenants/{tenant()}/{collection}/{value}" for collection in ("answers", "cubes", "plans"))
 
 
 def short(value: str) -> str:

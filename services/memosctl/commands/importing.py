@@ -67,7 +67,7 @@ def _view(report: Report) -> "RenderableType":
     summary = f"{report.added} added, {report.known} known before, {len(report.skipped)} left out"
     lines = [Text(summary, style="green")]
     lines += [Text(f"line {bad.number} left out: {bad.reason}", style="dim") for bad in report.skipped]
-    lines += [Text(f"line {bad.number} refused: {bad.reason}", style="red") for bad in report.errors]
+    lines += [Text(f"line {bad.number} refused: {bad.reason}", style="red") for bad in report.sorted_errors()]
     if report.degraded:
         lines.append(Text("degraded: an optional part was missing; run memosctl doctor", style="yellow"))
     return Group(*lines)

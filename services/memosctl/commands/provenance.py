@@ -19,7 +19,7 @@ app = typer.Typer()
 def provenance(
     cli: Cli,
     name: Annotated[
-        str | None, typer.Argument(help="Cube, answer or provenance id: a name or its last part.", show_default=False)
+        str | None, typer.Argument(help="Cube, answer or plan: a name or its last part.", show_default=False)
     ] = None,
     last: Annotated[bool, typer.Option("--last", help="The newest answer of `memosctl chat`.")] = False,
     depth: Annotated[int, typer.Option("--depth", min=1, max=10, help="Steps to follow.")] = 4,
@@ -48,18 +48,19 @@ def _root(cli: Cli, name: str | None, *, last: bool) -> str:
 
 
 def _first_found(client: "Client", candidates: tuple[str, ...], depth: int) -> "GetProvenanceResponse":
+    from memos_api.v1.memory_service_pb2 import GetProvenanceRequest, GetProvenanceResponse
     from memos_client import NotFound
 
-    for candidate in candidates[:-1]:
+    for name in candidates:
         try:
-            return _trace(client, candidate, depth)
+            response: GetProvenanceResponse = client.call(GetProvenanceRequest(name=name, depth=depth))
         except NotFound:
-            continue
-    return _trace(client, candidates[-1], depth)
-
-
-def _trace(client: "Client", name: str, depth: int) -> "GetProvenanceResponse":
-    from memos_api.v1.memory_service_pb2 import GetProvenanceRequest, GetProvenanceResponse
-
-    response: GetProvenanceResponse = client.call(GetProvenanceRequest(name=name, depth=depth))
-    return response
+            if len(candidates) == 1:
+                raise
+        else:
+            return response
+    raise Failure(
+        f"There is no {' or '.join(candidates)} for you.",
+        "memosctl search and memosctl list show cubes; --last is the newest answer.",
+        reason="RESOURCE_NOT_FOUND",
+    )

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from memosctl.names import short
 from memosctl.views.tables import table
-from memosctl.views.text import content, enum_word, excerpt, milliseconds, moment, said
+from memosctl.views.text import content, day, enum_word, excerpt, milliseconds, moment, said
 
 if TYPE_CHECKING:
     from memos_api.v1.memcube_pb2 import MemCube
@@ -42,11 +42,8 @@ def hits(response: "SearchMemoriesResponse") -> RenderableType:
 
 def headers(cubes: Iterable["MemCube"], next_page_token: str) -> RenderableType:
     """Return the headers of cubes."""
-    rows = [
-        (short(cube.name), _state(cube), _sort(cube), said(cube), str(cube.usage.hits), moment(cube.create_time))
-        for cube in cubes
-    ]
-    view = table("cube state type said uses created", rows)
+    rows = [(short(cube.name), _state(cube), said(cube), str(cube.usage.hits), day(cube.create_time)) for cube in cubes]
+    view = table("cube state said uses made", rows)
     if not next_page_token:
         return view
     return Group(view, Text(f"more: --page-token {next_page_token}", style="dim"))

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from memosctl.names import short
 from memosctl.views.tables import table
-from memosctl.views.text import enum_word, moment
+from memosctl.views.text import day, enum_word, moment
 
 if TYPE_CHECKING:
     from memos_api.v1.governance_service_pb2 import ApiKey, AuditEvent, CreateApiKeyResponse
@@ -34,12 +34,11 @@ def keys(found: "Iterable[ApiKey]") -> RenderableType:
             short(key.principal),
             "yes" if key.admin else "",
             Text(key.display_name),
-            moment(key.create_time),
-            Text(moment(key.revoke_time), style="red"),
+            _since(key),
         )
         for key in found
     ]
-    return table("key principal admin title made revoked", rows)
+    return table("key principal admin title since", rows)
 
 
 def vaults(found: "Iterable[Vault]") -> RenderableType:
@@ -50,7 +49,7 @@ def vaults(found: "Iterable[Vault]") -> RenderableType:
             Text(vault.display_name),
             role(vault.caller_role),
             short(vault.owner),
-            moment(vault.create_time),
+            day(vault.create_time),
         )
         for vault in found
     ]
@@ -77,6 +76,12 @@ def audit(events: "Iterable[AuditEvent]") -> RenderableType:
         for event in events
     ]
     return table("no time who action resource outcome", rows)
+
+
+def _since(key: "ApiKey") -> Text:
+    if key.HasField("revoke_time"):
+        return Text(f"revoked {day(key.revoke_time)}", style="red")
+    return Text(day(key.create_time))
 
 
 def role(value: int) -> str:

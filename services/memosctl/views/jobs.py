@@ -8,7 +8,7 @@ from rich.text import Text
 
 from memosctl.names import short
 from memosctl.views.tables import table
-from memosctl.views.text import enum_word, moment
+from memosctl.views.text import enum_word
 
 if TYPE_CHECKING:
     from memos_api.v1.job_pb2 import Job
@@ -23,14 +23,12 @@ def overview(jobs: "Iterable[Job]") -> RenderableType:
             short(job.name),
             job.kind,
             _state(job),
-            f"{job.progress:.0%}",
             f"{job.attempts}/{job.max_attempts}",
-            moment(job.create_time),
             Text(_result(job)),
         )
         for job in jobs
     ]
-    return table("job kind state done tries made result", rows)
+    return table("job kind state try result", rows)
 
 
 def line(job: "Job") -> RenderableType:

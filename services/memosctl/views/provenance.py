@@ -68,7 +68,7 @@ def _label(name: str, how: str, node: "ProvenanceNode | None", *, is_root: bool,
     if again:
         label.append(" (see above)", style="dim")
     elif node:
-        if when := moment(node.time if node.HasField("time") else None):
+        if when := moment(node.time):
             label.append(f" {when}", style="dim")
         if node.summary:
             label.append(f" {excerpt(node.summary, width=160)}")

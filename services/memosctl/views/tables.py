@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from rich.console import RenderableType
 from rich.table import Table
 
-NAMES = frozenset({"cube", "job", "key"})
-"""Columns that hold ids: they keep their width."""
+_WHOLE = frozenset({"cube", "job", "key", "kind", "state", "principal", "made"})
+"""Columns that keep their width."""
 
 _NUMBERS = frozenset({"no", "score", "uses"})
 
@@ -22,7 +22,7 @@ def table(columns: str, rows: Iterable[Iterable[RenderableType]]) -> Table:
     for title in columns.split():
         view.add_column(
             "" if title == "-" else title,
-            no_wrap=title in NAMES,
+            no_wrap=title in _WHOLE,
             overflow="fold",
             justify="right" if title in _NUMBERS else "left",
         )

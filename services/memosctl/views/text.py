@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from memos_api.v1.memcube_pb2 import MemCube
 
 
-def moment(value: "Timestamp | None") -> str:
+def moment(value: "Timestamp") -> str:
     """Return a time as `2026-03-02 19:12` in UTC; unset is empty."""
-    if value is None or (value.seconds == 0 and value.nanos == 0):
+    if value.seconds == 0 and value.nanos == 0:
         return ""
     return value.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def day(value: "Timestamp") -> str:
+    """Return the date of a time in UTC; unset is empty."""
+    return moment(value).split(" ")[0]
 
 
 def said(cube: "MemCube") -> str:
@@ -23,8 +28,7 @@ def said(cube: "MemCube") -> str:
     if not cube.sources:
         return ""
     source = cube.sources[0]
-    day = moment(source.event_time).split(" ")[0] if source.HasField("event_time") else ""
-    return f"{day} {source.speaker}".strip()
+    return f"{day(source.event_time)} {source.speaker}".strip()
 
 
 def content(cube: "MemCube") -> str:

@@ -18,8 +18,8 @@ def test_an_empty_name_stays_empty() -> None:
     assert names.vault("") == ""
 
 
-def test_a_bare_provenance_root_may_be_a_cube_an_answer_or_a_provenance_id() -> None:
-    assert names.roots("x") == ("tenants/local/cubes/x", "tenants/local/answers/x", "x")
+def test_a_bare_provenance_root_may_be_an_answer_a_cube_or_a_plan() -> None:
+    assert names.roots("x") == ("tenants/local/answers/x", "tenants/local/cubes/x", "tenants/local/plans/x")
 
 
 def test_a_provenance_root_with_its_collection_is_that_one_thing() -> None:
