@@ -14,7 +14,6 @@ from memos_storage.domain.values import (
     Claim,
     DenseHit,
     Drift,
-    Floats,
     Point,
     Remembered,
     RequestOwner,
@@ -307,19 +306,3 @@ class Spans(Protocol):
     def span(self, name: str) -> AbstractContextManager[Span]:
         """Return a span that starts now."""
         ...
-
-
-__all__ = [
-    "AuditOutbox",
-    "AuditSink",
-    "BlobStore",
-    "Catalog",
-    "DerivedTier",
-    "Floats",
-    "LexicalIndex",
-    "Outbox",
-    "Span",
-    "Spans",
-    "Transaction",
-    "VectorIndex",
-]

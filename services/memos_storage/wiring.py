@@ -69,7 +69,11 @@ class _Storage:
             write_queue=config.write_queue,
             group_size=config.commit_group,
         )
-        self._server = MilvusLiteServer(context.state_dir / "milvus") if config.milvus_uri is None else None
+        self._server = (
+            MilvusLiteServer(context.state_dir / "milvus", lost=lambda: self._milvus.lost())
+            if config.milvus_uri is None
+            else None
+        )
         pending, outbox = VectorSet(), SqlOutbox(self.database)
         self._milvus = MilvusVectorIndex(
             lambda: config.milvus_uri or self._lite_uri(),

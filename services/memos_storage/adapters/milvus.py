@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import json
 import logging
 import threading
@@ -22,6 +23,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 
 _PROBE_SECONDS = 0.5
+_PROBES_WHILE_HEALTHY = 10
 _PAGE = 10_000
 _AWAY = (MilvusException, grpc.RpcError, ConnectionError, TimeoutError, ValueError)
 
@@ -64,6 +66,10 @@ class MilvusVectorIndex:
     def reason(self) -> str:
         """Why it is not healthy; empty if it is."""
         return self._reason
+
+    def lost(self) -> None:
+        """Take note that it does not answer, until a call has shown that it does."""
+        self._reason = "the vector index does not answer"
 
     async def probe(self) -> bool:
         """Ask whether it answers, and return that."""
@@ -140,7 +146,7 @@ class MilvusVectorIndex:
         try:
             result: T = await worker.run(self._with_client, work)
         except _AWAY as error:
-            self._reason = "the vector index does not answer"
+            self.lost()
             _LOG.debug("the vector index failed", exc_info=error)
             await asyncio.to_thread(self._forget)
             raise DependencyUnavailable(
@@ -205,9 +211,9 @@ class MilvusVectorIndex:
 
 
 async def keep_probing(index: MilvusVectorIndex) -> None:
-    """Ask an index that does not answer again and again, until cancelled."""
-    while True:
-        if not index.healthy:
+    """Ask whether the index answers, until cancelled; more often while it does not."""
+    for number in itertools.count():
+        if not index.healthy or number % _PROBES_WHILE_HEALTHY == 0:
             await index.probe()
         await asyncio.sleep(_PROBE_SECONDS)
 

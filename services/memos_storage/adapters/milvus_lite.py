@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,9 +20,10 @@ _STOP_SECONDS = 5.0
 class MilvusLiteServer:
     """Starts the child, again whenever it ends, and stops it. It listens on a Unix socket only its user can open."""
 
-    def __init__(self, data_dir: Path) -> None:
-        """Take the directory of the index; only one process may use it."""
+    def __init__(self, data_dir: Path, *, lost: Callable[[], None] = lambda: None) -> None:
+        """Take the directory of the index, which only one process may use, and who is told that the child ended."""
         self._data_dir = data_dir
+        self._lost = lost
         self._socket_dir: Path | None = None
         self._process: Process | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -83,6 +85,7 @@ class MilvusLiteServer:
             started = loop.time()
             self._process = await self._spawn()
             code = await self._process.wait()
+            self._lost()
             if loop.time() - started > _STEADY_SECONDS:
                 pause = _RESTART_FIRST
             _LOG.warning("the vector server ended with %s; it is started again in %.1f s", code, pause)

@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, delete, func, insert, select, tuple_, update
 from sqlalchemy.orm import aliased
 
 from memos_kernel.names import VaultName
@@ -146,10 +147,13 @@ class SqlOutbox:
 
     async def indexed(self) -> AsyncIterator[Sequence[Point]]:
         """Return the vectors of everything that the index should hold by now, in batches."""
-        last = 0
+        position = tuple_(_CUBES.c.key, _VECTORS.c.embedder)
+        last: tuple[int, str] = (0, "")
         while True:
-            statement = _INDEXED.where(_CUBES.c.key > last).order_by(_CUBES.c.key).limit(_CHUNK)
-            found = await self._database.read(lambda connection, s=statement: connection.execute(s).all())
+            statement = (
+                _INDEXED.where(position > tuple_(*last)).order_by(_CUBES.c.key, _VECTORS.c.embedder).limit(_CHUNK)
+            )
+            found = await self._database.read(partial(_all, statement))
             if not found:
                 return
             yield [
@@ -161,7 +165,7 @@ class SqlOutbox:
                 )
                 for row in found
             ]
-            last = found[-1].key
+            last = (found[-1].key, found[-1].embedder)
 
     async def expected(self, embedder: str) -> dict[str, int]:
         """Return uid -> content revision of everything that the index should hold by now."""
@@ -220,6 +224,10 @@ class SqlAuditOutbox:
 
 _CHUNK = 500
 """Uids in one IN list."""
+
+
+def _all(statement: Select[Any], connection: Connection) -> Sequence[Any]:
+    return connection.execute(statement).all()
 
 
 def _entry(row: Any) -> OutboxEntry:
