@@ -86,9 +86,8 @@ class RowMaker:
         self._maker = EpisodeMaker(heldout=False)
         self._vocabulary = Vocabulary(heldout=False)
         self._backend = tokenizer.backend_tokenizer
-        self._system, self._user, self._assistant, self._end = tokenizer.convert_tokens_to_ids(
-            [SYSTEM, USER, ASSISTANT, END]
-        )
+        ids: dict[str, int] = self._backend.get_vocab()
+        self._system, self._user, self._assistant, self._end = (ids[token] for token in (SYSTEM, USER, ASSISTANT, END))
         self._newline = self._backend.encode("\n").ids[0]
 
     def draw(self, rng: random.Random, stage: Stage) -> Row:
@@ -160,7 +159,8 @@ def collate(rows: list[Row], pad: int) -> Batch:
 def batches(maker: RowMaker, rng: random.Random, stage: Stage, *, pad: int, tokens: int) -> Iterator[Batch]:
     """A few batches of about `tokens` tokens each, with rows of like length together."""
     rows = sorted((maker.draw(rng, stage) for _ in range(96)), key=lambda row: len(row.ids))
-    groups, group = [], []
+    groups: list[list[Row]] = []
+    group: list[Row] = []
     for row in rows:
         if group and (len(group) + 1) * len(row.ids) > tokens:
             groups.append(group)

@@ -14,9 +14,10 @@ import secrets
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from memos_inference.tiny_model.episodes import UNKNOWN, EpisodeMaker, system_text
 from memos_inference.tiny_model.speech import Question
@@ -55,8 +56,9 @@ class Examiner:
     """Asks a model questions, greedily decoded, and keeps what it got wrong."""
 
     def __init__(self, folder: Path) -> None:
-        self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-        self._model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        self._model.eval()  # type: ignore[no-untyped-call]
         self.mistakes: list[tuple[Item, str]] = []
 
     @torch.inference_mode()
@@ -97,7 +99,8 @@ class Examiner:
 
 def draw_items(rng: random.Random, *, memories: int, shared: bool, kinds: tuple[str, ...], count: int) -> list[Item]:
     """Draws `count` held-out questions of the given kinds, at most two from one episode."""
-    maker, items = EpisodeMaker(heldout=True), []
+    maker = EpisodeMaker(heldout=True)
+    items: list[Item] = []
     while len(items) < count:
         episode = maker.draw(rng, memories=memories, shared=shared)
         questions = [question for question in episode.questions if question.kind in kinds]

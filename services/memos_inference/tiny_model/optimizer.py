@@ -19,7 +19,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]
         """One update. Matrices of one shape are orthogonalised together."""
         for group in self.param_groups:
             shapes: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
@@ -33,6 +33,7 @@ class Muon(torch.optim.Optimizer):
                     param.mul_(1 - group["lr"] * group["decay"]).sub_(update, alpha=scale)
 
     def _momentum(self, param: nn.Parameter, momentum: float) -> Tensor:
+        assert param.grad is not None
         state = self.state[param]
         buffer = state.setdefault("momentum", torch.zeros_like(param))
         buffer.lerp_(param.grad, 1 - momentum)
@@ -47,4 +48,5 @@ def orthogonalised(matrices: Tensor, steps: int = 4) -> Tensor:
     for _ in range(steps):
         gram = x @ x.mT
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return x.mT if tall else x
+    result: Tensor = x.mT if tall else x
+    return result

@@ -54,7 +54,7 @@ def train_tokenizer(*, seed: int, episodes: int = 12000) -> PreTrainedTokenizerF
 
 def with_chat_template(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     """The tokenizer as `transformers` uses it."""
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         pad_token=PAD,
         eos_token=END,

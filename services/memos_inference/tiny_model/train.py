@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from torch import nn
 from torch.nn import functional
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from transformers.models.qwen3.modeling_qwen3 import apply_rotary_pos_emb
@@ -35,7 +34,7 @@ WARM_UP_STEPS = 100
 
 def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
     """A model with random weights, 5 million parameters."""
-    end, pad = tokenizer.convert_tokens_to_ids([END, PAD])
+    end, pad = (tokenizer.backend_tokenizer.token_to_id(token) for token in (END, PAD))
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=256,
@@ -49,10 +48,12 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
         bos_token_id=None,
         eos_token_id=end,
         pad_token_id=pad,
-        memos={"memories_read_well": MEMORIES_READ_WELL},
+        memos={"memories_read_well": MEMORIES_READ_WELL},  # type: ignore[call-arg]
     )
     model = Qwen3ForCausalLM(config)
-    model.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=pad, max_new_tokens=32)
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        do_sample=False, eos_token_id=end, pad_token_id=pad, max_new_tokens=32
+    )
     return model
 
 
@@ -92,15 +93,15 @@ def predictions(model: Qwen3ForCausalLM, batch: Batch) -> tuple[torch.Tensor, to
 
 
 def _layer_at(
-    layer: nn.Module, hidden: torch.Tensor, order: torch.Tensor, visible: torch.Tensor, rotary: tuple[torch.Tensor, ...]
-) -> torch.Tensor:
+    layer: Any, hidden: torch.Tensor, order: torch.Tensor, visible: torch.Tensor, rotary: tuple[torch.Tensor, ...]
+) -> Any:
     """The output of a decoder layer at the positions `order` (rows, n) alone: shape (rows, n, width)."""
     attention, (rows, count) = layer.self_attn, order.shape
 
     def at(values: torch.Tensor) -> torch.Tensor:
         return values.gather(1, order[..., None].expand(-1, -1, values.shape[-1]))
 
-    def heads(values: torch.Tensor) -> torch.Tensor:
+    def heads(values: Any) -> Any:
         return values.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
 
     normed, residual = layer.input_layernorm(hidden), at(hidden)
@@ -143,7 +144,7 @@ class Training:
         saved = torch.load(state) if state is not None and state.exists() else None
         # A state keeps its tokenizer: the grammar may have grown since.
         self.tokenizer = train_tokenizer(seed=seed) if saved is None else _tokenizer_of(saved)
-        self.model = new_model(self.tokenizer)
+        self.model: Any = new_model(self.tokenizer)
         matrices = [param for param in self.model.model.layers.parameters() if param.ndim == 2]
         chosen = {id(param) for param in matrices}
         rest = [param for param in self.model.parameters() if id(param) not in chosen]
@@ -185,7 +186,7 @@ class Training:
         factor = learning_rate(self._elapsed / self._budget, self._step)
         logits, targets, weights = predictions(self.model, batch)
         loss = (functional.cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for rate, optimizer in self._optimizers.items():
             for group in optimizer.param_groups:

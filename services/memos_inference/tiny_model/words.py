@@ -116,7 +116,7 @@ class Vocabulary:
         """A value of a relation, exactly as it is written in the memory and in the answer."""
         maker = getattr(self, f"_{kind}", None)
         if maker is not None:
-            return maker(rng)
+            return str(maker(rng))
         # Everyday kinds: mostly the right sort of word, but also any word. The latter keeps the
         # model from answering by the sort of word alone.
         share = 0.65 if len(self._lexicon.get(kind, ())) > 5 else 0.25
