@@ -1,6 +1,6 @@
 """The running system: is it there, is every part well, does the key work."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import grpc
@@ -18,22 +18,22 @@ PARTS = ("storage.milvus", "inference.embedder", "inference.model")
 """Optional parts; without one the system works and says `degraded`."""
 
 _SECONDS = 3.0
+_SERVING, _UNKNOWN = "serving", "not found"
 
 
-def health(address: str) -> Iterator[Finding]:
-    """Check the services and their optional parts by their health endpoint."""
-    with grpc.insecure_channel(address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        for service in SERVICES:
-            if (state := _status(stub, service)) == "serving":
-                yield ok(service, state)
-            else:
-                yield failed(service, state, "Its log says why; memosctl up writes it to stderr.")
-        for part in PARTS:
-            if (state := _status(stub, part)) == "serving":
-                yield ok(part, state)
-            else:
-                yield warning(part, state, "The system works without it, and says degraded; its log says why.")
+def health(addresses: Sequence[str]) -> Iterator[Finding]:
+    """Check the services and their optional parts by their health endpoints; each knows those of its own host."""
+    for name in (*SERVICES, *PARTS):
+        states = {_status(address, name) for address in addresses} - {_UNKNOWN}
+        if states == {_SERVING}:
+            yield ok(name, _SERVING)
+        elif not states:
+            yield skipped(name, "not served by this process")
+        elif name in PARTS:
+            hint = "The system works without it, and says degraded; its log says why."
+            yield warning(name, ", ".join(sorted(states)), hint)
+        else:
+            yield failed(name, ", ".join(sorted(states)), "Its log says why; memosctl up writes it to stderr.")
 
 
 def access(cli: "Cli") -> Iterator[Finding]:
@@ -53,9 +53,15 @@ def access(cli: "Cli") -> Iterator[Finding]:
         yield ok("public API", f"the key works; {len(vaults)} vaults")
 
 
-def _status(stub: health_pb2_grpc.HealthStub, name: str) -> str:
+def _status(address: str, name: str) -> str:
+    request = health_pb2.HealthCheckRequest(service=name)
     try:
-        answer = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=_SECONDS)
+        with grpc.insecure_channel(address) as channel:
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=_SECONDS)
     except grpc.RpcError as error:
-        return str(error.code().name).lower().replace("_", " ")
-    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)).lower().replace("_", " ")
+        return _words(error.code().name)
+    return _words(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+
+
+def _words(name: str) -> str:
+    return name.lower().replace("_", " ")

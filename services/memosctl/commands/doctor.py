@@ -59,8 +59,7 @@ def _findings(cli: Cli, settings: "Settings") -> "Iterator[Finding]":
         from memosctl.checks import server
 
         if running and state.health_file.exists():
-            for address in state.health_file.read_text(encoding="utf-8").split():
-                yield from server.health(address)
+            yield from server.health(state.health_file.read_text(encoding="utf-8").split())
         yield from server.access(cli)
     else:
         yield skipped("system", f"nothing serves from {state.root}")
