@@ -60,7 +60,8 @@ def up(settings: Settings, *, announce: Announce) -> None:
     state = settings.state()
     runtime_logging.configure(settings.telemetry)
     with locked(state):
-        ensure_grant_keys(state)
+        if settings.governance.signing_key_file is None:
+            ensure_grant_keys(state)
         run_dir = state.socket_directory()
         try:
             loop.run(_up(settings, state, run_dir, announce))
@@ -177,7 +178,8 @@ def _listening(hosted: compose.Hosted) -> str:
 def _note_addresses(ready: Ready, state: StateDir) -> None:
     """Write down where the public server is, for the clients of this machine."""
     if INTERFACE in ready.services:
-        public = ready.addresses[-1] if len(ready.addresses) == 1 else ready.addresses[ready.services.index(INTERFACE)]
+        alone = len(ready.addresses) == len(ready.services)  # each service on its own address, or all behind one
+        public = ready.addresses[ready.services.index(INTERFACE)] if alone else ready.addresses[0]
         write_private(state.address_file, public.encode() + b"\n")
         write_private(state.health_file, "\n".join(ready.health).encode() + b"\n")
 
