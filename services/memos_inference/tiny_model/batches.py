@@ -26,7 +26,7 @@ from memos_inference.tiny_model.words import Vocabulary
 CHAT, ALONE, BLOCKS = "chat", "alone", "blocks"
 # Segments: 0 is seen by all, memory lines count from 1, questions from _QUESTIONS, padding sees and is seen by nobody.
 _QUESTIONS, _PADDING = 1000, -1
-_FIRST_TOKEN_WEIGHT = 3.0
+_DECISIVE_WEIGHT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class RowMaker:
         else:
             memories = 0 if rng.random() < 0.02 else rng.randint(1, stage.memories)
             shared = rng.random() < stage.shared
-            episode = self._maker.draw(rng, memories=memories, shared=shared, chat=stage.chat, again=0.6)
+            episode = self._maker.draw(rng, memories=memories, shared=shared, chat=stage.chat, again=0.5, dates=0.9)
         return self.encode(episode, rng.choices((CHAT, ALONE, BLOCKS), (0.15, 0.7, 0.15))[0])
 
     def encode(self, episode: Episode, view: str) -> Row:
@@ -117,7 +117,9 @@ class RowMaker:
             length = len(asked) + len(answer)
             positions += range(first, first + length)
             segments += [0 if view == CHAT else _QUESTIONS + number] * length
-            weights += [0.0] * len(asked) + [_FIRST_TOKEN_WEIGHT] + [1.0] * (len(answer) - 1)
+            # The first token decides which memory is copied; in a date, which begins as all dates do, each token does.
+            decisive = len(answer) - 1 if episode.questions[number].kind == "date" else 1
+            weights += [0.0] * len(asked) + [_DECISIVE_WEIGHT] * decisive + [1.0] * (len(answer) - decisive)
             ids += asked + answer
         return Row(ids, positions, segments, weights)
 

@@ -52,13 +52,20 @@ class EpisodeMaker:
         self._speech = Speech(self._vocabulary, heldout=heldout)
 
     def draw(
-        self, rng: random.Random, *, memories: int, shared: bool, chat: float = 0.5, again: float = 0.0
+        self,
+        rng: random.Random,
+        *,
+        memories: int,
+        shared: bool,
+        chat: float = 0.5,
+        again: float = 0.0,
+        dates: float = 0.3,
     ) -> Episode:
         """Draws an episode with `memories` lines.
 
         `shared` lets several subjects share the relations that are told, so that only relation and subject
         together lead to an answer. `chat` is how often a line has chit-chat around its fact, `again` how often a
-        fact is asked a second time in other words.
+        fact is asked a second time in other words, `dates` how often the date of a memory is asked, where it has one.
         """
         draft = self._draft(rng, memories, shared=shared)
         dated = rng.random() < 0.85
@@ -80,7 +87,7 @@ class EpisodeMaker:
             questions.append(self._speech.question(rng, fact, answer=fact.value, kind="value"))
             if rng.random() < again:
                 questions.append(self._speech.question(rng, fact, answer=fact.value, kind="value"))
-            if dated and fact.relation.when and rng.random() < 0.5:
+            if dated and fact.relation.when and rng.random() < dates:
                 questions.append(self._speech.question(rng, fact, answer=day, kind="date", when=True))
         if rng.random() < 0.06 and lines and questions[-1].kind == "value":
             lines.insert(0, self._outdated(rng, draft.facts[len(lines) - 1], draft, dated=dated))

@@ -123,13 +123,14 @@ def exact_match(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, mem
     rng, maker, rows = random.Random(seed), EpisodeMaker(heldout=True), RowMaker(tokenizer)
     encoded = [rows.encode(maker.draw(rng, memories=memories, shared=True), ALONE) for _ in range(24)]
     batch = collate(encoded, tokenizer.pad_token_id)
-    logits, targets, weights = predictions(model, batch)
-    right = (logits.argmax(-1) == targets).tolist()
-    answers: list[bool] = []
-    for first, token_right in zip((weights > 1).tolist(), right, strict=True):
-        if first:
-            answers.append(True)
-        answers[-1] &= token_right
+    logits, targets, _ = predictions(model, batch)
+    end = tokenizer.backend_tokenizer.token_to_id(END)
+    answers, whole = [], True
+    for token, right in zip(targets.tolist(), (logits.argmax(-1) == targets).tolist(), strict=True):
+        whole &= right
+        if token == end:
+            answers.append(whole)
+            whole = True
     return sum(answers) / len(answers)
 
 
