@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import replace
 
 import pytest
+
 from memos_kernel.errors import DataCorrupted, ResourceNotFound, StoreFull
 from memos_storage.adapters import files
 from memos_storage.adapters.files import FileBlobStore

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+
 from memos_kernel.cube import Kind, Plaintext, SemanticType, State, Usage, content_hash
 from memos_kernel.errors import DuplicateContent, InvalidField, ResourceExists
 from memos_kernel.requests import RequestKey

@@ -4,8 +4,8 @@ from contextlib import aclosing
 from functools import partial
 
 import pytest
-from checkpoints import write_checkpoint
 
+from checkpoints import write_checkpoint
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.loading import load_model
 from memos_inference.adapters.memory import EchoEngine

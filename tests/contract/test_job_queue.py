@@ -14,6 +14,7 @@ from memos_scheduler.adapters.memory_queue import MemoryJobQueue
 from memos_scheduler.adapters.sql.database import migrate, open_engine, sqlite_url
 from memos_scheduler.adapters.sql.queue import SqlJobQueue
 from memos_scheduler.domain.jobs import JobState, LeaseLost, NewJob, Progress
+from postgres import new_database
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 TTL = timedelta(seconds=60)
@@ -40,12 +41,16 @@ def clock() -> SetClock:
     return SetClock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def queue(request, clock, tmp_path):
     if request.param == "memory":
         yield MemoryJobQueue(clock=clock, queued_limit=QUEUED_LIMIT)
         return
-    engine, worker = open_engine(sqlite_url(tmp_path / "jobs.db")), Worker("test.queue")
+    if request.param == "sqlite":
+        url = sqlite_url(tmp_path / "jobs.db")
+    else:
+        url = await asyncio.to_thread(new_database, "scheduler")
+    engine, worker = open_engine(url), Worker("test.queue")
     await worker.run(migrate, engine)
     yield SqlJobQueue(engine, worker, clock=clock, queued_limit=QUEUED_LIMIT)
     await worker.close()

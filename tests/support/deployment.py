@@ -265,6 +265,13 @@ class Deployment:
             )
 
     def _wait(self) -> None:
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self.kill()
+            raise
+
+    def _wait_until_it_answers(self) -> None:
         begin = time.monotonic()
         while time.monotonic() - begin < READY_SECONDS:
             for name, process in self._processes.items():

@@ -1,9 +1,7 @@
 """Cubes, vectors, grants and catalogues for the tests of storage."""
 
 import asyncio
-import importlib.util
 import tempfile
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pytest
+
 from memos_kernel.cube import MemCube, Plaintext, SourceSpan, kind_of
 from memos_kernel.ids import uuid7
 from memos_kernel.names import CubeName, PrincipalName, VaultName
@@ -25,6 +23,7 @@ from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.domain.revisions import first_revision
 from memos_storage.domain.values import NewCube, Scope, Vector
 from memos_storage.migrations import migrate
+from postgres import new_database
 
 NOW = datetime(2026, 3, 2, 12, 0, 0, 123456, tzinfo=UTC)
 MAIN, NOTES = VaultName("acme", "main"), VaultName("acme", "notes")
@@ -113,18 +112,7 @@ class Store:
     database: Database | None = None
 
 
-def _postgresql_missing() -> bool:
-    return any(importlib.util.find_spec(name) is None for name in ("pgserver", "psycopg"))
-
-
-STORES = [
-    "memory",
-    "sqlite",
-    pytest.param(
-        "postgresql",
-        marks=pytest.mark.skipif(_postgresql_missing(), reason="needs the packages pgserver and psycopg"),
-    ),
-]
+STORES = ["memory", "sqlite", "postgresql"]
 
 
 @asynccontextmanager
@@ -160,12 +148,6 @@ def _sqlite(path: Path) -> str:
 
 
 def _postgresql() -> str:
-    import psycopg
-    from governance_databases import _server
-
-    name = f"storage_{uuid.uuid4().hex}"
-    with psycopg.connect(_server(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    url = _server().replace("postgresql:", "postgresql+psycopg:").replace("/postgres?", f"/{name}?")
+    url = new_database("storage")
     migrate(url)
     return url

@@ -72,7 +72,7 @@ class MemoryPolicyTransaction:
         """See the port."""
         return self._tenant in self._state.epochs
 
-    def add_tenant(self, *, create_time: datetime) -> None:  # noqa: ARG002 - nothing here reads it
+    def add_tenant(self, *, create_time: datetime) -> None:
         """See the port."""
         self._state.epochs[self._tenant] = 1
 
@@ -80,7 +80,7 @@ class MemoryPolicyTransaction:
         """See the port."""
         return self._state.principals.get(name)
 
-    def put_principal(self, principal: PrincipalRecord, *, create_time: datetime) -> None:  # noqa: ARG002
+    def put_principal(self, principal: PrincipalRecord, *, create_time: datetime) -> None:
         """See the port."""
         self._state.principals[principal.name] = principal
         self._state.epochs[self._tenant] += 1

@@ -1,6 +1,6 @@
 """Storage, lifecycle, planning and lineage in memory, for tests of the use cases."""
 
-# ruff: noqa: ARG002  # a twin takes what the port gives, and needs less of it
+# a twin takes what the port gives, and needs less of it
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

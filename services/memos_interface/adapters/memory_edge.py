@@ -1,6 +1,6 @@
 """Models, governance, audit and telemetry in memory, for tests of the use cases."""
 
-# ruff: noqa: ARG002  # a twin takes what the port gives, and needs less of it
+# a twin takes what the port gives, and needs less of it
 
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence

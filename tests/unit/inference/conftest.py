@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkpoints import write_checkpoint
 
+from checkpoints import write_checkpoint
 from memos_kernel.cube import Kind, MemCube, Plaintext
 from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import Action, Grant

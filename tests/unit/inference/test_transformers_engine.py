@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from checkpoints import CONTEXT_LENGTH, NO_SYSTEM_TEMPLATE, write_checkpoint
 
+from checkpoints import CONTEXT_LENGTH, NO_SYSTEM_TEMPLATE, write_checkpoint
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.loading import load_model
 from memos_inference.adapters.transformers_engine import TransformersEngine

@@ -16,7 +16,7 @@ SLEEP = (sys.executable, "-c", "import time; print('up', flush=True); time.sleep
 
 async def eventually(condition):
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the condition is outside of this process
+        while not condition():
             await asyncio.sleep(0.02)
 
 
