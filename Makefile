@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTOS := $(shell find protos/memos_api -name '*.proto')
 
-.PHONY: help setup up demo test lint format protos bench tiny-model tiny-model-eval clean
+.PHONY: help setup up demo test lint format protos readme bench tiny-model tiny-model-eval clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "%-18s %s\n", $$1, $$2}'
@@ -35,6 +35,7 @@ lint: $(READY) ## Check style, types, import rules and the contract
 	$(BIN)/buf lint protos
 	$(BIN)/buf format --diff --exit-code protos
 	$(BIN)/python protos/generate.py --check
+	$(BIN)/python tests/support/readme.py --check
 
 format: $(READY) ## Format Python and the contract
 	$(BIN)/ruff format .
@@ -43,6 +44,9 @@ format: $(READY) ## Format Python and the contract
 
 protos: $(READY) ## Generate the Python code of the contract
 	$(BIN)/python protos/generate.py
+
+readme: $(READY) ## Write the tables of README.md that come from the code
+	$(BIN)/python tests/support/readme.py
 
 bench: $(READY) ## Measure add, search and chat; print JSON (ARGS=--mem0 adds the baseline)
 	PYTHONPATH=tests/support $(BIN)/python tests/perf/bench.py $(ARGS)

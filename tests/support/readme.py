@@ -1,0 +1,84 @@
+"""Write the tables of README.md that come from the code, or check that they are fresh.
+
+python tests/support/readme.py           write
+python tests/support/readme.py --check   exit 1 if a table is stale
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from memos_kernel import limits
+from memos_runtime.loading import keys
+from memosctl.commands.config import markdown
+from memosctl.settings import Settings
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+MEANINGS = {
+    "TEXT_BYTES": "bytes of one text or message, UTF-8",
+    "QUERY_BYTES": "bytes of a search query",
+    "BATCH_ITEMS": "messages and texts in one AddMemories",
+    "BATCH_GET_NAMES": "names in one BatchGetMemories",
+    "SEARCH_VAULTS": "vaults in one search or chat",
+    "TOP_K": "hits of one search",
+    "TOP_K_DEFAULT": "hits, if the call does not say",
+    "PAGE_SIZE": "rows of a page",
+    "PAGE_SIZE_DEFAULT": "rows, if the call does not say",
+    "CHAT_MESSAGES": "messages in one Chat",
+    "CHAT_TOKENS": "tokens of an answer",
+    "CHAT_TOKENS_DEFAULT": "tokens, if the call does not say",
+    "LABELS": "labels of a cube",
+    "LABEL_VALUE_BYTES": "bytes of a label's value",
+    "DISPLAY_NAME_CHARS": "characters of a display name",
+    "REQUEST_ID_CHARS": "characters of a request id",
+    "SOURCE_FIELD_BYTES": "bytes of a message's id, speaker or session",
+    "PROVENANCE_DEPTH": "steps of GetProvenance",
+    "PROVENANCE_DEPTH_DEFAULT": "steps, if the call does not say",
+    "PENDING_ROWS": "rows that may wait for the vector index",
+    "GRANT_LIFETIME": "life of a grant; also the bound on revocation",
+    "DELETED_RETENTION": "time between deletion and purge",
+    "REQUEST_ID_RETENTION": "time for which a request id is remembered",
+    "CLOCK_AHEAD": "how far ahead a message's time may be",
+    "HEAT_HALF_LIFE": "half-life of heat",
+}
+
+
+def limits_table() -> str:
+    """Return every limit with its value."""
+    values = {name: value for name, value in vars(limits).items() if name.isupper()}
+    rows = [f"| {MEANINGS[name]} | {_plain(value)} |" for name, value in values.items()]
+    return "\n".join(["| limit | value |", "|---|---|", *rows])
+
+
+def fresh(text: str) -> str:
+    """Return the README with its tables made anew."""
+    tables: dict[str, Callable[[], str]] = {"limits": limits_table, "configuration": lambda: markdown(keys(Settings))}
+    for name, make in tables.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+        text, found = pattern.subn(lambda match, make=make: f"{match[1]}\n{make()}\n\n{match[2]}", text)
+        if found != 1:
+            raise SystemExit(f"README.md has {found} places for the table of {name}")
+    return text
+
+
+def _plain(value: int | timedelta) -> str:
+    if isinstance(value, timedelta):
+        seconds = int(value.total_seconds())
+        return f"{value.days} days" if value.days > 1 else f"{seconds // 3600} h" if seconds >= 3600 else f"{seconds} s"
+    return f"{value:,}"
+
+
+def main() -> None:
+    """Run the command."""
+    before = README.read_text()
+    after = fresh(before)
+    if "--check" in sys.argv[1:] and after != before:
+        raise SystemExit("the tables of README.md are stale; run `make readme`")
+    README.write_text(after)
+
+
+if __name__ == "__main__":
+    main()
