@@ -1,5 +1,7 @@
 """Hashes, text rules, identity and the table of states."""
 
+import sys
+import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,7 +16,7 @@ from memos_kernel.identity import CompatibilityIdentity, differing_fields
 from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import ROLE_ACTIONS, Action, Grant, Role
 from memos_kernel.states import INJECTABLE, SEARCHED_BY_DEFAULT, TRANSITIONS, check_transition
-from memos_kernel.text import check_labels, check_text
+from memos_kernel.text import check_labels, check_plain, check_text
 
 CUBE = MemCube(
     name=CubeName("local", "x"), vault=VaultName("local", "main"), kind=Kind.PLAINTEXT, payload=Plaintext("hello")
@@ -85,6 +87,17 @@ def test_control_characters_are_refused(text):
     with pytest.raises(InvalidField) as caught:
         check_text(text, field="texts[0]")
     assert caught.value.field == "texts[0]"
+
+
+def test_exactly_the_control_characters_and_lone_surrogates_of_unicode_are_refused():
+    for code in range(sys.maxunicode + 1):
+        forbidden = unicodedata.category(chr(code)) in ("Cc", "Cs") and chr(code) not in "\t\n"
+        try:
+            check_plain(f"a{chr(code)}", field="text", limit=9)
+        except InvalidField:
+            assert forbidden, hex(code)
+        else:
+            assert not forbidden, hex(code)
 
 
 def test_the_limit_counts_bytes():
