@@ -67,7 +67,7 @@ async def test_the_disk_is_synced_before_the_answer(launch, tmp_path):
     log = tmp_path / "trace"
     calls = "trace=fsync,fdatasync,sendmsg,write,writev"
     tracer = subprocess.Popen(
-        [strace, "-f", "-y", "-s", "400", "-e", calls, "-o", str(log), "-p", str(system.pid)],
+        [strace, "-f", "-yy", "-s", "4000", "-e", calls, "-o", str(log), "-p", str(system.pid)],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -78,7 +78,7 @@ async def test_the_disk_is_synced_before_the_answer(launch, tmp_path):
             await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=VAULT, texts=[text]))
     finally:
         tracer.send_signal(signal.SIGINT)
-        await asyncio.to_thread(tracer.wait)
+        await asyncio.to_thread(tracer.communicate)
     lines = log.read_text(errors="replace").splitlines()
     synced = [at for at, line in enumerate(lines) if re.search(r"(fsync|fdatasync)\(.*storage", line)]
     answered = [at for at, line in enumerate(lines) if "sendmsg(" in line and "TCP" in line and "marker-4242" in line]

@@ -54,7 +54,7 @@ async def test_a_conversation_goes_in_by_import_and_comes_back_by_search(system,
             assert (source.speaker, source.session, hit.cube.plaintext.text) == (
                 turn["speaker"],
                 turn["session"],
-                turn["text"].strip(),
+                turn["text"],
             )
             assert source.event_time.ToJsonString() == turn["time"].replace("+00:00", "Z")
         found += question["evidence"][0] in {hit.cube.sources[0].message_id for hit in answer.hits}

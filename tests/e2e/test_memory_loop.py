@@ -412,3 +412,23 @@ async def test_a_reader_may_read_and_not_write(system, caller, vault):
         await reader.refused(reader.memory.AddMemories(texts), grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED")
         delete = memory.DeleteMemoryRequest(name=found.hits[0].cube.name)
         await reader.refused(reader.memory.DeleteMemory(delete), grpc.StatusCode.NOT_FOUND, None)
+
+
+async def test_a_frozen_memory_is_found_and_not_changed_until_it_is_unfrozen(caller, vault):
+    added = await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, texts=["The vault code is 8812."]))
+    cube = added.added[0].cube
+    frozen = (await caller.memory.FreezeMemory(memory.FreezeMemoryRequest(name=cube.name, etag=cube.etag))).cube
+    assert (frozen.frozen, frozen.state) == (True, cube.state)
+    update = memory.UpdateMemoryRequest(
+        cube=cubes.MemCube(name=cube.name, plaintext=cubes.PlaintextPayload(text="The vault code is 1133.")),
+        update_mask=FieldMask(paths=["plaintext.text"]),
+    )
+    await caller.refused(caller.memory.UpdateMemory(update), grpc.StatusCode.FAILED_PRECONDITION, "CUBE_FROZEN")
+    again = memory.FreezeMemoryRequest(name=cube.name)
+    await caller.refused(caller.memory.FreezeMemory(again), grpc.StatusCode.FAILED_PRECONDITION, "ILLEGAL_TRANSITION")
+    (hit,) = (await search(caller, vault, "vault code")).hits
+    assert (hit.cube.name, hit.cube.frozen, hit.cube.plaintext.text) == (cube.name, True, "The vault code is 8812.")
+    thawed = await caller.memory.UnfreezeMemory(memory.UnfreezeMemoryRequest(name=cube.name, etag=frozen.etag))
+    assert not thawed.cube.frozen
+    updated = (await caller.memory.UpdateMemory(update)).cube
+    assert (updated.plaintext.text, updated.frozen) == ("The vault code is 1133.", False)

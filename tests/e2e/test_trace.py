@@ -1,6 +1,5 @@
 """One chat is one trace through all six services, with a link to the origin of every cube it used."""
 
-import asyncio
 from concurrent import futures
 
 import grpc
@@ -21,9 +20,10 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
         self.spans: list[tuple[str, object]] = []
 
     def Export(self, request, context):
-        for resource in request.resource_spans:
-            for scope in resource.scope_spans:
-                self.spans += scope.spans
+        for traced in request.resource_spans:
+            service = value_of(traced.resource.attributes, "service.name")
+            for scope in traced.scope_spans:
+                self.spans += [(service, span) for span in scope.spans]
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
@@ -39,8 +39,8 @@ def collector():
     server.stop(None)
 
 
-def attribute(span, key: str) -> str:
-    return next((item.value.string_value for item in span.attributes if item.key == key), "")
+def value_of(attributes, key: str) -> str:
+    return next((item.value.string_value for item in attributes if item.key == key), "")
 
 
 async def test_a_chat_is_one_trace_of_six_services_linked_to_the_origin_of_each_cube(launch, tmp_path, collector):
@@ -63,17 +63,10 @@ async def test_a_chat_is_one_trace_of_six_services_linked_to_the_origin_of_each_
         assert chosen
     system.stop()
 
-    roots = [span for span in collector.spans if attribute(span, "rpc.method") == "Chat"]
-    trace = next(span.trace_id for span in roots)
-    spans = [span for span in collector.spans if span.trace_id == trace]
-    assert {attribute(span, "memos.service") for span in spans if attribute(span, "memos.service")} == {
-        "interface",
-        "governance",
-        "scheduler",
-        "storage",
-        "inference",
-        "lifecycle",
-    }
+    trace = next(span.trace_id for _, span in collector.spans if value_of(span.attributes, "rpc.method") == "Chat")
+    spans = [span for _, span in collector.spans if span.trace_id == trace]
+    services = {service for service, span in collector.spans if span.trace_id == trace}
+    assert services == {"interface", "governance", "scheduler", "storage", "inference", "lifecycle"}
     ids = {span.span_id for span in spans}
     assert all(span.parent_span_id in ids for span in spans if span.parent_span_id), "the trace has a hole"
     linked = {(link.trace_id.hex(), link.span_id.hex()) for span in spans for link in span.links}
@@ -82,4 +75,3 @@ async def test_a_chat_is_one_trace_of_six_services_linked_to_the_origin_of_each_
     text = str(collector.spans)
     assert "Plum" not in text, "content is in the telemetry"
     assert system.key not in text
-    await asyncio.sleep(0)
