@@ -89,7 +89,7 @@ class EpisodeMaker:
                 questions.append(self._speech.question(rng, fact, answer=fact.value, kind="value"))
             if dated and fact.relation.when and rng.random() < dates:
                 questions.append(self._speech.question(rng, fact, answer=day, kind="date", when=True))
-        if rng.random() < 0.06 and lines and questions[-1].kind == "value":
+        if rng.random() < 0.03 and lines and questions[-1].kind == "value":
             lines.insert(0, self._outdated(rng, draft.facts[len(lines) - 1], draft, dated=dated))
         unanswerable = max(1, round(len(lines) * rng.choice((0.25, 0.5))))
         questions += [self._unknown(rng, told, draft) for _ in range(unanswerable)]

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from memos_inference.tiny_model.episodes import UNKNOWN, EpisodeMaker, system_text
+from memos_inference.tiny_model.episodes import EpisodeMaker, system_text
 from memos_inference.tiny_model.speech import Question
 
 HERE = Path(__file__).parent
@@ -167,6 +167,11 @@ def _score(name: str, share: float, count: int, target: str, *, met: bool) -> Sc
     return Score(name, share, max(0.0, middle - half), min(1.0, middle + half), count, target, met)
 
 
+def report(seed: int, scores: list[Score]) -> dict[str, Any]:
+    """The scores as JSON: what `--json` prints and what training keeps in `results.json`."""
+    return {"seed": seed, "scores": [{**asdict(score), "share": round(score.share, 4)} for score in scores]}
+
+
 def _table(scores: list[Score]) -> str:
     lines = ["| held-out questions | exact match | 95 % interval | n | target | met |", "|---|---|---|---|---|---|"]
     lines += [
@@ -193,7 +198,7 @@ def main() -> None:
     examiner = Examiner(arguments.checkpoint)
     scores = examine(examiner, seed=seed, questions=arguments.questions)
     if arguments.json:
-        print(json.dumps({"seed": seed, "unknown": UNKNOWN, "scores": [asdict(score) for score in scores]}, indent=2))
+        print(json.dumps(report(seed, scores), indent=2))
         return
     print(f"seed {seed}\n\n{_table(scores)}")
     for item, answer in random.Random(seed).sample(

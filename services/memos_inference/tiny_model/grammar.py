@@ -18,6 +18,17 @@ _PRONOUNS = {
 }
 # "me" where a template puts the subject behind a preposition or a verb with an object.
 _OBJECT = re.compile(r"\b(by|to|for|of|from|with|gave|lend|lent|cost|calls?|frightens) I\b")
+_CONTRACTIONS = tuple(
+    (re.compile(pattern), short)
+    for pattern, short in (
+        (r"\bI am\b", "I'm"),
+        (r"\bI have (?=\w+(?:ed|en)\b)", "I've "),
+        (r"\bI will\b", "I'll"),
+        (r"\bI would\b", "I'd"),
+        (r"\b([Ii]t|[Hh]e|[Ss]he|[Tt]hat|[Nn]ame|[Tt]here) is\b", r"\1's"),
+        (r"\b(do|does|did|is|was|has) not\b", r"\1n't"),
+    )
+)
 _ARTICLE = re.compile(r"\ba\(n\) (?=(\W*\w))", re.IGNORECASE)
 
 
@@ -118,6 +129,13 @@ def render(template: str, fact: Fact, *, name: str, first: bool) -> str:
     if speaks:
         text = _OBJECT.sub(r"\1 me", text)
     return _ARTICLE.sub(lambda match: "an " if match.group(1).lower() in "aeiou" else "a ", text)
+
+
+def contracted(text: str) -> str:
+    """`text` as it is spoken: "I'm", "doesn't", "her name's"."""
+    for pattern, short in _CONTRACTIONS:
+        text = pattern.sub(short, text)
+    return text
 
 
 def capitalised(text: str, *, keep: str = "") -> str:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memos_inference.tiny_model.grammar import Fact, Subject, capitalised, chatter, forms, render
+from memos_inference.tiny_model.grammar import Fact, Subject, capitalised, chatter, contracted, forms, render
 from memos_inference.tiny_model.words import Vocabulary
 
 
@@ -40,6 +40,8 @@ class Speech:
         if first and text.startswith("I ") and rng.random() < 0.08:
             # As people write in a chat: "Bought a lamp!"
             text = capitalised(text.removeprefix("I "))
+        if rng.random() < 0.4:
+            text = contracted(text)
         if rng.random() < chat:
             text = self._with_chat(rng, text, fact.value, cast, reported=not first)
         else:
@@ -64,8 +66,8 @@ class Speech:
             template = wrapper.replace("{e}", rng.choice(relation.embed))
         else:
             template = rng.choice(forms(relation.ask, heldout=self._heldout))
-        name = self._mention(rng, fact.subject)
-        text = capitalised(render(template, fact, name=name, first=fact.subject.name == "user"))
+        # By the first name, which every mention has: a last name that the memories lack could be somebody else's.
+        text = capitalised(render(template, fact, name=fact.subject.name, first=fact.subject.name == "user"))
         if rng.random() < 0.08:
             text = rng.choice(forms(lists["prefixes"], heldout=self._heldout)) + text[0].lower() + text[1:]
         elif rng.random() < 0.05:

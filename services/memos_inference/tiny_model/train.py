@@ -22,10 +22,11 @@ from transformers.models.qwen3.modeling_qwen3 import apply_rotary_pos_emb
 
 from memos_inference.tiny_model.batches import ALONE, Batch, RowMaker, batches, collate, stage_at
 from memos_inference.tiny_model.episodes import EpisodeMaker
+from memos_inference.tiny_model.evaluate import CHECKPOINT, Examiner, examine, report
 from memos_inference.tiny_model.optimizer import Muon
 from memos_inference.tiny_model.tokenizer import END, PAD, train_tokenizer, with_chat_template
 
-CHECKPOINT = Path(__file__).parent / "checkpoint"
+RESULTS = Path(__file__).parent / "results.json"
 MEMORIES_READ_WELL = 8
 BATCH_TOKENS = 4096
 MUON_LR, ADAM_LR = 4e-3, 3e-3
@@ -248,7 +249,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     training = Training(seed=arguments.seed, minutes=arguments.minutes, state=arguments.state)
     training.run(arguments.out)
-    (arguments.out / "training.json").write_text(json.dumps(training.summary(), indent=2) + "\n")
+    scores = examine(Examiner(arguments.out), seed=arguments.seed, questions=200)
+    results = {"training": training.summary(), "evaluation": report(arguments.seed, scores)}
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
