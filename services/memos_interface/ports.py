@@ -133,6 +133,22 @@ class Lifecycle(Protocol):
         """Move a cube."""
         ...
 
+    async def freeze(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
+        """Forbid changes to a cube; return its header.
+
+        Raises:
+            IllegalTransition: it is expired or stale, or frozen already.
+        """
+        ...
+
+    async def unfreeze(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
+        """Allow changes to a frozen cube again; return its header.
+
+        Raises:
+            IllegalTransition: it is not frozen.
+        """
+        ...
+
 
 class Lineage(Protocol):
     """The record of what came from what."""

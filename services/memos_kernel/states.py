@@ -1,6 +1,7 @@
 """The life cycle as a table (MemOS, arXiv 2507.03724, section 5.2)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from memos_kernel.cube import MemCube, State
 from memos_kernel.errors import CubeFrozen, IllegalTransition
@@ -38,3 +39,31 @@ def check_transition(cube: MemCube, target: State) -> None:
         )
     if cube.frozen and target is not State.ACTIVATED:
         raise CubeFrozen(f"{cube.name} is frozen; unfreeze it first.", name=str(cube.name))
+
+
+def freeze(cube: MemCube) -> MemCube:
+    """Return the cube frozen: it refuses new content and metadata, and its history stays readable.
+
+    Raises:
+        IllegalTransition: the cube is expired or stale, or frozen already.
+    """
+    if cube.frozen:
+        raise IllegalTransition(f"{cube.name} is frozen already.", current="FROZEN", target="FROZEN")
+    if cube.state in (State.EXPIRED, State.STALE):
+        raise IllegalTransition(
+            f"{cube.name} is {cube.state.name}; only a cube that is still in use can be frozen.",
+            current=cube.state.name,
+            target="FROZEN",
+        )
+    return replace(cube, frozen=True)
+
+
+def unfreeze(cube: MemCube) -> MemCube:
+    """Return the cube open to changes again, in the state that it was frozen in.
+
+    Raises:
+        IllegalTransition: the cube is not frozen.
+    """
+    if not cube.frozen:
+        raise IllegalTransition(f"{cube.name} is not frozen.", current=cube.state.name, target="UNFROZEN")
+    return replace(cube, frozen=False)

@@ -6,6 +6,7 @@ from memos_api.internal.v1 import lifecycle_service_pb2 as pb
 from memos_api.internal.v1 import lifecycle_service_pb2_grpc as pb_grpc
 from memos_kernel.cube import RevisionRef, State
 from memos_kernel.names import CubeName
+from memos_lifecycle.usecases.freeze_cube import FreezeCube, UnfreezeCube
 from memos_lifecycle.usecases.record_use import RecordUse
 from memos_lifecycle.usecases.sweep_expired import SweepExpired
 from memos_lifecycle.usecases.transition_cube import TransitionCube
@@ -17,9 +18,19 @@ from memos_wire.times import to_timestamp
 class LifecycleServicer(pb_grpc.LifecycleServiceServicer):
     """Serves lifecycle. The grant of each call is checked by storage, which applies it as a filter."""
 
-    def __init__(self, *, record_use: RecordUse, transition: TransitionCube, sweep: SweepExpired) -> None:
+    def __init__(
+        self,
+        *,
+        record_use: RecordUse,
+        transition: TransitionCube,
+        freeze: FreezeCube,
+        unfreeze: UnfreezeCube,
+        sweep: SweepExpired,
+    ) -> None:
         self._record_use = record_use
         self._transition = transition
+        self._freeze = freeze
+        self._unfreeze = unfreeze
         self._sweep = sweep
 
     async def RecordUse(self, request: pb.RecordUseRequest, context: Any) -> pb.RecordUseResponse:
@@ -43,6 +54,18 @@ class LifecycleServicer(pb_grpc.LifecycleServiceServicer):
             request=request_key_from_proto(request.request_key),
         )
         return pb.TransitionMemCubeResponse(cube=cube_to_proto(cube, payload=False))
+
+    async def FreezeMemCube(self, request: pb.FreezeMemCubeRequest, context: Any) -> pb.FreezeMemCubeResponse:
+        """Freeze a cube."""
+        name, key = CubeName.parse(request.name), request_key_from_proto(request.request_key)
+        cube = await self._freeze(name, etag=request.etag, reason=request.reason, request=key)
+        return pb.FreezeMemCubeResponse(cube=cube_to_proto(cube, payload=False))
+
+    async def UnfreezeMemCube(self, request: pb.UnfreezeMemCubeRequest, context: Any) -> pb.UnfreezeMemCubeResponse:
+        """Unfreeze a cube."""
+        name, key = CubeName.parse(request.name), request_key_from_proto(request.request_key)
+        cube = await self._unfreeze(name, etag=request.etag, reason=request.reason, request=key)
+        return pb.UnfreezeMemCubeResponse(cube=cube_to_proto(cube, payload=False))
 
     async def SweepExpired(self, request: pb.SweepExpiredRequest, context: Any) -> pb.SweepExpiredResponse:
         """Expire what is due."""

@@ -7,6 +7,7 @@ from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
 from memos_lifecycle.adapters.storage_client import StorageCubeStore
 from memos_lifecycle.config import LifecycleConfig
 from memos_lifecycle.servicer import LifecycleServicer
+from memos_lifecycle.usecases.freeze_cube import FreezeCube, UnfreezeCube
 from memos_lifecycle.usecases.record_use import RecordUse
 from memos_lifecycle.usecases.sweep_expired import SweepExpired
 from memos_lifecycle.usecases.transition_cube import TransitionCube
@@ -20,6 +21,8 @@ def build(config: LifecycleConfig, context: ServiceContext) -> Service:
     servicer = LifecycleServicer(
         record_use=RecordUse(store=store, clock=context.clock, in_flight=config.transitions_in_flight),
         transition=TransitionCube(store=store),
+        freeze=FreezeCube(store=store),
+        unfreeze=UnfreezeCube(store=store),
         sweep=SweepExpired(store=store, clock=context.clock, in_flight=config.transitions_in_flight),
     )
 

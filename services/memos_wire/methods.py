@@ -91,6 +91,8 @@ _ROWS = (
     _row(f"{_V1}.MemoryService/ListMemories", INTERFACE, 10, _A.CUBE_READ, vaults=("vault",), **_READ),
     _row(f"{_V1}.MemoryService/UpdateMemory", INTERFACE, 30, _A.CUBE_WRITE, _A.CUBE_READ, _A.MODEL_USE, **_WRITE),
     _row(f"{_V1}.MemoryService/DeleteMemory", INTERFACE, 10, _A.CUBE_WRITE, _A.CUBE_READ, **_WRITE),
+    _row(f"{_V1}.MemoryService/FreezeMemory", INTERFACE, 10, _A.CUBE_WRITE, _A.CUBE_READ, **_WRITE),
+    _row(f"{_V1}.MemoryService/UnfreezeMemory", INTERFACE, 10, _A.CUBE_WRITE, _A.CUBE_READ, **_WRITE),
     _row(f"{_V1}.MemoryService/SearchMemories", INTERFACE, 10, _A.CUBE_READ, _A.MODEL_USE, vaults=("vaults",), **_READ),
     _row(f"{_V1}.MemoryService/GetProvenance", INTERFACE, 10, _A.CUBE_READ, _A.LINEAGE_READ, **_READ),
     _row(
@@ -162,6 +164,8 @@ _ROWS = (
     _row(f"{_IN}.SchedulerService/WatchJob", SCHEDULER, 3600, _A.JOB_READ),
     _row(f"{_IN}.LifecycleService/RecordUse", LIFECYCLE, 10, _A.CUBE_USE),
     _row(f"{_IN}.LifecycleService/TransitionMemCube", LIFECYCLE, 10, _A.CUBE_WRITE, **_WRITE),
+    _row(f"{_IN}.LifecycleService/FreezeMemCube", LIFECYCLE, 10, _A.CUBE_WRITE, **_WRITE),
+    _row(f"{_IN}.LifecycleService/UnfreezeMemCube", LIFECYCLE, 10, _A.CUBE_WRITE, **_WRITE),
     _row(f"{_IN}.LifecycleService/SweepExpired", LIFECYCLE, 60, _A.CUBE_EXPIRE),
 )
 

@@ -12,6 +12,7 @@ from memos_interface.ports import Stored, Vectors
 from memos_kernel.cube import Kind, MemCube, Origin, Plaintext, RevisionRef, SemanticType, SourceSpan, State
 from memos_kernel.errors import (
     CredentialInvalid,
+    CubeFrozen,
     CubeNotFound,
     DuplicateContent,
     EtagMismatch,
@@ -201,6 +202,36 @@ async def test_archived_cubes_are_found_only_when_asked_for(ports):
     assert moved.state is State.ARCHIVED
     assert hidden.hits == ()
     assert [hit.cube.name for hit in shown.hits] == [aside.name]
+
+
+async def test_a_frozen_cube_refuses_changes_until_it_is_unfrozen(ports):
+    async with acting(ports):
+        kept = await one(ports, "The gate code is 4711.")
+        change = CubeChange(name=kept.name, paths=("priority",), priority=70)
+        frozen = await ports.lifecycle.freeze(kept.name, etag=kept.etag, request=NO_KEY)
+        with pytest.raises(IllegalTransition):
+            await ports.lifecycle.freeze(kept.name, etag="", request=NO_KEY)
+        with pytest.raises(CubeFrozen):
+            await ports.lifecycle.transition(kept.name, State.ARCHIVED, reason="record of a chat turn")
+        with pytest.raises(CubeFrozen):
+            await ports.store.update(change, None, request=NO_KEY)
+        with pytest.raises(EtagMismatch):
+            await ports.lifecycle.unfreeze(kept.name, etag=kept.etag, request=NO_KEY)
+        (read,) = await ports.store.get([kept.name], full=True)
+        thawed = await ports.lifecycle.unfreeze(kept.name, etag=frozen.etag, request=NO_KEY)
+        changed = await ports.store.update(change, None, request=NO_KEY)
+    assert (frozen.frozen, frozen.state, frozen.payload) == (True, State.GENERATED, None)
+    assert (read.frozen, read.text) == (True, "The gate code is 4711.")
+    assert (thawed.frozen, thawed.revision, changed.priority) == (False, 3, 70)
+
+
+async def test_a_request_key_makes_a_freeze_one(ports):
+    key = RequestKey(uuid7(), "/memos.v1.MemoryService/FreezeMemory", "a" * 64)
+    async with acting(ports):
+        kept = await one(ports, "one")
+        first = await ports.lifecycle.freeze(kept.name, etag=kept.etag, request=key)
+        again = await ports.lifecycle.freeze(kept.name, etag=kept.etag, request=key)
+    assert (again.frozen, again.revision, again.etag) == (True, first.revision, first.etag)
 
 
 async def test_a_use_can_be_recorded(ports):

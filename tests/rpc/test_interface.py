@@ -106,6 +106,27 @@ async def test_a_cube_is_created_read_changed_and_deleted(caller):
     )
 
 
+async def test_a_frozen_cube_refuses_an_update_until_it_is_unfrozen(caller):
+    (added,) = (await add(caller, "The gate code is 4711.")).added
+    name = added.cube.name
+    freeze = pb.FreezeMemoryRequest(name=name, etag=added.cube.etag, request_id="f1")
+    frozen = (await caller(caller.memory.FreezeMemory, freeze)).cube
+    assert (frozen.frozen, frozen.revision, frozen.WhichOneof("payload")) == (True, 2, None)
+    assert (await caller(caller.memory.FreezeMemory, freeze)).cube == frozen
+    update = pb.UpdateMemoryRequest(
+        cube=memcube_pb2.MemCube(name=name, priority=3), update_mask=FieldMask(paths=["priority"])
+    )
+    refused = await caller.refused(caller.memory.UpdateMemory, update)
+    assert refused == ("FAILED_PRECONDITION", "CUBE_FROZEN", "")
+    again = await caller.refused(caller.memory.FreezeMemory, pb.FreezeMemoryRequest(name=name))
+    assert again == ("FAILED_PRECONDITION", "ILLEGAL_TRANSITION", "")
+    stale = pb.UnfreezeMemoryRequest(name=name, etag=added.cube.etag)
+    assert await caller.refused(caller.memory.UnfreezeMemory, stale) == ("ABORTED", "ETAG_MISMATCH", "")
+    thawed = await caller(caller.memory.UnfreezeMemory, pb.UnfreezeMemoryRequest(name=name, etag=frozen.etag))
+    assert not thawed.cube.frozen
+    assert (await caller(caller.memory.UpdateMemory, update)).cube.priority == 3
+
+
 async def test_a_batch_answers_per_name(caller):
     (added,) = (await add(caller, "one")).added
     names = [added.cube.name, "tenants/t/cubes/none"]
@@ -246,6 +267,10 @@ BAD = [
         "IMMUTABLE_FIELD",
         "update_mask",
     ),
+    (pb.FreezeMemoryRequest(), "INVALID_ARGUMENT", "MISSING_FIELD", "name"),
+    (pb.FreezeMemoryRequest(name="x"), "INVALID_ARGUMENT", "MALFORMED_NAME", "name"),
+    (pb.FreezeMemoryRequest(name="tenants/u/cubes/x"), "NOT_FOUND", "CUBE_NOT_FOUND", ""),
+    (pb.UnfreezeMemoryRequest(name="tenants/t/cubes/x"), "NOT_FOUND", "CUBE_NOT_FOUND", ""),
     (pb.SearchMemoriesRequest(query="a", top_k=101), "INVALID_ARGUMENT", "LIMIT_EXCEEDED", "top_k"),
     (pb.SearchMemoriesRequest(query="a", vaults=["v"]), "INVALID_ARGUMENT", "MALFORMED_NAME", None),
     (pb.GetProvenanceRequest(name="tenants/t/answers/x"), "NOT_FOUND", "RESOURCE_NOT_FOUND", ""),

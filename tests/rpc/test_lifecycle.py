@@ -14,6 +14,7 @@ from memos_api.v1 import memcube_pb2
 from memos_kernel.cube import Kind, MemCube, State
 from memos_kernel.errors import (
     CubeNotFound,
+    EtagMismatch,
     GrantInvalid,
     IllegalTransition,
     InvalidField,
@@ -27,6 +28,7 @@ from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import Action, Grant
 from memos_lifecycle.adapters.memory import MemoryCubeStore
 from memos_lifecycle.servicer import LifecycleServicer
+from memos_lifecycle.usecases.freeze_cube import FreezeCube, UnfreezeCube
 from memos_lifecycle.usecases.record_use import RecordUse
 from memos_lifecycle.usecases.sweep_expired import SweepExpired
 from memos_lifecycle.usecases.transition_cube import TransitionCube
@@ -83,6 +85,8 @@ async def stub_of(store):
     servicer = LifecycleServicer(
         record_use=RecordUse(store=store, clock=CLOCK, in_flight=4),
         transition=TransitionCube(store=store),
+        freeze=FreezeCube(store=store),
+        unfreeze=UnfreezeCube(store=store),
         sweep=SweepExpired(store=store, clock=CLOCK, in_flight=4),
     )
 
@@ -139,6 +143,49 @@ async def test_a_move_comes_back_as_header(stub_of, store):
 
     assert (moved.state, moved.revision) == (memcube_pb2.CUBE_STATE_ARCHIVED, 2)
     assert store.reasons[CubeName("acme", "a")] == ["Done."]
+
+
+async def test_a_cube_is_frozen_once_and_unfrozen_once(stub_of, store):
+    name = "tenants/acme/cubes/a"
+    lifecycle = stub_of(INTERFACE)
+
+    with use_grant(grant(Action.CUBE_WRITE)):
+        frozen = (await lifecycle.FreezeMemCube(pb.FreezeMemCubeRequest(name=name, etag="r1", reason="Held."))).cube
+        with pytest.raises(IllegalTransition) as again:
+            await lifecycle.FreezeMemCube(pb.FreezeMemCubeRequest(name=name))
+        thawed = (await lifecycle.UnfreezeMemCube(pb.UnfreezeMemCubeRequest(name=name, etag="r2"))).cube
+        with pytest.raises(IllegalTransition) as never:
+            await lifecycle.UnfreezeMemCube(pb.UnfreezeMemCubeRequest(name=name))
+
+    assert (frozen.frozen, frozen.revision, thawed.frozen, thawed.revision) == (True, 2, False, 3)
+    assert dict(again.value.metadata) == {"current": "FROZEN", "target": "FROZEN"}
+    assert dict(never.value.metadata) == {"current": "GENERATED", "target": "UNFROZEN"}
+    assert store.reasons[CubeName("acme", "a")] == ["Held.", "Unfrozen by request."]
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "field"),
+    [
+        (pb.FreezeMemCubeRequest(), MissingField, "name"),
+        (pb.FreezeMemCubeRequest(name="cubes/a"), MalformedName, "name"),
+        (pb.FreezeMemCubeRequest(name="tenants/acme/cubes/x"), CubeNotFound, ""),
+        (pb.FreezeMemCubeRequest(name="tenants/acme/cubes/a", etag="r9"), EtagMismatch, ""),
+        (pb.FreezeMemCubeRequest(name="tenants/acme/cubes/gone"), IllegalTransition, ""),
+        (pb.UnfreezeMemCubeRequest(), MissingField, "name"),
+        (pb.UnfreezeMemCubeRequest(name="tenants/acme/cubes/x"), CubeNotFound, ""),
+    ],
+)
+async def test_what_cannot_be_frozen_or_unfrozen_is_refused(request_, error, field, stub_of):
+    method = getattr(stub_of(INTERFACE), type(request_).__name__.removesuffix("Request"))
+    with use_grant(grant(Action.CUBE_WRITE)), pytest.raises(error) as refused:
+        await method(request_)
+    assert refused.value.metadata.get("field", "") == field
+
+
+async def test_a_reader_freezes_nothing(stub_of):
+    request = pb.FreezeMemCubeRequest(name="tenants/acme/cubes/a")
+    with use_grant(grant(Action.CUBE_READ, Action.CUBE_USE)), pytest.raises(GrantInvalid):
+        await stub_of(INTERFACE).FreezeMemCube(request)
 
 
 async def test_a_sweep_tells_what_it_did(stub_of):

@@ -172,6 +172,26 @@ class MemoryCalls(Calls):
         answer: pb.DeleteMemoryResponse = await self.call(request, timeout=timeout)
         return Cube(answer.cube)
 
+    async def freeze(self, name: str, *, etag: str = "", request_id: str = "", timeout: float | None = None) -> Cube:
+        """Forbid changes to a cube until it is unfrozen; it is still found and used. Return its header.
+
+        Raises:
+            MemosError: NotFound, EtagMismatch, PreconditionFailed (expired, stale or frozen already), Unavailable.
+        """
+        request = pb.FreezeMemoryRequest(name=self._name("cubes", name), etag=etag, request_id=request_id)
+        answer: pb.FreezeMemoryResponse = await self.call(request, timeout=timeout)
+        return Cube(answer.cube)
+
+    async def unfreeze(self, name: str, *, etag: str = "", request_id: str = "", timeout: float | None = None) -> Cube:
+        """Allow changes to a frozen cube again; return its header.
+
+        Raises:
+            MemosError: NotFound, EtagMismatch, PreconditionFailed (not frozen), Unavailable.
+        """
+        request = pb.UnfreezeMemoryRequest(name=self._name("cubes", name), etag=etag, request_id=request_id)
+        answer: pb.UnfreezeMemoryResponse = await self.call(request, timeout=timeout)
+        return Cube(answer.cube)
+
     async def search(
         self,
         query: str,

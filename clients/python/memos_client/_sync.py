@@ -229,6 +229,22 @@ class Client:
         """
         return self._portal.run(self._client.delete(name, etag=etag, request_id=request_id, timeout=timeout))
 
+    def freeze(self, name: str, *, etag: str = "", request_id: str = "", timeout: float | None = None) -> Cube:
+        """Forbid changes to a cube until it is unfrozen; it is still found and used. Return its header.
+
+        Raises:
+            MemosError: NotFound, EtagMismatch, PreconditionFailed (expired, stale or frozen already), Unavailable.
+        """
+        return self._portal.run(self._client.freeze(name, etag=etag, request_id=request_id, timeout=timeout))
+
+    def unfreeze(self, name: str, *, etag: str = "", request_id: str = "", timeout: float | None = None) -> Cube:
+        """Allow changes to a frozen cube again; return its header.
+
+        Raises:
+            MemosError: NotFound, EtagMismatch, PreconditionFailed (not frozen), Unavailable.
+        """
+        return self._portal.run(self._client.unfreeze(name, etag=etag, request_id=request_id, timeout=timeout))
+
     def search(
         self,
         query: str,

@@ -7,7 +7,9 @@ from memos_api.internal.v1.lifecycle_service_pb2_grpc import LifecycleServiceStu
 from memos_api.v1 import memcube_pb2
 from memos_kernel.cube import MemCube, RevisionRef, State
 from memos_kernel.names import CubeName
+from memos_kernel.requests import RequestKey
 from memos_wire.cubes import cube_from_proto
+from memos_wire.requests import request_key_to_proto
 
 
 class LifecycleClient:
@@ -27,3 +29,13 @@ class LifecycleClient:
             pb.TransitionMemCubeRequest(name=str(name), target=memcube_pb2.CubeState.ValueType(target), reason=reason)
         )
         return cube_from_proto(answer.cube)
+
+    async def freeze(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
+        """See the port."""
+        message = pb.FreezeMemCubeRequest(name=str(name), etag=etag, request_key=request_key_to_proto(request))
+        return cube_from_proto((await self._stub.FreezeMemCube(message)).cube)
+
+    async def unfreeze(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
+        """See the port."""
+        message = pb.UnfreezeMemCubeRequest(name=str(name), etag=etag, request_key=request_key_to_proto(request))
+        return cube_from_proto((await self._stub.UnfreezeMemCube(message)).cube)

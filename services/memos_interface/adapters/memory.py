@@ -2,7 +2,7 @@
 
 # a twin takes what the port gives, and needs less of it
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from memos_interface.domain.chat import Plan, PlannedMemory
@@ -12,6 +12,7 @@ from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchHit, S
 from memos_interface.ports import CubePage, Stored, StoredBatch, Vectors
 from memos_kernel.cube import Access, MemCube, Plaintext, RevisionRef, State, content_hash, fingerprint
 from memos_kernel.errors import (
+    CubeFrozen,
     CubeNotFound,
     DuplicateContent,
     EtagMismatch,
@@ -23,7 +24,7 @@ from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.lineage import Edge, Graph, Node
 from memos_kernel.names import CubeName, PlanName, PrincipalName, VaultName
 from memos_kernel.requests import RequestKey
-from memos_kernel.states import SEARCHED_BY_DEFAULT, check_transition
+from memos_kernel.states import SEARCHED_BY_DEFAULT, check_transition, freeze, unfreeze
 
 
 class MemoryStorage:
@@ -73,6 +74,8 @@ class MemoryStorage:
     async def update(self, change: CubeChange, vectors: Vectors | None, *, request: RequestKey) -> MemCube:
         """See the port."""
         cube = self._live_cube(change.name, change.etag)
+        if cube.frozen:
+            raise CubeFrozen(f"{cube.name} is frozen; unfreeze it first.", name=str(cube.name))
         plain = {path for path in change.paths if "." not in path}
         values = {path: getattr(change, path) for path in plain}
         if change.changes_text:
@@ -104,11 +107,9 @@ class MemoryStorage:
             degraded=vectors is None,
         )
 
-    def move(self, name: CubeName, target: State) -> MemCube:
-        """Move a cube, as lifecycle does."""
-        cube = self._live_cube(name, "")
-        check_transition(cube, target)
-        return self._replace(replace(cube, state=target))
+    def decide(self, name: CubeName, rule: Callable[[MemCube], MemCube], *, etag: str = "") -> MemCube:
+        """Change a cube by a rule, as lifecycle does; return its header."""
+        return replace(self._replace(rule(self._live_cube(name, etag))), payload=None)
 
     def _store(
         self, cube: MemCube, vector: Sequence[float], provenance_id: str, return_existing: bool
@@ -171,6 +172,7 @@ class MemoryLifecycle:
     def __init__(self, storage: MemoryStorage) -> None:
         self._storage = storage
         self.uses: list[tuple[RevisionRef, str]] = []
+        self._answers: dict[RequestKey, MemCube] = {}
 
     async def record_use(self, cubes: Sequence[RevisionRef], *, plan: str) -> None:
         """See the port."""
@@ -178,7 +180,28 @@ class MemoryLifecycle:
 
     async def transition(self, name: CubeName, target: State, *, reason: str) -> MemCube:
         """See the port."""
-        return self._storage.move(name, target)
+
+        def move(cube: MemCube) -> MemCube:
+            check_transition(cube, target)
+            return replace(cube, state=target)
+
+        return self._storage.decide(name, move)
+
+    async def freeze(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
+        """See the port."""
+        return self._once(request, lambda: self._storage.decide(name, freeze, etag=etag))
+
+    async def unfreeze(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
+        """See the port."""
+        return self._once(request, lambda: self._storage.decide(name, unfreeze, etag=etag))
+
+    def _once(self, request: RequestKey, work: Callable[[], MemCube]) -> MemCube:
+        if request in self._answers:
+            return self._answers[request]
+        answer = work()
+        if request:
+            self._answers[request] = answer
+        return answer
 
 
 class MemoryPlanner:

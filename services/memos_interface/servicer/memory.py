@@ -90,6 +90,16 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
         cube = await self._do.delete(CubeName.parse(request.name), etag=request.etag, key=current_request_key())
         return pb.DeleteMemoryResponse(cube=cube_to_proto(cube, payload=False))
 
+    async def FreezeMemory(self, request: pb.FreezeMemoryRequest, context: object) -> pb.FreezeMemoryResponse:
+        """Forbid changes."""
+        cube = await self._do.freeze(CubeName.parse(request.name), etag=request.etag, key=current_request_key())
+        return pb.FreezeMemoryResponse(cube=cube_to_proto(cube, payload=False))
+
+    async def UnfreezeMemory(self, request: pb.UnfreezeMemoryRequest, context: object) -> pb.UnfreezeMemoryResponse:
+        """Allow changes again."""
+        cube = await self._do.unfreeze(CubeName.parse(request.name), etag=request.etag, key=current_request_key())
+        return pb.UnfreezeMemoryResponse(cube=cube_to_proto(cube, payload=False))
+
     async def SearchMemories(self, request: pb.SearchMemoriesRequest, context: object) -> pb.SearchMemoriesResponse:
         """Search."""
         query = SearchQuery(

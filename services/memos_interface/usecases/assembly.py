@@ -19,6 +19,7 @@ from memos_interface.usecases.chat import Chat
 from memos_interface.usecases.create_memory import CreateMemory
 from memos_interface.usecases.extract_facts import ExtractFacts
 from memos_interface.usecases.finishing import Finishing
+from memos_interface.usecases.freeze_memory import FreezeMemory, UnfreezeMemory
 from memos_interface.usecases.get_provenance import GetProvenance
 from memos_interface.usecases.read_memories import ReadMemories
 from memos_interface.usecases.record_turn import RecordTurn
@@ -52,6 +53,8 @@ class UseCases:
     read: ReadMemories
     update: UpdateMemory
     delete: DeleteMemory
+    freeze: FreezeMemory
+    unfreeze: UnfreezeMemory
     search: SearchMemories
     provenance: GetProvenance
     chat: Chat
@@ -84,6 +87,8 @@ def assemble(ports: Ports, *, embed_timeout: float) -> UseCases:
         read=ReadMemories(store=store, audit_trail=ports.audit_trail, spans=spans),
         update=UpdateMemory(embedder=embedder, store=store, clock=clock, spans=spans),
         delete=DeleteMemory(store=store, spans=spans),
+        freeze=FreezeMemory(lifecycle=ports.lifecycle, spans=spans),
+        unfreeze=UnfreezeMemory(lifecycle=ports.lifecycle, spans=spans),
         search=SearchMemories(
             embedder=embedder, store=store, audit_trail=ports.audit_trail, spans=spans, embed_timeout=embed_timeout
         ),

@@ -1,4 +1,4 @@
-"""`memosctl add`, `update` and `delete`."""
+"""`memosctl add`, `update`, `delete`, `freeze` and `unfreeze`."""
 
 from typing import Annotated
 
@@ -121,3 +121,41 @@ def delete(
         document(response),
         lambda: Text(f"deleted {response.cube.name}; kept until {moment(response.cube.purge_time)}"),
     )
+
+
+@command(app, "freeze")
+def freeze(
+    cli: Cli,
+    cube: Annotated[str, typer.Argument(help="Name or id of the cube.")],
+    etag: EtagOption = "",
+    request_id: Annotated[str, typer.Option("--request-id", help="Makes a repeated call safe.")] = "",
+) -> None:
+    """Forbid changes to a memory until it is unfrozen. It is still found and used."""
+    from rich.text import Text
+
+    from memos_api.v1 import memory_service_pb2 as pb
+    from memosctl.documents import document
+
+    request = pb.FreezeMemoryRequest(name=names.cube(cube), etag=etag, request_id=request_id)
+    with cli.client() as client:
+        response = client.call(request)
+    cli.output.answer(document(response), lambda: Text(f"froze {response.cube.name}"))
+
+
+@command(app, "unfreeze")
+def unfreeze(
+    cli: Cli,
+    cube: Annotated[str, typer.Argument(help="Name or id of the cube.")],
+    etag: EtagOption = "",
+    request_id: Annotated[str, typer.Option("--request-id", help="Makes a repeated call safe.")] = "",
+) -> None:
+    """Allow changes to a frozen memory again."""
+    from rich.text import Text
+
+    from memos_api.v1 import memory_service_pb2 as pb
+    from memosctl.documents import document
+
+    request = pb.UnfreezeMemoryRequest(name=names.cube(cube), etag=etag, request_id=request_id)
+    with cli.client() as client:
+        response = client.call(request)
+    cli.output.answer(document(response), lambda: Text(f"unfroze {response.cube.name}"))

@@ -72,6 +72,19 @@ async def test_a_cube_is_created_changed_and_deleted(memos):
     assert caught.value.metadata["name"] == cube.name
 
 
+async def test_a_frozen_cube_is_changed_only_after_it_is_unfrozen(memos):
+    cube = await memos.create("notes", "The key is under the mat.", name="mine")
+    frozen = await memos.freeze("mine", etag=cube.etag)
+    with pytest.raises(PreconditionFailed) as refused:
+        await memos.update("mine", priority=3)
+    assert (frozen.message.frozen, refused.value.reason) == (True, "CUBE_FROZEN")
+    with pytest.raises(PreconditionFailed) as again:
+        await memos.freeze("mine")
+    assert again.value.reason == "ILLEGAL_TRANSITION"
+    assert not (await memos.unfreeze("mine", etag=frozen.etag)).message.frozen
+    assert (await memos.update("mine", priority=3)).message.priority == 3
+
+
 async def test_a_batch_returns_errors_in_place(memos):
     cube = await memos.create("notes", "one")
     found, missing = await memos.batch_get([cube.name, "none"])

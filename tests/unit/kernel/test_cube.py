@@ -15,7 +15,7 @@ from memos_kernel.errors import CubeFrozen, IllegalTransition, InvalidField, Lim
 from memos_kernel.identity import CompatibilityIdentity, differing_fields
 from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import ROLE_ACTIONS, Action, Grant, Role
-from memos_kernel.states import INJECTABLE, SEARCHED_BY_DEFAULT, TRANSITIONS, check_transition
+from memos_kernel.states import INJECTABLE, SEARCHED_BY_DEFAULT, TRANSITIONS, check_transition, freeze, unfreeze
 from memos_kernel.text import check_labels, check_plain, check_text
 
 CUBE = MemCube(
@@ -59,6 +59,28 @@ def test_a_frozen_cube_may_be_used_but_not_moved_on():
     check_transition(frozen, State.ACTIVATED)
     with pytest.raises(CubeFrozen):
         check_transition(frozen, State.ARCHIVED)
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.EXPIRED, State.STALE}))
+def test_freezing_and_unfreezing_changes_nothing_else(state):
+    cube = replace(CUBE, state=state)
+    assert freeze(cube) == replace(cube, frozen=True)
+    assert unfreeze(freeze(cube)) == cube
+
+
+@pytest.mark.parametrize(
+    ("rule", "fields", "current", "target"),
+    [
+        (freeze, {"state": State.EXPIRED}, "EXPIRED", "FROZEN"),
+        (freeze, {"state": State.STALE}, "STALE", "FROZEN"),
+        (freeze, {"frozen": True}, "FROZEN", "FROZEN"),
+        (unfreeze, {"state": State.ACTIVATED}, "ACTIVATED", "UNFROZEN"),
+    ],
+)
+def test_only_a_living_cube_is_frozen_and_only_a_frozen_one_unfrozen(rule, fields, current, target):
+    with pytest.raises(IllegalTransition) as caught:
+        rule(replace(CUBE, **fields))
+    assert caught.value.metadata == {"current": current, "target": target}
 
 
 def test_expired_and_stale_cubes_never_enter_a_prompt_or_a_default_search():

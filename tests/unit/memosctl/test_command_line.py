@@ -10,7 +10,10 @@ import pytest
 
 from memosctl.certificates import write_certificates
 
-COMMANDS = ("up", "serve", "add", "update", "delete", "import", "search", "get", "list", "chat", "provenance")
+COMMANDS = (
+    "up", "serve", "add", "update", "delete", "freeze", "unfreeze", "import",
+    "search", "get", "list", "chat", "provenance",
+)  # fmt: skip
 CHORES = ("demo", "doctor", "config", "migrate", "certs")
 GROUPS = ("vault", "key", "tenant", "jobs", "audit")
 

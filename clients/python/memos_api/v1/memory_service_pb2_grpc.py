@@ -70,6 +70,16 @@ class MemoryServiceStub:
                 request_serializer=memos__api_dot_v1_dot_memory__service__pb2.DeleteMemoryRequest.SerializeToString,
                 response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.DeleteMemoryResponse.FromString,
                 _registered_method=True)
+        self.FreezeMemory = channel.unary_unary(
+                '/memos.v1.MemoryService/FreezeMemory',
+                request_serializer=memos__api_dot_v1_dot_memory__service__pb2.FreezeMemoryRequest.SerializeToString,
+                response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.FreezeMemoryResponse.FromString,
+                _registered_method=True)
+        self.UnfreezeMemory = channel.unary_unary(
+                '/memos.v1.MemoryService/UnfreezeMemory',
+                request_serializer=memos__api_dot_v1_dot_memory__service__pb2.UnfreezeMemoryRequest.SerializeToString,
+                response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.UnfreezeMemoryResponse.FromString,
+                _registered_method=True)
         self.SearchMemories = channel.unary_unary(
                 '/memos.v1.MemoryService/SearchMemories',
                 request_serializer=memos__api_dot_v1_dot_memory__service__pb2.SearchMemoriesRequest.SerializeToString,
@@ -137,6 +147,22 @@ class MemoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FreezeMemory(self, request, context):
+        """Forbids new content and metadata of a cube until it is unfrozen; it is still read, found and used in prompts.
+        Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, and ILLEGAL_TRANSITION if it is expired, stale or frozen already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnfreezeMemory(self, request, context):
+        """Allows changes to a frozen cube again. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, and ILLEGAL_TRANSITION if it is
+        not frozen.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SearchMemories(self, request, context):
         """Finds the cubes that fit a query best, and says which legs of the search ran.
         """
@@ -188,6 +214,16 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     servicer.DeleteMemory,
                     request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.DeleteMemoryRequest.FromString,
                     response_serializer=memos__api_dot_v1_dot_memory__service__pb2.DeleteMemoryResponse.SerializeToString,
+            ),
+            'FreezeMemory': grpc.unary_unary_rpc_method_handler(
+                    servicer.FreezeMemory,
+                    request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.FreezeMemoryRequest.FromString,
+                    response_serializer=memos__api_dot_v1_dot_memory__service__pb2.FreezeMemoryResponse.SerializeToString,
+            ),
+            'UnfreezeMemory': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnfreezeMemory,
+                    request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.UnfreezeMemoryRequest.FromString,
+                    response_serializer=memos__api_dot_v1_dot_memory__service__pb2.UnfreezeMemoryResponse.SerializeToString,
             ),
             'SearchMemories': grpc.unary_unary_rpc_method_handler(
                     servicer.SearchMemories,
@@ -390,6 +426,60 @@ class MemoryService:
             '/memos.v1.MemoryService/DeleteMemory',
             memos__api_dot_v1_dot_memory__service__pb2.DeleteMemoryRequest.SerializeToString,
             memos__api_dot_v1_dot_memory__service__pb2.DeleteMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FreezeMemory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.v1.MemoryService/FreezeMemory',
+            memos__api_dot_v1_dot_memory__service__pb2.FreezeMemoryRequest.SerializeToString,
+            memos__api_dot_v1_dot_memory__service__pb2.FreezeMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnfreezeMemory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.v1.MemoryService/UnfreezeMemory',
+            memos__api_dot_v1_dot_memory__service__pb2.UnfreezeMemoryRequest.SerializeToString,
+            memos__api_dot_v1_dot_memory__service__pb2.UnfreezeMemoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

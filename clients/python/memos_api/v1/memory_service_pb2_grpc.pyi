@@ -33,6 +33,14 @@ class MemoryServiceStub:
     """Changes the fields named in the mask, as a new revision. Fails with ETAG_MISMATCH, IMMUTABLE_FIELD, CUBE_FROZEN."""
     DeleteMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteMemoryRequest, _memory_service_pb2.DeleteMemoryResponse]
     """Takes a cube out of every read and search; it is kept until its purge time. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH."""
+    FreezeMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.FreezeMemoryRequest, _memory_service_pb2.FreezeMemoryResponse]
+    """Forbids new content and metadata of a cube until it is unfrozen; it is still read, found and used in prompts.
+    Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, and ILLEGAL_TRANSITION if it is expired, stale or frozen already.
+    """
+    UnfreezeMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.UnfreezeMemoryRequest, _memory_service_pb2.UnfreezeMemoryResponse]
+    """Allows changes to a frozen cube again. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, and ILLEGAL_TRANSITION if it is
+    not frozen.
+    """
     SearchMemories: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.SearchMemoriesRequest, _memory_service_pb2.SearchMemoriesResponse]
     """Finds the cubes that fit a query best, and says which legs of the search ran."""
     GetProvenance: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.GetProvenanceRequest, _memory_service_pb2.GetProvenanceResponse]
@@ -99,6 +107,26 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_memory_service_pb2.DeleteMemoryRequest, _abc.Awaitable[_memory_service_pb2.DeleteMemoryResponse]],
     ) -> _abc.Awaitable[_memory_service_pb2.DeleteMemoryResponse]:
         """Takes a cube out of every read and search; it is kept until its purge time. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH."""
+
+    @_abc_1.abstractmethod
+    def FreezeMemory(
+        self,
+        request: _memory_service_pb2.FreezeMemoryRequest,
+        context: _aio.ServicerContext[_memory_service_pb2.FreezeMemoryRequest, _abc.Awaitable[_memory_service_pb2.FreezeMemoryResponse]],
+    ) -> _abc.Awaitable[_memory_service_pb2.FreezeMemoryResponse]:
+        """Forbids new content and metadata of a cube until it is unfrozen; it is still read, found and used in prompts.
+        Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, and ILLEGAL_TRANSITION if it is expired, stale or frozen already.
+        """
+
+    @_abc_1.abstractmethod
+    def UnfreezeMemory(
+        self,
+        request: _memory_service_pb2.UnfreezeMemoryRequest,
+        context: _aio.ServicerContext[_memory_service_pb2.UnfreezeMemoryRequest, _abc.Awaitable[_memory_service_pb2.UnfreezeMemoryResponse]],
+    ) -> _abc.Awaitable[_memory_service_pb2.UnfreezeMemoryResponse]:
+        """Allows changes to a frozen cube again. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, and ILLEGAL_TRANSITION if it is
+        not frozen.
+        """
 
     @_abc_1.abstractmethod
     def SearchMemories(

@@ -28,7 +28,7 @@ from memos_api.internal.v1 import grant_pb2 as memos__api_dot_internal_dot_v1_do
 from memos_api.v1 import memcube_pb2 as memos__api_dot_v1_dot_memcube__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-memos_api/internal/v1/lifecycle_service.proto\x12\x11memos.internal.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!memos_api/internal/v1/grant.proto\x1a\x1amemos_api/v1/memcube.proto\"P\n\x10RecordUseRequest\x12.\n\x05\x63ubes\x18\x01 \x03(\x0b\x32\x19.memos.v1.CubeRevisionRefB\x04\xe2\x41\x01\x02\x12\x0c\n\x04plan\x18\x02 \x01(\t\"5\n\x11RecordUseResponse\x12 \n\x05\x63ubes\x18\x01 \x03(\x0b\x32\x11.memos.v1.MemCube\"\xab\x01\n\x18TransitionMemCubeRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12)\n\x06target\x18\x02 \x01(\x0e\x32\x13.memos.v1.CubeStateB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x32\n\x0brequest_key\x18\x05 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"<\n\x19TransitionMemCubeResponse\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\"$\n\x13SweepExpiredRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"v\n\x14SweepExpiredResponse\x12\x0f\n\x07\x65xpired\x18\x01 \x01(\x05\x12\x0f\n\x07skipped\x18\x02 \x01(\x05\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12.\n\nsweep_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xbb\x02\n\x10LifecycleService\x12V\n\tRecordUse\x12#.memos.internal.v1.RecordUseRequest\x1a$.memos.internal.v1.RecordUseResponse\x12n\n\x11TransitionMemCube\x12+.memos.internal.v1.TransitionMemCubeRequest\x1a,.memos.internal.v1.TransitionMemCubeResponse\x12_\n\x0cSweepExpired\x12&.memos.internal.v1.SweepExpiredRequest\x1a\'.memos.internal.v1.SweepExpiredResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-memos_api/internal/v1/lifecycle_service.proto\x12\x11memos.internal.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!memos_api/internal/v1/grant.proto\x1a\x1amemos_api/v1/memcube.proto\"P\n\x10RecordUseRequest\x12.\n\x05\x63ubes\x18\x01 \x03(\x0b\x32\x19.memos.v1.CubeRevisionRefB\x04\xe2\x41\x01\x02\x12\x0c\n\x04plan\x18\x02 \x01(\t\"5\n\x11RecordUseResponse\x12 \n\x05\x63ubes\x18\x01 \x03(\x0b\x32\x11.memos.v1.MemCube\"\xab\x01\n\x18TransitionMemCubeRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12)\n\x06target\x18\x02 \x01(\x0e\x32\x13.memos.v1.CubeStateB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x32\n\x0brequest_key\x18\x05 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"<\n\x19TransitionMemCubeResponse\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\"|\n\x14\x46reezeMemCubeRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x32\n\x0brequest_key\x18\x04 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"8\n\x15\x46reezeMemCubeResponse\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\"~\n\x16UnfreezeMemCubeRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x32\n\x0brequest_key\x18\x04 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\":\n\x17UnfreezeMemCubeResponse\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\"$\n\x13SweepExpiredRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"v\n\x14SweepExpiredResponse\x12\x0f\n\x07\x65xpired\x18\x01 \x01(\x05\x12\x0f\n\x07skipped\x18\x02 \x01(\x05\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12.\n\nsweep_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x89\x04\n\x10LifecycleService\x12V\n\tRecordUse\x12#.memos.internal.v1.RecordUseRequest\x1a$.memos.internal.v1.RecordUseResponse\x12n\n\x11TransitionMemCube\x12+.memos.internal.v1.TransitionMemCubeRequest\x1a,.memos.internal.v1.TransitionMemCubeResponse\x12\x62\n\rFreezeMemCube\x12\'.memos.internal.v1.FreezeMemCubeRequest\x1a(.memos.internal.v1.FreezeMemCubeResponse\x12h\n\x0fUnfreezeMemCube\x12).memos.internal.v1.UnfreezeMemCubeRequest\x1a*.memos.internal.v1.UnfreezeMemCubeResponse\x12_\n\x0cSweepExpired\x12&.memos.internal.v1.SweepExpiredRequest\x1a\'.memos.internal.v1.SweepExpiredResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSITIONMEMCUBEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_TRANSITIONMEMCUBEREQUEST'].fields_by_name['target']._loaded_options = None
   _globals['_TRANSITIONMEMCUBEREQUEST'].fields_by_name['target']._serialized_options = b'\342A\001\002'
+  _globals['_FREEZEMEMCUBEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_FREEZEMEMCUBEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_UNFREEZEMEMCUBEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_UNFREEZEMEMCUBEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_RECORDUSEREQUEST']._serialized_start=197
   _globals['_RECORDUSEREQUEST']._serialized_end=277
   _globals['_RECORDUSERESPONSE']._serialized_start=279
@@ -49,10 +53,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSITIONMEMCUBEREQUEST']._serialized_end=506
   _globals['_TRANSITIONMEMCUBERESPONSE']._serialized_start=508
   _globals['_TRANSITIONMEMCUBERESPONSE']._serialized_end=568
-  _globals['_SWEEPEXPIREDREQUEST']._serialized_start=570
-  _globals['_SWEEPEXPIREDREQUEST']._serialized_end=606
-  _globals['_SWEEPEXPIREDRESPONSE']._serialized_start=608
-  _globals['_SWEEPEXPIREDRESPONSE']._serialized_end=726
-  _globals['_LIFECYCLESERVICE']._serialized_start=729
-  _globals['_LIFECYCLESERVICE']._serialized_end=1044
+  _globals['_FREEZEMEMCUBEREQUEST']._serialized_start=570
+  _globals['_FREEZEMEMCUBEREQUEST']._serialized_end=694
+  _globals['_FREEZEMEMCUBERESPONSE']._serialized_start=696
+  _globals['_FREEZEMEMCUBERESPONSE']._serialized_end=752
+  _globals['_UNFREEZEMEMCUBEREQUEST']._serialized_start=754
+  _globals['_UNFREEZEMEMCUBEREQUEST']._serialized_end=880
+  _globals['_UNFREEZEMEMCUBERESPONSE']._serialized_start=882
+  _globals['_UNFREEZEMEMCUBERESPONSE']._serialized_end=940
+  _globals['_SWEEPEXPIREDREQUEST']._serialized_start=942
+  _globals['_SWEEPEXPIREDREQUEST']._serialized_end=978
+  _globals['_SWEEPEXPIREDRESPONSE']._serialized_start=980
+  _globals['_SWEEPEXPIREDRESPONSE']._serialized_end=1098
+  _globals['_LIFECYCLESERVICE']._serialized_start=1101
+  _globals['_LIFECYCLESERVICE']._serialized_end=1622
 # @@protoc_insertion_point(module_scope)

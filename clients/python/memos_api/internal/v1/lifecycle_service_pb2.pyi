@@ -138,6 +138,126 @@ class TransitionMemCubeResponse(_message.Message):
 Global___TransitionMemCubeResponse: _TypeAlias = TransitionMemCubeResponse  # noqa: Y015
 
 @_typing.final
+class FreezeMemCubeRequest(_message.Message):
+    """Request of FreezeMemCube."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_KEY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the cube."""
+    etag: _builtins.str
+    """If set, must be the newest."""
+    reason: _builtins.str
+    """Why, in words a person can read."""
+    @_builtins.property
+    def request_key(self) -> _grant_pb2.RequestKey:
+        """Identity of the mutation."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_key: _grant_pb2.RequestKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request_key", b"request_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "reason", b"reason", "request_key", b"request_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FreezeMemCubeRequest: _TypeAlias = FreezeMemCubeRequest  # noqa: Y015
+
+@_typing.final
+class FreezeMemCubeResponse(_message.Message):
+    """Answer of FreezeMemCube."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUBE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cube(self) -> _memcube_pb2.MemCube:
+        """The header as stored."""
+
+    def __init__(
+        self,
+        *,
+        cube: _memcube_pb2.MemCube | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FreezeMemCubeResponse: _TypeAlias = FreezeMemCubeResponse  # noqa: Y015
+
+@_typing.final
+class UnfreezeMemCubeRequest(_message.Message):
+    """Request of UnfreezeMemCube."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_KEY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the cube."""
+    etag: _builtins.str
+    """If set, must be the newest."""
+    reason: _builtins.str
+    """Why, in words a person can read."""
+    @_builtins.property
+    def request_key(self) -> _grant_pb2.RequestKey:
+        """Identity of the mutation."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_key: _grant_pb2.RequestKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request_key", b"request_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "reason", b"reason", "request_key", b"request_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnfreezeMemCubeRequest: _TypeAlias = UnfreezeMemCubeRequest  # noqa: Y015
+
+@_typing.final
+class UnfreezeMemCubeResponse(_message.Message):
+    """Answer of UnfreezeMemCube."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUBE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cube(self) -> _memcube_pb2.MemCube:
+        """The header as stored."""
+
+    def __init__(
+        self,
+        *,
+        cube: _memcube_pb2.MemCube | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnfreezeMemCubeResponse: _TypeAlias = UnfreezeMemCubeResponse  # noqa: Y015
+
+@_typing.final
 class SweepExpiredRequest(_message.Message):
     """Request of SweepExpired."""
 

@@ -46,6 +46,16 @@ class LifecycleServiceStub:
                 request_serializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.TransitionMemCubeRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.TransitionMemCubeResponse.FromString,
                 _registered_method=True)
+        self.FreezeMemCube = channel.unary_unary(
+                '/memos.internal.v1.LifecycleService/FreezeMemCube',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.FreezeMemCubeRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.FreezeMemCubeResponse.FromString,
+                _registered_method=True)
+        self.UnfreezeMemCube = channel.unary_unary(
+                '/memos.internal.v1.LifecycleService/UnfreezeMemCube',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.UnfreezeMemCubeRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.UnfreezeMemCubeResponse.FromString,
+                _registered_method=True)
         self.SweepExpired = channel.unary_unary(
                 '/memos.internal.v1.LifecycleService/SweepExpired',
                 request_serializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.SweepExpiredRequest.SerializeToString,
@@ -72,6 +82,21 @@ class LifecycleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FreezeMemCube(self, request, context):
+        """Forbids new content and metadata of a cube until it is unfrozen; its history stays readable.
+        Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnfreezeMemCube(self, request, context):
+        """Allows changes to a frozen cube again. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SweepExpired(self, request, context):
         """Expires the cubes of the grant's vaults that are past their time.
         """
@@ -91,6 +116,16 @@ def add_LifecycleServiceServicer_to_server(servicer, server):
                     servicer.TransitionMemCube,
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.TransitionMemCubeRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.TransitionMemCubeResponse.SerializeToString,
+            ),
+            'FreezeMemCube': grpc.unary_unary_rpc_method_handler(
+                    servicer.FreezeMemCube,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.FreezeMemCubeRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.FreezeMemCubeResponse.SerializeToString,
+            ),
+            'UnfreezeMemCube': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnfreezeMemCube,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.UnfreezeMemCubeRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.UnfreezeMemCubeResponse.SerializeToString,
             ),
             'SweepExpired': grpc.unary_unary_rpc_method_handler(
                     servicer.SweepExpired,
@@ -154,6 +189,60 @@ class LifecycleService:
             '/memos.internal.v1.LifecycleService/TransitionMemCube',
             memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.TransitionMemCubeRequest.SerializeToString,
             memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.TransitionMemCubeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FreezeMemCube(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.LifecycleService/FreezeMemCube',
+            memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.FreezeMemCubeRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.FreezeMemCubeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnfreezeMemCube(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.LifecycleService/UnfreezeMemCube',
+            memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.UnfreezeMemCubeRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.UnfreezeMemCubeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,6 +22,12 @@ class LifecycleServiceStub:
     """Records that cubes entered a prompt: usage and heat, and GENERATED becomes ACTIVATED."""
     TransitionMemCube: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.TransitionMemCubeRequest, _lifecycle_service_pb2.TransitionMemCubeResponse]
     """Moves a cube to a state. Fails with ILLEGAL_TRANSITION, CUBE_FROZEN, ETAG_MISMATCH, CUBE_NOT_FOUND."""
+    FreezeMemCube: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.FreezeMemCubeRequest, _lifecycle_service_pb2.FreezeMemCubeResponse]
+    """Forbids new content and metadata of a cube until it is unfrozen; its history stays readable.
+    Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION.
+    """
+    UnfreezeMemCube: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.UnfreezeMemCubeRequest, _lifecycle_service_pb2.UnfreezeMemCubeResponse]
+    """Allows changes to a frozen cube again. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION."""
     SweepExpired: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.SweepExpiredRequest, _lifecycle_service_pb2.SweepExpiredResponse]
     """Expires the cubes of the grant's vaults that are past their time."""
 
@@ -45,6 +51,24 @@ class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_lifecycle_service_pb2.TransitionMemCubeRequest, _abc.Awaitable[_lifecycle_service_pb2.TransitionMemCubeResponse]],
     ) -> _abc.Awaitable[_lifecycle_service_pb2.TransitionMemCubeResponse]:
         """Moves a cube to a state. Fails with ILLEGAL_TRANSITION, CUBE_FROZEN, ETAG_MISMATCH, CUBE_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def FreezeMemCube(
+        self,
+        request: _lifecycle_service_pb2.FreezeMemCubeRequest,
+        context: _aio.ServicerContext[_lifecycle_service_pb2.FreezeMemCubeRequest, _abc.Awaitable[_lifecycle_service_pb2.FreezeMemCubeResponse]],
+    ) -> _abc.Awaitable[_lifecycle_service_pb2.FreezeMemCubeResponse]:
+        """Forbids new content and metadata of a cube until it is unfrozen; its history stays readable.
+        Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION.
+        """
+
+    @_abc_1.abstractmethod
+    def UnfreezeMemCube(
+        self,
+        request: _lifecycle_service_pb2.UnfreezeMemCubeRequest,
+        context: _aio.ServicerContext[_lifecycle_service_pb2.UnfreezeMemCubeRequest, _abc.Awaitable[_lifecycle_service_pb2.UnfreezeMemCubeResponse]],
+    ) -> _abc.Awaitable[_lifecycle_service_pb2.UnfreezeMemCubeResponse]:
+        """Allows changes to a frozen cube again. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION."""
 
     @_abc_1.abstractmethod
     def SweepExpired(
