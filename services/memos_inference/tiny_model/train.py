@@ -132,7 +132,7 @@ def exact_match(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, mem
         if token == end:
             answers.append(whole)
             whole = True
-    return sum(answers) / len(answers)
+    return float(sum(answers)) / len(answers)
 
 
 class Training:
