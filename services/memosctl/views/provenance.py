@@ -1,6 +1,8 @@
-"""A provenance graph as a tree: from the messages, over cubes and plans, to the answers."""
+"""A provenance graph as a tree: from an answer or a cube back to its sources, then on to what was made of it."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -14,46 +16,49 @@ if TYPE_CHECKING:
 
 _STYLES = {"message": "cyan", "cube": "green", "plan": "yellow", "answer": "magenta", "job": "blue"}
 
+Steps = Mapping[str, Sequence[tuple[str, "ProvenanceEdge"]]]
+"""A name -> the names one step further, each with the edge that leads there."""
+
 
 def tree(graph: "Provenance") -> Tree:
-    """Return the graph as a tree that is read downwards: a node's branches are what was made from it.
+    """Return a tree whose root is the name that was asked for.
 
+    Each branch goes one way only, so what else was made of a source does not clutter the history of an answer.
     A node that is reached on several ways is drawn whole the first time and named afterwards.
     """
-    nodes = {node.name: node for node in graph.nodes}
-    made_from: dict[str, list[ProvenanceEdge]] = defaultdict(list)
+    sources: dict[str, list[tuple[str, ProvenanceEdge]]] = defaultdict(list)
+    made: dict[str, list[tuple[str, ProvenanceEdge]]] = defaultdict(list)
     for edge in graph.edges:
-        made_from[edge.source].append(edge)
-    targets = {edge.target for edge in graph.edges}
-    drawing = Tree(Text(graph.root, style="bold"), guide_style="dim")
-    drawn: set[str] = set()
-    starts = [name for name in nodes if name not in targets] or [graph.root]
-    for name in starts:
-        _draw(drawing, name, "", nodes, made_from, drawn, graph.root)
-    for name in nodes:  # what only a circle reaches
-        if name not in drawn:
-            _draw(drawing, name, "", nodes, made_from, drawn, graph.root)
+        sources[edge.target].append((edge.source, edge))
+        made[edge.source].append((edge.target, edge))
+    drawing = _Drawing({node.name: node for node in graph.nodes})
+    top = Tree(drawing.label(graph.root, "", is_root=True), guide_style="dim")
+    drawing.grow(top, graph.root, sources, "←")
+    if made[graph.root]:
+        drawing.grow(top.add(Text("made of it", style="dim")), graph.root, made, "→")
     if graph.truncated:
-        drawing.add(Text("cut here; ask for more with --depth", style="yellow"))
-    return drawing
+        top.add(Text("cut here; ask for more with --depth", style="yellow"))
+    return top
 
 
-def _draw(
-    parent: Tree,
-    name: str,
-    how: str,
-    nodes: "dict[str, ProvenanceNode]",
-    made_from: "dict[str, list[ProvenanceEdge]]",
-    drawn: set[str],
-    root: str,
-) -> None:
-    again = name in drawn
-    drawn.add(name)
-    branch = parent.add(_label(name, how, nodes.get(name), is_root=name == root, again=again))
-    if again:
-        return
-    for edge in made_from.get(name, ()):
-        _draw(branch, edge.target, _how(edge), nodes, made_from, drawn, root)
+@dataclass(slots=True)
+class _Drawing:
+    nodes: "Mapping[str, ProvenanceNode]"
+    drawn: set[str] = field(default_factory=set)
+
+    def grow(self, parent: Tree, name: str, steps: Steps, arrow: str) -> None:
+        """Add what is one step further, and everything beyond."""
+        for further, edge in steps.get(name, ()):
+            branch = parent.add(self.label(further, f"{arrow} {_how(edge)} "))
+            if further not in self.drawn:
+                self.drawn.add(further)
+                self.grow(branch, further, steps, arrow)
+
+    def label(self, name: str, how: str, *, is_root: bool = False) -> Text:
+        """Return the line of a node."""
+        if is_root:
+            self.drawn.add(name)
+        return _label(name, how, self.nodes.get(name), is_root=is_root, again=not is_root and name in self.drawn)
 
 
 def _label(name: str, how: str, node: "ProvenanceNode | None", *, is_root: bool, again: bool) -> Text:
@@ -61,8 +66,7 @@ def _label(name: str, how: str, node: "ProvenanceNode | None", *, is_root: bool,
 
     kind = enum_word(ProvenanceNodeKind.Name(node.kind), "PROVENANCE_NODE_KIND_") if node else ""
     label = Text()
-    if how:
-        label.append(f"{how} → ", style="dim")
+    label.append(how, style="dim")
     label.append(kind or name, style=f"{_STYLES.get(kind, '')} bold".strip() if is_root else _STYLES.get(kind, ""))
     label.append(f" {name.removeprefix('messages/') if kind == 'message' else short(name)}", style="dim")
     if again:

@@ -59,7 +59,7 @@ def test_a_card_leaves_out_what_is_not_set() -> None:
     assert "expires" not in text
 
 
-def test_provenance_is_drawn_from_message_to_answer() -> None:
+def test_provenance_is_drawn_from_the_answer_back_to_the_message_and_leaves_out_what_else_became_of_it() -> None:
     graph = provenance_pb2.Provenance(
         root="tenants/local/answers/a1",
         nodes=[
@@ -72,17 +72,21 @@ def test_provenance_is_drawn_from_message_to_answer() -> None:
             edge("tenants/local/plans/p1", "tenants/local/answers/a1", "GENERATED"),
             edge("tenants/local/cubes/c1", "tenants/local/plans/p1", "PLANNED", "rank 1"),
             edge("messages/s1/m6", "tenants/local/cubes/c1", "READ_FROM"),
+            edge("tenants/local/cubes/c1", "tenants/local/plans/p2", "PLANNED", "another question"),
+            edge("tenants/local/answers/a1", "tenants/local/cubes/c9", "RECORDED"),
         ],
     )
 
     lines = shown(provenance.tree(graph)).splitlines()
 
-    indents = [len(line) - len(line.lstrip(" │├└─")) for line in lines]
-    assert indents == sorted(indents)
-    assert [word in line for word, line in zip(("a1", "message", "cube", "plan", "answer"), lines, strict=True)] == [
-        True
-    ] * 5
-    assert "planned (rank 1)" in lines[3]
+    history, made = lines[:4], lines[4:]
+    indents = [len(line) - len(line.lstrip(" │├└─")) for line in history]
+    assert indents == sorted(set(indents))
+    assert all(word in line for word, line in zip(("answer", "plan", "cube", "message"), history, strict=True))
+    assert "planned (rank 1)" in history[2]
+    assert "made of it" in made[0]
+    assert "c9" in made[1]
+    assert "another question" not in "".join(lines)
 
 
 def test_a_circle_of_derivations_is_drawn_once() -> None:
@@ -98,7 +102,7 @@ def test_a_circle_of_derivations_is_drawn_once() -> None:
 
     text = shown(provenance.tree(graph))
 
-    assert text.count("(see above)") == 1
+    assert text.count("(see above)") == 2
     assert "--depth" in text
 
 
