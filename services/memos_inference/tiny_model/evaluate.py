@@ -164,19 +164,20 @@ def _score(name: str, share: float, count: int, target: str, *, met: bool) -> Sc
     z = 1.96
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
-    return Score(name, share, max(0.0, middle - half), min(1.0, middle + half), count, target, met)
+    bounds = max(0.0, middle - half), min(1.0, middle + half)
+    return Score(name, round(share, 4), round(bounds[0], 4), round(bounds[1], 4), count, target, met)
 
 
 def report(seed: int, scores: list[Score]) -> dict[str, Any]:
     """The scores as JSON: what `--json` prints and what training keeps in `results.json`."""
-    return {"seed": seed, "scores": [{**asdict(score), "share": round(score.share, 4)} for score in scores]}
+    return {"seed": seed, "scores": [asdict(score) for score in scores]}
 
 
 def _table(scores: list[Score]) -> str:
     lines = ["| held-out questions | exact match | 95 % interval | n | target | met |", "|---|---|---|---|---|---|"]
     lines += [
         f"| {score.name} | {score.share:.3f} | {score.low:.2f}-{score.high:.2f} | {score.questions} "
-        f"| {score.target} | {'yes' if score.met else 'no'} |"
+        f"| {score.target} | {'-' if score.target == 'none' else 'yes' if score.met else 'no'} |"
         for score in scores
     ]
     return "\n".join(lines)
