@@ -5,6 +5,7 @@ import importlib.resources
 import json
 import logging
 import os
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,9 +99,10 @@ class FileDigests:
             return {}
 
     def _store(self, known: Mapping[str, list[int | str]]) -> None:
-        fresh = self._memory.with_suffix(".new")
-        fresh.write_text(json.dumps(known, indent=1))
-        fresh.replace(self._memory)
+        # A name of its own each time: models that are loaded at once write here at once.
+        with tempfile.NamedTemporaryFile("w", dir=self._memory.parent, delete=False) as fresh:
+            json.dump(known, fresh, indent=1)
+        Path(fresh.name).replace(self._memory)
 
 
 def sha256_of(path: Path) -> str:

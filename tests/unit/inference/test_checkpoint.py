@@ -1,5 +1,6 @@
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,14 @@ def test_the_quota_of_a_container_bounds_the_cores(tmp_path, monkeypatch, quota,
     monkeypatch.setattr(environment, "_CPU_QUOTA", Path(file))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
     assert environment.cores() == expected
+
+
+def test_models_that_are_loaded_at_once_may_share_the_memory_of_digests(tmp_path):
+    files = [tmp_path / f"part-{number}" for number in range(24)]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    digests = FileDigests(tmp_path / "digests.json")
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda file: digests.of([file]), files))
+    assert found == [hashlib.sha256(file.name.encode()).hexdigest() for file in files]
+    assert sorted(path.name for path in tmp_path.iterdir() if path not in files) == ["digests.json"]
