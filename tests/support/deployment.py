@@ -1,5 +1,6 @@
 """Starts the system as a user or a cluster would, and calls its public API."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -21,6 +22,7 @@ from memos_api.v1 import (
     governance_service_pb2,
     governance_service_pb2_grpc,
     job_service_pb2_grpc,
+    memory_service_pb2,
     memory_service_pb2_grpc,
     vault_pb2,
 )
@@ -183,6 +185,17 @@ class Deployment:
         """Return the metrics page."""
         with urllib.request.urlopen(f"http://{self._metrics_address}/metrics", timeout=5) as page:
             return page.read().decode()
+
+    async def settled(self, caller: Caller) -> None:
+        """Wait until every row is in the vector index."""
+        request = memory_service_pb2.SearchMemoriesRequest(query="settled", top_k=1)
+        end = time.monotonic() + READY_SECONDS
+        while time.monotonic() < end:
+            answer = await caller.memory.SearchMemories(request)
+            if not any(leg.candidates for leg in answer.legs if leg.name == "pending"):
+                return
+            await asyncio.sleep(0.2)
+        raise AssertionError("rows are still waiting for the vector index")
 
     def descendants(self) -> list[int]:
         """Return the ids of all processes of the system."""
