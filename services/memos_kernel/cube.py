@@ -183,6 +183,20 @@ class MemCube:
         return self.payload.text if isinstance(self.payload, Plaintext) else ""
 
 
+UPDATABLE = (
+    "labels",
+    "semantic_type",
+    "expire_time",
+    "valid_from",
+    "valid_until",
+    "priority",
+    "sensitivity_tags",
+    "plaintext.text",
+    "plaintext.language",
+)
+"""Paths that an update mask may name."""
+
+
 def kind_of(payload: Payload) -> Kind:
     """Return the kind of a payload."""
     match payload:

@@ -6,25 +6,10 @@ from datetime import datetime
 from memos_interface.domain.moments import check_moment
 from memos_interface.domain.semantics import guess
 from memos_kernel import limits
-from memos_kernel.cube import MemCube, Origin, Plaintext, SemanticType
+from memos_kernel.cube import UPDATABLE, MemCube, Origin, Plaintext, SemanticType
 from memos_kernel.errors import CubeNotFound, ImmutableField, InvalidField, LimitExceeded, MissingField
 from memos_kernel.names import CubeName
 from memos_kernel.text import check_labels, check_plain, check_text
-
-CHANGEABLE = frozenset(
-    {
-        "labels",
-        "semantic_type",
-        "expire_time",
-        "valid_from",
-        "valid_until",
-        "priority",
-        "sensitivity_tags",
-        "plaintext.text",
-        "plaintext.language",
-    }
-)
-"""Paths that an update mask may hold."""
 
 _LANGUAGE_BYTES = 35
 _TAGS = 64
@@ -94,9 +79,9 @@ def check_change(change: CubeChange, *, now: datetime) -> None:
     if not change.paths:
         raise MissingField("update_mask is empty; name the fields to change.", field="update_mask")
     for path in change.paths:
-        if path not in CHANGEABLE:
+        if path not in UPDATABLE:
             raise ImmutableField(
-                f"update_mask names {path[:80]!r}; it can name {', '.join(sorted(CHANGEABLE))}.",
+                f"update_mask names {path[:80]!r}; it can name {', '.join(sorted(UPDATABLE))}.",
                 field="update_mask",
                 path=path[:80],
             )

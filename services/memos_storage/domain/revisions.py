@@ -7,6 +7,7 @@ from datetime import datetime
 
 from memos_kernel import limits
 from memos_kernel.cube import (
+    UPDATABLE,
     Access,
     MemCube,
     Plaintext,
@@ -19,19 +20,6 @@ from memos_kernel.cube import (
 )
 from memos_kernel.errors import CubeFrozen, EtagMismatch, ImmutableField, MissingField, StateConflict
 from memos_kernel.names import PrincipalName
-
-UPDATABLE = (
-    "labels",
-    "semantic_type",
-    "expire_time",
-    "valid_from",
-    "valid_until",
-    "priority",
-    "sensitivity_tags",
-    "plaintext.text",
-    "plaintext.language",
-)
-"""Paths that an update mask may name."""
 
 
 def etag(uid: str, revision: int) -> str:
