@@ -6,15 +6,16 @@ from memos_kernel.cube import MemCube, SourceSpan
 
 
 def memory_line(cube: MemCube) -> str:
-    """Return `- 2026-03-02 Nora: text`, without date or speaker where they are not known.
+    """Return `- Nora: text (on 2026-03-02)`, without date or speaker where they are not known.
 
-    The date is that of the first source that has one, on the speaker's own clock. The line holds no line feed, so
-    that a memory cannot pass for two.
+    The date is that of the first source that has one, on the speaker's own clock. It stands at the end, because a
+    causal model reads forward: only there do its tokens know of which memory they are the date. The line holds no
+    line feed, so that a memory cannot pass for two.
     """
     date = next((_local_date(source) for source in cube.sources if source.event_time), "")
     speaker = next((_one_line(source.speaker) for source in cube.sources if source.speaker), "")
-    head = " ".join(part for part in (date, speaker) if part)
-    return f"- {head}: {_one_line(cube.text)}" if head else f"- {_one_line(cube.text)}"
+    told = f"{speaker}: {_one_line(cube.text)}" if speaker else _one_line(cube.text)
+    return f"- {told} (on {date})" if date else f"- {told}"
 
 
 def _local_date(source: SourceSpan) -> str:

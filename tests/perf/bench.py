@@ -92,12 +92,10 @@ def hops(metrics: str) -> dict[str, dict[str, float]]:
     }
 
 
-def loop_lag(metrics: str) -> dict[str, float]:
-    """Return percentiles of the event loop's lag as upper bounds of histogram buckets, in milliseconds."""
-    buckets = [
-        (float(bound), float(value))
-        for bound, value in re.findall(r'memos_event_loop_lag_seconds_bucket\{le="([^"]+)"\} ([0-9.e+-]+)', metrics)
-    ]
+def loop_lag(before: str, after: str) -> dict[str, float]:
+    """Return percentiles of the event loop's lag between two pages, as upper bounds of buckets, in milliseconds."""
+    earlier = dict(_lag_buckets(before))
+    buckets = [(bound, value - earlier.get(bound, 0.0)) for bound, value in _lag_buckets(after)]
     total = buckets[-1][1] if buckets else 0.0
     bounds = {
         percent: next(bound for bound, value in buckets if value >= total * percent / 100)
@@ -105,6 +103,11 @@ def loop_lag(metrics: str) -> dict[str, float]:
         if total
     }
     return {f"p{percent}_at_most_ms": round(bound * 1e3, 1) for percent, bound in bounds.items()}
+
+
+def _lag_buckets(metrics: str) -> list[tuple[float, float]]:
+    found = re.findall(r'memos_event_loop_lag_seconds_bucket\{le="([^"]+)"\} ([0-9.e+-]+)', metrics)
+    return [(float(bound), float(value)) for bound, value in found]
 
 
 async def measure_ours(work: dict) -> dict:
@@ -116,6 +119,7 @@ async def measure_ours(work: dict) -> dict:
         result["idle"] = memory_mib(system.pid)
         async with system.caller() as caller:
             await search_warm(caller)
+            started = await asyncio.to_thread(system.metrics)
             begin = cpu_seconds(system.pid)
             done = 0
             for size in SIZES:
@@ -129,7 +133,7 @@ async def measure_ours(work: dict) -> dict:
             result["batches"] = await add_in_batches(caller, texts(2_000, seed=8))
             result["chat_first"], result["chat"] = await talk(caller, work["queries"][:20])
         page = await asyncio.to_thread(system.metrics)
-        result["hops"], result["loop_lag"] = hops(page), loop_lag(page)
+        result["hops"], result["loop_lag"] = hops(page), loop_lag(started, page)
         result["memory"] = memory_mib(system.pid)
         result["cpu_seconds"] = round(cpu_seconds(system.pid), 1)
     return result

@@ -12,23 +12,31 @@ _SETTINGS = {
     "TRANSFORMERS_VERBOSITY": "error",
     # the lane is one thread already; a pool below it would only fight with torch for the cores
     "TOKENIZERS_PARALLELISM": "false",
-    # OpenMP threads that spin while they wait take the cores of whoever has work
-    "OMP_WAIT_POLICY": "passive",
+    # OpenMP threads that spin for long take the cores of whoever has work; those that do not spin at all wake too late
+    # for the next operation of a short text, some 10 us later, which then takes as long as on one thread
+    "GOMP_SPINCOUNT": "1000",
 }
+MOST_THREADS = 8
+"""Threads unless told otherwise: operations on short texts are too small to gain from more."""
+
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 _log = logging.getLogger(__name__)
 
 
 def prepare(threads: int) -> None:
-    """Import torch and transformers quietly, with this number of threads (0: all cores but one). Takes seconds."""
+    """Import torch and transformers quietly, which takes seconds, and set the number of threads.
+
+    Args:
+        threads: 0 for one a core, at most `MOST_THREADS`.
+    """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     import torch
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    torch.set_num_threads(threads or max(1, cores() - 1))
+    torch.set_num_threads(threads or min(MOST_THREADS, cores()))
     _log.info("torch %s with %d thread(s)", torch.__version__, torch.get_num_threads())
 
 

@@ -1,9 +1,9 @@
-"""A BERT-like encoder of texts on torch; lives in one thread."""
+"""An encoder of texts on torch; lives in one thread."""
 
 import inspect
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from torch.nn.functional import normalize
 from transformers import MODEL_MAPPING, AutoConfig
 
+from memos_inference.adapters.bert import BertForward
 from memos_inference.adapters.checkpoint import Checkpoint
 from memos_inference.domain import EmbedderDescription
 from memos_kernel.errors import DependencyUnavailable
@@ -28,7 +29,8 @@ class TorchEncoder:
         self, *, model: Any, tokenizer: Tokenizer, pooling: str, pad_id: int, description: EmbedderDescription
     ) -> None:
         self.description = description
-        self._model = model
+        self._hidden = _hidden_states(model)
+        self._device = model.device
         self._tokenizer = tokenizer
         self._cls = pooling == "cls"
         self._pad_id = pad_id
@@ -50,14 +52,26 @@ class TorchEncoder:
         """Run one pass over token ids, which are padded to the longest row."""
         width = max(map(len, rows))
         padded = [[*row, *[self._pad_id] * (width - len(row))] for row in rows]
-        input_ids = torch.tensor(padded, device=self._model.device)
-        lengths = torch.tensor([len(row) for row in rows], device=self._model.device)
-        mask = torch.arange(width, device=self._model.device) < lengths[:, None]
+        ids = torch.tensor(padded, device=self._device)
+        lengths = torch.tensor([len(row) for row in rows], device=self._device)
+        mask = torch.arange(width, device=self._device) < lengths[:, None]
         even = len(rows[0]) == width and all(len(row) == width for row in rows)
-        hidden = self._model(input_ids=input_ids, attention_mask=None if even else mask).last_hidden_state
+        hidden = self._hidden(ids, None if even else mask)
         pooled = hidden[:, 0] if self._cls else (hidden * mask[..., None]).sum(1) / lengths[:, None]
         vectors: list[list[float]] = normalize(pooled.float(), dim=-1).tolist()
         return vectors
+
+
+def _hidden_states(model: Any) -> Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]:
+    """Return what makes the last hidden state of token ids and mask."""
+    if BertForward.fits(model.config):
+        return BertForward(model)
+
+    def forward(ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        hidden: torch.Tensor = model(input_ids=ids, attention_mask=mask).last_hidden_state
+        return hidden
+
+    return forward
 
 
 def _passes(ids: Sequence[Sequence[int]], max_texts: int) -> Iterator[list[int]]:

@@ -73,10 +73,10 @@ def stage_at(progress: float) -> Stage:
     if progress < 0.28:
         return Stage(echo=0.1, memories=3, shared=0.7, chat=0.35)
     if progress < 0.40:
-        return Stage(echo=0.03, memories=5, shared=0.75, chat=0.45)
+        return Stage(echo=0.06, memories=5, shared=0.75, chat=0.45)
     if progress < 0.75:
-        return Stage(echo=0.01, memories=8, shared=0.75, chat=0.35)
-    return Stage(echo=0.01, memories=9, shared=0.75, chat=0.5)
+        return Stage(echo=0.06, memories=8, shared=0.75, chat=0.35)
+    return Stage(echo=0.05, memories=9, shared=0.75, chat=0.5)
 
 
 class RowMaker:
@@ -134,8 +134,8 @@ class RowMaker:
 
     def _echo(self, rng: random.Random) -> Episode:
         """Pure copying: a question is the first word of a line, the answer is the rest of that line."""
-        word = self._vocabulary.proper
-        lines = [[word(rng) for _ in range(rng.randint(3, 9))] for _ in range(rng.randint(1, 3))]
+        word = self._vocabulary.word if rng.random() < 0.4 else self._vocabulary.proper
+        lines = [[word(rng) for _ in range(rng.randint(3, 9))] for _ in range(rng.randint(1, 4))]
         questions = [Question(line[0], " ".join(line[1:]), "echo") for line in lines]
         rng.shuffle(questions)
         return Episode(tuple(" ".join(line) for line in lines), tuple(questions))

@@ -73,14 +73,14 @@ class EpisodeMaker:
         lines: list[str] = []
         questions: list[Question] = []
         for fact, day in zip(draft.facts[:memories], self._days(rng, memories), strict=True):
-            prefix = f"{day} " if dated else ""
+            suffix = f" (on {day})" if dated else ""
             if memories > 2 and rng.random() < 0.06:
-                lines.append(prefix + self._speech.small_talk(rng, draft.cast))
+                lines.append(self._speech.small_talk(rng, draft.cast) + suffix)
                 questions.append(self._speech.question(rng, fact, answer=UNKNOWN, kind="unknown"))
                 continue
             told.append(fact)
             extra = self._second_fact(rng, fact, draft) if rng.random() < 0.12 * chat else None
-            lines.append(prefix + self._speech.line(rng, fact, draft.cast, chat=chat, extra=extra))
+            lines.append(self._speech.line(rng, fact, draft.cast, chat=chat, extra=extra) + suffix)
             if extra is not None:
                 told.append(extra)
                 questions.append(self._speech.question(rng, extra, answer=extra.value, kind="value"))
@@ -202,8 +202,8 @@ class EpisodeMaker:
         """An older line with another value of `fact`, to stand in front; the newer line keeps the answer."""
         old = Fact(fact.relation, fact.noun, fact.subject, self._vocabulary.value(fact.relation.value, rng))
         # All other dates are 2019 or later.
-        day = f"{date(2018, 1, 1) + timedelta(days=rng.randrange(365))} " if dated else ""
-        return day + self._speech.line(rng, old, draft.cast, chat=0.0)
+        day = f" (on {date(2018, 1, 1) + timedelta(days=rng.randrange(365))})" if dated else ""
+        return self._speech.line(rng, old, draft.cast, chat=0.0) + day
 
     def _unknown(self, rng: random.Random, told: list[Fact], draft: _Draft) -> Question:
         """A question whose answer the memories do not tell, mostly one that comes close."""

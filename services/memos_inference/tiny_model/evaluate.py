@@ -143,10 +143,11 @@ def _natural(examiner: Examiner, rng: random.Random) -> list[Score]:
     for size in (1, 4, 8):
         items = []
         for entry in chat["questions"]:
-            told = [chat["memories"][entry["tells"]]] if "tells" in entry else []
-            others = [memory for memory in chat["memories"] if memory not in told]
-            memories = sorted(told + rng.sample(others, k=size - len(told)))
-            items.append(Item(tuple(memories), Question(entry["ask"], entry["answer"], "natural")))
+            told = [entry["tells"]] if "tells" in entry else []
+            others = [index for index in range(len(chat["memories"])) if index not in told]
+            chosen = sorted(told + rng.sample(others, k=size - len(told)))
+            memories = tuple(chat["memories"][index] for index in chosen)
+            items.append(Item(memories, Question(entry["ask"], entry["answer"], "natural")))
         share = examiner.share_right(items)
         scores.append(_score(f"hand-written chat, {size} in context", share, len(items), "none", met=True))
     return scores

@@ -8,17 +8,19 @@ LATE = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
 
 def test_a_memory_with_date_and_speaker_says_both(cube):
     source = SourceSpan(speaker="Nora", event_time=LATE)
-    assert memory_line(cube("I have a red bicycle.", sources=(source,))) == "- 2026-03-01 Nora: I have a red bicycle."
+    assert (
+        memory_line(cube("I have a red bicycle.", sources=(source,))) == "- Nora: I have a red bicycle. (on 2026-03-01)"
+    )
 
 
 def test_the_date_is_that_of_the_speakers_own_clock(cube):
     source = SourceSpan(speaker="Nora", event_time=LATE, utc_offset="+02:00")
-    assert memory_line(cube("Hello.", sources=(source,))) == "- 2026-03-02 Nora: Hello."
+    assert memory_line(cube("Hello.", sources=(source,))) == "- Nora: Hello. (on 2026-03-02)"
 
 
 def test_an_offset_that_cannot_be_read_counts_as_utc(cube):
     source = SourceSpan(event_time=LATE, utc_offset="half past")
-    assert memory_line(cube("Hello.", sources=(source,))) == "- 2026-03-01: Hello."
+    assert memory_line(cube("Hello.", sources=(source,))) == "- Hello. (on 2026-03-01)"
 
 
 def test_a_memory_without_sources_is_its_text(cube):

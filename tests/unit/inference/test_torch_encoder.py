@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from memos_inference.adapters.bert import BertForward
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.loading import load_encoder
 from memos_inference.adapters.transformers_embedder import TransformersEmbedder
@@ -68,6 +69,21 @@ def test_the_pooling_is_that_of_the_checkpoint(load, tmp_path):
     mean = load(pooling=MEAN).encode(["one two"], max_texts=1)
     (tmp_path / "encoder").rename(tmp_path / "mean")
     assert load(pooling=CLS).encode(["one two"], max_texts=1)[0] != pytest.approx(mean[0])
+
+
+def test_a_bert_gives_the_vectors_that_transformers_gives(load, tmp_path):
+    import torch
+    from transformers import BertModel
+
+    encoder, model = load(pooling=MEAN), BertModel.from_pretrained(tmp_path / "encoder", add_pooling_layer=False).eval()
+    ids = torch.tensor([[2, 4, 5, 6, 7, 3], [2, 6, 3, 0, 0, 0]])
+    with torch.inference_mode():
+        for mask in (None, ids != 0):
+            expected = model(input_ids=ids, attention_mask=mask).last_hidden_state
+            torch.testing.assert_close(BertForward(model)(ids, mask), expected)
+    (vector,) = encoder.encode(["one two three four"], max_texts=1)
+    expected = model(input_ids=ids[:1]).last_hidden_state.mean(1)[0]
+    assert vector == pytest.approx((expected / expected.norm()).tolist(), abs=1e-5)
 
 
 def test_a_pooling_that_is_not_known_is_refused(load):

@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, Select, and_, insert, select, tuple_
+from sqlalchemy import Connection, Select, insert, select
 from sqlalchemy.exc import DBAPIError
 
-from memos_kernel.cube import State
 from memos_kernel.names import CubeName, VaultName
 from memos_runtime.workers import Worker
-from memos_storage.adapters.sql import filters, rows, schema
+from memos_storage.adapters.sql import filters, rows, schema, statements
 from memos_storage.adapters.sql.engine import open_engine, store_error
+from memos_storage.adapters.sql.filters import Parameters, Shape
 from memos_storage.adapters.sql.schema import micros
 from memos_storage.adapters.sql.transaction import SqlTransaction
 from memos_storage.adapters.sql.writer import GroupWriter
@@ -22,16 +22,6 @@ from memos_storage.domain.values import DenseHit, Scope, StoredCube, Vector
 from memos_storage.ports import Spans, Transaction
 
 T = TypeVar("T")
-
-_CUBES, _VAULTS, _REVISIONS, _VECTORS = schema.cubes, schema.vaults, schema.revisions, schema.vectors
-_OF_CURRENT_REVISION = and_(_REVISIONS.c.cube_key == _CUBES.c.key, _REVISIONS.c.revision == _CUBES.c.revision)
-_WITH_VAULT = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
-_WITH_DOCUMENT = _WITH_VAULT.join(_REVISIONS, _OF_CURRENT_REVISION)
-_WITH_VECTOR = _WITH_VAULT.join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key)
-
-# Where cubes are looked up by uid or name, the sum keeps a planner that knows no statistics from walking the vault.
-_NAMED_WITH_VAULT = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key + 0)
-_NAMED_WITH_DOCUMENT = _NAMED_WITH_VAULT.join(_REVISIONS, _OF_CURRENT_REVISION)
 
 
 class Database:
@@ -117,90 +107,56 @@ class SqlCatalog:
         ids = sorted({name.id for name in names if name.tenant == scope.tenant})
         if not ids:
             return {}
-        statement = (
-            select(*rows.STORED)
-            .select_from(_NAMED_WITH_DOCUMENT)
-            .where(
-                filters.in_scope(scope),
-                _CUBES.c.tenant == scope.tenant,
-                _CUBES.c.cube.in_(ids),
-                _CUBES.c.delete_time.is_(None),
-            )
-        )
-        return {stored.cube.name: stored for stored in await self._stored(statement)}
+        parameters = {**filters.scope_values(scope), "ids": ids}
+        found = await self._stored(statements.named(all_vaults=scope.vaults is None), parameters)
+        return {stored.cube.name: stored for stored in found}
 
     async def page(
         self, vault: VaultName, filter: CubeFilter, *, after: tuple[datetime, str] | None, limit: int, now: datetime
     ) -> list[StoredCube]:
         """Return live cubes, newest first."""
-        statement = (
-            select(*rows.STORED)
-            .select_from(_WITH_DOCUMENT)
-            .where(filters.is_vault(vault), *filters.fulfils(filter, now=now))
-            .order_by(_CUBES.c.create_time.desc(), _CUBES.c.uid.desc())
-            .limit(limit)
-        )
+        scope = Scope(vault.tenant, frozenset((vault,)))
+        parameters = {**filters.values(scope, filter, now=now), "limit": limit}
         if after is not None:
-            position = tuple_(_CUBES.c.create_time, _CUBES.c.uid)
-            statement = statement.where(position < tuple_(micros(after[0]), after[1]))
-        return await self._stored(statement)
+            parameters |= {"after_time": micros(after[0]), "after_uid": after[1]}
+        return await self._stored(statements.newest(Shape.of(scope, filter), first=after is None), parameters)
 
     async def due(self, scope: Scope, *, at: datetime, limit: int) -> list[StoredCube]:
         """Return live cubes past their expire time that are not expired, those that are not frozen first."""
-        statement = (
-            select(*rows.STORED)
-            .select_from(_WITH_DOCUMENT)
-            .where(
-                filters.in_scope(scope),
-                _CUBES.c.expire_time <= micros(at),
-                _CUBES.c.delete_time.is_(None),
-                _CUBES.c.state != int(State.EXPIRED),
-            )
-            .order_by(_CUBES.c.frozen, _CUBES.c.expire_time, _CUBES.c.uid)
-            .limit(limit)
-        )
-        return await self._stored(statement)
+        parameters = {**filters.scope_values(scope), "at": micros(at), "limit": limit}
+        return await self._stored(statements.due(all_vaults=scope.vaults is None), parameters)
 
     async def eligible(self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime) -> dict[str, int]:
         """Return uid -> content revision of those that are live cubes of the scope and fulfil the filter."""
-        statement = (
-            select(_CUBES.c.uid, _CUBES.c.content_revision)
-            .select_from(_NAMED_WITH_VAULT)
-            .where(_CUBES.c.uid.in_(uids), filters.in_scope(scope), *filters.fulfils(filter, now=now))
-        )
-        found = await self._database.read(lambda connection: connection.execute(statement).all())
+        statement = statements.eligible(Shape.of(scope, filter))
+        parameters = {**filters.values(scope, filter, now=now), "uids": uids}
+        found = await self._database.read(lambda connection: connection.execute(statement, parameters).all())
         return {row.uid: row.content_revision for row in found}
 
     async def resolve(
         self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime
     ) -> dict[str, StoredCube]:
         """Return the same cubes as `eligible`, whole."""
-        statement = (
-            select(*rows.STORED)
-            .select_from(_NAMED_WITH_DOCUMENT)
-            .where(_CUBES.c.uid.in_(uids), filters.in_scope(scope), *filters.fulfils(filter, now=now))
-        )
-        return {stored.cube.uid: stored for stored in await self._stored(statement)}
+        parameters = {**filters.values(scope, filter, now=now), "uids": uids}
+        found = await self._stored(statements.resolved(Shape.of(scope, filter)), parameters)
+        return {stored.cube.uid: stored for stored in found}
 
     async def nearest(
         self, query: Vector, scope: Scope, filter: CubeFilter, *, bound: int, limit: int, now: datetime
     ) -> list[DenseHit] | None:
         """Return the nearest of all cubes that fulfil the filter, exactly; None if more than `bound` do."""
-        conditions = (filters.in_scope(scope), _VECTORS.c.embedder == query.embedder, *filters.fulfils(filter, now=now))
-        counted = select(_CUBES.c.key).select_from(_WITH_VECTOR).where(*conditions).limit(bound + 1)
-        statement = select(_CUBES.c.uid, _CUBES.c.content_revision, _VECTORS.c.data).select_from(_WITH_VECTOR)
+        counted = statements.with_vector(Shape.of(scope, filter))
+        parameters = {**filters.values(scope, filter, now=now), "embedder": query.embedder, "limit": bound + 1}
 
         def work(connection: Connection) -> list[DenseHit] | None:
-            keys = connection.execute(counted).scalars().all()
+            keys = connection.execute(counted, parameters).scalars().all()
             if len(keys) > bound:
                 return None
             found = [
                 row
                 for start in range(0, len(keys), _CHUNK)
                 for row in connection.execute(
-                    statement.where(
-                        _CUBES.c.key.in_(keys[start : start + _CHUNK]), _VECTORS.c.embedder == query.embedder
-                    )
+                    statements.VECTORS, {"keys": keys[start : start + _CHUNK], "embedder": query.embedder}
                 )
             ]
             scores = _scores(query, [row.data for row in found])
@@ -211,13 +167,9 @@ class SqlCatalog:
 
     async def cosines(self, query: Vector, uids: Sequence[str]) -> dict[str, float]:
         """Return the cosine of the query with each cube that has a vector of its embedder."""
-        statement = (
-            select(_CUBES.c.uid, _VECTORS.c.data)
-            .select_from(_CUBES.join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key))
-            .where(_CUBES.c.uid.in_(uids), _VECTORS.c.embedder == query.embedder)
-        )
-        found = await self._database.read(lambda connection: connection.execute(statement).all())
-        return dict(zip((row.uid for row in found), _scores(query, [row.data for row in found]), strict=True))
+        parameters = {"uids": uids, "embedder": query.embedder}
+        found = await self._database.read(lambda connection: connection.execute(statements.COSINES, parameters).all())
+        return dict(zip((uid for uid, _ in found), _scores(query, [data for _, data in found]), strict=True))
 
     async def meta(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return a value of the installation, made on first use."""
@@ -232,9 +184,9 @@ class SqlCatalog:
 
         return await self._database.write(work)
 
-    async def _stored(self, statement: Select[Any]) -> list[StoredCube]:
+    async def _stored(self, statement: Select[Any], parameters: Parameters) -> list[StoredCube]:
         def work(connection: Connection) -> list[StoredCube]:
-            return [rows.stored_cube(row) for row in connection.execute(statement).mappings()]
+            return [rows.stored_cube(row) for row in connection.execute(statement, parameters).mappings()]
 
         return await self._database.read(work)
 

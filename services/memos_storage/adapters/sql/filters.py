@@ -1,65 +1,128 @@
-"""Scope and filter as SQL conditions on `cubes` joined with `vaults`."""
+"""Scope and filter as SQL conditions on `cubes` joined with `vaults`.
 
+A statement is built once for each shape of a filter, with parameters in place of values: to build one anew for each
+call would take longer than to run it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import Any, Self
 
-from sqlalchemy import ColumnElement, and_, exists, false, or_, select
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, exists, or_, select
 
 from memos_kernel.cube import State
-from memos_kernel.names import VaultName
 from memos_storage.adapters.sql import schema
 from memos_storage.adapters.sql.schema import micros
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.values import Scope
 
 Condition = ColumnElement[bool]
+Parameters = Mapping[str, Any]
 
 _CUBES, _VAULTS = schema.cubes.c, schema.vaults.c
+_LABELS, _SOURCES = schema.labels.c, schema.sources.c
 
 
-def in_scope(scope: Scope) -> Condition:
-    """Return the condition on `vaults` of a scope."""
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of a scope and a filter is in the text of a statement."""
+
+    all_vaults: bool
+    expired: bool
+    kinds: bool
+    semantic_types: bool
+    after: bool
+    before: bool
+    speakers: bool
+    sessions: bool
+    labels: int
+
+    @classmethod
+    def of(cls, scope: Scope, filter: CubeFilter) -> Self:
+        """Return the shape of both."""
+        return cls(
+            all_vaults=scope.vaults is None,
+            expired=State.EXPIRED in filter.states,
+            kinds=bool(filter.kinds),
+            semantic_types=bool(filter.semantic_types),
+            after=filter.after is not None,
+            before=filter.before is not None,
+            speakers=bool(filter.speakers),
+            sessions=bool(filter.sessions),
+            labels=len(filter.labels),
+        )
+
+
+def in_scope(*, all_vaults: bool) -> Condition:
+    """Return the condition on `vaults` of a scope; its values are in `scope_values`."""
+    tenant = _VAULTS.tenant == bindparam("scope_tenant")
+    return tenant if all_vaults else and_(tenant, _VAULTS.vault.in_(_several("scope_vaults")))
+
+
+def scope_values(scope: Scope) -> Parameters:
+    """Return the parameters of `in_scope`."""
     if scope.vaults is None:
-        return _VAULTS.tenant == scope.tenant
+        return {"scope_tenant": scope.tenant}
     ids = sorted(vault.id for vault in scope.vaults if vault.tenant == scope.tenant)
-    return and_(_VAULTS.tenant == scope.tenant, _VAULTS.vault.in_(ids)) if ids else false()
+    return {"scope_tenant": scope.tenant, "scope_vaults": ids}
 
 
-def is_vault(vault: VaultName) -> Condition:
-    """Return the condition on `vaults` of one vault."""
-    return and_(_VAULTS.tenant == vault.tenant, _VAULTS.vault == vault.id)
+@lru_cache(maxsize=128)
+def conditions(shape: Shape) -> tuple[Condition, ...]:
+    """Return the conditions of a scope and a filter."""
+    return (in_scope(all_vaults=shape.all_vaults), *conditions_on_cubes(shape))
 
 
-def fulfils(filter: CubeFilter, *, now: datetime) -> list[Condition]:
-    """Return the conditions on `cubes` of a filter; they mean what `CubeFilter.matches` means."""
-    conditions: list[Condition] = [_CUBES.delete_time.is_(None), _in_states(filter, now)]
-    if filter.kinds:
-        conditions.append(_CUBES.kind.in_(sorted(filter.kinds)))
-    if filter.semantic_types:
-        conditions.append(_CUBES.semantic_type.in_(sorted(filter.semantic_types)))
-    if filter.after is not None:
-        conditions.append(_CUBES.event_time >= micros(filter.after))
-    if filter.before is not None:
-        conditions.append(_CUBES.event_time < micros(filter.before))
-    labels, sources = schema.labels.c, schema.sources.c
-    for label, value in sorted(filter.labels.items()):
-        conditions.append(
-            exists(select(1).where(labels.cube_key == _CUBES.key, labels.label == label, labels.value == value))
-        )
-    if filter.speakers:
-        conditions.append(
-            exists(select(1).where(sources.cube_key == _CUBES.key, sources.speaker.in_(sorted(filter.folded_speakers))))
-        )
-    if filter.sessions:
-        conditions.append(
-            exists(select(1).where(sources.cube_key == _CUBES.key, sources.session.in_(sorted(filter.sessions))))
-        )
-    return conditions
+def conditions_on_cubes(shape: Shape) -> tuple[Condition, ...]:
+    """Return the conditions of a filter; they mean what `CubeFilter.matches` means."""
+    found: list[Condition] = [_CUBES.delete_time.is_(None), _in_states(expired=shape.expired)]
+    if shape.kinds:
+        found.append(_CUBES.kind.in_(_several("kinds")))
+    if shape.semantic_types:
+        found.append(_CUBES.semantic_type.in_(_several("semantic_types")))
+    if shape.after:
+        found.append(_CUBES.event_time >= bindparam("after"))
+    if shape.before:
+        found.append(_CUBES.event_time < bindparam("before"))
+    found += [_has_label(number) for number in range(shape.labels)]
+    if shape.speakers:
+        found.append(_has_source(_SOURCES.speaker.in_(_several("speakers"))))
+    if shape.sessions:
+        found.append(_has_source(_SOURCES.session.in_(_several("sessions"))))
+    return tuple(found)
 
 
-def _in_states(filter: CubeFilter, now: datetime) -> Condition:
-    overdue = and_(_CUBES.expire_time.is_not(None), _CUBES.expire_time <= micros(now))
+def values(scope: Scope, filter: CubeFilter, *, now: datetime) -> Parameters:
+    """Return the parameters of `conditions`."""
     living = sorted(filter.states - {State.EXPIRED})
-    fresh = and_(_CUBES.state.in_(living), or_(_CUBES.expire_time.is_(None), _CUBES.expire_time > micros(now)))
-    if State.EXPIRED not in filter.states:
+    found = {**scope_values(scope), "now": micros(now), "living": living}
+    found |= {"kinds": sorted(filter.kinds), "semantic_types": sorted(filter.semantic_types)}
+    found |= {"speakers": sorted(filter.folded_speakers), "sessions": sorted(filter.sessions)}
+    found |= {"after": micros(filter.after), "before": micros(filter.before)}
+    for number, (label, value) in enumerate(sorted(filter.labels.items())):
+        found |= {f"label_{number}": label, f"label_value_{number}": value}
+    return found
+
+
+def _several(name: str) -> BindParameter[Any]:
+    return bindparam(name, expanding=True)
+
+
+def _has_label(number: int) -> Condition:
+    label = _LABELS.label == bindparam(f"label_{number}")
+    value = _LABELS.value == bindparam(f"label_value_{number}")
+    return exists(select(1).where(_LABELS.cube_key == _CUBES.key, label, value))
+
+
+def _has_source(condition: Condition) -> Condition:
+    return exists(select(1).where(_SOURCES.cube_key == _CUBES.key, condition))
+
+
+def _in_states(*, expired: bool) -> Condition:
+    now = bindparam("now", type_=_CUBES.expire_time.type)
+    fresh = and_(_CUBES.state.in_(_several("living")), or_(_CUBES.expire_time.is_(None), _CUBES.expire_time > now))
+    if not expired:
         return fresh
-    return or_(fresh, _CUBES.state == int(State.EXPIRED), overdue)
+    return or_(fresh, _CUBES.state == int(State.EXPIRED), _CUBES.expire_time <= now)

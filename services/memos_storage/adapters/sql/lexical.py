@@ -4,12 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Float, Select, and_, case, cast, func, select, type_coerce
+from sqlalchemy import Connection, Float, Row, Select, String, bindparam, case, cast, func, select, type_coerce
 
 from memos_storage.adapters.sql import filters, schema
 from memos_storage.adapters.sql.catalog import Database
+from memos_storage.adapters.sql.filters import Parameters, Shape
 from memos_storage.adapters.terms import terms
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.values import Scope, Scored
@@ -33,6 +35,15 @@ class _Vault:
     terms: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is looked for, as the statements take it."""
+
+    shape: Shape
+    values: Parameters
+    limit: int
+
+
 class SqlLexicalIndex:
     """Implements `ports.LexicalIndex`. The transaction writes the postings; this reads them."""
 
@@ -47,82 +58,55 @@ class SqlLexicalIndex:
         wanted = list(dict.fromkeys(terms(query)))[:QUERY_TERMS]
         if not wanted:
             return []
+        asked = _Asked(Shape.of(scope, filter), filters.values(scope, filter, now=now), limit)
 
         def work(connection: Connection) -> list[Scored]:
-            table = _VAULTS.c
-            found = connection.execute(
-                select(table.key, table.documents, table.terms).where(filters.in_scope(scope), table.documents > 0)
-            )
+            found = connection.execute(_vaults(all_vaults=asked.shape.all_vaults), asked.values)
             scored = [
-                item
+                Scored(row.uid, float(row.score))
                 for vault in [_Vault(*row) for row in found]
-                for item in _score_vault(connection, vault, wanted, filter, limit=limit, now=now)
+                for row in _score_vault(connection, vault, wanted, asked)
             ]
             return sorted(scored, key=lambda item: (-item.score, item.uid))[:limit]
 
         return await self._database.read(work)
 
 
-def _score_vault(
-    connection: Connection, vault: _Vault, wanted: Sequence[str], filter: CubeFilter, *, limit: int, now: datetime
-) -> list[Scored]:
-    found = _frequencies(connection, vault, wanted)
+def _score_vault(connection: Connection, vault: _Vault, wanted: Sequence[str], asked: _Asked) -> Sequence[Row[Any]]:
+    counted = connection.execute(_FREQUENCIES, {"vault_key": vault.key, "terms": wanted})
+    found = {term: int(count) for term, count in counted}
     if not found:
         return []
     weights = _weights(vault, wanted, found)
-    telling = _telling(found)
-    conditions = filters.fulfils(filter, now=now)
+    telling = {term: weights[term] for term in _telling(found)}
     if len(telling) < len(found):
-        first = _best(vault, {term: weights[term] for term in telling}, conditions, CANDIDATES * limit)
-        candidates = connection.execute(first).all()
-        if len(candidates) >= limit:
-            keys = [row.key for row in candidates]
-            return _scored(connection, _best(vault, weights, [_CUBES.c.key.in_(keys)], limit, keys=keys))
-    return _scored(connection, _best(vault, weights, conditions, limit))
+        first = _best(connection, vault, telling, asked, limit=CANDIDATES * asked.limit)
+        if len(first) >= asked.limit:
+            return _best(connection, vault, weights, asked, limit=asked.limit, among=[row.key for row in first])
+    return _best(connection, vault, weights, asked, limit=asked.limit)
 
 
 def _best(
+    connection: Connection,
     vault: _Vault,
     weights: Mapping[str, float],
-    conditions: Sequence[ColumnElement[bool]],
-    limit: int,
+    asked: _Asked,
     *,
-    keys: Sequence[int] | None = None,
-) -> Select[Any]:
-    """Return the statement for the best cubes by some terms, among all of the vault or only the keys."""
-    posting = _POSTINGS.c
-    weight = case(dict(weights), value=posting.term, else_=0.0)
-    parts = _saturation(posting.frequency, posting.length, vault.terms / vault.documents) * weight
-    scores = (
-        select(posting.cube_key, func.sum(parts).label("score"))
-        .where(posting.vault_key == vault.key, posting.term.in_(list(weights)))
-        .group_by(posting.cube_key)
-    )
-    if keys is not None:
-        scores = scores.where(posting.cube_key.in_(keys))
-    ranked = scores.subquery()
-    return (
-        select(_CUBES.c.key, _CUBES.c.uid, ranked.c.score)
-        .select_from(ranked.join(_CUBES, _CUBES.c.key == ranked.c.cube_key))
-        .where(*conditions)
-        .order_by(ranked.c.score.desc(), _CUBES.c.uid)
-        .limit(limit)
-    )
-
-
-def _scored(connection: Connection, statement: Select[Any]) -> list[Scored]:
-    return [Scored(row.uid, float(row.score)) for row in connection.execute(statement)]
-
-
-def _frequencies(connection: Connection, vault: _Vault, wanted: Sequence[str]) -> dict[str, int]:
-    """Return in how many texts of the vault each term is, without those in none."""
-    posting = _POSTINGS.c
-    counted = connection.execute(
-        select(posting.term, func.count())
-        .where(and_(posting.vault_key == vault.key, posting.term.in_(wanted)))
-        .group_by(posting.term)
-    )
-    return {term: int(count) for term, count in counted}
+    limit: int,
+    among: Sequence[int] = (),
+) -> Sequence[Row[Any]]:
+    """Return key, uid and score of the best cubes by some terms, among all of the vault or only these keys."""
+    parameters: dict[str, Any] = {
+        **asked.values,
+        "vault_key": vault.key,
+        "slope": K1 * B * vault.documents / vault.terms,
+        "terms": list(weights),
+        "keys": among,
+        "limit": limit,
+    }
+    for number, (term, weight) in enumerate(weights.items()):
+        parameters |= {f"term_{number}": term, f"weight_{number}": weight}
+    return connection.execute(_ranking(len(weights), asked.shape, among=bool(among)), parameters).all()
 
 
 def _weights(vault: _Vault, wanted: Sequence[str], found: Mapping[str, int]) -> dict[str, float]:
@@ -150,6 +134,51 @@ def _telling(found: Mapping[str, int]) -> list[str]:
     return telling
 
 
-def _saturation(frequency: ColumnElement[int], length: ColumnElement[int], mean_length: float) -> ColumnElement[float]:
-    count = cast(frequency, Float)
-    return type_coerce(count / (count + K1 * (1 - B) + (K1 * B / mean_length) * length), Float)
+_FREQUENCIES: Select[Any] = (
+    select(_POSTINGS.c.term, func.count())
+    .where(_POSTINGS.c.vault_key == bindparam("vault_key"), _POSTINGS.c.term.in_(bindparam("terms", expanding=True)))
+    .group_by(_POSTINGS.c.term)
+)
+"""In how many texts of a vault each term is, without those in none."""
+
+
+@lru_cache(maxsize=2)
+def _vaults(*, all_vaults: bool) -> Select[Any]:
+    columns = select(_VAULTS.c.key, _VAULTS.c.documents, _VAULTS.c.terms)
+    return columns.where(filters.in_scope(all_vaults=all_vaults), _VAULTS.c.documents > 0)
+
+
+@lru_cache(maxsize=4 * QUERY_TERMS)
+def _ranking(terms: int, shape: Shape, *, among: bool) -> Select[Any]:
+    """Cubes that fulfil a filter, by their BM25 sum over so many terms; `among`: only those of `keys`."""
+    scores = _scores(terms)
+    if among:
+        scores = scores.where(_POSTINGS.c.cube_key.in_(bindparam("keys", expanding=True)))
+    ranked = scores.subquery()
+    return (
+        select(_CUBES.c.key, _CUBES.c.uid, ranked.c.score)
+        .select_from(ranked)
+        .join(_CUBES, _CUBES.c.key == ranked.c.cube_key)
+        .where(*filters.conditions_on_cubes(shape))
+        .order_by(ranked.c.score.desc(), _CUBES.c.uid)
+        .limit(bindparam("limit"))
+    )
+
+
+def _scores(terms: int) -> Select[Any]:
+    """Key and BM25 sum of the texts of a vault that hold any of so many terms."""
+    posting = _POSTINGS.c
+    weight = case(
+        *(
+            (posting.term == bindparam(f"term_{number}", type_=String), bindparam(f"weight_{number}", type_=Float))
+            for number in range(terms)
+        ),
+        else_=0.0,
+    )
+    frequency = cast(posting.frequency, Float)
+    saturation = frequency / (frequency + K1 * (1 - B) + bindparam("slope", type_=Float) * posting.length)
+    return (
+        select(posting.cube_key, func.sum(type_coerce(saturation * weight, Float)).label("score"))
+        .where(posting.vault_key == bindparam("vault_key"), posting.term.in_(bindparam("terms", expanding=True)))
+        .group_by(posting.cube_key)
+    )

@@ -52,6 +52,7 @@ _CHILDREN = (
     schema.outbox,
     schema.audit_events,
 )
+_INSERTS = {table: insert(table) for table in _CHILDREN}
 
 
 @cache
@@ -178,9 +179,9 @@ class SqlTransaction:
         """Insert the rows that were kept back."""
         if not self._new:
             return
-        for table in _CHILDREN:
+        for table, statement in _INSERTS.items():
             if table.name in self._new:
-                self._connection.execute(insert(table), self._new[table.name])
+                self._connection.execute(statement, self._new[table.name])
         for vault_key, (documents, count) in self._growth.items():
             self._connection.execute(_GROW, {"vault_key": vault_key, "documents": documents, "count": count})
         self._new, self._growth = {}, {}

@@ -1,0 +1,105 @@
+"""The statements that read cubes. Each is built once for each shape of scope and filter; values are parameters."""
+
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import BigInteger, Select, String, and_, bindparam, select, tuple_
+
+from memos_kernel.cube import State
+from memos_storage.adapters.sql import filters, rows, schema
+from memos_storage.adapters.sql.filters import Shape
+
+_CUBES, _VAULTS, _REVISIONS, _VECTORS = schema.cubes, schema.vaults, schema.revisions, schema.vectors
+_OF_CURRENT_REVISION = and_(_REVISIONS.c.cube_key == _CUBES.c.key, _REVISIONS.c.revision == _CUBES.c.revision)
+_WITH_VAULT = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
+_WITH_DOCUMENT = _WITH_VAULT.join(_REVISIONS, _OF_CURRENT_REVISION)
+_WITH_VECTOR = _WITH_VAULT.join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key)
+
+# Where cubes are looked up by uid or name, the sum keeps a planner that knows no statistics from walking the vault.
+_NAMED_WITH_VAULT = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key + 0)
+_NAMED_WITH_DOCUMENT = _NAMED_WITH_VAULT.join(_REVISIONS, _OF_CURRENT_REVISION)
+
+_UIDS = _CUBES.c.uid.in_(bindparam("uids", expanding=True))
+
+COSINES = (
+    select(_CUBES.c.uid, _VECTORS.c.data)
+    .select_from(_CUBES.join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key))
+    .where(_UIDS, _VECTORS.c.embedder == bindparam("embedder"))
+)
+"""Vectors of cubes by `uids`."""
+
+VECTORS = (
+    select(_CUBES.c.uid, _CUBES.c.content_revision, _VECTORS.c.data)
+    .select_from(_WITH_VECTOR)
+    .where(_CUBES.c.key.in_(bindparam("keys", expanding=True)), _VECTORS.c.embedder == bindparam("embedder"))
+)
+"""Vectors of cubes by `keys`."""
+
+
+@lru_cache(maxsize=2)
+def named(*, all_vaults: bool) -> Select[Any]:
+    """Live cubes of a scope; parameters: those of the scope, `ids`."""
+    return (
+        select(*rows.STORED)
+        .select_from(_NAMED_WITH_DOCUMENT)
+        .where(
+            filters.in_scope(all_vaults=all_vaults),
+            _CUBES.c.tenant == bindparam("scope_tenant"),
+            _CUBES.c.cube.in_(bindparam("ids", expanding=True)),
+            _CUBES.c.delete_time.is_(None),
+        )
+    )
+
+
+@lru_cache(maxsize=128)
+def newest(shape: Shape, *, first: bool) -> Select[Any]:
+    """A page of cubes, newest first; parameters: those of the filter, `limit`, for a later page `after_*`."""
+    statement = (
+        select(*rows.STORED)
+        .select_from(_WITH_DOCUMENT)
+        .where(*filters.conditions(shape))
+        .order_by(_CUBES.c.create_time.desc(), _CUBES.c.uid.desc())
+        .limit(bindparam("limit"))
+    )
+    if first:
+        return statement
+    after = tuple_(bindparam("after_time", type_=BigInteger), bindparam("after_uid", type_=String))
+    return statement.where(tuple_(_CUBES.c.create_time, _CUBES.c.uid) < after)
+
+
+@lru_cache(maxsize=2)
+def due(*, all_vaults: bool) -> Select[Any]:
+    """Live cubes past their expire time; parameters: those of the scope, `at`, `limit`."""
+    return (
+        select(*rows.STORED)
+        .select_from(_WITH_DOCUMENT)
+        .where(
+            filters.in_scope(all_vaults=all_vaults),
+            _CUBES.c.expire_time <= bindparam("at"),
+            _CUBES.c.delete_time.is_(None),
+            _CUBES.c.state != int(State.EXPIRED),
+        )
+        .order_by(_CUBES.c.frozen, _CUBES.c.expire_time, _CUBES.c.uid)
+        .limit(bindparam("limit"))
+    )
+
+
+@lru_cache(maxsize=128)
+def eligible(shape: Shape) -> Select[Any]:
+    """Uid and content revision of cubes; parameters: those of the filter, `uids`."""
+    columns = select(_CUBES.c.uid, _CUBES.c.content_revision)
+    return columns.select_from(_NAMED_WITH_VAULT).where(_UIDS, *filters.conditions(shape))
+
+
+@lru_cache(maxsize=128)
+def resolved(shape: Shape) -> Select[Any]:
+    """The same cubes as `eligible`, whole."""
+    return select(*rows.STORED).select_from(_NAMED_WITH_DOCUMENT).where(_UIDS, *filters.conditions(shape))
+
+
+@lru_cache(maxsize=128)
+def with_vector(shape: Shape) -> Select[Any]:
+    """Keys of cubes that have a vector; parameters: those of the filter, `embedder`, `limit`."""
+    of_embedder = _VECTORS.c.embedder == bindparam("embedder")
+    statement = select(_CUBES.c.key).select_from(_WITH_VECTOR).where(of_embedder, *filters.conditions(shape))
+    return statement.limit(bindparam("limit"))
