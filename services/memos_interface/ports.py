@@ -15,7 +15,7 @@ from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.extraction import Engine
 from memos_interface.domain.question import MemoryCall, Turn
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
-from memos_kernel.cube import MemCube, RevisionRef, State, TraceRef
+from memos_kernel.cube import MemCube, RevisionRef, TraceRef
 from memos_kernel.errors import MemosError
 from memos_kernel.lineage import Graph
 from memos_kernel.names import CubeName, PrincipalName, VaultName
@@ -127,10 +127,6 @@ class Lifecycle(Protocol):
 
     async def record_use(self, cubes: Sequence[RevisionRef], *, plan: str) -> None:
         """Record that cubes entered a prompt."""
-        ...
-
-    async def transition(self, name: CubeName, target: State, *, reason: str) -> MemCube:
-        """Move a cube."""
         ...
 
     async def freeze(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:

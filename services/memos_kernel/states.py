@@ -16,6 +16,9 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 }
 """Moves that are allowed. An expired cube comes back only by way of the archive, a stale one never into use."""
 
+INITIAL = frozenset({State.GENERATED, State.ARCHIVED})
+"""States that a cube may be stored in first: for use, or as a record that is not to be used."""
+
 SEARCHED_BY_DEFAULT = frozenset({State.GENERATED, State.ACTIVATED})
 """States that a list or search without a state filter shows."""
 

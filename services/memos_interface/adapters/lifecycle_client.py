@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from memos_api.internal.v1 import lifecycle_service_pb2 as pb
 from memos_api.internal.v1.lifecycle_service_pb2_grpc import LifecycleServiceStub
 from memos_api.v1 import memcube_pb2
-from memos_kernel.cube import MemCube, RevisionRef, State
+from memos_kernel.cube import MemCube, RevisionRef
 from memos_kernel.names import CubeName
 from memos_kernel.requests import RequestKey
 from memos_wire.cubes import cube_from_proto
@@ -22,13 +22,6 @@ class LifecycleClient:
         """See the port."""
         refs = [memcube_pb2.CubeRevisionRef(name=str(ref.name), revision=ref.revision) for ref in cubes]
         await self._stub.RecordUse(pb.RecordUseRequest(cubes=refs, plan=plan))
-
-    async def transition(self, name: CubeName, target: State, *, reason: str) -> MemCube:
-        """See the port."""
-        answer = await self._stub.TransitionMemCube(
-            pb.TransitionMemCubeRequest(name=str(name), target=memcube_pb2.CubeState.ValueType(target), reason=reason)
-        )
-        return cube_from_proto(answer.cube)
 
     async def freeze(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
         """See the port."""

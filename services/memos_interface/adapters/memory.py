@@ -10,7 +10,7 @@ from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.question import MemoryCall
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchHit, SearchLeg, SearchQuery
 from memos_interface.ports import CubePage, Stored, StoredBatch, Vectors
-from memos_kernel.cube import Access, MemCube, Plaintext, RevisionRef, State, content_hash, fingerprint
+from memos_kernel.cube import Access, MemCube, Plaintext, RevisionRef, content_hash, fingerprint
 from memos_kernel.errors import (
     CubeFrozen,
     CubeNotFound,
@@ -24,7 +24,7 @@ from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.lineage import Edge, Graph, Node
 from memos_kernel.names import CubeName, PlanName, PrincipalName, VaultName
 from memos_kernel.requests import RequestKey
-from memos_kernel.states import SEARCHED_BY_DEFAULT, check_transition, freeze, unfreeze
+from memos_kernel.states import SEARCHED_BY_DEFAULT, freeze, unfreeze
 
 
 class MemoryStorage:
@@ -177,15 +177,6 @@ class MemoryLifecycle:
     async def record_use(self, cubes: Sequence[RevisionRef], *, plan: str) -> None:
         """See the port."""
         self.uses.extend((ref, plan) for ref in cubes)
-
-    async def transition(self, name: CubeName, target: State, *, reason: str) -> MemCube:
-        """See the port."""
-
-        def move(cube: MemCube) -> MemCube:
-            check_transition(cube, target)
-            return replace(cube, state=target)
-
-        return self._storage.decide(name, move)
 
     async def freeze(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
         """See the port."""

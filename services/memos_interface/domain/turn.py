@@ -8,8 +8,8 @@ Both sides of a turn are stored, labelled with `memos_turn`, but not both are ev
 - what the model *answers* (`answer`) is derived, perhaps "I do not know." or wrong, and must never become
   evidence for itself.
 
-So questions and answers are moved to ARCHIVED as soon as they are stored: kept, readable by name, in lists by a
-state filter and in provenance, but outside of search and planning by default.
+So questions and answers are stored as ARCHIVED: kept, readable by name, in lists by a state filter and in
+provenance, but outside of search and planning by default.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from datetime import datetime
 from memos_interface.domain.question import RECALL
 from memos_interface.domain.reader import Message, source_of
 from memos_kernel import limits
-from memos_kernel.cube import Kind, MemCube, Origin, Plaintext, SemanticType, SourceSpan
+from memos_kernel.cube import Kind, MemCube, Origin, Plaintext, SemanticType, SourceSpan, State
 from memos_kernel.ids import IdFactory
 from memos_kernel.names import CubeName, VaultName
 
@@ -68,17 +68,13 @@ def cubes_of(turn: Turn, *, new_id: IdFactory) -> tuple[MemCube, ...]:
     return (asked, *answers)
 
 
-def is_evidence(cube: MemCube) -> bool:
-    """Return whether a recorded cube may be recalled by default."""
-    return cube.labels.get(TURN_LABEL) not in (QUESTION, ANSWER)
-
-
 def _cube(turn: Turn, text: str, source: SourceSpan, origin: Origin, role: str, new_id: IdFactory) -> MemCube:
     return MemCube(
         name=CubeName(turn.vault.tenant, new_id()),
         vault=turn.vault,
         kind=Kind.PLAINTEXT,
         payload=Plaintext(text),
+        state=State.GENERATED if role == STATEMENT else State.ARCHIVED,
         labels={TURN_LABEL: role},
         semantic_type=SemanticType.EVENT,
         origin=origin,

@@ -1,17 +1,15 @@
 """Makes a finished turn durable: the talk, its lineage, and the use of the memories."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from memos_interface.domain.chat import GenerationEnd, Plan
-from memos_interface.domain.turn import Turn, cubes_of, is_evidence
+from memos_interface.domain.turn import Turn, cubes_of
 from memos_interface.ports import Delegation, Embedder, Lifecycle, Lineage, MemoryStore, Spans
 from memos_interface.usecases.embedding import embed_all
-from memos_kernel.cube import MemCube, RevisionRef, State
-from memos_kernel.errors import CubeNotFound, IllegalTransition, MemosError
+from memos_kernel.cube import MemCube, RevisionRef
+from memos_kernel.errors import MemosError
 from memos_kernel.ids import IdFactory
 from memos_kernel.lineage import Edge, Graph, Node, NodeKind, Relation
 from memos_kernel.names import VaultName
@@ -66,10 +64,7 @@ class RecordTurn:
             self._store(answered.turn, caller, key), self._record_use(answered.plan, caller, answered.vaults)
         )
         names = tuple(str(cube.name) for cube in recorded)
-        await asyncio.gather(
-            self._set_aside([cube for cube in recorded if not is_evidence(cube)], caller),
-            self._record_lineage(lineage_of(answered, names, trace_id=self.spans.trace_id()), caller, answered.vaults),
-        )
+        await self._record_lineage(lineage_of(answered, names, trace_id=self.spans.trace_id()), caller, answered.vaults)
         return names
 
     async def _store(self, turn: Turn | None, caller: Principal, key: RequestKey) -> tuple[MemCube, ...]:
@@ -85,17 +80,6 @@ class RecordTurn:
                 raise result
             stored.append(result.cube)
         return tuple(stored)
-
-    async def _set_aside(self, cubes: Sequence[MemCube], caller: Principal) -> None:
-        if cubes:
-            async with self.delegation.acting(caller, WRITE_ACTIONS, (cubes[0].vault,)):
-                await asyncio.gather(*(self._archive(cube) for cube in cubes))
-
-    async def _archive(self, cube: MemCube) -> None:
-        with suppress(IllegalTransition, CubeNotFound):  # a replay of the call: it was set aside, or deleted, before
-            await self.lifecycle.transition(
-                cube.name, State.ARCHIVED, reason="record of a chat turn, not evidence for later ones"
-            )
 
     async def _record_use(self, plan: Plan, caller: Principal, vaults: tuple[VaultName, ...]) -> None:
         used = [RevisionRef(memory.cube.name, memory.cube.revision) for memory in plan.chosen]

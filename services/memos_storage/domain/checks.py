@@ -8,6 +8,7 @@ import numpy as np
 from memos_kernel import limits
 from memos_kernel.cube import MemCube, Plaintext
 from memos_kernel.errors import InvalidField, LimitExceeded, MissingField
+from memos_kernel.states import INITIAL
 from memos_kernel.text import check_labels, check_plain, check_text
 from memos_storage.domain.values import Vector
 
@@ -32,6 +33,9 @@ def check_new_cube(cube: MemCube, *, now: datetime, field: str) -> None:
         raise MissingField(f"{field} has no payload; give it a text.", field=f"{field}.payload")
     if cube.name.tenant != cube.vault.tenant:
         raise InvalidField(f"{field}.name and {field}.vault are of two tenants.", field=f"{field}.name")
+    if cube.state not in INITIAL:
+        known = " or ".join(sorted(state.name for state in INITIAL))
+        raise InvalidField(f"{field}.state is {cube.state.name}; a new cube is {known}.", field=f"{field}.state")
     _check_count(cube.sources, SOURCES, field=f"{field}.sources")
     _check_count(cube.derived_from, DERIVED_FROM, field=f"{field}.derived_from")
     for index, source in enumerate(cube.sources):

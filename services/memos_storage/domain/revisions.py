@@ -36,7 +36,6 @@ def first_revision(
         cube,
         uid=uid,
         kind=kind_of(cube.payload),
-        state=State.GENERATED,
         frozen=False,
         create_time=now,
         update_time=now,

@@ -39,9 +39,7 @@ async def error_of(world, new, **options):
 
 
 async def test_what_only_storage_sets_is_set_whatever_was_given(world):
-    given = replace(
-        wanted("Nora moved."), uid="mine", revision=7, state=State.ARCHIVED, frozen=True, content_hash="x", etag="e"
-    )
+    given = replace(wanted("Nora moved."), uid="mine", revision=7, frozen=True, content_hash="x", etag="e")
     (outcome,) = await outcomes(world, NewCube(given, vector(1)), trace=TRACE)
     cube = outcome.cube
     assert outcome.created
@@ -54,6 +52,14 @@ async def test_what_only_storage_sets_is_set_whatever_was_given(world):
     assert len(cube.content_hash) == len(cube.fingerprint) == 64
     assert cube.etag not in ("", "e")
     assert cube.provenance_id
+
+
+async def test_a_cube_can_be_born_in_the_archive_and_in_no_later_state(world):
+    (outcome,) = await outcomes(world, NewCube(replace(wanted("A record."), state=State.ARCHIVED), vector(1)))
+    assert outcome.cube.state is State.ARCHIVED
+    error = await error_of(world, NewCube(replace(wanted("Over."), state=State.EXPIRED), vector(2)))
+    assert isinstance(error, InvalidField)
+    assert error.field == "items[0].cube.state"
 
 
 async def test_all_cubes_of_a_call_share_a_provenance_id(world):

@@ -35,7 +35,7 @@ class NewMemCube(_message.Message):
     EMBEDDING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cube(self) -> _memcube_pb2.MemCube:
-        """The cube. Name, vault, payload and what the caller may set; the rest is set by storage."""
+        """The cube: name, vault, payload, what a caller may set, and the state, GENERATED or ARCHIVED; storage sets the rest."""
 
     @_builtins.property
     def embedding(self) -> _inference_service_pb2.Embedding:
