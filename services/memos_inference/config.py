@@ -29,7 +29,11 @@ class InferenceConfig(Section):
         "auto",
         description="element type of the generating model; auto is float32 on a CPU, else that of the checkpoint",
     )
-    threads: int = Field(0, ge=0, description="threads of one tensor operation; 0 means one a core, at most 8")
+    threads: int = Field(
+        0,
+        ge=0,
+        description="threads of one tensor operation; 0 means one a core, at most 8: give more to a large model",
+    )
     max_queue: int = Field(
         16, ge=1, description="generations that may wait for the model; more are refused with OVERLOADED"
     )

@@ -1,7 +1,6 @@
 """The event loop of a process: uvloop, and a sampler of how late it runs."""
 
 import asyncio
-import gc
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -20,12 +19,6 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on a new uvloop."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
-
-
-def settle() -> None:
-    """Exempt all that is loaded by now from garbage collection, which would stop every thread to look through it."""
-    gc.collect()
-    gc.freeze()
 
 
 async def sample_lag(telemetry: Telemetry) -> None:

@@ -122,7 +122,6 @@ async def _run(
             ready = _ready(hosted, seconds=time.monotonic() - begin, key_file=key_file)
             _note_addresses(ready, state)
             announce(ready)
-            loop.settle()
         await asked.wait()
     finally:
         for one in reversed(started):

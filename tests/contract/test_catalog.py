@@ -11,7 +11,7 @@ from memos_kernel.errors import DuplicateContent, InvalidField, ResourceExists
 from memos_kernel.requests import RequestKey
 from memos_storage.domain import revisions
 from memos_storage.domain.filters import CubeFilter
-from memos_storage.domain.values import Answer, AuditEvent, Outcome, RequestOwner
+from memos_storage.domain.values import Answer, AuditEvent, Outcome, RequestOwner, Scope
 from storage_cubes import (
     DIMENSIONS,
     EMBEDDER,
@@ -222,11 +222,28 @@ async def test_a_filter_means_the_same_as_in_the_domain(store, number):
         stored("e", sources=(said("", session="s1", at=NOW - timedelta(days=1)),)),
     ]
     archived = revisions.moved(stored("f"), state=State.ARCHIVED, frozen=False, now=NOW)
-    await put(store, *cubes, replace(archived, revision=1))
+    await put(store, *cubes, replace(archived, revision=1), seed=1)
     now = NOW + timedelta(hours=2)
     rows = await store.catalog.page(MAIN, FILTERS[number], after=None, limit=99, now=now)
     expected = [cube for cube in (*cubes, archived) if FILTERS[number].matches(cube, now=now)]
-    assert {row.cube.uid for row in rows} == {cube.uid for cube in expected}
+    uids = {cube.uid for cube in expected}
+    assert {row.cube.uid for row in rows} == uids
+    everyone = [cube.uid for cube in (*cubes, archived)]
+    for where in (scope(MAIN), Scope("acme", None)):
+        assert (await store.catalog.eligible(everyone, where, FILTERS[number], now=now)).keys() == uids
+        assert (await store.catalog.resolve(everyone, where, FILTERS[number], now=now)).keys() == uids
+        near = await store.catalog.nearest(vector(1), where, FILTERS[number], bound=99, limit=99, now=now)
+        assert {hit.uid for hit in near} == uids
+    assert await store.catalog.eligible(everyone, scope(FOREIGN), FILTERS[number], now=now) == {}
+
+
+async def test_a_scope_without_vaults_holds_nothing(store):
+    cube = stored("a")
+    await put(store, cube)
+    nowhere = Scope("acme", frozenset())
+    assert await store.catalog.get([cube.name], nowhere) == {}
+    assert await store.catalog.eligible([cube.uid], nowhere, ANY, now=NOW) == {}
+    assert await store.lexical.search("a note", nowhere, ANY, limit=9, now=NOW) == []
 
 
 async def test_due_cubes_are_those_past_their_time_the_frozen_last(store):

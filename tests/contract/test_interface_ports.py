@@ -17,6 +17,7 @@ from memos_kernel.errors import (
     DuplicateContent,
     EtagMismatch,
     IllegalTransition,
+    InvalidField,
     RequestIdReused,
     VaultNotFound,
 )
@@ -196,7 +197,9 @@ async def test_archived_cubes_are_found_only_when_asked_for(ports):
         aside = await one(ports, "the cat sleeps", state=State.ARCHIVED)
         hidden = await ports.store.search(SearchQuery(query="cat"), None, top_k=5)
         shown = await ports.store.search(SearchQuery(query="cat", filter=archived), None, top_k=5)
+        (refused,) = (await create(ports, cube(ports, "the dog sleeps", state=State.EXPIRED))).results
     assert aside.state is State.ARCHIVED
+    assert isinstance(refused, InvalidField)
     assert hidden.hits == ()
     assert [hit.cube.name for hit in shown.hits] == [aside.name]
 

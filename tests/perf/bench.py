@@ -77,19 +77,28 @@ async def talk(caller: Caller, questions: list[str]) -> tuple[list[float], list[
     return first, whole
 
 
-def hops(metrics: str) -> dict[str, dict[str, float]]:
-    """Return mean server milliseconds and count of each rpc, from the metrics page."""
+def hops(before: str, after: str) -> dict[str, dict[str, float]]:
+    """Return mean server milliseconds and count of each rpc between two metrics pages."""
+    earlier, found = _rpc_totals(before), _rpc_totals(after)
+    rows = {
+        method: {kind: value - earlier.get(method, {}).get(kind, 0.0) for kind, value in row.items()}
+        for method, row in sorted(found.items())
+    }
+    return {
+        method: {"calls": int(row["count"]), "mean_ms": round(row["sum"] / row["count"] * 1e3, 3)}
+        for method, row in rows.items()
+        if row["count"]
+    }
+
+
+def _rpc_totals(metrics: str) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     pattern = re.compile(r"memos_rpc_server_duration_seconds_(sum|count)\{([^}]*)\} ([0-9.e+-]+)")
     for kind, labels, value in pattern.findall(metrics):
         fields = dict(re.findall(r'(\w+)="([^"]*)"', labels))
         row = found.setdefault(fields["method"], {"sum": 0.0, "count": 0.0})
         row[kind] += float(value)
-    return {
-        method: {"calls": int(row["count"]), "mean_ms": round(row["sum"] / row["count"] * 1e3, 3)}
-        for method, row in sorted(found.items())
-        if row["count"]
-    }
+    return found
 
 
 def loop_lag(before: str, after: str) -> dict[str, float]:
@@ -119,7 +128,7 @@ async def measure_ours(work: dict) -> dict:
         result["idle"] = memory_mib(system.pid)
         async with system.caller() as caller:
             await search_warm(caller)
-            started = await asyncio.to_thread(system.metrics)
+            before = await asyncio.to_thread(system.metrics)
             begin = cpu_seconds(system.pid)
             done = 0
             for size in SIZES:
@@ -132,8 +141,8 @@ async def measure_ours(work: dict) -> dict:
             result["add_cpu_ms_each"] = round((cpu_seconds(system.pid) - begin) / max(done, 1) * 1e3, 2)
             result["batches"] = await add_in_batches(caller, texts(2_000, seed=8))
             result["chat_first"], result["chat"] = await talk(caller, work["queries"][:20])
-        page = await asyncio.to_thread(system.metrics)
-        result["hops"], result["loop_lag"] = hops(page), loop_lag(started, page)
+        after = await asyncio.to_thread(system.metrics)
+        result["hops"], result["loop_lag"] = hops(before, after), loop_lag(before, after)
         result["memory"] = memory_mib(system.pid)
         result["cpu_seconds"] = round(cpu_seconds(system.pid), 1)
     return result

@@ -228,6 +228,12 @@ BAD = [
         "cube.usage",
     ),
     (
+        pb.CreateMemoryRequest(cube=memcube_pb2.MemCube(vault=VAULT, state=memcube_pb2.CUBE_STATE_ARCHIVED)),
+        "INVALID_ARGUMENT",
+        "INVALID_FIELD",
+        "cube.state",
+    ),
+    (
         pb.CreateMemoryRequest(cube=memcube_pb2.MemCube(vault=VAULT, parametric=memcube_pb2.ParametricPayload(rank=8))),
         "INVALID_ARGUMENT",
         "INVALID_FIELD",

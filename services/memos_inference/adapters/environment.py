@@ -12,12 +12,16 @@ _SETTINGS = {
     "TRANSFORMERS_VERBOSITY": "error",
     # the lane is one thread already; a pool below it would only fight with torch for the cores
     "TOKENIZERS_PARALLELISM": "false",
-    # OpenMP threads that spin for long take the cores of whoever has work; those that do not spin at all wake too late
-    # for the next operation of a short text, some 10 us later, which then takes as long as on one thread
-    "GOMP_SPINCOUNT": "1000",
 }
 MOST_THREADS = 8
-"""Threads unless told otherwise: operations on short texts are too small to gain from more."""
+"""Threads unless told otherwise: operations on short texts, and those of small models, gain nothing from more."""
+
+_WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
+"""How OpenMP threads wait, unless the user has said so.
+
+If they spin for long they take the cores of whoever has work; if they never spin they wake so late that two threads read
+a short text no faster than one. Only GNU's OpenMP knows the count.
+"""
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -32,6 +36,8 @@ def prepare(threads: int) -> None:
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    if not _WAITING.keys() & os.environ.keys():
+        os.environ.update(_WAITING)
     import torch
     from transformers.utils import logging as transformers_logging
 

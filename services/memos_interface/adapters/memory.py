@@ -16,6 +16,7 @@ from memos_kernel.errors import (
     CubeNotFound,
     DuplicateContent,
     EtagMismatch,
+    InvalidField,
     MemosError,
     RequestIdReused,
     VaultNotFound,
@@ -24,7 +25,7 @@ from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.lineage import Edge, Graph, Node
 from memos_kernel.names import CubeName, PlanName, PrincipalName, VaultName
 from memos_kernel.requests import RequestKey
-from memos_kernel.states import SEARCHED_BY_DEFAULT, freeze, unfreeze
+from memos_kernel.states import INITIAL, SEARCHED_BY_DEFAULT, freeze, unfreeze
 
 
 class MemoryStorage:
@@ -116,6 +117,8 @@ class MemoryStorage:
     ) -> Stored | MemosError:
         if cube.vault not in self.vaults or cube.payload is None:
             return VaultNotFound(f"{cube.vault} is not there.", name=str(cube.vault))
+        if cube.state not in INITIAL:
+            return InvalidField(f"A new cube is not {cube.state.name}.", field="items[0].cube.state")
         digest = content_hash(cube.payload, cube.sources)
         for known in self._live():
             if known.vault == cube.vault and known.content_hash == digest:

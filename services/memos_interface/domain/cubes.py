@@ -6,7 +6,7 @@ from datetime import datetime
 from memos_interface.domain.moments import check_moment
 from memos_interface.domain.semantics import guess
 from memos_kernel import limits
-from memos_kernel.cube import UPDATABLE, MemCube, Origin, Plaintext, SemanticType, State
+from memos_kernel.cube import UPDATABLE, MemCube, Origin, Plaintext, SemanticType
 from memos_kernel.errors import CubeNotFound, ImmutableField, InvalidField, LimitExceeded, MissingField
 from memos_kernel.names import CubeName
 from memos_kernel.text import check_labels, check_plain, check_text
@@ -63,7 +63,6 @@ def finish_new(cube: MemCube, *, tenant: str, now: datetime) -> MemCube:
     spoken = any(source.speaker for source in cube.sources)
     return replace(
         cube,
-        state=State.GENERATED,
         semantic_type=cube.semantic_type or guess(cube.payload.text, spoken=spoken),
         origin=cube.origin or Origin.USER_INPUT,
     )

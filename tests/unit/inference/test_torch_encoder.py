@@ -31,9 +31,12 @@ def write_encoder(folder, *, kind: str = "Bert", pooling: dict[str, bool] | None
         intermediate_size=32,
         max_position_embeddings=32,
         pad_token_id=0,
-        initializer_range=0.5,
+        layer_norm_eps=1e-3,
     )
-    getattr(transformers, f"{kind}Model")(config).save_pretrained(folder)
+    model = getattr(transformers, f"{kind}Model")(config)
+    for parameter in model.parameters():  # biases and norms too, which otherwise all begin alike
+        torch.nn.init.normal_(parameter, std=0.5)
+    model.save_pretrained(folder)
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
@@ -84,6 +87,17 @@ def test_a_bert_gives_the_vectors_that_transformers_gives(load, tmp_path):
     (vector,) = encoder.encode(["one two three four"], max_texts=1)
     expected = model(input_ids=ids[:1]).last_hidden_state.mean(1)[0]
     assert vector == pytest.approx((expected / expected.norm()).tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("setting", [{"hidden_act": "relu"}, {"is_decoder": True}, {"model_type": "mpnet"}])
+def test_a_model_that_computes_something_else_keeps_its_own_pass(setting):
+    from transformers import BertConfig
+
+    config = BertConfig()
+    assert BertForward.fits(config)
+    for name, value in setting.items():
+        setattr(config, name, value)
+    assert not BertForward.fits(config)
 
 
 def test_a_pooling_that_is_not_known_is_refused(load):

@@ -7,7 +7,6 @@ call would take longer than to run it.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Self
 
 from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, exists, or_, select
@@ -69,7 +68,6 @@ def scope_values(scope: Scope) -> Parameters:
     return {"scope_tenant": scope.tenant, "scope_vaults": ids}
 
 
-@lru_cache(maxsize=128)
 def conditions(shape: Shape) -> tuple[Condition, ...]:
     """Return the conditions of a scope and a filter."""
     return (in_scope(all_vaults=shape.all_vaults), *conditions_on_cubes(shape))
@@ -95,7 +93,7 @@ def conditions_on_cubes(shape: Shape) -> tuple[Condition, ...]:
 
 
 def values(scope: Scope, filter: CubeFilter, *, now: datetime) -> Parameters:
-    """Return the parameters of `conditions`."""
+    """Return the parameters of `conditions`, and so of `conditions_on_cubes`."""
     living = sorted(filter.states - {State.EXPIRED})
     found = {**scope_values(scope), "now": micros(now), "living": living}
     found |= {"kinds": sorted(filter.kinds), "semantic_types": sorted(filter.semantic_types)}

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Float, Row, Select, String, bindparam, case, cast, func, select, type_coerce
+from sqlalchemy import Connection, Float, Integer, Row, Select, String, bindparam, case, cast, func, select, type_coerce
 
 from memos_storage.adapters.sql import filters, schema
 from memos_storage.adapters.sql.catalog import Database
@@ -61,7 +61,7 @@ class SqlLexicalIndex:
         asked = _Asked(Shape.of(scope, filter), filters.values(scope, filter, now=now), limit)
 
         def work(connection: Connection) -> list[Scored]:
-            found = connection.execute(_vaults(all_vaults=asked.shape.all_vaults), asked.values)
+            found = connection.execute(_vaults(all_vaults=scope.vaults is None), filters.scope_values(scope))
             scored = [
                 Scored(row.uid, float(row.score))
                 for vault in [_Vault(*row) for row in found]
@@ -148,7 +148,7 @@ def _vaults(*, all_vaults: bool) -> Select[Any]:
     return columns.where(filters.in_scope(all_vaults=all_vaults), _VAULTS.c.documents > 0)
 
 
-@lru_cache(maxsize=4 * QUERY_TERMS)
+@lru_cache(maxsize=16 * QUERY_TERMS)
 def _ranking(terms: int, shape: Shape, *, among: bool) -> Select[Any]:
     """Cubes that fulfil a filter, by their BM25 sum over so many terms; `among`: only those of `keys`."""
     scores = _scores(terms)
@@ -161,7 +161,7 @@ def _ranking(terms: int, shape: Shape, *, among: bool) -> Select[Any]:
         .join(_CUBES, _CUBES.c.key == ranked.c.cube_key)
         .where(*filters.conditions_on_cubes(shape))
         .order_by(ranked.c.score.desc(), _CUBES.c.uid)
-        .limit(bindparam("limit"))
+        .limit(bindparam("limit", type_=Integer))
     )
 
 

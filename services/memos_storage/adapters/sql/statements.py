@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, String, and_, bindparam, select, tuple_
+from sqlalchemy import BigInteger, Integer, Select, String, and_, bindparam, select, tuple_
 
 from memos_kernel.cube import State
 from memos_storage.adapters.sql import filters, rows, schema
@@ -59,7 +59,7 @@ def newest(shape: Shape, *, first: bool) -> Select[Any]:
         .select_from(_WITH_DOCUMENT)
         .where(*filters.conditions(shape))
         .order_by(_CUBES.c.create_time.desc(), _CUBES.c.uid.desc())
-        .limit(bindparam("limit"))
+        .limit(bindparam("limit", type_=Integer))
     )
     if first:
         return statement
@@ -80,7 +80,7 @@ def due(*, all_vaults: bool) -> Select[Any]:
             _CUBES.c.state != int(State.EXPIRED),
         )
         .order_by(_CUBES.c.frozen, _CUBES.c.expire_time, _CUBES.c.uid)
-        .limit(bindparam("limit"))
+        .limit(bindparam("limit", type_=Integer))
     )
 
 
@@ -102,4 +102,4 @@ def with_vector(shape: Shape) -> Select[Any]:
     """Keys of cubes that have a vector; parameters: those of the filter, `embedder`, `limit`."""
     of_embedder = _VECTORS.c.embedder == bindparam("embedder")
     statement = select(_CUBES.c.key).select_from(_WITH_VECTOR).where(of_embedder, *filters.conditions(shape))
-    return statement.limit(bindparam("limit"))
+    return statement.limit(bindparam("limit", type_=Integer))
