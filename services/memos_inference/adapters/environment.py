@@ -19,8 +19,8 @@ MOST_THREADS = 8
 _WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
 """How OpenMP threads wait, unless the user has said so.
 
-If they spin for long they take the cores of whoever has work; if they never spin they wake so late that two threads read
-a short text no faster than one. Only GNU's OpenMP knows the count.
+If they spin for long they take the cores of whoever has work; if they never spin they wake so late that two threads
+read a short text no faster than one. Only GNU's OpenMP knows the count.
 """
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")

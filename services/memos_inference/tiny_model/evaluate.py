@@ -136,21 +136,25 @@ def examine(examiner: Examiner, *, seed: int, questions: int) -> list[Score]:
 
 
 def _natural(examiner: Examiner, rng: random.Random) -> list[Score]:
-    """The hand-written chat of `natural.toml`: no target, but what the generated episodes cannot show."""
+    """The hand-written chats of `natural.toml`: no target, but what the generated episodes cannot show."""
     with (HERE / "natural.toml").open("rb") as file:
-        chat = tomllib.load(file)
+        chats = tomllib.load(file)["chat"]
     scores = []
-    for size in (1, 4, 8):
-        items = []
-        for entry in chat["questions"]:
-            told = [entry["tells"]] if "tells" in entry else []
-            others = [index for index in range(len(chat["memories"])) if index not in told]
-            chosen = sorted(told + rng.sample(others, k=size - len(told)))
-            memories = tuple(chat["memories"][index] for index in chosen)
-            items.append(Item(memories, Question(entry["ask"], entry["answer"], "natural")))
-        share = examiner.share_right(items)
-        scores.append(_score(f"hand-written chat, {size} in context", share, len(items), "none", met=True))
+    for guided, label in ((True, "hand-written chat that guided the grammar"), (False, "hand-written chats, unseen")):
+        chosen = [chat for chat in chats if chat["guided"] == guided]
+        for size in (1, 4, 8):
+            items = [_among(chat["memories"], entry, size, rng) for chat in chosen for entry in chat["questions"]]
+            share = examiner.share_right(items)
+            scores.append(_score(f"{label}, {size} in context", share, len(items), "none", met=True))
     return scores
+
+
+def _among(memories: list[str], entry: dict[str, Any], size: int, rng: random.Random) -> Item:
+    """The question of an entry with the memory that tells its answer among others of its chat, in their order."""
+    told = [entry["tells"]] if "tells" in entry else []
+    others = [index for index in range(len(memories)) if index not in told]
+    chosen = sorted(told + rng.sample(others, k=size - len(told)))
+    return Item(tuple(memories[index] for index in chosen), Question(entry["ask"], entry["answer"], "natural"))
 
 
 def _control(examiner: Examiner, rng: random.Random, questions: int) -> Score:

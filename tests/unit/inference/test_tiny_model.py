@@ -47,7 +47,7 @@ def test_held_out_words_and_names_are_not_in_training() -> None:
         assert held_out(heldout.pseudo(rng))
 
 
-def test_a_fifth_of_the_question_forms_is_held_out_and_none_is_on_both_sides() -> None:
+def test_an_eighth_of_the_question_forms_is_held_out_and_none_is_on_both_sides() -> None:
     lists = [relation.ask for relation in relations()]
     lists += [relation.when for relation in relations() if relation.when]
     lists += [chatter()["wrappers"], chatter()["prefixes"]]
@@ -59,7 +59,7 @@ def test_a_fifth_of_the_question_forms_is_held_out_and_none_is_on_both_sides() -
         assert not set(training) & set(heldout)
         counts[False] += len(training)
         counts[True] += len(heldout)
-    assert counts[True] / sum(counts.values()) >= 0.2
+    assert counts[True] / sum(counts.values()) >= 0.125
 
 
 def test_several_subjects_share_the_asked_relation() -> None:
