@@ -55,7 +55,7 @@ tiny-model: $(READY) ## Train the offline default model from scratch (about two 
 	$(BIN)/python -m memos_inference.tiny_model.train
 
 tiny-model-eval: $(READY) ## Evaluate the offline default model on fresh episodes
-	$(BIN)/python -m memos_inference.tiny_model.evaluate
+	$(BIN)/python -m memos_inference.tiny_model.evaluate $(ARGS)
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
