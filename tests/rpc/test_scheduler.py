@@ -193,7 +193,7 @@ async def test_a_plan_names_what_was_chosen_and_what_was_not(planner):
     assert plan.call.query == "Where does Nora live?"
     assert (chosen.cube.name, chosen.form, chosen.reason) == ("tenants/acme/cubes/live", "text", "rank 1: lexical 8.1")
     assert (chosen.cube.plaintext.text, chosen.score) == ("I live in Lisbon.", 0.5)
-    assert chosen.tokens == len(["-", "2026-03-02", "Nora:", "I", "live", "in", "Lisbon."])
+    assert chosen.tokens == len(["-", "Nora:", "I", "live", "in", "Lisbon.", "(on", "2026-03-02)"])
     assert (rejected.cube.name, rejected.reason) == ("tenants/acme/cubes/stale", "not injectable: stale")
     assert rejected.cube.WhichOneof("payload") is None
     assert not plan.degraded
