@@ -7,8 +7,8 @@ each module call counts.
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.functional import embedding, gelu, layer_norm, linear, scaled_dot_product_attention
+from torch import Tensor, layer_norm
+from torch.nn.functional import embedding, gelu, linear, scaled_dot_product_attention
 
 
 class BertForward:
@@ -47,7 +47,7 @@ class BertForward:
     def _mix(self, projected: Tensor, seen: Tensor | None) -> Tensor:
         texts, length, width = projected.shape
         parts = projected.view(texts, length, 3, self._heads, width // 3 // self._heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind()
         return scaled_dot_product_attention(query, key, value, attn_mask=seen).transpose(1, 2).flatten(2)
 
 
