@@ -6,14 +6,19 @@ from memos_inference.domain import Prompt, Role, Turn
 from memos_kernel.cube import MemCube
 from memos_kernel.prompt import memory_line
 
-INSTRUCTION = 'Answer from the memories. Say "I do not know." when they do not tell.'
+UNKNOWN = "I do not know."
+INSTRUCTION = f'Answer from the memories. Say "{UNKNOWN}" when they do not tell.'
 NO_MEMORIES = "(none)"
 
 
 def system_text(memories: Sequence[MemCube]) -> str:
     """Return the instruction and one line a memory, in the order given."""
-    lines = [memory_line(cube) for cube in memories] or [NO_MEMORIES]
-    return "\n".join((INSTRUCTION, "Memories:", *lines))
+    return instructed([memory_line(cube) for cube in memories])
+
+
+def instructed(lines: Sequence[str]) -> str:
+    """Return the instruction and the lines of the memories."""
+    return "\n".join((INSTRUCTION, "Memories:", *(lines or [NO_MEMORIES])))
 
 
 def messages(prompt: Prompt, *, system_role: bool) -> tuple[Turn, ...]:

@@ -1,21 +1,29 @@
-"""The line that a memory becomes in a prompt; whoever counts its tokens and whoever writes it must agree."""
+"""The line that a memory becomes in a prompt; whoever counts its tokens, writes it or trains on it must agree."""
 
 from datetime import UTC, datetime, tzinfo
 
 from memos_kernel.cube import MemCube, SourceSpan
 
 
-def memory_line(cube: MemCube) -> str:
-    """Return `- Nora: text (on 2026-03-02)`, without date or speaker where they are not known.
+def told(text: str, *, speaker: str = "", date: str = "") -> str:
+    """Return `Nora: text (on 2026-03-02)`, without date or speaker where they are empty.
 
-    The date is that of the first source that has one, on the speaker's own clock. It stands at the end, because a
-    causal model reads forward: only there do its tokens know of which memory they are the date. The line holds no
-    line feed, so that a memory cannot pass for two.
+    The date stands at the end, because a causal model reads forward: only there do its tokens know of which memory
+    they are the date.
+    """
+    said = f"{speaker}: {text}" if speaker else text
+    return f"{said} (on {date})" if date else said
+
+
+def memory_line(cube: MemCube) -> str:
+    """Return what a cube tells after a dash.
+
+    The date is that of the first source that has one, on the speaker's own clock. The line holds no line feed, so that
+    a memory cannot pass for two.
     """
     date = next((_local_date(source) for source in cube.sources if source.event_time), "")
     speaker = next((_one_line(source.speaker) for source in cube.sources if source.speaker), "")
-    told = f"{speaker}: {_one_line(cube.text)}" if speaker else _one_line(cube.text)
-    return f"- {told} (on {date})" if date else f"- {told}"
+    return f"- {told(_one_line(cube.text), speaker=speaker, date=date)}"
 
 
 def _local_date(source: SourceSpan) -> str:

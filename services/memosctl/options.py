@@ -22,6 +22,7 @@ BeforeOption = Annotated[str | None, typer.Option("--before", metavar="TIME", he
 PageSizeOption = Annotated[int, typer.Option("--page-size", min=1, max=1000, help="Most rows.")]
 PageTokenOption = Annotated[str, typer.Option("--page-token", help="Token of the previous page.", show_default=False)]
 EtagOption = Annotated[str, typer.Option("--etag", help="Only if the cube has this etag.", show_default=False)]
+RequestIdOption = Annotated[str, typer.Option("--request-id", help="Makes a repeated call safe.")]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="TOML file (MEMOS_CONFIG).", show_default=False)
 ]

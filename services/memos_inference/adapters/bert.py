@@ -1,7 +1,7 @@
 """The forward pass of a BERT encoder without the bookkeeping of transformers.
 
-The numbers are the same within float32 rounding. A short text takes about a fifth less time, for there the overhead of
-each module call counts.
+The numbers are the same within float32 rounding; a short text takes less time, for there the overhead of each module
+call counts.
 """
 
 from typing import Any

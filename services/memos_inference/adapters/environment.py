@@ -13,6 +13,7 @@ _SETTINGS = {
     # the lane is one thread already; a pool below it would only fight with torch for the cores
     "TOKENIZERS_PARALLELISM": "false",
 }
+
 MOST_THREADS = 8
 """Threads unless told otherwise: operations on short texts, and those of small models, gain nothing from more."""
 

@@ -10,12 +10,10 @@ import random
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
+from memos_inference.prompt import UNKNOWN, instructed
 from memos_inference.tiny_model.grammar import Fact, Relation, Subject, chatter, relations
 from memos_inference.tiny_model.speech import Question, Speech
 from memos_inference.tiny_model.words import Vocabulary
-
-UNKNOWN = "I do not know."
-INSTRUCTION = f'Answer from the memories. Say "{UNKNOWN}" when they do not tell.'
 
 _KIN = ("sister", "brother", "mother", "father", "son", "daughter", "cousin", "aunt", "uncle", "friend", "neighbour")
 _FEMALE_KIN = ("sister", "mother", "daughter", "aunt")
@@ -40,8 +38,7 @@ class _Draft:
 
 def system_text(memories: tuple[str, ...] | list[str]) -> str:
     """The system message that carries the memories."""
-    lines = [f"- {memory}" for memory in memories] or ["(none)"]
-    return "\n".join([INSTRUCTION, "Memories:", *lines])
+    return instructed([f"- {memory}" for memory in memories])
 
 
 class EpisodeMaker:
@@ -73,14 +70,14 @@ class EpisodeMaker:
         lines: list[str] = []
         questions: list[Question] = []
         for fact, day in zip(draft.facts[:memories], self._days(rng, memories), strict=True):
-            suffix = f" (on {day})" if dated else ""
+            date_told = day if dated else ""
             if memories > 2 and rng.random() < 0.06:
-                lines.append(self._speech.small_talk(rng, draft.cast) + suffix)
+                lines.append(self._speech.small_talk(rng, draft.cast, date=date_told))
                 questions.append(self._speech.question(rng, fact, answer=UNKNOWN, kind="unknown"))
                 continue
             told.append(fact)
             extra = self._second_fact(rng, fact, draft) if rng.random() < 0.12 * chat else None
-            lines.append(self._speech.line(rng, fact, draft.cast, chat=chat, extra=extra) + suffix)
+            lines.append(self._speech.line(rng, fact, draft.cast, chat=chat, extra=extra, date=date_told))
             if extra is not None:
                 told.append(extra)
                 questions.append(self._speech.question(rng, extra, answer=extra.value, kind="value"))
@@ -202,8 +199,8 @@ class EpisodeMaker:
         """An older line with another value of `fact`, to stand in front; the newer line keeps the answer."""
         old = Fact(fact.relation, fact.noun, fact.subject, self._vocabulary.value(fact.relation.value, rng))
         # All other dates are 2019 or later.
-        day = f" (on {date(2018, 1, 1) + timedelta(days=rng.randrange(365))})" if dated else ""
-        return self._speech.line(rng, old, draft.cast, chat=0.0) + day
+        day = str(date(2018, 1, 1) + timedelta(days=rng.randrange(365))) if dated else ""
+        return self._speech.line(rng, old, draft.cast, chat=0.0, date=day)
 
     def _unknown(self, rng: random.Random, told: list[Fact], draft: _Draft) -> Question:
         """A question whose answer the memories do not tell, mostly one that comes close."""

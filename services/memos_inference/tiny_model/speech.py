@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from memos_inference.tiny_model.grammar import Fact, Subject, capitalised, chatter, contracted, forms, render
 from memos_inference.tiny_model.words import Vocabulary
+from memos_kernel.prompt import told
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,19 @@ class Speech:
         self._heldout = heldout
 
     def line(
-        self, rng: random.Random, fact: Fact, cast: Sequence[Subject], *, chat: float, extra: Fact | None = None
+        self,
+        rng: random.Random,
+        fact: Fact,
+        cast: Sequence[Subject],
+        *,
+        chat: float,
+        extra: Fact | None = None,
+        date: str,
     ) -> str:
-        """A memory line that tells `fact`, with chit-chat around it at the rate `chat`, and then `extra`."""
+        """A memory line that tells `fact`, with chit-chat around it at the rate `chat`, and then `extra`.
+
+        `date` is empty if the line has none.
+        """
         subject = fact.subject
         first = subject.speaker is not None and (subject.name == "user" or rng.random() < 0.75)
         text = self._clause(rng, fact, first=first)
@@ -48,12 +59,13 @@ class Speech:
             text = capitalised(text, keep=fact.value) + rng.choice(".....!")
         if extra is not None:
             text += f" {capitalised(self._clause(rng, extra, first=first), keep=extra.value)}."
-        return self._spoken(text, subject.speaker if first else self._speaker(rng, cast))
+        speaker = subject.speaker if first else self._speaker(rng, cast)
+        return told(text, speaker=speaker or "", date=date)
 
-    def small_talk(self, rng: random.Random, cast: Sequence[Subject]) -> str:
+    def small_talk(self, rng: random.Random, cast: Sequence[Subject], *, date: str) -> str:
         """A memory line that tells nothing."""
         text = " ".join(self._fill(rng, "sentences", cast) for _ in range(rng.choice((1, 2, 2, 3))))
-        return self._spoken(text, self._speaker(rng, cast))
+        return told(text, speaker=self._speaker(rng, cast) or "", date=date)
 
     def question(self, rng: random.Random, fact: Fact, *, answer: str, kind: str, when: bool = False) -> Question:
         """A question about `fact` (or, with `when`, about its date) in a form of this side of the split."""
@@ -112,6 +124,3 @@ class Speech:
 
     def _mention(self, rng: random.Random, subject: Subject) -> str:
         return subject.full_name if subject.full_name and rng.random() < 0.6 else subject.name
-
-    def _spoken(self, text: str, speaker: str | None) -> str:
-        return f"{speaker}: {text}" if speaker else text

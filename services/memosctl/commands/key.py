@@ -8,7 +8,7 @@ import typer
 from memosctl import names
 from memosctl.command import Cli, command
 from memosctl.failures import Failure
-from memosctl.options import ConfigOption, PageSizeOption, PageTokenOption
+from memosctl.options import ConfigOption, PageSizeOption, PageTokenOption, RequestIdOption
 
 app = typer.Typer(name="key", help="Make, list and revoke API keys (for admins).", no_args_is_help=True)
 
@@ -19,7 +19,7 @@ def create(
     principal: Annotated[str, typer.Argument(help="Principal that the key speaks for; made if it is new.")],
     title: Annotated[str, typer.Option("--title", help="Title for people.")] = "",
     admin: Annotated[bool, typer.Option("--admin", help="Make the principal an admin of the tenant.")] = False,
-    request_id: Annotated[str, typer.Option("--request-id", help="Makes a repeated call safe.")] = "",
+    request_id: RequestIdOption = "",
 ) -> None:
     """Make a key. Its secret is shown once."""
     from memos_api.v1.governance_service_pb2 import CreateApiKeyRequest

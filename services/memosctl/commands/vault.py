@@ -7,7 +7,7 @@ import typer
 from memosctl import names
 from memosctl.command import Cli, command
 from memosctl.inputs import Role
-from memosctl.options import PageSizeOption, PageTokenOption
+from memosctl.options import PageSizeOption, PageTokenOption, RequestIdOption
 
 app = typer.Typer(name="vault", help="Make vaults and share them.", no_args_is_help=True)
 
@@ -20,7 +20,7 @@ def create(
     cli: Cli,
     vault: VaultArgument,
     title: Annotated[str, typer.Option("--title", help="Title for people.")] = "",
-    request_id: Annotated[str, typer.Option("--request-id", help="Makes a repeated call safe.")] = "",
+    request_id: RequestIdOption = "",
 ) -> None:
     """Make a vault; you become its owner."""
     from memos_api.v1.governance_service_pb2 import CreateVaultRequest

@@ -1,13 +1,13 @@
 """`memosctl add`, `update`, `delete`, `freeze` and `unfreeze`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from memosctl import inputs, names
 from memosctl.command import Cli, command
 from memosctl.failures import usage
-from memosctl.options import EtagOption, LabelOption, TargetVaultOption
+from memosctl.options import EtagOption, LabelOption, RequestIdOption, TargetVaultOption
 
 app = typer.Typer()
 
@@ -23,7 +23,7 @@ def add(
     label: LabelOption = None,
     sort: Annotated[inputs.Sort | None, typer.Option("--type", help="Sort of content.")] = None,
     expires: Annotated[str | None, typer.Option("--expires", metavar="TIME", help="Forget then, such as 30d.")] = None,
-    request_id: Annotated[str, typer.Option("--request-id", help="Makes a repeated call safe.")] = "",
+    request_id: RequestIdOption = "",
 ) -> None:
     """Remember texts. The next search finds them."""
     from memos_api.v1 import memory_service_pb2 as pb
@@ -62,7 +62,7 @@ def update(
     ] = None,
     priority: Annotated[int | None, typer.Option("--priority", min=0, max=100, help="Weight in planning.")] = None,
     etag: EtagOption = "",
-    request_id: Annotated[str, typer.Option("--request-id", help="Makes a repeated call safe.")] = "",
+    request_id: RequestIdOption = "",
 ) -> None:
     """Change a memory, as a new revision. Labels given replace all labels."""
     from memos_api.v1 import memory_service_pb2 as pb
@@ -105,7 +105,7 @@ def delete(
     cli: Cli,
     cube: Annotated[str, typer.Argument(help="Name or id of the cube.")],
     etag: EtagOption = "",
-    request_id: Annotated[str, typer.Option("--request-id", help="Makes a repeated call safe.")] = "",
+    request_id: RequestIdOption = "",
 ) -> None:
     """Take a memory out of every read and search."""
     from rich.text import Text
@@ -128,18 +128,13 @@ def freeze(
     cli: Cli,
     cube: Annotated[str, typer.Argument(help="Name or id of the cube.")],
     etag: EtagOption = "",
-    request_id: Annotated[str, typer.Option("--request-id", help="Makes a repeated call safe.")] = "",
+    request_id: RequestIdOption = "",
 ) -> None:
     """Forbid changes to a memory until it is unfrozen. It is still found and used."""
-    from rich.text import Text
-
     from memos_api.v1 import memory_service_pb2 as pb
-    from memosctl.documents import document
 
     request = pb.FreezeMemoryRequest(name=names.cube(cube), etag=etag, request_id=request_id)
-    with cli.client() as client:
-        response = client.call(request)
-    cli.output.answer(document(response), lambda: Text(f"froze {response.cube.name}"))
+    _carry_out(cli, request, "froze")
 
 
 @command(app, "unfreeze")
@@ -147,15 +142,21 @@ def unfreeze(
     cli: Cli,
     cube: Annotated[str, typer.Argument(help="Name or id of the cube.")],
     etag: EtagOption = "",
-    request_id: Annotated[str, typer.Option("--request-id", help="Makes a repeated call safe.")] = "",
+    request_id: RequestIdOption = "",
 ) -> None:
     """Allow changes to a frozen memory again."""
-    from rich.text import Text
-
     from memos_api.v1 import memory_service_pb2 as pb
-    from memosctl.documents import document
 
     request = pb.UnfreezeMemoryRequest(name=names.cube(cube), etag=etag, request_id=request_id)
+    _carry_out(cli, request, "unfroze")
+
+
+def _carry_out(cli: Cli, request: Any, done: str) -> None:
+    """Send a request that answers with a cube, and say what was done to it."""
+    from rich.text import Text
+
+    from memosctl.documents import document
+
     with cli.client() as client:
         response = client.call(request)
-    cli.output.answer(document(response), lambda: Text(f"unfroze {response.cube.name}"))
+    cli.output.answer(document(response), lambda: Text(f"{done} {response.cube.name}"))

@@ -43,16 +43,19 @@ _GROW = (
     )
 )
 _PENDING = select(func.count()).select_from(schema.outbox)
-_CHILDREN = (
-    schema.revisions,
-    schema.sources,
-    schema.labels,
-    schema.vectors,
-    schema.postings,
-    schema.outbox,
-    schema.audit_events,
-)
-_INSERTS = {table: insert(table) for table in _CHILDREN}
+_INSERTS = {
+    table.name: insert(table)
+    for table in (
+        schema.revisions,
+        schema.sources,
+        schema.labels,
+        schema.vectors,
+        schema.postings,
+        schema.outbox,
+        schema.audit_events,
+    )
+}
+"""Rows of these tables wait for the end of the transaction, and go in in this order."""
 
 
 @cache
@@ -179,9 +182,9 @@ class SqlTransaction:
         """Insert the rows that were kept back."""
         if not self._new:
             return
-        for table, statement in _INSERTS.items():
-            if table.name in self._new:
-                self._connection.execute(statement, self._new[table.name])
+        for name, statement in _INSERTS.items():
+            if name in self._new:
+                self._connection.execute(statement, self._new[name])
         for vault_key, (documents, count) in self._growth.items():
             self._connection.execute(_GROW, {"vault_key": vault_key, "documents": documents, "count": count})
         self._new, self._growth = {}, {}
