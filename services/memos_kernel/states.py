@@ -40,12 +40,22 @@ def check_transition(cube: MemCube, target: State) -> None:
             current=cube.state.name,
             target=target.name,
         )
-    if cube.frozen and target is not State.ACTIVATED:
+    if target is not State.ACTIVATED:
+        check_not_frozen(cube)
+
+
+def check_not_frozen(cube: MemCube) -> None:
+    """Refuse to change or delete a frozen cube.
+
+    Raises:
+        CubeFrozen: it is frozen.
+    """
+    if cube.frozen:
         raise CubeFrozen(f"{cube.name} is frozen; unfreeze it first.", name=str(cube.name))
 
 
 def freeze(cube: MemCube) -> MemCube:
-    """Return the cube frozen: it refuses new content and metadata, and its history stays readable.
+    """Return the cube frozen: it refuses new content, new metadata and deletion, and its history stays readable.
 
     Raises:
         IllegalTransition: the cube is expired or stale, or frozen already.

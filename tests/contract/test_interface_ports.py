@@ -204,7 +204,7 @@ async def test_archived_cubes_are_found_only_when_asked_for(ports):
     assert [hit.cube.name for hit in shown.hits] == [aside.name]
 
 
-async def test_a_frozen_cube_refuses_changes_until_it_is_unfrozen(ports):
+async def test_a_frozen_cube_refuses_changes_and_deletion_until_it_is_unfrozen(ports):
     async with acting(ports):
         kept = await one(ports, "The gate code is 4711.")
         change = CubeChange(name=kept.name, paths=("priority",), priority=70)
@@ -213,6 +213,8 @@ async def test_a_frozen_cube_refuses_changes_until_it_is_unfrozen(ports):
             await ports.lifecycle.freeze(kept.name, etag="", request=NO_KEY)
         with pytest.raises(CubeFrozen):
             await ports.store.update(change, None, request=NO_KEY)
+        with pytest.raises(CubeFrozen):
+            await ports.store.delete(kept.name, etag="", request=NO_KEY)
         with pytest.raises(EtagMismatch):
             await ports.lifecycle.unfreeze(kept.name, etag=kept.etag, request=NO_KEY)
         (read,) = await ports.store.get([kept.name], full=True)

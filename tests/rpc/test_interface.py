@@ -106,7 +106,7 @@ async def test_a_cube_is_created_read_changed_and_deleted(caller):
     )
 
 
-async def test_a_frozen_cube_refuses_an_update_until_it_is_unfrozen(caller):
+async def test_a_frozen_cube_refuses_update_and_deletion_until_it_is_unfrozen(caller):
     (added,) = (await add(caller, "The gate code is 4711.")).added
     name = added.cube.name
     freeze = pb.FreezeMemoryRequest(name=name, etag=added.cube.etag, request_id="f1")
@@ -118,6 +118,8 @@ async def test_a_frozen_cube_refuses_an_update_until_it_is_unfrozen(caller):
     )
     refused = await caller.refused(caller.memory.UpdateMemory, update)
     assert refused == ("FAILED_PRECONDITION", "CUBE_FROZEN", "")
+    delete = pb.DeleteMemoryRequest(name=name)
+    assert await caller.refused(caller.memory.DeleteMemory, delete) == refused
     again = await caller.refused(caller.memory.FreezeMemory, pb.FreezeMemoryRequest(name=name))
     assert again == ("FAILED_PRECONDITION", "ILLEGAL_TRANSITION", "")
     stale = pb.UnfreezeMemoryRequest(name=name, etag=added.cube.etag)
@@ -125,6 +127,7 @@ async def test_a_frozen_cube_refuses_an_update_until_it_is_unfrozen(caller):
     thawed = await caller(caller.memory.UnfreezeMemory, pb.UnfreezeMemoryRequest(name=name, etag=frozen.etag))
     assert not thawed.cube.frozen
     assert (await caller(caller.memory.UpdateMemory, update)).cube.priority == 3
+    assert (await caller(caller.memory.DeleteMemory, delete)).cube.HasField("delete_time")
 
 
 async def test_a_batch_answers_per_name(caller):

@@ -12,7 +12,6 @@ from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchHit, S
 from memos_interface.ports import CubePage, Stored, StoredBatch, Vectors
 from memos_kernel.cube import Access, MemCube, Plaintext, RevisionRef, content_hash, fingerprint
 from memos_kernel.errors import (
-    CubeFrozen,
     CubeNotFound,
     DuplicateContent,
     EtagMismatch,
@@ -25,7 +24,7 @@ from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.lineage import Edge, Graph, Node
 from memos_kernel.names import CubeName, PlanName, PrincipalName, VaultName
 from memos_kernel.requests import RequestKey
-from memos_kernel.states import INITIAL, SEARCHED_BY_DEFAULT, freeze, unfreeze
+from memos_kernel.states import INITIAL, SEARCHED_BY_DEFAULT, check_not_frozen, freeze, unfreeze
 
 
 class MemoryStorage:
@@ -75,8 +74,7 @@ class MemoryStorage:
     async def update(self, change: CubeChange, vectors: Vectors | None, *, request: RequestKey) -> MemCube:
         """See the port."""
         cube = self._live_cube(change.name, change.etag)
-        if cube.frozen:
-            raise CubeFrozen(f"{cube.name} is frozen; unfreeze it first.", name=str(cube.name))
+        check_not_frozen(cube)
         plain = {path for path in change.paths if "." not in path}
         values = {path: getattr(change, path) for path in plain}
         if change.changes_text:
@@ -88,6 +86,7 @@ class MemoryStorage:
     async def delete(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
         """See the port."""
         cube = self._live_cube(name, etag)
+        check_not_frozen(cube)
         return replace(self._replace(replace(cube, delete_time=self._clock.now())), payload=None)
 
     async def search(self, query: SearchQuery, vectors: Vectors | None, *, top_k: int) -> SearchAnswer:

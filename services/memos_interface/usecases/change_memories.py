@@ -43,7 +43,7 @@ class DeleteMemory:
         """Return the header with delete and purge time.
 
         Raises:
-            CubeNotFound, EtagMismatch, RequestIdReused: from storage.
+            CubeNotFound, EtagMismatch, CubeFrozen, RequestIdReused: from storage.
         """
         self.spans.mark("delete_memory", about=str(name))
         return await self.store.delete(name, etag=etag, request=key)

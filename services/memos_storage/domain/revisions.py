@@ -18,8 +18,9 @@ from memos_kernel.cube import (
     fingerprint,
     kind_of,
 )
-from memos_kernel.errors import CubeFrozen, EtagMismatch, ImmutableField, MissingField, StateConflict
+from memos_kernel.errors import EtagMismatch, ImmutableField, MissingField, StateConflict
 from memos_kernel.names import PrincipalName
+from memos_kernel.states import check_not_frozen
 
 
 def etag(uid: str, revision: int) -> str:
@@ -61,8 +62,7 @@ def updated(cube: MemCube, wanted: MemCube, *, paths: Iterable[str], now: dateti
         CubeFrozen: the cube is frozen.
         StateConflict: a text is given for a cube that holds none.
     """
-    if cube.frozen:
-        raise CubeFrozen(f"{cube.name} is frozen; unfreeze it first.", name=str(cube.name))
+    check_not_frozen(cube)
     changed = cube
     for path in paths:
         if path.startswith("plaintext."):
@@ -73,7 +73,12 @@ def updated(cube: MemCube, wanted: MemCube, *, paths: Iterable[str], now: dateti
 
 
 def deleted(cube: MemCube, *, now: datetime) -> MemCube:
-    """Return the cube as soft-deleted."""
+    """Return the cube as soft-deleted.
+
+    Raises:
+        CubeFrozen: the cube is frozen.
+    """
+    check_not_frozen(cube)
     return next_revision(replace(cube, delete_time=now, purge_time=now + limits.DELETED_RETENTION), now=now)
 
 

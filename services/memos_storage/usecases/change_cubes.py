@@ -80,7 +80,7 @@ class DeleteCube:
         """Return the cube with its delete and purge time.
 
         Raises:
-            CubeNotFound, EtagMismatch, RequestIdReused, Overloaded, StoreFull.
+            CubeNotFound, EtagMismatch, CubeFrozen, RequestIdReused, Overloaded, StoreFull.
         """
         now = self.clock.now()
 

@@ -130,7 +130,7 @@ def freeze(
     etag: EtagOption = "",
     request_id: RequestIdOption = "",
 ) -> None:
-    """Forbid changes to a memory until it is unfrozen. It is still found and used."""
+    """Forbid to change or delete a memory until it is unfrozen. It is still found and used."""
     from memos_api.v1 import memory_service_pb2 as pb
 
     request = pb.FreezeMemoryRequest(name=names.cube(cube), etag=etag, request_id=request_id)

@@ -266,7 +266,7 @@ class MemCube(_message.Message):
     state: Global___CubeState.ValueType
     """Place in the life cycle. Moves only along the transition table of the lifecycle service."""
     frozen: _builtins.bool
-    """Whether content changes are forbidden until the cube is unfrozen."""
+    """Whether changes and deletion are forbidden until the cube is unfrozen."""
     semantic_type: Global___SemanticType.ValueType
     """What sort of content this is."""
     origin: Global___CubeOrigin.ValueType

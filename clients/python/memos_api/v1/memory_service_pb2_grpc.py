@@ -141,14 +141,15 @@ class MemoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteMemory(self, request, context):
-        """Takes a cube out of every read and search; it is kept until its purge time. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH.
+        """Takes a cube out of every read and search; it is kept until its purge time. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH,
+        CUBE_FROZEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FreezeMemory(self, request, context):
-        """Forbids new content and metadata of a cube until it is unfrozen; it is still read, found and used in prompts.
+        """Forbids to change or delete a cube until it is unfrozen; it is still read, found and used in prompts.
         Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, and ILLEGAL_TRANSITION if it is expired, stale or frozen already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

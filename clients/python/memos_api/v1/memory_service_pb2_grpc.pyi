@@ -32,9 +32,11 @@ class MemoryServiceStub:
     UpdateMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.UpdateMemoryRequest, _memory_service_pb2.UpdateMemoryResponse]
     """Changes the fields named in the mask, as a new revision. Fails with ETAG_MISMATCH, IMMUTABLE_FIELD, CUBE_FROZEN."""
     DeleteMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteMemoryRequest, _memory_service_pb2.DeleteMemoryResponse]
-    """Takes a cube out of every read and search; it is kept until its purge time. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH."""
+    """Takes a cube out of every read and search; it is kept until its purge time. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH,
+    CUBE_FROZEN.
+    """
     FreezeMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.FreezeMemoryRequest, _memory_service_pb2.FreezeMemoryResponse]
-    """Forbids new content and metadata of a cube until it is unfrozen; it is still read, found and used in prompts.
+    """Forbids to change or delete a cube until it is unfrozen; it is still read, found and used in prompts.
     Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, and ILLEGAL_TRANSITION if it is expired, stale or frozen already.
     """
     UnfreezeMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.UnfreezeMemoryRequest, _memory_service_pb2.UnfreezeMemoryResponse]
@@ -106,7 +108,9 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_service_pb2.DeleteMemoryRequest,
         context: _aio.ServicerContext[_memory_service_pb2.DeleteMemoryRequest, _abc.Awaitable[_memory_service_pb2.DeleteMemoryResponse]],
     ) -> _abc.Awaitable[_memory_service_pb2.DeleteMemoryResponse]:
-        """Takes a cube out of every read and search; it is kept until its purge time. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH."""
+        """Takes a cube out of every read and search; it is kept until its purge time. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH,
+        CUBE_FROZEN.
+        """
 
     @_abc_1.abstractmethod
     def FreezeMemory(
@@ -114,7 +118,7 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_service_pb2.FreezeMemoryRequest,
         context: _aio.ServicerContext[_memory_service_pb2.FreezeMemoryRequest, _abc.Awaitable[_memory_service_pb2.FreezeMemoryResponse]],
     ) -> _abc.Awaitable[_memory_service_pb2.FreezeMemoryResponse]:
-        """Forbids new content and metadata of a cube until it is unfrozen; it is still read, found and used in prompts.
+        """Forbids to change or delete a cube until it is unfrozen; it is still read, found and used in prompts.
         Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, and ILLEGAL_TRANSITION if it is expired, stale or frozen already.
         """
 

@@ -83,7 +83,7 @@ class LifecycleServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FreezeMemCube(self, request, context):
-        """Forbids new content and metadata of a cube until it is unfrozen; its history stays readable.
+        """Forbids to change or delete a cube until it is unfrozen; its history stays readable.
         Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

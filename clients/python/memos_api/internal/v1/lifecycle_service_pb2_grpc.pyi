@@ -23,7 +23,7 @@ class LifecycleServiceStub:
     TransitionMemCube: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.TransitionMemCubeRequest, _lifecycle_service_pb2.TransitionMemCubeResponse]
     """Moves a cube to a state. Fails with ILLEGAL_TRANSITION, CUBE_FROZEN, ETAG_MISMATCH, CUBE_NOT_FOUND."""
     FreezeMemCube: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.FreezeMemCubeRequest, _lifecycle_service_pb2.FreezeMemCubeResponse]
-    """Forbids new content and metadata of a cube until it is unfrozen; its history stays readable.
+    """Forbids to change or delete a cube until it is unfrozen; its history stays readable.
     Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION.
     """
     UnfreezeMemCube: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.UnfreezeMemCubeRequest, _lifecycle_service_pb2.UnfreezeMemCubeResponse]
@@ -58,7 +58,7 @@ class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _lifecycle_service_pb2.FreezeMemCubeRequest,
         context: _aio.ServicerContext[_lifecycle_service_pb2.FreezeMemCubeRequest, _abc.Awaitable[_lifecycle_service_pb2.FreezeMemCubeResponse]],
     ) -> _abc.Awaitable[_lifecycle_service_pb2.FreezeMemCubeResponse]:
-        """Forbids new content and metadata of a cube until it is unfrozen; its history stays readable.
+        """Forbids to change or delete a cube until it is unfrozen; its history stays readable.
         Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION.
         """
 
