@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from memos_kernel.cube import TraceRef
@@ -28,9 +29,10 @@ class Call:
 
     Attributes:
         method: its row in the method table.
-        request: the request message.
+        body: the request as it came.
         context: the transport's side of the call.
         metadata: what the caller sent along; the last value of a repeated key.
+        request: the request message, empty before the decoding interceptor.
         deadline: loop time at which the call ends, or None before the deadline interceptor.
         peer: calling service of an internal call, or empty.
         principal: caller of a public call.
@@ -39,9 +41,10 @@ class Call:
     """
 
     method: Method
-    request: Message
+    body: bytes
     context: grpc.aio.ServicerContext[Any, Any]
     metadata: Mapping[str, str | bytes]
+    request: Message = field(default_factory=Empty)
     deadline: float | None = None
     peer: str = ""
     principal: Principal | None = None

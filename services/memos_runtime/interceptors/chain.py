@@ -15,6 +15,7 @@ from memos_runtime.interceptors.authentication import ApiKeyAuthentication, Peer
 from memos_runtime.interceptors.authorization import EdgeAuthorization, GrantAuthorization
 from memos_runtime.interceptors.base import Interceptor, Proceed
 from memos_runtime.interceptors.deadline import Deadline
+from memos_runtime.interceptors.decoding import Decoding
 from memos_runtime.interceptors.error_map import ErrorMap
 from memos_runtime.interceptors.metrics import CallMetrics
 from memos_runtime.interceptors.request_id import RequestId
@@ -65,8 +66,8 @@ class Chain(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         for interceptor in reversed(self.interceptors):
             proceed = interceptor.wrap(method, proceed)
 
-        async def handle(request: Any, context: grpc.aio.ServicerContext) -> Any:
-            call = Call(method, request, context, dict(context.invocation_metadata() or ()))
+        async def handle(body: bytes, context: grpc.aio.ServicerContext) -> Any:
+            call = Call(method, body, context, dict(context.invocation_metadata() or ()))
             enter_call(call)
             try:
                 return await proceed(call)
@@ -74,7 +75,8 @@ class Chain(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
                 await _abort(context, error)
 
         make = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
-        return make(handle, handler.request_deserializer, handler.response_serializer)
+        # without a deserializer grpc hands over the bytes, and Decoding reads them
+        return make(handle, None, handler.response_serializer)
 
 
 def public_chain(
@@ -88,6 +90,7 @@ def public_chain(
         Admission(gates, max_calls=max_calls),
         Deadline(),
         ApiKeyAuthentication(edge),
+        Decoding(),
         RequiredFields(),
         EdgeAuthorization(edge),
         RequestId(),
@@ -105,6 +108,7 @@ def internal_chain(
         Admission(gates),
         Deadline(),
         PeerAuthentication(peer_token),
+        Decoding(),
         RequiredFields(),
         GrantAuthorization(verifier, clock=clock),
     )

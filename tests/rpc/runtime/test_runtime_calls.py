@@ -202,3 +202,12 @@ def test_the_service_config_retries_what_is_retryable_and_sets_no_timeout():
     assert '"method":"GetMemory"' in config
     assert '"method":"AddMemories"' not in config
     assert "timeout" not in config.lower()
+
+
+async def test_bytes_that_are_no_request_get_a_typed_error_and_strangers_are_not_parsed(serve, authorized):
+    async with serve() as running:
+        get = running.public.unary_unary("/memos.v1.MemoryService/GetMemory")
+        status, error = await failure(get(b"\xff\xff\xff", metadata=authorized))
+        unknown, _ = await failure(get(b"\xff\xff\xff"))
+    assert (status.code(), error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert unknown.code() is grpc.StatusCode.UNAUTHENTICATED

@@ -97,13 +97,14 @@ def run() -> Run:
         method: str,
         request: Any = None,
         *,
+        body: bytes = b"",
         endpoint: Endpoint = echo,
         metadata: Mapping[str, str | bytes] | None = None,
         peer: str = "",
         **transport: Any,
     ) -> Any:
         row = METHODS[method]
-        call = Call(row, request, Transport(**transport), metadata or {}, peer=peer)
+        call = Call(row, body, Transport(**transport), metadata or {}, request=request, peer=peer)
         enter_call(call)
         return await interceptor.wrap(row, endpoint)(call)
 

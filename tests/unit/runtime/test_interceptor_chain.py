@@ -29,6 +29,7 @@ def test_the_public_order_is_as_designed():
         "Admission",
         "Deadline",
         "ApiKeyAuthentication",
+        "Decoding",
         "RequiredFields",
         "EdgeAuthorization",
         "RequestId",
@@ -44,6 +45,7 @@ def test_the_internal_order_is_as_designed(mint, clock):
         "Admission",
         "Deadline",
         "PeerAuthentication",
+        "Decoding",
         "RequiredFields",
         "GrantAuthorization",
     ]
