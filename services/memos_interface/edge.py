@@ -2,7 +2,8 @@
 
 How long a decision of governance can be outlived here:
 
-- a revoked key opens no call after `auth_seconds`, at most 30 s;
+- a revoked key opens no call after `auth_seconds`, at most 30 s, and a stream that is open then ends 15 s later
+  at the latest;
 - a grant is handed out until 30 s before its end and verified by every service behind, so a role that was
   taken away ends with the grant, at most 60 s after it was issued.
 

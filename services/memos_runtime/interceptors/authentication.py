@@ -1,26 +1,33 @@
 """Says who calls: at the public edge a principal, by API key; inside a service, by certificate or shared token."""
 
+import asyncio
 import hmac
+import logging
 from typing import Any
 
-from memos_kernel.errors import CredentialInvalid, PeerForbidden
+from memos_kernel import limits
+from memos_kernel.errors import CredentialInvalid, MemosError, PeerForbidden
 from memos_runtime import semconv
-from memos_runtime.context import Call
+from memos_runtime.context import Call, spawn
 from memos_runtime.interceptors.base import Proceed
 from memos_runtime.service import EdgePolicy
 from memos_wire.methods import SERVICES, Method
+
+_LOG = logging.getLogger(__name__)
 
 _BEARER = "bearer "
 _SPIFFE = "spiffe://memos/"
 
 
 class ApiKeyAuthentication:
-    """Reads `authorization: Bearer <API key>`."""
+    """Reads `authorization: Bearer <API key>`. A call that outlives a grant ends when its key does."""
 
-    def __init__(self, edge: EdgePolicy) -> None:
+    def __init__(self, edge: EdgePolicy, *, recheck_seconds: float = 15) -> None:
+        """Take the edge; the key of a long call is looked at again every `recheck_seconds`."""
         self._edge = edge
+        self._recheck_seconds = recheck_seconds
 
-    def wrap(self, _: Method, proceed: Proceed) -> Proceed:
+    def wrap(self, method: Method, proceed: Proceed) -> Proceed:
         """See `Interceptor`."""
         authenticate = self._edge.authenticate
 
@@ -28,7 +35,35 @@ class ApiKeyAuthentication:
             call.principal = await authenticate(_api_key(call))
             return await proceed(call)
 
-        return authenticated
+        async def authenticated_throughout(call: Call) -> Any:
+            key = _api_key(call)
+            call.principal = await authenticate(key)
+            try:
+                async with asyncio.timeout(None) as scope:
+                    watch = spawn(self._end_when_revoked(key, scope), name="key-watch")
+                    try:
+                        return await proceed(call)
+                    finally:
+                        watch.cancel()
+            except TimeoutError:
+                if scope.expired():
+                    raise watch.result() from None
+                raise  # a timeout of the handler's own
+
+        long = method.deadline > limits.GRANT_LIFETIME.total_seconds()
+        return authenticated_throughout if long else authenticated
+
+    async def _end_when_revoked(self, key: str, scope: asyncio.Timeout) -> CredentialInvalid:
+        """End the scope once the key is no longer good, and return why."""
+        while True:
+            await asyncio.sleep(self._recheck_seconds)
+            try:
+                await self._edge.authenticate(key)
+            except CredentialInvalid as error:
+                scope.reschedule(0)
+                return error
+            except MemosError as error:
+                _LOG.warning("the key of a running call could not be looked at again: %s", error)
 
 
 class PeerAuthentication:
