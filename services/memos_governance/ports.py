@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from memos_governance.domain.audit import AuditEntry, AuditEvent, AuditFilter, Head, TenantEvent
-from memos_governance.domain.lineage import OwnedEdge, OwnedNode, Viewer
+from memos_governance.domain.lineage import Direction, OwnedEdge, OwnedNode, Viewer
 from memos_governance.domain.records import ApiKey, Membership, Permission, PrincipalRecord, Standing, Vault
 from memos_kernel.lineage import Edge, Node
 from memos_kernel.names import KeyName, PrincipalName, TenantName, VaultName
@@ -187,9 +187,9 @@ class LedgerStore(Protocol):
         ...
 
     async def edges_at(
-        self, tenant: TenantName, names: Sequence[str], viewer: Viewer, *, limit: int
+        self, tenant: TenantName, names: Sequence[str], direction: Direction, viewer: Viewer, *, limit: int
     ) -> tuple[Edge, ...]:
-        """Return edges that the viewer sees and that start or end at one of the names, the newest first."""
+        """Return edges that the viewer sees and that lead from the names to their sources or targets, newest first."""
         ...
 
 

@@ -241,7 +241,7 @@ async def test_a_use_can_be_recorded(ports):
         await ports.lifecycle.record_use([RevisionRef(used.name, used.revision)], plan=plan)
 
 
-async def test_lineage_is_returned_around_a_name(ports):
+async def test_lineage_leads_to_sources_and_not_to_what_else_was_made_of_them(ports):
     tenant = ports.vault.tenant
     cat, plan, answer = CubeName(tenant, uuid7()), PlanName(tenant, uuid7()), AnswerName(tenant, uuid7())
     graph = Graph(
@@ -255,15 +255,19 @@ async def test_lineage_is_returned_around_a_name(ports):
             Edge(str(plan), str(answer), Relation.GENERATED),
         ),
     )
+    other = str(PlanName(tenant, uuid7()))
+    another_use = Graph((Node(other, NodeKind.PLAN),), (Edge(str(cat), other, Relation.PLANNED),))
     async with acting(ports):
         await ports.lineage.record(graph)
         await ports.lineage.record(graph)
+        await ports.lineage.record(another_use)
         whole = await ports.lineage.around(str(answer), depth=4)
         near = await ports.lineage.around(str(answer), depth=1)
         nothing = await ports.lineage.around(str(AnswerName(tenant, "none")), depth=4)
     assert {node.name for node in whole.nodes} == {str(cat), str(plan), str(answer)}
     assert set(whole.edges) == set(graph.edges)
     assert {node.name for node in near.nodes} == {str(plan), str(answer)}
+    assert (whole.truncated, near.truncated) == (False, True)
     assert nothing.nodes == nothing.edges == ()
 
 

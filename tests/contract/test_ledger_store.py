@@ -9,11 +9,13 @@ from governance_databases import KINDS, opened
 from memos_governance.adapters.memory import MemoryLedgerStore, MemoryState
 from memos_governance.adapters.sql.ledger_store import SqlLedgerStore
 from memos_governance.domain.audit import AuditEvent, AuditFilter, Head, TenantEvent
-from memos_governance.domain.lineage import OwnedEdge, OwnedNode, Viewer
+from memos_governance.domain.lineage import Direction, OwnedEdge, OwnedNode, Viewer
 from memos_governance.usecases.verify_chain import VerifyChain
 from memos_kernel.errors import ResourceNotFound
 from memos_kernel.lineage import Edge, Node, NodeKind, Relation
 from memos_kernel.names import PrincipalName, TenantName
+
+SOURCES, TARGETS = Direction.SOURCES, Direction.TARGETS
 
 NOW = datetime(2026, 3, 2, 12, 0, 0, 123456, tzinfo=UTC)
 ACME, GLOBEX = TenantName("acme"), TenantName("globex")
@@ -102,8 +104,11 @@ async def test_nodes_and_edges_are_read_back_exactly(store):
     await store.record(ACME, [node, _node("d")], [_edge("c", "d", detail="because")])
     viewer = Viewer(BEN, admin=False)
     assert await store.nodes(ACME, ["c", "nope"], viewer) == (node.node,)
-    for end in ("c", "d"):
-        assert await store.edges_at(ACME, [end], viewer, limit=9) == (Edge("c", "d", Relation.PLANNED, "because"),)
+    edge = Edge("c", "d", Relation.PLANNED, "because")
+    for end, direction in (("c", TARGETS), ("d", SOURCES)):
+        assert await store.edges_at(ACME, [end], direction, viewer, limit=9) == (edge,)
+    for end, direction in (("c", SOURCES), ("d", TARGETS)):
+        assert await store.edges_at(ACME, [end], direction, viewer, limit=9) == ()
 
 
 async def test_what_is_recorded_stays_as_it_is(store):
@@ -111,7 +116,7 @@ async def test_what_is_recorded_stays_as_it_is(store):
         await store.record(ACME, [_node("c", summary=summary), _node("d")], [_edge("c", "d", detail=summary)])
     viewer = Viewer(BEN, admin=False)
     (node,) = await store.nodes(ACME, ["c"], viewer)
-    (edge,) = await store.edges_at(ACME, ["c"], viewer, limit=9)
+    (edge,) = await store.edges_at(ACME, ["c"], TARGETS, viewer, limit=9)
     assert (node.summary, edge.detail) == ("first", "first")
 
 
@@ -119,7 +124,7 @@ async def test_private_nodes_and_edges_are_seen_by_their_principal_and_an_admin(
     await store.record(ACME, [_node("c"), _node("p", NodeKind.PLAN, BEN)], [_edge("c", "p", BEN)])
     for viewer, seen in ((Viewer(BEN, admin=False), 1), (Viewer(EVE, admin=False), 0), (Viewer(EVE, admin=True), 1)):
         assert len(await store.nodes(ACME, ["p"], viewer)) == seen
-        assert len(await store.edges_at(ACME, ["c", "p"], viewer, limit=9)) == seen
+        assert len(await store.edges_at(ACME, ["c", "p"], TARGETS, viewer, limit=9)) == seen
 
 
 async def test_a_node_of_somebody_else_undoes_the_whole_record(store):
@@ -128,19 +133,19 @@ async def test_a_node_of_somebody_else_undoes_the_whole_record(store):
         await store.record(ACME, [_node("c"), _node("p", NodeKind.PLAN, EVE)], [_edge("c", "p", EVE)])
     viewer = Viewer(EVE, admin=True)
     assert await store.nodes(ACME, ["c"], viewer) == ()
-    assert await store.edges_at(ACME, ["p"], viewer, limit=9) == ()
+    assert await store.edges_at(ACME, ["p"], SOURCES, viewer, limit=9) == ()
 
 
 async def test_the_newest_edges_are_returned_first_and_no_more_than_asked(store):
     nodes = [_node("c"), *(_node(str(number)) for number in range(5))]
     await store.record(ACME, nodes, [_edge("c", str(number)) for number in range(4)])
-    await store.record(ACME, [], [_edge("4", "c")])
-    edges = await store.edges_at(ACME, ["c"], Viewer(BEN, admin=False), limit=2)
-    assert [(edge.source, edge.target) for edge in edges] == [("4", "c"), ("c", "3")]
+    await store.record(ACME, [], [_edge("c", "4")])
+    edges = await store.edges_at(ACME, ["c"], TARGETS, Viewer(BEN, admin=False), limit=2)
+    assert [edge.target for edge in edges] == ["4", "3"]
 
 
 async def test_a_tenant_sees_nothing_of_another(store):
     await store.record(ACME, [_node("c"), _node("d")], [_edge("c", "d")])
     viewer = Viewer(PrincipalName("globex", "ben"), admin=True)
     assert await store.nodes(GLOBEX, ["c"], viewer) == ()
-    assert await store.edges_at(GLOBEX, ["c"], viewer, limit=9) == ()
+    assert await store.edges_at(GLOBEX, ["c"], TARGETS, viewer, limit=9) == ()

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from memos_governance.domain.audit import AuditEntry, AuditEvent, AuditFilter, Head, TenantEvent, link
-from memos_governance.domain.lineage import OwnedEdge, OwnedNode, Viewer
+from memos_governance.domain.lineage import Direction, OwnedEdge, OwnedNode, Viewer
 from memos_governance.domain.records import ApiKey, Membership, Permission, PrincipalRecord, Standing, Vault
 from memos_governance.ports import PolicyTransaction, StoredRequest
 from memos_kernel.errors import ResourceNotFound
@@ -268,13 +268,15 @@ class MemoryLedgerStore:
         return tuple(owned.node for owned in found if owned is not None and viewer.sees(owned.principal))
 
     async def edges_at(
-        self, tenant: TenantName, names: Sequence[str], viewer: Viewer, *, limit: int
+        self, tenant: TenantName, names: Sequence[str], direction: Direction, viewer: Viewer, *, limit: int
     ) -> tuple[Edge, ...]:
         """See the port."""
         wanted = set(names)
         found = [
             item.edge
             for (owner, source, target, _), item in reversed(self._state.edges.items())
-            if owner == tenant and viewer.sees(item.principal) and (source in wanted or target in wanted)
+            if owner == tenant
+            and viewer.sees(item.principal)
+            and (target if direction is Direction.SOURCES else source) in wanted
         ]
         return tuple(found[:limit])

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from memos_kernel.errors import InvalidField, LimitExceeded, ResourceNotFound
 from memos_kernel.lineage import Edge, Node, NodeKind
@@ -25,6 +26,13 @@ _NAMES: dict[NodeKind, type[CubeName] | type[PlanName] | type[AnswerName] | type
 }
 _KINDS = {name.collection: kind for kind, name in _NAMES.items()}
 _TRACE_ID = re.compile(r"(?:[0-9a-f]{32})?")
+
+
+class Direction(Enum):
+    """Which way edges are followed."""
+
+    SOURCES = "sources"
+    TARGETS = "targets"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memos_governance.domain.lineage import GRAPH_NODES, Viewer, check_start
+from memos_governance.domain.lineage import GRAPH_NODES, Direction, Viewer, check_start
 from memos_governance.ports import LedgerStore
 from memos_kernel import limits
 from memos_kernel.errors import InvalidField
@@ -16,7 +16,7 @@ _EDGES = 4 * GRAPH_NODES
 
 @dataclass(frozen=True, slots=True)
 class GetLineage:
-    """Follows edges in both directions, inside the grant's tenant.
+    """Follows edges to sources of sources, and to what was made of what was made, inside the grant's tenant.
 
     Plans and answers are seen by the principal who made them, and by all whose grant allows
     `tenant.admin`; the walk does not lead through what is not seen. Whether the caller may read a cube
@@ -46,7 +46,10 @@ class GetLineage:
 
 
 class _Walk:
-    """One breadth-first walk."""
+    """Two breadth-first walks from one start: to what it was made of, and to what was made of it.
+
+    What else was made of its sources is not followed: a memory that a thousand answers used would drag them all in.
+    """
 
     def __init__(self, ledger: LedgerStore, tenant: TenantName, viewer: Viewer) -> None:
         self._ledger = ledger
@@ -58,32 +61,41 @@ class _Walk:
 
     async def run(self, start: Sequence[str], depth: int) -> Graph:
         seen = await self._ledger.nodes(self._tenant, start, self._viewer)
-        frontier = [node.name for node in seen]
-        self._names = dict.fromkeys(frontier)
-        for step in range(depth + 1):
-            if not frontier:
-                break
-            frontier = await self._step(frontier, last=step == depth)
+        self._names = {node.name: None for node in seen}
+        # sources first: if the graph is cut, its origin is still there
+        for direction in (Direction.SOURCES, Direction.TARGETS):
+            await self._follow([node.name for node in seen], direction, depth)
         nodes = await self._ledger.nodes(self._tenant, list(self._names), self._viewer)
         order = {name: position for position, name in enumerate(self._names)}
         return Graph(
             tuple(sorted(nodes, key=lambda node: order[node.name])), tuple(self._edges.values()), self._truncated
         )
 
-    async def _step(self, frontier: Sequence[str], *, last: bool) -> list[str]:
+    async def _follow(self, frontier: Sequence[str], direction: Direction, depth: int) -> None:
+        visited = set(frontier)
+        for step in range(depth + 1):
+            if not frontier:
+                return
+            frontier = await self._step(frontier, visited, direction, last=step == depth)
+
+    async def _step(
+        self, frontier: Sequence[str], visited: set[str], direction: Direction, *, last: bool
+    ) -> Sequence[str]:
         """Add the edges at the frontier and return the new names.
 
         The last step adds only edges between names that were reached, and sees whether more lie beyond.
         """
-        edges = await self._ledger.edges_at(self._tenant, frontier, self._viewer, limit=_EDGES + 1)
+        edges = await self._ledger.edges_at(self._tenant, frontier, direction, self._viewer, limit=_EDGES + 1)
         self._truncated |= len(edges) > _EDGES
         reached = []
         for edge in edges[:_EDGES]:
-            for name in (edge.source, edge.target):
-                if name not in self._names and not last and len(self._names) < GRAPH_NODES:
-                    self._names[name] = None
+            name = edge.source if direction is Direction.SOURCES else edge.target
+            if not last and (name in self._names or len(self._names) < GRAPH_NODES):
+                self._names[name] = None
+                if name not in visited:
+                    visited.add(name)
                     reached.append(name)
-            if edge.source in self._names and edge.target in self._names:
+            if name in self._names:
                 self._edges[edge.source, edge.target, edge.relation] = edge
             else:
                 self._truncated = True

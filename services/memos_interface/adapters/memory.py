@@ -242,14 +242,21 @@ class MemoryLineage:
 
     async def around(self, name: str, *, depth: int) -> Graph:
         """See the port."""
-        reached, frontier = {name}, {name}
-        for _ in range(depth):
-            touching = [edge for edge in self.edges if {edge.source, edge.target} & frontier]
-            frontier = {end for edge in touching for end in (edge.source, edge.target)} - reached
-            reached |= frontier
+        ways: tuple[dict[str, set[str]], dict[str, set[str]]] = ({}, {})
+        for edge in self.edges:
+            ways[0].setdefault(edge.target, set()).add(edge.source)
+            ways[1].setdefault(edge.source, set()).add(edge.target)
+        reached = {name}
+        beyond: set[str] = set()
+        for way in ways:
+            frontier = {name}
+            for _ in range(depth):
+                frontier = {far for near in frontier for far in way.get(near, ())}
+                reached |= frontier
+            beyond |= {far for near in frontier for far in way.get(near, ())}
         nodes = tuple(node for node in self.nodes.values() if node.name in reached)
         edges = tuple(edge for edge in self.edges if {edge.source, edge.target} <= reached)
-        return Graph(nodes, edges)
+        return Graph(nodes, edges, truncated=not beyond <= reached)
 
 
 def _fits(cube: MemCube, conditions: CubeFilter | None) -> bool:

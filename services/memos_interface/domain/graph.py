@@ -33,7 +33,7 @@ def draw(root: str, recorded: Graph, cubes: Mapping[str, MemCube], *, depth: int
         root: name of a cube, an answer or a plan.
         recorded: lineage as governance knows it.
         cubes: the cubes that the caller may read, by name.
-        depth: steps to follow from the root, in both directions.
+        depth: steps to follow from the root to sources, and to what was made of it.
     """
     nodes = {node.name: node for node in recorded.nodes if node.kind is not NodeKind.CUBE}
     nodes.update(_gone(recorded))
@@ -68,17 +68,25 @@ def _gone(recorded: Graph) -> dict[str, Node]:
 
 
 def _around(root: str, edges: Iterable[Edge], *, depth: int) -> tuple[list[str], bool]:
-    """Return the names within `depth` steps in order of their distance, and whether something lies beyond."""
-    neighbours: dict[str, list[str]] = {}
+    """Return the root, its sources and what was made of it, each by distance, and whether something lies beyond."""
+    sources: dict[str, list[str]] = {}
+    targets: dict[str, list[str]] = {}
     for edge in edges:
-        neighbours.setdefault(edge.source, []).append(edge.target)
-        neighbours.setdefault(edge.target, []).append(edge.source)
-    reached, frontier = {root: None}, [root]
-    for _ in range(depth):
-        frontier = [name for at in frontier for name in dict.fromkeys(neighbours.get(at, ())) if name not in reached]
-        reached.update(dict.fromkeys(frontier))
+        sources.setdefault(edge.target, []).append(edge.source)
+        if edge.relation is Relation.READ_FROM:
+            # the message of a cube is shown with it, but not what else was read from that message
+            targets.setdefault(edge.target, []).append(edge.source)
+        else:
+            targets.setdefault(edge.source, []).append(edge.target)
+    reached, beyond = {root: None}, False
+    for further in (sources, targets):
+        frontier, visited = [root], {root: None}
+        for _ in range(depth):
+            frontier = [name for at in frontier for name in dict.fromkeys(further.get(at, ())) if name not in visited]
+            visited.update(dict.fromkeys(frontier))
+        beyond |= any(name not in visited for at in frontier for name in further.get(at, ()))
+        reached |= visited
     names = list(reached)
-    beyond = any(name not in reached for at in frontier for name in neighbours.get(at, ()))
     return names[:NODES], beyond or len(names) > NODES
 
 

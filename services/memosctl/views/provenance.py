@@ -23,7 +23,6 @@ Steps = Mapping[str, Sequence[tuple[str, "ProvenanceEdge"]]]
 def tree(graph: "Provenance") -> Tree:
     """Return a tree whose root is the name that was asked for.
 
-    Each branch goes one way only, so what else was made of a source does not clutter the history of an answer.
     A node that is reached on several ways is drawn whole the first time and named afterwards.
     """
     sources: dict[str, list[tuple[str, ProvenanceEdge]]] = defaultdict(list)

@@ -43,6 +43,26 @@ async def test_an_answer_leads_to_its_plan_and_cubes_and_back(world, admin):
     assert graph.nodes[0].name == ANSWER
 
 
+async def test_what_else_was_made_of_a_source_is_not_dragged_in(world, admin):
+    others = [Edge(CUBE, _name("plan", str(n)), Relation.PLANNED) for n in range(3)]
+    sibling = Edge(_name("cube", "s"), _name("plan", "0"), Relation.PLANNED)
+    await world.records.record_lineage(NODES, [*EDGES, *others, sibling], grant=await _writer(world, admin))
+    answer = await _read(world, admin, ANSWER)
+    assert [node.name for node in answer.nodes] == [ANSWER, PLAN, CUBE, TURN]
+    assert (set(answer.edges), answer.truncated) == (set(EDGES), False)
+    cube = await _read(world, admin, CUBE)
+    assert set(cube.edges) == {*EDGES, *others}
+
+
+async def test_a_node_on_the_way_of_two_walks_is_followed_in_both(world, admin):
+    middle, low, side = (_name("cube", part) for part in ("m", "low", "side"))
+    edges = [Edge(CUBE, middle, Relation.DERIVED_FROM), Edge(middle, low, Relation.DERIVED_FROM)]
+    edges.append(Edge(middle, side, Relation.DERIVED_FROM))
+    await world.records.record_lineage([], edges, grant=await _writer(world, admin))
+    graph = await _read(world, admin, low, CUBE)
+    assert set(graph.edges) == set(edges)
+
+
 async def test_an_edge_brings_its_missing_ends_along(world, admin):
     await world.records.record_lineage([], EDGES, grant=await _writer(world, admin))
     graph = await _read(world, admin, TURN)

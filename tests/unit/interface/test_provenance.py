@@ -51,6 +51,14 @@ async def test_a_cube_leads_to_the_answers_it_was_used_in(desk):
     assert {plan.name, end.answer} <= set(names)
 
 
+async def test_another_answer_of_the_same_memory_is_left_out(desk):
+    cat, _, first = await talk(desk)
+    _, _, second = await talk(desk)
+    found = {node.name for node in (await graph(desk, first.answer)).nodes}
+    assert str(cat.name) in found
+    assert second.answer not in found
+
+
 async def test_a_plan_is_a_root_too(desk):
     cat, plan, _ = await talk(desk)
     assert str(cat.name) in {node.name for node in (await graph(desk, plan.name)).nodes}

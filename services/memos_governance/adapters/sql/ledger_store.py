@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, or_, select, true, union
+from sqlalchemy import ColumnElement, Connection, Row, Table, or_, select, true
 
 from memos_governance.adapters.sql import chains
 from memos_governance.adapters.sql.database import Database, insert_new
 from memos_governance.adapters.sql.schema import audit_entries, audit_heads, lineage_edges, lineage_nodes
 from memos_governance.domain.audit import AuditEntry, AuditEvent, AuditFilter, Head, TenantEvent
-from memos_governance.domain.lineage import OwnedEdge, OwnedNode, Viewer
+from memos_governance.domain.lineage import Direction, OwnedEdge, OwnedNode, Viewer
 from memos_kernel.errors import ResourceNotFound
 from memos_kernel.lineage import Edge, Node, NodeKind, Relation
 from memos_kernel.names import PrincipalName, TenantName
@@ -78,18 +78,13 @@ class SqlLedgerStore:
         return tuple(_node_of(row) for row in rows)
 
     async def edges_at(
-        self, tenant: TenantName, names: Sequence[str], viewer: Viewer, *, limit: int
+        self, tenant: TenantName, names: Sequence[str], direction: Direction, viewer: Viewer, *, limit: int
     ) -> tuple[Edge, ...]:
         """See the port."""
         table = lineage_edges.c
-        mine = select(lineage_edges).where(table.tenant == tenant.tenant, _visible(lineage_edges, viewer))
-        # Two queries, because each has an index of its own.
-        ends = [
-            mine.where(end.in_(names)).order_by(table.id.desc()).limit(limit).subquery().select()
-            for end in (table.source, table.target)
-        ]
-        both = union(*ends).subquery()
-        query = select(both).order_by(both.c.id.desc()).limit(limit)
+        end = table.target if direction is Direction.SOURCES else table.source
+        mine = (table.tenant == tenant.tenant, _visible(lineage_edges, viewer), end.in_(names))
+        query = select(lineage_edges).where(*mine).order_by(table.id.desc()).limit(limit)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return tuple(Edge(row.source, row.target, Relation(row.relation), row.detail) for row in rows)
 

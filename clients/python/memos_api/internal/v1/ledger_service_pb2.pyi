@@ -198,7 +198,7 @@ class GetLineageRequest(_message.Message):
     NAMES_FIELD_NUMBER: _builtins.int
     DEPTH_FIELD_NUMBER: _builtins.int
     depth: _builtins.int
-    """Steps to follow in both directions, 1 to 10."""
+    """Steps to follow to sources, and to what was made, 1 to 10."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names to start from, at most 100."""
