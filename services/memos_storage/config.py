@@ -20,6 +20,9 @@ class StorageConfig(Section):
     )
     milvus_token: SecretStr = Field(SecretStr(""), description="token of the Milvus server, user:password or API key")
     milvus_timeout_seconds: float = Field(10.0, gt=0, description="seconds after which a call to the index has failed")
+    milvus_search_seconds: float = Field(
+        2.0, gt=0, description="seconds that a search waits for the index before it answers without it"
+    )
     hot_rows: int = Field(
         20_000, ge=0, description="most rows of Milvus Lite that are searched in memory; 0 turns the copy off"
     )

@@ -80,6 +80,7 @@ class _Storage:
             token=config.milvus_token.get_secret_value(),
             embedded=config.milvus_uri is None,
             timeout_seconds=config.milvus_timeout_seconds,
+            search_seconds=config.milvus_search_seconds,
         )
         hot = None
         if config.milvus_uri is None and config.hot_rows:

@@ -36,7 +36,14 @@ class MilvusVectorIndex:
     """
 
     def __init__(
-        self, uri: Callable[[], str], *, token: str = "", embedded: bool, timeout_seconds: float, threads: int = 4
+        self,
+        uri: Callable[[], str],
+        *,
+        token: str = "",
+        embedded: bool,
+        timeout_seconds: float,
+        search_seconds: float = 2.0,
+        threads: int = 4,
     ) -> None:
         """Take where the index is; nothing is opened yet.
 
@@ -44,12 +51,15 @@ class MilvusVectorIndex:
             uri: gives the address, which of a child is known only once it is started.
             embedded: Milvus Lite. Its rows are searched fast only once they are flushed, so each put flushes; a server
                 has them in its log when it answers and decides by itself.
+            timeout_seconds: after which a call has failed.
+            search_seconds: for which a search waits; one that hangs must leave time for an answer without it.
         """
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it prints what is raised here anyway
         self._uri = uri
         self._token = token
         self._embedded = embedded
         self._timeout = timeout_seconds
+        self._search_seconds = search_seconds
         self._readers = Worker("milvus-read", threads=threads, queue=64)
         self._writer = Worker("milvus-write", threads=1, queue=64)
         self._lock = threading.Lock()
@@ -139,7 +149,12 @@ class MilvusVectorIndex:
             )
             return [DenseHit(hit["id"], hit["entity"]["revision"], float(hit["distance"])) for hit in found[0]]
 
-        hits = await self._call(self._readers, work)
+        try:
+            async with asyncio.timeout(self._search_seconds):
+                hits = await self._call(self._readers, work)
+        except TimeoutError as error:
+            self.lost()
+            raise _away() from error
         return sorted(hits, key=lambda hit: (-hit.score, hit.uid))
 
     async def _call(self, worker: Worker, work: Callable[[MilvusClient], T]) -> T:
@@ -149,9 +164,7 @@ class MilvusVectorIndex:
             self.lost()
             _LOG.debug("the vector index failed", exc_info=error)
             await asyncio.to_thread(self._forget)
-            raise DependencyUnavailable(
-                "The vector index does not answer; it is tried again.", retry_after=1.0, dependency="milvus"
-            ) from error
+            raise _away() from error
         self._reason = ""
         return result
 
@@ -221,6 +234,12 @@ async def keep_probing(index: MilvusVectorIndex) -> None:
 def collection_name(embedder: str, dimensions: int) -> str:
     """Return the name of an embedder's collection; vectors of different embedders never meet."""
     return f"memos_{dimensions}_{_digest(embedder)}"
+
+
+def _away() -> DependencyUnavailable:
+    return DependencyUnavailable(
+        "The vector index does not answer; it is tried again.", retry_after=1.0, dependency="milvus"
+    )
 
 
 def _digest(embedder: str) -> str:
