@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from memos_kernel.cube import Kind, Plaintext, SemanticType, State, Usage, content_hash
+from memos_kernel.cube import Kind, SemanticType, State, Usage
 from memos_kernel.errors import DuplicateContent, InvalidField, ResourceExists
 from memos_kernel.requests import RequestKey
 from memos_storage.domain import revisions
 from memos_storage.domain.filters import CubeFilter
-from memos_storage.domain.values import Answer, AuditEvent, Outcome, RequestOwner, Scope
+from memos_storage.domain.values import Answer, Outcome, RequestOwner, Scope
 from storage_cubes import (
     DIMENSIONS,
     EMBEDDER,
@@ -20,8 +20,11 @@ from storage_cubes import (
     NOTES,
     NOW,
     STORES,
+    change,
     grant,
     opened,
+    put,
+    retold,
     said,
     scope,
     stored,
@@ -38,27 +41,9 @@ async def store(request, tmp_path):
         yield made
 
 
-async def put(store, *cubes, seed=None):
-    def command(tx):
-        for index, cube in enumerate(cubes):
-            tx.insert(cube, vector=vector(seed + index) if seed is not None else None)
-
-    await store.catalog.write(command)
-
-
-async def change(store, cube, *, content=False, seed=0):
-    await store.catalog.write(lambda tx: tx.replace(cube, vector=vector(seed) if content else None, content=content))
-
-
 async def got(store, cube, *vaults):
     found = await store.catalog.get([cube.name], scope(*(vaults or (cube.vault,))))
     return found.get(cube.name)
-
-
-def retold(cube, text, *, now=NOW):
-    payload = Plaintext(text)
-    changed = replace(cube, payload=payload, content_hash=content_hash(payload, cube.sources))
-    return revisions.next_revision(changed, now=now)
 
 
 async def test_a_cube_comes_back_with_every_field(store):
@@ -331,86 +316,3 @@ async def test_a_request_id_is_answered_as_it_was(store):
 async def test_a_value_of_the_installation_is_made_once(store):
     assert await store.catalog.meta("secret", lambda: b"1") == b"1"
     assert await store.catalog.meta("secret", lambda: b"2") == b"1"
-
-
-async def test_what_is_written_waits_for_the_index_in_order(store):
-    cubes = [stored(f"note {number}") for number in range(3)]
-    await put(store, *cubes, seed=1)
-    newest, points = await store.outbox.pending(after=0)
-    assert [point.uid for point in points] == [cube.uid for cube in cubes]
-    assert points[-1].sequence == newest
-    assert points[0].vector.values.tolist() == vector(1).values.tolist()
-    assert await store.outbox.pending(after=newest) == (newest, [])
-    assert await store.catalog.write(lambda tx: tx.pending()) == 3
-
-
-async def test_a_claim_holds_its_entries_until_the_lease_ends(store):
-    cubes = [stored(f"note {number}") for number in range(3)]
-    await put(store, *cubes, seed=1)
-    first = await store.outbox.claim(limit=2, lease_seconds=10, now=NOW)
-    second = await store.outbox.claim(limit=9, lease_seconds=10, now=NOW)
-    assert [entry.uid for entry in first.entries + second.entries] == [cube.uid for cube in cubes]
-    assert (await store.outbox.claim(limit=9, lease_seconds=10, now=NOW)).entries == ()
-    assert await store.outbox.settle(second)
-    later = NOW + timedelta(seconds=11)
-    third = await store.outbox.claim(limit=9, lease_seconds=10, now=later)
-    assert [entry.uid for entry in third.entries] == [cube.uid for cube in cubes[:2]]
-    assert third.token > first.token
-    assert not await store.outbox.settle(first), "a stalled worker is fenced off"
-    assert await store.outbox.settle(third)
-    assert await store.outbox.size() == 0
-
-
-async def test_a_newer_entry_of_a_cube_waits_for_the_older_one_that_is_held(store):
-    cube = stored("old words")
-    await put(store, cube, seed=1)
-    first = await store.outbox.claim(limit=9, lease_seconds=10, now=NOW)
-    await change(store, retold(cube, "new words"), content=True, seed=2)
-    assert (await store.outbox.claim(limit=9, lease_seconds=10, now=NOW)).entries == ()
-    assert await store.outbox.settle(first)
-    (entry,) = (await store.outbox.claim(limit=9, lease_seconds=10, now=NOW)).entries
-    assert entry.point.revision == 2
-
-
-async def test_entries_that_failed_come_back_later(store):
-    await put(store, stored("note"), seed=1)
-    claim = await store.outbox.claim(limit=9, lease_seconds=10, now=NOW)
-    await store.outbox.postpone(claim, until=NOW + timedelta(seconds=5))
-    assert (await store.outbox.claim(limit=9, lease_seconds=10, now=NOW)).entries == ()
-    (entry,) = (await store.outbox.claim(limit=9, lease_seconds=10, now=NOW + timedelta(seconds=5))).entries
-    assert entry.attempts == 1
-
-
-async def test_a_deleted_cube_is_to_be_removed_from_the_index(store):
-    cube = stored("note")
-    await put(store, cube, seed=1)
-    assert await store.outbox.settle(await store.outbox.claim(limit=9, lease_seconds=9, now=NOW))
-    assert await store.outbox.expected(EMBEDDER) == {cube.uid: 1}
-    await change(store, revisions.deleted(cube, now=NOW))
-    assert await store.outbox.expected(EMBEDDER) == {}
-    (entry,) = (await store.outbox.claim(limit=9, lease_seconds=9, now=NOW)).entries
-    assert (entry.uid, entry.point) == (cube.uid, None)
-
-
-async def test_what_the_index_lost_can_be_enqueued_again(store):
-    cube = stored("note")
-    await put(store, cube, seed=1)
-    await store.outbox.settle(await store.outbox.claim(limit=9, lease_seconds=9, now=NOW))
-    assert await store.outbox.requeue([cube.uid, "nobody"], now=NOW) == 1
-    (entry,) = (await store.outbox.claim(limit=9, lease_seconds=9, now=NOW)).entries
-    assert entry.point.uid == cube.uid
-
-
-async def test_audit_events_are_kept_until_they_are_sent(store):
-    events = [AuditEvent(str(number), "acme", NOW, "p", "cube.create", "r") for number in range(3)]
-    await store.catalog.write(lambda tx: [tx.audit(event) for event in events])
-    assert await store.audit.unsent(limit=2) == events[:2]
-    await store.audit.sent(events[:2])
-    assert await store.audit.unsent(limit=9) == events[2:]
-
-
-async def test_request_ids_are_forgotten_after_their_retention(store):
-    owner = RequestOwner("acme", "ben", RequestKey("r1", "/m", "aa"))
-    await store.catalog.write(lambda tx: tx.remember(owner, Answer(()), now=NOW))
-    assert await store.audit.forget_requests(before=NOW) == 0
-    assert await store.audit.forget_requests(before=NOW + timedelta(seconds=1)) == 1

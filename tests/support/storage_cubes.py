@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memos_kernel.cube import MemCube, Plaintext, SourceSpan, kind_of
+from memos_kernel.cube import MemCube, Plaintext, SourceSpan, content_hash, kind_of
 from memos_kernel.ids import uuid7
 from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import ROLE_ACTIONS, Action, Grant, Role
@@ -20,7 +20,7 @@ from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.engine import sqlite_url
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
-from memos_storage.domain.revisions import first_revision
+from memos_storage.domain.revisions import first_revision, next_revision
 from memos_storage.domain.values import NewCube, Scope, Vector
 from memos_storage.migrations import migrate
 from postgres import new_database
@@ -151,3 +151,21 @@ def _postgresql() -> str:
     url = new_database("storage")
     migrate(url)
     return url
+
+
+async def put(store, *cubes, seed=None):
+    def command(tx):
+        for index, cube in enumerate(cubes):
+            tx.insert(cube, vector=vector(seed + index) if seed is not None else None)
+
+    await store.catalog.write(command)
+
+
+async def change(store, cube, *, content=False, seed=0):
+    await store.catalog.write(lambda tx: tx.replace(cube, vector=vector(seed) if content else None, content=content))
+
+
+def retold(cube, text, *, now=NOW):
+    payload = Plaintext(text)
+    changed = replace(cube, payload=payload, content_hash=content_hash(payload, cube.sources))
+    return next_revision(changed, now=now)
