@@ -1,7 +1,7 @@
 """Work on governance's database by whoever owns its machine: first start, a lost key, checks. No rpc leads here."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,10 +61,14 @@ async def recover_local_key(config: GovernanceConfig, state_dir: Path, clock: Cl
 
 
 async def verify_audit(config: GovernanceConfig, state_dir: Path) -> list[ChainProblem]:
-    """Check every tenant's audit chain; return the first problem of each that has one."""
+    """Check every tenant's audit chain; return the first problem of each that has one. Nothing is changed.
+
+    Raises:
+        RuntimeError: the database has another schema.
+    """
     from memos_governance.adapters.sql.ledger_store import SqlLedgerStore
 
-    async with _opened(config, state_dir) as database:
+    async with _opened(config, state_dir, make_ready=_require_current) as database:
         ledger = SqlLedgerStore(database)
         verify = VerifyChain(ledger)
         found = [await verify(tenant) for tenant in await ledger.chains()]
@@ -81,7 +85,14 @@ def prepare(url: str) -> None:
 
     if url.startswith("sqlite"):
         migrations.migrate(url)
-    elif not migrations.is_current(url):
+    else:
+        _require_current(url)
+
+
+def _require_current(url: str) -> None:
+    from memos_governance import migrations
+
+    if not migrations.is_current(url):
         raise RuntimeError("Governance's database has another schema; run `memosctl migrate` first.")
 
 
@@ -100,11 +111,13 @@ async def _bootstrap(config: GovernanceConfig, state_dir: Path, clock: Clock) ->
 
 
 @asynccontextmanager
-async def _opened(config: GovernanceConfig, state_dir: Path) -> AsyncIterator["Database"]:
+async def _opened(
+    config: GovernanceConfig, state_dir: Path, *, make_ready: Callable[[str], None] = prepare
+) -> AsyncIterator["Database"]:
     from memos_governance.adapters.sql.database import Database
 
     url = config.url(state_dir)
-    await asyncio.to_thread(prepare, url)
+    await asyncio.to_thread(make_ready, url)
     database = Database(url, readers=1)
     await asyncio.to_thread(database.open)
     try:

@@ -26,6 +26,11 @@ _CONNECTION = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
+METADATA = (
+    ("grpc.max_metadata_size", 512 * 1024),
+    ("grpc.absolute_max_metadata_size", 512 * 1024),
+)
+"""Room for a grant over as many vaults as one may hold; grpc's own 8 KiB end at about 150."""
 _CLOSE_SECONDS = 120.0
 _RETRY = {
     "maxAttempts": 3,
@@ -72,6 +77,7 @@ class ChannelPool:
         self._stamp = certificates.stamp() if certificates else ()
         self._options = (
             *_CONNECTION,
+            *METADATA,
             ("grpc.service_config", service_config()),
             ("grpc.enable_retries", 1),
             ("grpc.max_receive_message_length", max_message_bytes),

@@ -69,6 +69,8 @@ def load(
         if not name.startswith(PREFIX) or name in reserved:
             continue
         path = (aliases or {}).get(name) or name.removeprefix(PREFIX).lower().replace("__", ".")
+        if not text and _is_optional(path, schema):
+            continue  # as `NAME=${NAME}` of a compose file has it
         if _is_known(path, schema):
             _put(values, path.split("."), _parsed(text))
         else:
@@ -130,6 +132,16 @@ def _is_known(path: str, schema: type[BaseModel]) -> bool:
     if section is not None:
         return not rest or _is_known(rest, section)
     return not rest or "dict" in str(item.annotation).lower()
+
+
+def _is_optional(path: str, schema: type[BaseModel]) -> bool:
+    """Return whether a path leads to a field whose default is None, so that an empty text means that it is not set."""
+    name, _, rest = path.partition(".")
+    item = schema.model_fields.get(name)
+    if item is None:
+        return False
+    section = _section(item)
+    return _is_optional(rest, section) if section is not None else item.get_default(call_default_factory=True) is None
 
 
 def _unknown(path: str, known: Collection[str], *, name: str = "") -> str:

@@ -9,7 +9,7 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from memos_kernel.ids import Clock
-from memos_runtime.channels import ChannelPool
+from memos_runtime.channels import METADATA, ChannelPool
 from memos_runtime.config import ServerConfig
 from memos_runtime.context import spawn
 from memos_runtime.gate import Gate
@@ -165,6 +165,7 @@ class Host:
             interceptors=(chain,) if chain else (),
             options=(
                 *_OPTIONS,
+                *(METADATA if name == "internal" else ()),
                 ("grpc.max_receive_message_length", self._config.max_message_bytes),
                 ("grpc.max_send_message_length", self._config.max_message_bytes),
             ),

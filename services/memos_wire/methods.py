@@ -60,6 +60,7 @@ def _row(name: str, service: str, deadline: float, *actions: Action, **options: 
 _A = Action
 _READ = {"retryable": True}
 _WRITE = {"mutating": True}
+# only what does nothing the second time, with a request key or without: a lost answer must not cost a second key
 _SAFE_WRITE = {"mutating": True, "retryable": True}
 _LIFECYCLE_ONLY = {"only": frozenset({LIFECYCLE})}
 _V1 = "/memos.v1"
@@ -130,10 +131,10 @@ _ROWS = (
     _row(f"{_IN}.PolicyService/Authenticate", GOVERNANCE, 5, **_READ, only=frozenset({INTERFACE})),
     _row(f"{_IN}.PolicyService/IssueGrant", GOVERNANCE, 5, **_READ, only=frozenset({INTERFACE, SCHEDULER})),
     _row(f"{_IN}.PolicyService/ListTenants", GOVERNANCE, 5, **_READ, only=frozenset({SCHEDULER})),
-    _row(f"{_IN}.PolicyService/CreateApiKey", GOVERNANCE, 10, _A.TENANT_ADMIN, **_SAFE_WRITE),
+    _row(f"{_IN}.PolicyService/CreateApiKey", GOVERNANCE, 10, _A.TENANT_ADMIN, **_WRITE),
     _row(f"{_IN}.PolicyService/ListApiKeys", GOVERNANCE, 10, _A.TENANT_ADMIN, **_READ),
     _row(f"{_IN}.PolicyService/RevokeApiKey", GOVERNANCE, 10, _A.TENANT_ADMIN, **_SAFE_WRITE),
-    _row(f"{_IN}.PolicyService/CreateVault", GOVERNANCE, 10, _A.TENANT_ADMIN, **_SAFE_WRITE),
+    _row(f"{_IN}.PolicyService/CreateVault", GOVERNANCE, 10, _A.TENANT_ADMIN, **_WRITE),
     _row(f"{_IN}.PolicyService/GetVault", GOVERNANCE, 10, _A.VAULT_READ, **_READ),
     _row(f"{_IN}.PolicyService/ListVaults", GOVERNANCE, 10, _A.TENANT_READ, **_READ),
     _row(f"{_IN}.PolicyService/SetVaultPermission", GOVERNANCE, 10, _A.VAULT_ADMIN, **_SAFE_WRITE),
@@ -156,11 +157,11 @@ _ROWS = (
     _row(f"{_IN}.InferenceService/Generate", INFERENCE, 120, _A.MODEL_USE),
     _row(f"{_IN}.InferenceService/DescribeEngine", INFERENCE, 10, **_READ),
     _row(f"{_IN}.SchedulerService/PlanInjection", SCHEDULER, 30, _A.CUBE_READ, _A.CUBE_USE, _A.MODEL_USE, **_READ),
-    _row(f"{_IN}.SchedulerService/EnqueueJob", SCHEDULER, 10, _A.JOB_WRITE, **_SAFE_WRITE),
+    _row(f"{_IN}.SchedulerService/EnqueueJob", SCHEDULER, 10, _A.JOB_WRITE, **_WRITE),
     _row(f"{_IN}.SchedulerService/GetJob", SCHEDULER, 10, _A.JOB_READ, **_READ),
     _row(f"{_IN}.SchedulerService/ListJobs", SCHEDULER, 10, _A.JOB_READ, **_READ),
-    _row(f"{_IN}.SchedulerService/CancelJob", SCHEDULER, 10, _A.JOB_WRITE, **_SAFE_WRITE),
-    _row(f"{_IN}.SchedulerService/RetryJob", SCHEDULER, 10, _A.JOB_WRITE, **_SAFE_WRITE),
+    _row(f"{_IN}.SchedulerService/CancelJob", SCHEDULER, 10, _A.JOB_WRITE, **_WRITE),
+    _row(f"{_IN}.SchedulerService/RetryJob", SCHEDULER, 10, _A.JOB_WRITE, **_WRITE),
     _row(f"{_IN}.SchedulerService/WatchJob", SCHEDULER, 3600, _A.JOB_READ),
     _row(f"{_IN}.LifecycleService/RecordUse", LIFECYCLE, 10, _A.CUBE_USE),
     _row(f"{_IN}.LifecycleService/TransitionMemCube", LIFECYCLE, 10, _A.CUBE_WRITE, **_WRITE),

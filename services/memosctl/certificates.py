@@ -15,9 +15,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from memosctl.state import private_directory, write_private
+from memosctl.failures import Failure
+from memosctl.state import write_private
 
 LIFETIME = timedelta(days=365)
+CA_LIFETIME = 10 * LIFETIME
 _BACKDATED = timedelta(minutes=5)  # clocks of two machines differ
 _LOOPBACK = ("127.0.0.1", "::1")
 
@@ -39,7 +41,7 @@ class Authority:
             data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
         )  # fmt: skip
         certificate = (
-            _builder(name, name, key, now)
+            _builder(name, name, key, now, CA_LIFETIME)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -62,7 +64,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, service)])
         certificate = (
-            _builder(subject, self.certificate.subject, key, now)
+            _builder(subject, self.certificate.subject, key, now, LIFETIME)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(_alternatives(service, hosts)), critical=False)
             .add_extension(
@@ -100,12 +102,20 @@ def write_certificates(
     """Write `ca.crt`, `ca.key` and `{service}.crt`, `{service}.key` for each service; return the files written.
 
     An authority that is there already is used again, so that the certificates of one service can be renewed.
+
+    Raises:
+        Failure: that authority ends before the new certificates would.
     """
     moment = now or datetime.now(UTC)
-    private_directory(out)
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
     written: list[Path] = []
     if (out / "ca.key").exists():
         authority = Authority.load(out)
+        if (end := authority.certificate.not_valid_after_utc) < moment + LIFETIME:
+            raise Failure(
+                f"The authority {out / 'ca.crt'} ends on {end:%Y-%m-%d}, before new certificates would.",
+                "Remove ca.crt and ca.key to make a new one, and renew the certificates of all services.",
+            )
     else:
         authority = Authority.create(now=moment)
         written += _write(out, "ca", authority.certificate, authority.key)
@@ -116,7 +126,7 @@ def write_certificates(
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, lifetime: timedelta
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -125,7 +135,7 @@ def _builder(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _BACKDATED)
-        .not_valid_after(now + LIFETIME)
+        .not_valid_after(now + lifetime)
     )
 
 

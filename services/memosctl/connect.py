@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from memos_client import Client, MemosError, RequestError, Settings, Unauthenticated, Unavailable
-from memosctl.failures import Failure
+from memosctl.failures import Failure, usage
 from memosctl.importing import LineRefused, Send, refused_index
 
 if TYPE_CHECKING:
@@ -17,16 +17,22 @@ def connect(cli: "Cli", *, environ: Mapping[str, str] = os.environ) -> Client:
     """Return a client; options go before the environment, and that before the state directory of this machine.
 
     Raises:
-        Failure: there is no API key.
+        Failure: there is no API key, or it would leave this machine in plain text.
     """
     settings = _settings(cli, environ)
     if not settings.api_key:
         raise Failure(
-            f"No API key: {cli.state.admin_key_file} does not exist.",
-            "Start the system with memosctl up, or give --api-key-file or MEMOS_API_KEY.",
+            f"No API key for {settings.address}.",
+            "Give --api-key-file or MEMOS_API_KEY; memosctl up makes a key for this machine.",
             reason="NO_API_KEY",
         )
-    return Client(settings.address, api_key=settings.api_key, tenant=settings.tenant, tls=settings.tls)
+    return Client(
+        settings.address,
+        api_key=settings.api_key,
+        tenant=settings.tenant,
+        tls=settings.tls,
+        allow_plaintext=settings.allow_plaintext,
+    )
 
 
 def sender(client: Client) -> Send:
@@ -80,4 +86,7 @@ def _settings(cli: "Cli", environ: Mapping[str, str]) -> Settings:
     if cli.api_key_file:
         asked.pop("MEMOS_API_KEY", None)
         asked["MEMOS_API_KEY_FILE"] = str(cli.api_key_file)
-    return Settings.from_env(asked)
+    try:
+        return Settings.from_env(asked)
+    except ValueError as error:
+        raise usage(str(error)) from None

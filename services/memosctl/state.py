@@ -93,7 +93,7 @@ class StateDir:
 
 
 def private_directory(path: Path) -> Path:
-    """Make a directory that only its owner may enter, with its parents."""
+    """Make a directory of the system that only its owner may enter, with its parents; close one that is open."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.stat().st_mode & 0o077:
         path.chmod(0o700)
@@ -102,7 +102,7 @@ def private_directory(path: Path) -> Path:
 
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner may read, whole or not at all, and durably."""
-    private_directory(path.parent)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:
         with os.fdopen(handle, "wb") as file:

@@ -80,7 +80,7 @@ def request_id(lines: Iterable[Line], target: bytes) -> str:
 def _line(number: int, raw: bytes) -> Line | BadLine:
     try:
         value = json.loads(raw)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # not JSON, not UTF-8, or a number of thousands of digits
         return BadLine(number, f"not JSON: {error}")
     if not isinstance(value, dict):
         return BadLine(number, "not a JSON object")
@@ -89,7 +89,17 @@ def _line(number: int, raw: bytes) -> Line | BadLine:
     for name, content in value.items():
         if content is not None and not isinstance(content, str):
             return BadLine(number, f"field {name!r} is not a string")
+        if content and not _is_unicode(content):
+            return BadLine(number, f"field {name!r} holds half a character, such as a cut emoji")
     message = {name: content for name, content in value.items() if content}
     if not message.get("text", "").strip():
         return BadLine(number, "no text")
     return Line(number, raw, message)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -17,7 +17,7 @@ from memos_kernel.errors import Draining, Overloaded, StoreFull
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.engine import open_engine, sqlite_url
 from memos_storage.adapters.sql.outbox import SqlOutbox
-from memos_storage.adapters.sql.schema import metadata
+from memos_storage.adapters.sql.schema import VERSION_TABLE, metadata
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.migrations import migrate
 from storage_cubes import EMBEDDER, MAIN, NOW, scope, stored, vector
@@ -170,8 +170,9 @@ def test_the_migrations_make_the_tables_of_the_code_and_can_be_repeated(tmp_path
     migrate(url)
     migrate(url)
     engine = open_engine(url, pool_size=1)
+    options = {"version_table": VERSION_TABLE}
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
         made = connection.execute(text("SELECT sql FROM sqlite_master WHERE name IN ('postings', 'outbox')")).scalars()
         assert sorted("WITHOUT ROWID" in sql or "AUTOINCREMENT" in sql for sql in made) == [True, True]
     engine.dispose()

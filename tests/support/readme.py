@@ -18,6 +18,7 @@ from memosctl.settings import Settings
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 MEANINGS = {
+    "LIST_ITEMS": "entries of a list in a request, where nothing less is said",
     "TEXT_BYTES": "bytes of one text or message, UTF-8",
     "QUERY_BYTES": "bytes of a search query",
     "BATCH_ITEMS": "messages and texts in one AddMemories",
@@ -39,7 +40,7 @@ MEANINGS = {
     "PROVENANCE_DEPTH_DEFAULT": "steps, if the call does not say",
     "PENDING_ROWS": "rows that may wait for the vector index",
     "GRANT_LIFETIME": "life of a grant; also the bound on revocation",
-    "DELETED_RETENTION": "time between deletion and purge",
+    "DELETED_RETENTION": "time for which a deleted cube is kept at least",
     "REQUEST_ID_RETENTION": "time for which a request id is remembered",
     "CLOCK_AHEAD": "how far ahead a message's time may be",
     "HEAT_HALF_LIFE": "half-life of heat",

@@ -36,6 +36,7 @@ class AsyncClient(MemoryCalls, ChatCalls, JobCalls, GovernanceCalls):
         api_key: str = "",
         tenant: str = DEFAULT_TENANT,
         tls: Tls | None = None,
+        allow_plaintext: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
         retries: Retries = Retries(),  # noqa: B008  # an immutable value
     ) -> None:
@@ -46,10 +47,14 @@ class AsyncClient(MemoryCalls, ChatCalls, JobCalls, GovernanceCalls):
             api_key: secret of an API key.
             tenant: tenant that short names belong to.
             tls: None connects without TLS.
+            allow_plaintext: send the key without TLS to other machines, for a network that encrypts by itself.
             timeout: seconds for a call and all its attempts, unless the call names others.
             retries: how often and how long to try again.
+
+        Raises:
+            ValueError: the key would leave this machine in plain text.
         """
-        settings = Settings(address=address, api_key=api_key, tenant=tenant, tls=tls)
+        settings = Settings(address=address, api_key=api_key, tenant=tenant, tls=tls, allow_plaintext=allow_plaintext)
         super().__init__(Transport(settings, timeout=timeout, retries=retries))
 
     @classmethod
@@ -59,7 +64,13 @@ class AsyncClient(MemoryCalls, ChatCalls, JobCalls, GovernanceCalls):
         Without any variable it finds the server that `memosctl up` started on this machine, and its key.
         """
         settings = Settings.from_env(environ)
-        return cls(settings.address, api_key=settings.api_key, tenant=settings.tenant, tls=settings.tls)
+        return cls(
+            settings.address,
+            api_key=settings.api_key,
+            tenant=settings.tenant,
+            tls=settings.tls,
+            allow_plaintext=settings.allow_plaintext,
+        )
 
     async def close(self) -> None:
         """Close the connection; calls that run are cancelled."""

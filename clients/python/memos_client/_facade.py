@@ -58,18 +58,33 @@ class Client:
         api_key: str = "",
         tenant: str = DEFAULT_TENANT,
         tls: Tls | None = None,
+        allow_plaintext: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
         retries: Retries = Retries(),  # noqa: B008  # an immutable value
     ) -> None:
         """Make a client; see AsyncClient for the arguments."""
-        self._client = AsyncClient(address, api_key=api_key, tenant=tenant, tls=tls, timeout=timeout, retries=retries)
+        self._client = AsyncClient(
+            address,
+            api_key=api_key,
+            tenant=tenant,
+            tls=tls,
+            allow_plaintext=allow_plaintext,
+            timeout=timeout,
+            retries=retries,
+        )
         self._portal = Portal()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Return a client as the environment says; see `AsyncClient.from_env`."""
         settings = Settings.from_env(environ)
-        return cls(settings.address, api_key=settings.api_key, tenant=settings.tenant, tls=settings.tls)
+        return cls(
+            settings.address,
+            api_key=settings.api_key,
+            tenant=settings.tenant,
+            tls=settings.tls,
+            allow_plaintext=settings.allow_plaintext,
+        )
 
     def close(self) -> None:
         """Close the connection and the thread. Idempotent."""

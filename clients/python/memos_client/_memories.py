@@ -43,8 +43,10 @@ class MemoryCalls(Calls):
             timeout: seconds for all attempts.
 
         Raises:
+            TypeError: `items` is one string, or an item is neither string nor Message.
             MemosError: RequestError, NotFound (the vault), PreconditionFailed (extraction), Unavailable.
         """
+        _check_items(items)
         request = pb.AddMemoriesRequest(
             vault=self._name("vaults", vault),
             messages=[item.to_proto() for item in items if isinstance(item, Message)],
@@ -227,6 +229,14 @@ class MemoryCalls(Calls):
         request = pb.GetProvenanceRequest(name=self._name("cubes", name), depth=depth)
         answer: pb.GetProvenanceResponse = await self.call(request, timeout=timeout)
         return answer.provenance
+
+
+def _check_items(items: Sequence[str | Message]) -> None:
+    if isinstance(items, str | Message):
+        raise TypeError(f"items is one {type(items).__name__}; give a list")
+    for index, item in enumerate(items):
+        if not isinstance(item, str | Message):
+            raise TypeError(f"items[{index}] is a {type(item).__name__}; give a string or a Message")
 
 
 def _filter(value: Filter | None) -> pb.CubeFilter | None:

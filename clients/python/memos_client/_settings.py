@@ -1,5 +1,6 @@
 """Where the server is, and who is calling."""
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,12 +37,24 @@ class Settings:
         api_key: secret of the API key.
         tenant: tenant that short names belong to: `notes` is `tenants/{tenant}/vaults/notes`.
         tls: None for a connection without TLS.
+        allow_plaintext: send the key without TLS to other machines, for a network that encrypts by itself.
+
+    Raises:
+        ValueError: the key would leave this machine in plain text.
     """
 
     address: str = DEFAULT_ADDRESS
     api_key: str = ""
     tenant: str = DEFAULT_TENANT
     tls: Tls | None = None
+    allow_plaintext: bool = False
+
+    def __post_init__(self) -> None:
+        if self.api_key and self.tls is None and not self.allow_plaintext and not _stays_here(self.address):
+            raise ValueError(
+                f"The API key would be sent to {self.address} in plain text; give TLS (MEMOS_CA_FILE), or allow it "
+                "(allow_plaintext, MEMOS_ALLOW_PLAINTEXT=1) where the network encrypts by itself."
+            )
 
     def __repr__(self) -> str:
         return f"Settings(address={self.address!r}, tenant={self.tenant!r}, tls={self.tls!r}, api_key=***)"
@@ -50,23 +63,27 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read the environment.
 
-        MEMOS_ADDRESS, MEMOS_TENANT, MEMOS_CA_FILE (turns TLS on), and the key from MEMOS_API_KEY or the file
-        MEMOS_API_KEY_FILE. What is missing is taken from the state directory of `memosctl up` on this machine
-        (MEMOS_STATE_DIR, else $XDG_STATE_HOME/memos, else ~/.local/state/memos), if there is one.
+        MEMOS_ADDRESS, MEMOS_TENANT, MEMOS_CA_FILE (turns TLS on), MEMOS_ALLOW_PLAINTEXT, and the key from
+        MEMOS_API_KEY or the file MEMOS_API_KEY_FILE. What is missing is taken from the state directory of `memosctl up`
+        on this machine (MEMOS_STATE_DIR, else $XDG_STATE_HOME/memos, else ~/.local/state/memos), if there is one; its
+        key is for servers on this machine alone.
 
         Raises:
             OSError: MEMOS_API_KEY_FILE cannot be read.
+            ValueError: the key would leave this machine in plain text.
         """
         env = os.environ if environ is None else environ
         state = _state_directory(env)
         key_file = env.get("MEMOS_API_KEY_FILE")
         key = env.get("MEMOS_API_KEY") or (Path(key_file).read_text(encoding="utf-8").strip() if key_file else "")
         ca_file = env.get("MEMOS_CA_FILE")
+        address = env.get("MEMOS_ADDRESS") or _content(state / "address") or DEFAULT_ADDRESS
         return cls(
-            address=env.get("MEMOS_ADDRESS") or _content(state / "address") or DEFAULT_ADDRESS,
-            api_key=key or _content(state / "admin.key"),
+            address=address,
+            api_key=key or (_content(state / "admin.key") if _stays_here(address) else ""),
             tenant=env.get("MEMOS_TENANT") or DEFAULT_TENANT,
             tls=Tls(ca_file=Path(ca_file)) if ca_file else None,
+            allow_plaintext=env.get("MEMOS_ALLOW_PLAINTEXT", "").lower() in ("1", "true", "yes", "on"),
         )
 
     def name(self, collection: str, value: str) -> str:
@@ -74,6 +91,17 @@ class Settings:
         if not value or value.startswith("tenants/"):
             return value
         return f"tenants/{self.tenant}/{collection}/{value.removeprefix(collection + '/')}"
+
+
+def _stays_here(address: str) -> bool:
+    """Return whether a gRPC target is on this machine."""
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition("/")[2].rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _state_directory(env: Mapping[str, str]) -> Path:

@@ -94,9 +94,13 @@ class TorchDecoder:
         return torch.Generator(device=self._model.device).manual_seed(sampling.seed)
 
 
+_COLDEST = 1e-3
+"""Below it the likeliest token is as good as certain, and the division would overflow."""
+
+
 def _choose(logits: torch.Tensor, temperature: float, generator: torch.Generator | None) -> int:
     """Return the likeliest token, or one drawn by the probabilities at this temperature."""
-    if temperature == 0.0:
+    if temperature < _COLDEST:
         return int(logits.argmax())
     weights = torch.softmax(logits / temperature, dim=-1)
     return int(torch.multinomial(weights, 1, generator=generator))

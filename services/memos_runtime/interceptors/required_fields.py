@@ -1,7 +1,8 @@
-"""Refuses empty required fields (AIP-203) and enum values that the contract does not know.
+"""Refuses empty required fields (AIP-203), enum values that the contract does not know, and lists without end.
 
-What to look at is compiled once a message type, from the descriptors: `google.api.field_behavior` and the
-enums. A type without either, at any depth, costs nothing.
+What to look at is compiled once a message type, from the descriptors: `google.api.field_behavior`, the enums and the
+repeated fields. A type without any, at any depth, costs nothing. Lists come first: what is done an entry, here and
+behind, would hold the event loop for the millions that fit into a message. Numbers of a vector are not counted.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,10 +13,13 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from memos_kernel.errors import InvalidField, MissingField
+from memos_kernel import limits
+from memos_kernel.errors import InvalidField, LimitExceeded, MissingField
 from memos_runtime.context import Call
 from memos_runtime.interceptors.base import Proceed
 from memos_wire.methods import Method
+
+_NUMBERS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
 
 
 class RequiredFields:
@@ -39,6 +43,7 @@ class RequiredFields:
 class Plan:
     """What to look at in messages of one type."""
 
+    lists: list[str] = field(default_factory=list)
     required: list[tuple[str, Callable[[Any], bool]]] = field(default_factory=list)
     enums: list[tuple[str, bool, Mapping[int, object]]] = field(default_factory=list)
     nested: list[tuple[str, bool, "Plan"]] = field(default_factory=list)
@@ -47,8 +52,11 @@ class Plan:
         """Refuse the message, whose fields are named below `path`.
 
         Raises:
-            MissingField, InvalidField: with the full path of the field.
+            LimitExceeded, MissingField, InvalidField: with the full path of the field.
         """
+        for name in self.lists:
+            if (length := len(getattr(message, name))) > limits.LIST_ITEMS:
+                raise _too_many(path + name, length)
         for name, present in self.required:
             if not present(message):
                 raise MissingField(f"{path}{name} is required.", field=path + name)
@@ -79,13 +87,15 @@ def _collect(descriptor: Descriptor, plans: dict[str, Plan]) -> Plan:
         return plans[descriptor.full_name]
     plan = plans[descriptor.full_name] = Plan()
     for item in descriptor.fields:
+        if item.is_repeated and item.cpp_type not in _NUMBERS:
+            plan.lists.append(item.name)
         if field_behavior_pb2.REQUIRED in item.GetOptions().Extensions[field_behavior_pb2.field_behavior]:
             plan.required.append((item.name, _presence(item)))
         if item.enum_type is not None:
             plan.enums.append((item.name, item.is_repeated, _numbers(item.enum_type)))
         elif item.message_type is not None and not item.message_type.GetOptions().map_entry:
             inner = _collect(item.message_type, plans)
-            if inner.required or inner.enums or inner.nested or inner is plan:
+            if inner.lists or inner.required or inner.enums or inner.nested or inner is plan:
                 plan.nested.append((item.name, item.is_repeated, inner))
     return plan
 
@@ -99,6 +109,13 @@ def _presence(item: FieldDescriptor) -> Callable[[Any], bool]:
 
 def _numbers(enum: EnumDescriptor) -> Mapping[int, object]:
     return {number: value.name for number, value in enum.values_by_number.items()}
+
+
+def _too_many(path: str, length: int) -> LimitExceeded:
+    most = limits.LIST_ITEMS
+    return LimitExceeded(
+        f"{path} has {length} entries; no list has more than {most}.", field=path, limit=str(most), unit="entries"
+    )
 
 
 def _unknown(path: str, value: int, known: Mapping[int, object]) -> InvalidField:

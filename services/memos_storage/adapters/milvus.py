@@ -14,7 +14,7 @@ import grpc
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
-from memos_kernel.errors import DependencyUnavailable
+from memos_kernel.errors import DependencyUnavailable, Overloaded
 from memos_runtime.workers import Worker
 from memos_storage.domain.values import DenseHit, Drift, Point, Scope, Vector
 
@@ -87,6 +87,8 @@ class MilvusVectorIndex:
             await self._call(self._readers, lambda client: client.list_collections(timeout=self._timeout))
         except DependencyUnavailable:
             return False
+        except Overloaded:
+            return self.healthy  # the searches in front of it tell
         return True
 
     async def close(self) -> None:
@@ -227,7 +229,11 @@ async def keep_probing(index: MilvusVectorIndex) -> None:
     """Ask whether the index answers, until cancelled; more often while it does not."""
     for number in itertools.count():
         if not index.healthy or number % _PROBES_WHILE_HEALTHY == 0:
-            await index.probe()
+            try:
+                await index.probe()
+            except Exception:
+                # without probes an index that was lost would stay so for ever
+                _LOG.exception("the vector index could not be probed")
         await asyncio.sleep(_PROBE_SECONDS)
 
 

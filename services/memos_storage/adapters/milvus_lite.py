@@ -83,8 +83,11 @@ class MilvusLiteServer:
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
-            self._process = await self._spawn()
-            code = await self._process.wait()
+            try:
+                self._process = await self._spawn()
+                code = str(await self._process.wait())
+            except OSError as error:  # no memory, no process id
+                code = str(error)
             self._lost()
             if loop.time() - started > _STEADY_SECONDS:
                 pause = _RESTART_FIRST

@@ -2,8 +2,13 @@
 
 from alembic import context
 
-from memos_storage.adapters.sql.schema import metadata
+from memos_storage.adapters.sql.schema import VERSION_TABLE, metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    version_table=VERSION_TABLE,
+    transactional_ddl=True,
+)
 with context.begin_transaction():
     context.run_migrations()

@@ -78,7 +78,12 @@ def audit(settings: Settings, state: StateDir) -> Iterator[Finding]:
     if embedded and not any((state.root / GOVERNANCE).glob("*.db")):
         yield skipped("audit chain", "nothing is recorded yet")
         return
-    problems = asyncio.run(verify_audit(settings.governance, state.of(GOVERNANCE)))
+    try:
+        problems = asyncio.run(verify_audit(settings.governance, state.root / GOVERNANCE))
+    except Exception as error:  # a damaged file, a server that is away: what it looks for must not end the doctor
+        text = str(getattr(error, "orig", error)).splitlines()
+        yield failed("audit chain", f"cannot be read: {text[0] if text else type(error).__name__}")
+        return
     for found in problems:
         detail = f"{found.tenant}: entry {found.sequence}: {found.problem}"
         yield failed("audit chain", detail, "Somebody changed the database; compare it with a backup.")

@@ -1,7 +1,7 @@
 """Small services on real servers on loopback: an interface that calls storage and inference."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +21,7 @@ from memos_api.v1 import memory_service_pb2 as memory
 from memos_api.v1 import memory_service_pb2_grpc as memory_grpc
 from memos_kernel.errors import CredentialInvalid, CubeNotFound
 from memos_kernel.ids import SystemClock
-from memos_kernel.names import PrincipalName
+from memos_kernel.names import PrincipalName, VaultName
 from memos_kernel.permission import Action, Grant, Principal
 from memos_runtime.channels import ChannelPool, Channels
 from memos_runtime.config import ServerConfig
@@ -50,7 +50,7 @@ class Edge:
             id="g",
             principal=principal.name,
             issued_to=INTERFACE,
-            vaults=frozenset(),
+            vaults=frozenset(vaults),
             all_vaults=False,
             actions=frozenset(Action),
             policy_epoch=1,
@@ -182,8 +182,8 @@ def authorized() -> tuple[tuple[str, str], ...]:
 
 @pytest.fixture
 def edge_grant() -> Callable[..., Any]:
-    async def issue() -> Grant:
-        return await Edge().grant(Principal(PrincipalName("acme", "nora")), frozenset(), ())
+    async def issue(vaults: Iterable[VaultName] = ()) -> Grant:
+        return await Edge().grant(Principal(PrincipalName("acme", "nora")), frozenset(), vaults)
 
     return issue
 

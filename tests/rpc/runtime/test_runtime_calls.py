@@ -11,6 +11,7 @@ from memos_api.v1 import job_service_pb2 as job
 from memos_api.v1 import job_service_pb2_grpc as job_grpc
 from memos_api.v1 import memory_service_pb2 as memory
 from memos_api.v1 import memory_service_pb2_grpc as memory_grpc
+from memos_governance.domain.decision import GRANT_VAULTS
 from memos_kernel.errors import (
     CredentialInvalid,
     CubeNotFound,
@@ -22,6 +23,7 @@ from memos_kernel.errors import (
     Overloaded,
     PeerForbidden,
 )
+from memos_kernel.names import VaultName
 from memos_runtime.channels import ChannelPool, Channels, service_config
 from memos_runtime.context import use_grant
 from memos_runtime.telemetry import Telemetry
@@ -195,6 +197,15 @@ async def test_an_error_too_big_for_the_trailers_keeps_its_reason(serve, authori
         status, error = await failure(stub(running).GetMemory(memory.GetMemoryRequest(name="c"), metadata=authorized))
     assert status.code() is grpc.StatusCode.NOT_FOUND
     assert isinstance(error, CubeNotFound)
+
+
+async def test_a_grant_over_as_many_vaults_as_one_may_hold_reaches_the_next_service(serve, edge_grant):
+    vaults = frozenset(VaultName("a" * 63, f"{number:063}") for number in range(GRANT_VAULTS))
+    async with serve() as running:
+        stub_of_storage = running.channels().stub(storage_grpc.StorageServiceStub, "storage")
+        with use_grant(await edge_grant(vaults)):
+            answer = await stub_of_storage.BatchGetMemCubes(storage.BatchGetMemCubesRequest(names=["c"]))
+    assert answer.results[0].cube.name == "c"
 
 
 def test_the_service_config_retries_what_is_retryable_and_sets_no_timeout():

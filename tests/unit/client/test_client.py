@@ -58,6 +58,13 @@ async def test_add_search_and_chat(memos):
     assert graph.root == end.answer
 
 
+@pytest.mark.parametrize("items", ["rain", Message(text="rain"), ["rain", {"text": "rain"}], [b"rain"]])
+async def test_what_is_no_list_of_texts_and_messages_is_not_sent(memos, items):
+    with pytest.raises(TypeError, match="items"):
+        await memos.add("notes", items)
+    assert [cube async for cube in memos.list("notes")] == []
+
+
 async def test_a_cube_is_created_changed_and_deleted(memos):
     cube = await memos.create("notes", "The key is under the mat.", name="mine", priority=7)
     assert cube.name == "tenants/t/cubes/mine"

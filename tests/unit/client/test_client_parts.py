@@ -123,6 +123,24 @@ def test_settings_find_the_server_of_this_machine(tmp_path):
     assert Settings.from_env({"MEMOS_STATE_DIR": str(tmp_path / "none")}) == Settings()
 
 
+def test_the_key_of_this_machine_goes_nowhere_else(tmp_path):
+    (tmp_path / "admin.key").write_text("mk_local\n")
+    env = {"MEMOS_STATE_DIR": str(tmp_path)}
+    for address in ("localhost:1", "127.0.0.1:1", "[::1]:1", "unix:/s", "dns:///localhost:1"):
+        assert Settings.from_env({**env, "MEMOS_ADDRESS": address}).api_key == "mk_local"
+    for address in ("memos.example.com:7070", "10.0.0.1:7070", "dns:///memos:7070", "localhost.example.com:1"):
+        assert Settings.from_env({**env, "MEMOS_ADDRESS": address}).api_key == ""
+
+
+def test_a_key_is_not_sent_to_other_machines_in_plain_text_unless_that_is_allowed():
+    there = {"MEMOS_ADDRESS": "memos.example.com:7070", "MEMOS_API_KEY": "mk_secret"}
+    with pytest.raises(ValueError, match="plain text") as caught:
+        Settings.from_env(there)
+    assert "mk_secret" not in str(caught.value)
+    assert Settings.from_env({**there, "MEMOS_ALLOW_PLAINTEXT": "1"}).api_key == "mk_secret"
+    assert Settings.from_env({**there, "MEMOS_CA_FILE": "/ca.pem"}).api_key == "mk_secret"
+
+
 def test_a_secret_is_not_shown():
     assert "mk_secret" not in repr(Settings(api_key="mk_secret"))
 

@@ -122,6 +122,11 @@ async def test_a_seed_makes_a_warm_answer_repeatable(engine):
     assert await text_of(engine, temperature=1.5, seed=2) != first
 
 
+@pytest.mark.parametrize("temperature", [5e-324, 1e-40, 1e-6, 1e-3])
+async def test_an_answer_that_is_almost_cold_is_the_likeliest(engine, temperature):
+    assert await text_of(engine, temperature=temperature, seed=1) == await text_of(engine)
+
+
 async def test_an_answer_ends_where_the_context_is_full(engine):
     prompt = Prompt((Turn(Role.USER, "x" * 100),))
     *_, end = [event async for event in engine.generate(prompt, Sampling(max_tokens=2048))]

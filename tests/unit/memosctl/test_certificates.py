@@ -2,10 +2,12 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from memosctl.certificates import LIFETIME, write_certificates
+from memosctl.failures import Failure
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -50,3 +52,24 @@ def test_a_second_run_renews_certificates_under_the_same_authority(tmp_path: Pat
     assert (tmp_path / "ca.crt").read_bytes() == before
     assert {path.name for path in written} == {"storage.crt", "storage.key", "governance.crt", "governance.key"}
     load(tmp_path / "governance.crt").verify_directly_issued_by(load(tmp_path / "ca.crt"))
+
+
+def test_an_authority_that_ends_too_soon_issues_nothing(tmp_path: Path) -> None:
+    write_certificates(tmp_path, ["storage"], namespace="memos", now=NOW)
+    before = (tmp_path / "storage.crt").read_bytes()
+
+    write_certificates(tmp_path, ["storage"], namespace="memos", now=NOW + 8 * LIFETIME)
+    renewed = (tmp_path / "storage.crt").read_bytes()
+    with pytest.raises(Failure, match=r"ca\.crt ends on 2036"):
+        write_certificates(tmp_path, ["storage"], namespace="memos", now=NOW + 9.5 * LIFETIME)
+
+    assert before != renewed == (tmp_path / "storage.crt").read_bytes()
+
+
+def test_a_directory_of_the_user_keeps_its_mode(tmp_path: Path) -> None:
+    out = tmp_path / "shared"
+    out.mkdir(mode=0o755)
+
+    write_certificates(out, ["storage"], namespace="memos")
+
+    assert out.stat().st_mode & 0o777 == 0o755

@@ -201,13 +201,15 @@ def test_doctor_finds_nothing_wrong_before_the_first_start(memosctl) -> None:
 def test_doctor_fails_for_an_open_state_directory_and_a_damaged_database(memosctl) -> None:
     (memosctl.state / "storage").mkdir(parents=True)
     memosctl.state.chmod(0o755)
-    (memosctl.state / "storage" / "catalogue.db").write_bytes(b"no database at all" * 100)
+    (memosctl.state / "governance").mkdir()
+    for damaged in ("storage/catalogue.db", "governance/governance.db"):
+        (memosctl.state / damaged).write_bytes(b"no database at all" * 100)
 
     result = memosctl.run("doctor", "--json")
     failed = {one["check"] for one in json.loads(result.stdout)["findings"] if one["verdict"] == "failed"}
 
     assert result.exit_code == 1
-    assert {"state directory", "storage database"} <= failed
+    assert {"state directory", "storage database", "governance database", "audit chain"} <= failed
 
 
 def test_a_client_command_imports_no_model_database_or_schema() -> None:

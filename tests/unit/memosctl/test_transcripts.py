@@ -29,6 +29,8 @@ def test_a_line_keeps_its_number_and_the_fields_that_are_set() -> None:
         (b'{"text": "x", "id": 7}', "field 'id' is not a string"),
         (b'{"text": "  "}', "no text"),
         (b'{"id": "m1"}', "no text"),
+        (b'{"text": "cut \\ud83d"}', "half a character"),
+        (b'{"text": ' + b"7" * 5_000 + b"}", "not JSON"),
     ],
 )
 def test_a_line_that_is_no_message_is_reported_with_its_reason(raw: bytes, reason: str) -> None:

@@ -2,7 +2,7 @@ import pytest
 
 from memos_api.internal.v1 import policy_service_pb2, storage_service_pb2
 from memos_api.v1 import governance_service_pb2, memcube_pb2, memory_service_pb2
-from memos_kernel.errors import InvalidField, MissingField
+from memos_kernel.errors import InvalidField, LimitExceeded, MissingField
 from memos_runtime.interceptors.required_fields import RequiredFields, plan_of
 
 GET = "/memos.v1.MemoryService/GetMemory"
@@ -67,8 +67,30 @@ async def test_a_request_that_has_all_passes(run, request_message):
     assert call.request is request_message
 
 
+@pytest.mark.parametrize(
+    ("request_message", "field"),
+    [
+        (pb.ListMemoriesRequest(vault="v", filter={"states": [1] * 1_001}), "filter.states"),
+        (pb.AddMemoriesRequest(vault="v", messages=[{"text": "a"}] * 1_001), "messages"),
+        (pb.AddMemoriesRequest(vault="v", labels={str(number): "" for number in range(1_001)}), "labels"),
+        (pb.BatchGetMemoriesRequest(names=["n"] * 1_001), "names"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+async def test_a_list_without_end_is_refused_before_anything_else(run, request_message, field):
+    with pytest.raises(LimitExceeded) as caught:
+        await run(RequiredFields(), GET, request_message)
+    assert caught.value.field == field
+    assert caught.value.metadata["limit"] == "1000"
+
+
+async def test_numbers_of_a_vector_are_not_entries(run):
+    embedding = {"values": [0.0] * 4_096}
+    await run(RequiredFields(), GET, storage_service_pb2.SearchMemCubesRequest(query="q", embedding=embedding))
+
+
 def test_what_holds_nothing_to_check_is_not_looked_into():
     plan = plan_of(governance_service_pb2.ListApiKeysRequest)
-    assert (plan.required, plan.enums, plan.nested) == ([], [], [])
+    assert (plan.lists, plan.required, plan.enums, plan.nested) == ([], [], [], [])
     nested = {name for name, _, _ in plan_of(memcube_pb2.MemCube).nested}
     assert "create_time" not in nested

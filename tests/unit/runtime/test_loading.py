@@ -9,6 +9,7 @@ class StorageSection(Section):
     database_url: str = Field("sqlite://", description="where the catalogue is")
     secret_key: SecretStr = Field(SecretStr(""), description="key of the store")
     addresses: dict[str, str] = Field(default_factory=dict, description="targets by name")
+    milvus_uri: str | None = Field(None, description="where the index is")
     sizes: list[int] = Field(default_factory=list, description="sizes")
 
 
@@ -44,6 +45,12 @@ def test_tables_and_lists_come_from_the_environment_too():
     config = read({"MEMOS_STORAGE__ADDRESSES__INFERENCE": "host:1", "MEMOS_STORAGE__SIZES": "[1, 2]"})
     assert config.storage.addresses == {"inference": "host:1"}
     assert config.storage.sizes == [1, 2]
+
+
+def test_an_empty_text_leaves_unset_what_may_be_unset_and_is_a_text_elsewhere():
+    config = read({"MEMOS_STORAGE__MILVUS_URI": "", "MEMOS_STORAGE__DATABASE_URL": ""})
+    assert config.storage.milvus_uri is None
+    assert config.storage.database_url == ""
 
 
 def test_a_short_name_sets_the_key_that_it_stands_for():

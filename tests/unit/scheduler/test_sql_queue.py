@@ -10,7 +10,7 @@ from memos_kernel.names import JobName, PrincipalName
 from memos_runtime.workers import Worker
 from memos_scheduler.adapters.sql.database import migrate, open_engine, sqlite_url
 from memos_scheduler.adapters.sql.queue import SqlJobQueue
-from memos_scheduler.adapters.sql.schema import Moment, metadata
+from memos_scheduler.adapters.sql.schema import VERSION_TABLE, Moment, metadata
 from memos_scheduler.domain.jobs import NewJob
 
 
@@ -20,7 +20,9 @@ def test_the_migrations_build_the_schema_and_can_run_twice(tmp_path):
     migrate(engine)
 
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": same_type})
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": same_type, "version_table": VERSION_TABLE}
+        )
         assert compare_metadata(context, metadata) == []
     engine.dispose()
 

@@ -80,8 +80,10 @@ def open_engine(url: str, *, connections: int = 1, read_only: bool = False) -> E
     """Return an engine whose transactions are real in SQLite too, and durable when committed."""
     if make_url(url).get_backend_name() != "sqlite":
         level = "REPEATABLE READ" if read_only else "READ COMMITTED"
-        return create_engine(url, pool_size=connections, max_overflow=0, pool_pre_ping=True, isolation_level=level)
-    engine = create_engine(url, pool_size=connections, max_overflow=0)
+        return create_engine(
+            url, pool_size=connections, max_overflow=0, pool_pre_ping=True, isolation_level=level, hide_parameters=True
+        )
+    engine = create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: object) -> None:

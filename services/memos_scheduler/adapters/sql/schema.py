@@ -25,6 +25,9 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else _EPOCH + value * _TICK
 
 
+VERSION_TABLE = "scheduler_version"
+"""A version table of its own, so that services can share a database."""
+
 metadata = sa.MetaData()
 
 jobs = sa.Table(

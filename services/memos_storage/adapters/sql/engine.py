@@ -25,7 +25,13 @@ def open_engine(url: str, *, pool_size: int, read_only: bool = False) -> Engine:
     SQLite: WAL, `synchronous=FULL` (a commit is on the disk when it returns), foreign keys, and transactions that are
     begun explicitly, those of a writer at once as writers.
     """
-    engine = create_engine(make_url(url), pool_size=pool_size, max_overflow=0, pool_pre_ping=not is_sqlite(url))
+    engine = create_engine(
+        make_url(url),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=not is_sqlite(url),
+        hide_parameters=True,  # an error's text ends in a log, and parameters are content
+    )
     if is_sqlite(url):
         event.listen(engine, "connect", _sqlite_reader if read_only else _sqlite_writer)
         event.listen(engine, "begin", _begin if read_only else _begin_immediate)

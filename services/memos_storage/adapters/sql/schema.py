@@ -30,6 +30,9 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
+VERSION_TABLE = "storage_version"
+"""A version table of its own, so that services can share a database."""
+
 metadata = MetaData(naming_convention=NAMING)
 
 Key = BigInteger().with_variant(Integer, "sqlite")
