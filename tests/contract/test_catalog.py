@@ -154,6 +154,22 @@ async def test_a_deleted_cube_is_gone_and_its_content_may_be_stored_again(store)
         await put(store, stored("other", id=cube.name.id))
 
 
+async def test_content_is_free_again_within_the_command_that_deletes_its_holder(store):
+    old, new = stored("said again"), stored("said again")
+    await put(store, old, seed=1)
+
+    def command(tx):
+        with pytest.raises(DuplicateContent):
+            tx.insert(new, vector=vector(2))
+        held = tx.holder(new.vault, new.content_hash).cube
+        tx.replace(revisions.deleted(held, now=NOW))
+        tx.insert(new, vector=vector(2))
+
+    await store.catalog.write(command)
+    assert await got(store, old) is None
+    assert (await got(store, new)).cube.uid == new.uid
+
+
 async def test_usage_is_stored_without_a_revision(store):
     cube = stored("used")
     await put(store, cube)

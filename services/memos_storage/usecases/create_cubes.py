@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from memos_kernel import limits
-from memos_kernel.cube import MemCube
+from memos_kernel.cube import MemCube, State
 from memos_kernel.errors import DuplicateContent, LimitExceeded, MemosError, MissingField, Overloaded
 from memos_kernel.ids import Clock, IdFactory
 from memos_storage.domain.checks import check_new_cube, check_vector
-from memos_storage.domain.revisions import first_revision
+from memos_storage.domain.filters import effective_state
+from memos_storage.domain.revisions import deleted, first_revision, moved
 from memos_storage.domain.values import Answer, NewCube, Outcome, Vector
 from memos_storage.ports import Catalog, Transaction, VectorIndex
 from memos_storage.usecases.access import require_vault, shown
@@ -101,12 +102,40 @@ class CreateCubes:
                 check_known_dimensions(tx, item.vector, field="embedding")
             tx.insert(item.cube, vector=item.vector)
         except DuplicateContent as error:
-            holder = tx.holder(item.cube.vault, item.cube.content_hash) if return_existing else None
-            return Outcome(holder.cube) if holder is not None else Outcome(error=error)
+            return self._held(tx, item, error, mutation, return_existing, now)
         except MemosError as error:
             return Outcome(error=error)
         tx.audit(mutation.event(self.ids, "cube.create", item.cube, now=now))
         return Outcome(item.cube, created=True)
+
+    def _held(
+        self,
+        tx: Transaction,
+        item: NewCube,
+        duplicate: DuplicateContent,
+        mutation: Mutation,
+        return_existing: bool,
+        now: datetime,
+    ) -> Outcome:
+        """Answer for content that the vault has already; what is acknowledged must be found by the next search."""
+        held = tx.holder(item.cube.vault, item.cube.content_hash)
+        if held is None:
+            return Outcome(error=duplicate)
+        cube = held.cube
+        if effective_state(cube, now=now) is State.EXPIRED:
+            gone = deleted(cube, now=now)
+            tx.replace(gone)
+            reason = "Its time was over, and its content came again."
+            tx.audit(mutation.event(self.ids, "cube.delete", gone, now=now, reason=reason))
+            return self._store(tx, item, mutation, return_existing, now)
+        if not return_existing:
+            return Outcome(error=duplicate)
+        if cube.state is State.ARCHIVED and item.cube.state is not State.ARCHIVED:
+            cube = moved(cube, state=State.ACTIVATED, frozen=cube.frozen, now=now)
+            tx.replace(cube)
+            reason = "Its content came again."
+            tx.audit(mutation.event(self.ids, "cube.transition", cube, now=now, reason=reason))
+        return Outcome(cube)
 
 
 def _shown(outcome: Outcome, mutation: Mutation, now: datetime) -> Outcome:

@@ -104,6 +104,31 @@ async def test_content_that_is_there_is_answered_with_its_cube_if_asked(world):
     assert twice.cube.uid == thrice.cube.uid
 
 
+@pytest.mark.parametrize("return_existing", [True, False])
+async def test_content_whose_cube_has_expired_is_stored_anew(world, return_existing):
+    brief = replace(wanted("Rain today."), expire_time=NOW + timedelta(hours=1))
+    (first,) = await outcomes(world, NewCube(brief, vector(1)))
+    world.clock.time = NOW + timedelta(hours=2)
+    (second,) = await outcomes(world, item("Rain today.", 1), return_existing=return_existing)
+    assert second.created
+    assert second.cube.uid != first.cube.uid
+    assert second.cube.expire_time is None
+    (found,) = [hit.cube for hit in (await world.search("rain")).hits]
+    assert found == second.cube
+
+
+async def test_content_that_was_put_aside_is_taken_back_into_use(world):
+    (record,) = await outcomes(world, NewCube(replace(wanted("Rain today."), state=State.ARCHIVED), vector(1)))
+    (second,) = await outcomes(world, item("Rain today.", 1), return_existing=True)
+    assert (second.created, second.cube.name, second.cube.state) == (False, record.cube.name, State.ACTIVATED)
+    (found,) = [hit.cube for hit in (await world.search("rain")).hits]
+    assert found.name == record.cube.name
+    (again,) = await outcomes(
+        world, NewCube(replace(wanted("Rain today."), state=State.ARCHIVED), vector(1)), return_existing=True
+    )
+    assert again.cube.state is State.ACTIVATED
+
+
 async def test_the_same_words_said_twice_are_two_memories(world):
     nora = item("Yes!", 1, sources=(said("Nora", session="s1"),))
     ben = item("Yes!", 1, sources=(said("Ben", session="s1"),))
