@@ -21,13 +21,15 @@ def memory_line(cube: MemCube) -> str:
     The date is that of the first source that has one, on the speaker's own clock. The line holds no line feed, so that
     a memory cannot pass for two.
     """
-    date = next((_local_date(source) for source in cube.sources if source.event_time), "")
+    date = next((local_date(source) for source in cube.sources if source.event_time), "")
     speaker = next((_one_line(source.speaker) for source in cube.sources if source.speaker), "")
     return f"- {told(_one_line(cube.text), speaker=speaker, date=date)}"
 
 
-def _local_date(source: SourceSpan) -> str:
-    assert source.event_time is not None
+def local_date(source: SourceSpan) -> str:
+    """Return the day of a source on the speaker's own clock, as `2026-03-02`; empty if its time is not known."""
+    if source.event_time is None:
+        return ""
     return source.event_time.astimezone(_zone(source.utc_offset)).date().isoformat()
 
 

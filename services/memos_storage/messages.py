@@ -1,8 +1,6 @@
 """Storage's own messages between the domain and the wire."""
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import ParamSpec, TypeVar
 
 import numpy as np
 from google.protobuf.message import Message
@@ -13,7 +11,7 @@ from memos_api.internal.v1 import storage_service_pb2 as pb
 from memos_api.v1 import memcube_pb2
 from memos_api.v1 import memory_service_pb2 as public
 from memos_kernel.cube import Kind, MemCube, SemanticType, State
-from memos_kernel.errors import InvalidField, MemosError, MissingField
+from memos_kernel.errors import InvalidField, MissingField
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.states import SEARCHED_BY_DEFAULT
 from memos_storage.domain.filters import CubeFilter
@@ -23,17 +21,6 @@ from memos_storage.usecases.search_cubes import Hit
 from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
 from memos_wire.errors import status_of
 from memos_wire.times import from_timestamp
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def attempt(read: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | MemosError:
-    """Return what was read, or why it could not be, for answers with an outcome an item."""
-    try:
-        return read(*args, **options)
-    except MemosError as error:
-        return error
 
 
 def new_cube(item: pb.NewMemCube, *, embedder: str, index: int) -> NewCube:

@@ -17,6 +17,7 @@ from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.search_cubes import Query, SearchCubes
 from memos_wire.cubes import cube_to_proto
+from memos_wire.errors import attempt
 from memos_wire.requests import request_key_from_proto
 
 _LIST = "/memos.internal.v1.StorageService/ListMemCubes"
@@ -49,7 +50,7 @@ class StorageServicer(StorageServiceServicer):
     ) -> pb.BatchCreateMemCubesResponse:
         """Store cubes."""
         items = [
-            messages.attempt(messages.new_cube, item, embedder=request.embedder, index=index)
+            attempt(messages.new_cube, item, embedder=request.embedder, index=index)
             for index, item in enumerate(request.items)
         ]
         made = await self._do.create(items, return_existing=request.return_existing, mutation=_mutation(request))
@@ -62,9 +63,7 @@ class StorageServicer(StorageServiceServicer):
     async def BatchGetMemCubes(self, request: pb.BatchGetMemCubesRequest, context: Any) -> pb.BatchGetMemCubesResponse:
         """Return cubes by name."""
         payload = messages.wants_payload(request.view)
-        names = [
-            messages.attempt(CubeName.parse, name, field=f"names[{index}]") for index, name in enumerate(request.names)
-        ]
+        names = [attempt(CubeName.parse, name, field=f"names[{index}]") for index, name in enumerate(request.names)]
         outcomes = await self._do.get(names, grant=current_grant())
         return pb.BatchGetMemCubesResponse(
             results=[

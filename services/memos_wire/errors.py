@@ -1,7 +1,7 @@
 """Domain error <-> gRPC status: one table, used by every server and every client between services."""
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import ParamSpec, TypeVar, cast
 
 import grpc
 from google.protobuf.any_pb2 import Any
@@ -9,6 +9,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from memos_kernel import errors as domain
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 DOMAIN = "memos"
 
@@ -108,3 +111,11 @@ def _attach(status: status_pb2.Status, detail: object) -> None:
     packed = Any()
     packed.Pack(detail)  # type: ignore[arg-type]
     status.details.append(packed)
+
+
+def attempt(read: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | domain.MemosError:
+    """Return what was read, or why it could not be, for answers with an outcome an item."""
+    try:
+        return read(*args, **options)
+    except domain.MemosError as error:
+        return error

@@ -229,8 +229,9 @@ async def test_a_vector_server_that_dies_costs_nothing_but_a_note(indexed):
         assert "does not answer" in dense.reason
         assert indexed.service.ready()
         await indexed.healthy()
-        answer = await indexed.search("?", seed=2)
-        assert not answer.degraded
+        async with asyncio.timeout(30):
+            while (answer := await indexed.search("?", seed=2)).degraded:
+                await asyncio.sleep(0.1)
         assert {first.name, second.name} == {hit.cube.name for hit in answer.hits}
 
 
@@ -252,8 +253,9 @@ async def test_a_vector_server_that_hangs_is_not_waited_for(tmp_path):
                 os.kill(child, signal.SIGCONT)
             assert [hit.cube.name for hit in answer.hits] == [made.name]
             assert set(answer.hits[0].leg_scores) == {"lexical"}
-            await hanging.healthy()
-            assert not (await hanging.search("tea", seed=1)).degraded
+            async with asyncio.timeout(30):
+                while (await hanging.search("tea", seed=1)).degraded:
+                    await asyncio.sleep(0.1)
 
 
 async def test_each_item_of_a_batch_has_its_own_status(served):

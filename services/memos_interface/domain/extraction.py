@@ -12,6 +12,7 @@ from memos_interface.domain.reader import Item, Reading, Skipped
 from memos_interface.domain.semantics import guess
 from memos_kernel.cube import SemanticType
 from memos_kernel.errors import MemosError, StateConflict
+from memos_kernel.prompt import local_date
 from memos_kernel.text import check_text
 
 LEAST_CONTEXT = 4_096
@@ -129,5 +130,4 @@ def _usable(text: str) -> bool:
 
 def _who(item: Item) -> str:
     source = item.source
-    day = f", {source.event_time:%Y-%m-%d}" if source.event_time else ""
-    return f"{source.speaker or 'unknown'}{day}"
+    return ", ".join(part for part in (source.speaker or "unknown", local_date(source)) if part)

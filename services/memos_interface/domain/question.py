@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memos_kernel import limits
+
 RECALL = "recall"
 CHAT = "chat"
 
@@ -71,7 +73,7 @@ def understand(turns: Sequence[Turn], *, caller: str) -> MemoryCall:
     query = text
     if not entities and _pronouns_in(text):
         antecedent = _last_name(turns[:-1])
-        if antecedent:
+        if antecedent and len(f"{text} {antecedent}".encode()) <= limits.QUERY_BYTES:
             entities = (antecedent,)
             query = f"{text} {antecedent}"
     return MemoryCall(query=query, intent=RECALL if is_question(text) else CHAT, entities=entities, caller=caller)

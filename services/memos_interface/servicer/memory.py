@@ -21,7 +21,7 @@ from memos_kernel.ids import IdFactory
 from memos_kernel.names import CubeName, VaultName
 from memos_runtime.context import current_principal, current_request_key
 from memos_wire.cubes import cube_to_proto, enum_from_proto
-from memos_wire.errors import status_of
+from memos_wire.errors import attempt, status_of
 from memos_wire.lineage import edge_to_proto, node_to_proto
 from memos_wire.times import from_timestamp
 
@@ -35,7 +35,7 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
 
     async def AddMemories(self, request: pb.AddMemoriesRequest, context: object) -> pb.AddMemoriesResponse:
         """Read messages and texts into cubes."""
-        answer = await self._do.add(_add_request(request), key=current_request_key())
+        answer = await self._do.add(_add_request(request), caller=current_principal(), key=current_request_key())
         return pb.AddMemoriesResponse(
             added=[_added(stored) for stored in answer.added],
             skipped=[pb.SkippedInput(index=entry.index, reason=entry.reason) for entry in answer.skipped],
@@ -59,11 +59,11 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
         self, request: pb.BatchGetMemoriesRequest, context: object
     ) -> pb.BatchGetMemoriesResponse:
         """Return cubes, each with a status of its own."""
-        names = [CubeName.parse(name, field=f"names[{index}]") for index, name in enumerate(request.names)]
         full = wants_payload(request.view, default=True)
+        names = [attempt(CubeName.parse, name, field=f"names[{index}]") for index, name in enumerate(request.names)]
         results = await self._do.read.batch_get(names, full=full, caller=current_principal())
         return pb.BatchGetMemoriesResponse(
-            results=[_result(name, result, full) for name, result in zip(names, results, strict=True)]
+            results=[_result(name, result, full) for name, result in zip(request.names, results, strict=True)]
         )
 
     async def ListMemories(self, request: pb.ListMemoriesRequest, context: object) -> pb.ListMemoriesResponse:
@@ -150,7 +150,7 @@ def _added(stored: Stored) -> pb.AddedMemory:
     return pb.AddedMemory(cube=cube_to_proto(stored.cube), created=stored.created)
 
 
-def _result(name: CubeName, result: MemCube | MemosError, full: bool) -> pb.CubeResult:
+def _result(name: str, result: MemCube | MemosError, full: bool) -> pb.CubeResult:
     if isinstance(result, MemosError):
-        return pb.CubeResult(name=str(name), error=status_of(result))
-    return pb.CubeResult(name=str(name), cube=cube_to_proto(result, payload=full))
+        return pb.CubeResult(name=name, error=status_of(result))
+    return pb.CubeResult(name=name, cube=cube_to_proto(result, payload=full))

@@ -6,13 +6,15 @@ from datetime import datetime
 
 from memos_interface.domain.cubes import check_expiry
 from memos_interface.domain.reader import Item, Message, Skipped, read
-from memos_interface.ports import Embedder, MemoryStore, Spans, Stored
+from memos_interface.ports import Delegation, Embedder, MemoryStore, Spans, Stored
 from memos_interface.usecases.embedding import embed_all
 from memos_interface.usecases.extract_facts import ExtractFacts
+from memos_interface.usecases.record_turn import WRITE_ACTIONS
 from memos_kernel.cube import Kind, MemCube, Plaintext, SemanticType
 from memos_kernel.errors import MemosError
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName, VaultName
+from memos_kernel.permission import Principal
 from memos_kernel.requests import RequestKey
 from memos_kernel.text import check_labels
 
@@ -47,11 +49,12 @@ class AddMemories:
     embedder: Embedder
     store: MemoryStore
     extract_facts: ExtractFacts
+    delegation: Delegation
     clock: Clock
     new_id: IdFactory
     spans: Spans
 
-    async def __call__(self, request: AddRequest, *, key: RequestKey) -> AddAnswer:
+    async def __call__(self, request: AddRequest, *, caller: Principal, key: RequestKey) -> AddAnswer:
         """Store what is worth remembering. Nothing is written before all of the input has been checked.
 
         Raises:
@@ -65,12 +68,15 @@ class AddMemories:
         reading = read(request.messages, request.texts, now=now, semantic_type=request.semantic_type)
         self.spans.mark("create_memory", about=str(request.vault))
         if request.extract:
-            reading = await self.extract_facts(reading, semantic_type=request.semantic_type)
+            reading = await self.extract_facts(
+                reading, semantic_type=request.semantic_type, caller=caller, vault=request.vault
+            )
         if not reading.items:
             return AddAnswer(skipped=reading.skipped)
-        vectors = await embed_all(self.embedder, [item.text for item in reading.items])
         cubes = [self._cube(item, request) for item in reading.items]
-        batch = await self.store.create(cubes, vectors, return_existing=True, request=key)
+        async with self.delegation.acting(caller, WRITE_ACTIONS, (request.vault,)):
+            vectors = await embed_all(self.embedder, [item.text for item in reading.items])
+            batch = await self.store.create(cubes, vectors, return_existing=True, request=key)
         return AddAnswer(
             added=tuple(_stored(result) for result in batch.results),
             skipped=reading.skipped,

@@ -78,7 +78,8 @@ def assemble(ports: Ports, *, embed_timeout: float) -> UseCases:
         add=AddMemories(
             embedder=embedder,
             store=store,
-            extract_facts=ExtractFacts(generator=ports.generator),
+            extract_facts=ExtractFacts(generator=ports.generator, delegation=ports.delegation),
+            delegation=ports.delegation,
             clock=clock,
             new_id=new_id,
             spans=spans,

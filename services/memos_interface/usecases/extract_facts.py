@@ -7,9 +7,12 @@ from memos_interface.domain import extraction
 from memos_interface.domain.chat import Delta
 from memos_interface.domain.question import Turn
 from memos_interface.domain.reader import Item, Reading
-from memos_interface.ports import Generator
+from memos_interface.ports import Delegation, Generator
+from memos_interface.usecases.record_turn import WRITE_ACTIONS
 from memos_kernel.cube import SemanticType
 from memos_kernel.errors import ContextExceeded
+from memos_kernel.names import VaultName
+from memos_kernel.permission import Principal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +20,12 @@ class ExtractFacts:
     """Replaces the messages of a reading by the facts that a model finds in them; plain texts stay."""
 
     generator: Generator
+    delegation: Delegation
 
-    async def __call__(self, reading: Reading, *, semantic_type: SemanticType) -> Reading:
-        """Return the reading with facts.
+    async def __call__(
+        self, reading: Reading, *, semantic_type: SemanticType, caller: Principal, vault: VaultName
+    ) -> Reading:
+        """Return the reading with facts. Each window gets a grant with time left: all together may outlive one.
 
         Raises:
             StateConflict: the running model is too small for it.
@@ -31,7 +37,9 @@ class ExtractFacts:
         items: list[Item] = []
         skipped = list(reading.skipped)
         for window in extraction.windows(messages):
-            found = extraction.facts(window, await self._notes_on(window), semantic_type=semantic_type)
+            async with self.delegation.acting(caller, WRITE_ACTIONS, (vault,)):
+                notes = await self._notes_on(window)
+            found = extraction.facts(window, notes, semantic_type=semantic_type)
             items.extend(found.items)
             skipped.extend(found.skipped)
         return Reading((*items, *texts), tuple(sorted(skipped, key=lambda entry: entry.index)))

@@ -33,9 +33,9 @@ class ReadMemories:
         return result
 
     async def batch_get(
-        self, names: Sequence[CubeName], *, full: bool, caller: Principal
+        self, names: Sequence[CubeName | MemosError], *, full: bool, caller: Principal
     ) -> tuple[MemCube | MemosError, ...]:
-        """Return cubes, or why one could not be read, in the order asked for.
+        """Return cubes, or why one could not be read, in the order asked for. A name that is an error stays one.
 
         Raises:
             MissingField, LimitExceeded: no name, or more than `limits.BATCH_GET_NAMES`.
@@ -49,7 +49,9 @@ class ReadMemories:
                 limit=str(limits.BATCH_GET_NAMES),
                 unit="names",
             )
-        results = await self.store.get(names, full=full)
+        good = [name for name in names if isinstance(name, CubeName)]
+        found = iter(await self.store.get(good, full=full) if good else ())
+        results = tuple(next(found) if isinstance(name, CubeName) else name for name in names)
         cubes = [result for result in results if not isinstance(result, MemosError)]
         self.spans.link((cube.origin_trace for cube in cubes), used_for="read")
         self.audit_trail.note(caller.name, audit.READ, (str(cube.name) for cube in cubes))

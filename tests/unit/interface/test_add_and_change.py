@@ -8,6 +8,7 @@ import pytest
 from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.reader import Message
 from memos_interface.usecases.add_memories import AddRequest
+from memos_interface.usecases.record_turn import WRITE_ACTIONS
 from memos_kernel.cube import Kind, MemCube, Origin, Plaintext, SemanticType, SourceSpan
 from memos_kernel.errors import (
     ContextExceeded,
@@ -30,7 +31,11 @@ NO_KEY = RequestKey()
 
 
 async def add(desk, *texts, key=NO_KEY, **options):
-    return await desk.do.add(AddRequest(vault=desk.vault, texts=texts, **options), key=key)
+    return await desk.do.add(AddRequest(vault=desk.vault, texts=texts, **options), caller=desk.caller, key=key)
+
+
+async def remember(desk, request):
+    return await desk.do.add(request, caller=desk.caller, key=NO_KEY)
 
 
 async def test_an_added_text_is_stored_with_its_vector(desk):
@@ -60,7 +65,7 @@ async def test_the_same_text_twice_is_one_memory(desk):
 
 async def test_what_is_left_out_is_named_and_nothing_else_is_stored(desk):
     said = [Message(text="You are a bot.", role="system"), Message(text="ping")]
-    answer = await desk.do.add(AddRequest(vault=desk.vault, messages=said), key=NO_KEY)
+    answer = await remember(desk, AddRequest(vault=desk.vault, messages=said))
     assert [entry.reason for entry in answer.skipped] == ["system_prompt", "heartbeat"]
     assert not answer.added
     assert not desk.storage.cubes
@@ -91,7 +96,7 @@ async def test_an_expiry_that_has_passed_is_refused(desk):
 async def test_an_unknown_vault_is_an_error_not_a_lost_write(desk):
     request = AddRequest(vault=VaultName("t", "nowhere"), texts=["a"])
     with pytest.raises(VaultNotFound):
-        await desk.do.add(request, key=NO_KEY)
+        await remember(desk, request)
 
 
 async def test_without_the_embedder_nothing_is_acknowledged(desk):
@@ -119,7 +124,9 @@ async def test_extraction_keeps_the_source_of_each_fact(desk):
         "[1] Nora adopted a cat called Biscuit.\n[1] Nora lives in Ghent.\nnoise\n[9] Out of range here."
     )
     talk = [said("I adopted Biscuit, he loves it here in Ghent!", id="m1"), said("Nice.", id="m2")]
-    answer = await desk.do.add(AddRequest(vault=desk.vault, messages=talk, extract=True), key=NO_KEY)
+    answer = await desk.do.add(
+        AddRequest(vault=desk.vault, messages=talk, extract=True), caller=desk.caller, key=NO_KEY
+    )
     assert [stored.cube.text for stored in answer.added] == [
         "Nora adopted a cat called Biscuit.",
         "Nora lives in Ghent.",
@@ -133,7 +140,7 @@ async def test_extraction_that_gives_nothing_keeps_the_messages_and_says_so(desk
     desk.models.context_length = 32_768
     desk.models.answer = "I do not know."
     request = AddRequest(vault=desk.vault, messages=[said("We moved to Ostend.")], texts=["raw"], extract=True)
-    answer = await desk.do.add(request, key=NO_KEY)
+    answer = await remember(desk, request)
     assert [stored.cube.text for stored in answer.added] == ["We moved to Ostend.", "raw"]
     assert [entry.reason for entry in answer.skipped] == ["extraction_gave_nothing_kept_as_it_is"]
 
@@ -145,7 +152,9 @@ async def test_a_message_that_is_longer_than_the_model_is_kept_as_it_is(desk, mo
 
     desk.models.context_length = 8_192
     monkeypatch.setattr(desk.models, "generate", too_long)
-    answer = await desk.do.add(AddRequest(vault=desk.vault, messages=[said("word " * 3_000)], extract=True), key=NO_KEY)
+    answer = await desk.do.add(
+        AddRequest(vault=desk.vault, messages=[said("word " * 3_000)], extract=True), caller=desk.caller, key=NO_KEY
+    )
     assert len(answer.added) == 1
     assert [entry.reason for entry in answer.skipped] == ["extraction_gave_nothing_kept_as_it_is"]
 
@@ -154,14 +163,27 @@ async def test_extraction_reads_a_few_messages_of_one_session_at_a_time(desk):
     desk.models.context_length = 8_192
     talk = [said(f"this is message number {number}") for number in range(9)]
     other = [Message(text="another talk", session="s2"), Message(text="x" * 5_990, session="s2")]
-    await desk.do.add(AddRequest(vault=desk.vault, messages=[*talk, *other], extract=True), key=NO_KEY)
+    await desk.do.add(
+        AddRequest(vault=desk.vault, messages=[*talk, *other], extract=True), caller=desk.caller, key=NO_KEY
+    )
     prompts = [turns[0].text for turns, _ in desk.models.prompts]
     assert [prompt.count("\n[") for prompt in prompts] == [8, 1, 1, 1]
 
 
+async def test_each_window_of_an_extraction_and_the_writing_get_a_grant_with_time_left(desk):
+    desk.models.context_length = 8_192
+    talk = [said(f"this is message number {number}") for number in range(9)]
+    request = AddRequest(vault=desk.vault, messages=talk, extract=True)
+    await remember(desk, request)
+    assert len(desk.models.prompts) == 2
+    assert desk.delegation.granted == [(WRITE_ACTIONS, (desk.vault,))] * 3
+
+
 async def test_the_offline_model_refuses_to_extract(desk):
     with pytest.raises(StateConflict, match="MEMOS_MODEL"):
-        await desk.do.add(AddRequest(vault=desk.vault, messages=[said("a b")], extract=True), key=NO_KEY)
+        await desk.do.add(
+            AddRequest(vault=desk.vault, messages=[said("a b")], extract=True), caller=desk.caller, key=NO_KEY
+        )
     assert not desk.storage.cubes
 
 

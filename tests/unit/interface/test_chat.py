@@ -28,7 +28,7 @@ QUESTION = "what is the name of the cat?"
 
 
 async def remember(desk, *texts):
-    answer = await desk.do.add(AddRequest(vault=desk.vault, texts=texts), key=NO_KEY)
+    answer = await desk.do.add(AddRequest(vault=desk.vault, texts=texts), caller=desk.caller, key=NO_KEY)
     return [stored.cube for stored in answer.added]
 
 

@@ -14,7 +14,9 @@ NO_KEY = RequestKey()
 
 @pytest.fixture
 async def cube(desk):
-    answer = await desk.do.add(AddRequest(vault=desk.vault, texts=("The gate code is 4711.",)), key=NO_KEY)
+    answer = await desk.do.add(
+        AddRequest(vault=desk.vault, texts=("The gate code is 4711.",)), caller=desk.caller, key=NO_KEY
+    )
     desk.spans.operations.clear()
     return answer.added[0].cube
 

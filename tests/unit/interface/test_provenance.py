@@ -20,7 +20,7 @@ NO_KEY = RequestKey()
 async def talk(desk):
     """Remember one message, ask about it, and return the cube, the plan and the end."""
     said = Message(id="m1", session="s1", speaker="Nora", text="the name of the cat is Biscuit")
-    added = await desk.do.add(AddRequest(vault=desk.vault, messages=[said]), key=NO_KEY)
+    added = await desk.do.add(AddRequest(vault=desk.vault, messages=[said]), caller=desk.caller, key=NO_KEY)
     asked = ChatQuestion(messages=[Message(text="what is the name of the cat?", id="q1")], remember_in=desk.other)
     plan, *_, end = [event async for event in desk.do.chat(asked, caller=desk.caller, key=NO_KEY)]
     return added.added[0].cube, plan, end

@@ -49,6 +49,13 @@ def test_a_pronoun_takes_the_name_that_was_said_last():
     assert found.entities == ("Felix",)
 
 
+def test_an_antecedent_that_would_make_the_question_too_long_is_left_out():
+    long = "Nora " * 900
+    assert call(long, "What did she say?").query == "What did she say?"
+    text = ("she " * 1_024)[:4_095]
+    assert call("Nora moved.", text).query == text
+
+
 def test_a_name_in_the_question_needs_no_antecedent():
     assert call("Nora moved.", "I see.", "Does Felix like her?").query == "Does Felix like her?"
 

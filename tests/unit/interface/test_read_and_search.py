@@ -14,7 +14,7 @@ from memos_kernel.requests import RequestKey
 
 
 async def add(desk, *texts):
-    answer = await desk.do.add(AddRequest(vault=desk.vault, texts=texts), key=RequestKey())
+    answer = await desk.do.add(AddRequest(vault=desk.vault, texts=texts), caller=desk.caller, key=RequestKey())
     return [stored.cube for stored in answer.added]
 
 
