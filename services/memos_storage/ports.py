@@ -222,6 +222,11 @@ class VectorIndex(DerivedTier, Protocol):
         """Why it is not healthy; empty if it is."""
         ...
 
+    @property
+    def losses(self) -> int:
+        """How often it did not answer so far; after each it may hold something else."""
+        ...
+
     async def search(self, query: Vector, scope: Scope, *, limit: int) -> list[DenseHit]:
         """Return the nearest cubes of the scope, best first, by cosine.
 

@@ -165,6 +165,24 @@ async def test_readers_cannot_write(database):
         await database.read(lambda connection: connection.execute(text("DELETE FROM cubes")))
 
 
+async def test_a_value_that_the_database_refuses_fails_its_own_command_alone(database):
+    catalog = SqlCatalog(database)
+    good = [stored(f"note {number}") for number in range(6)]
+
+    def broken(tx):
+        tx.insert(stored("gone with it"), vector=None)
+        tx._connection.execute(text("INSERT INTO vaults (tenant, vault, documents, terms) VALUES (NULL, 'x', 0, 0)"))
+
+    def add(cube):
+        return catalog.write(lambda tx: tx.insert(cube, vector=vector(1)))
+
+    commands = [*map(add, good[:3]), catalog.write(broken), *map(add, good[3:])]
+    results = await asyncio.gather(*commands, return_exceptions=True)
+    assert [isinstance(result, Exception) for result in results] == [False] * 3 + [True] + [False] * 3
+    rows = await catalog.page(MAIN, CubeFilter(), after=None, limit=99, now=NOW)
+    assert {row.cube.uid for row in rows} == {cube.uid for cube in good}
+
+
 def test_the_migrations_make_the_tables_of_the_code_and_can_be_repeated(tmp_path):
     url = sqlite_url(tmp_path / "catalogue.db")
     migrate(url)

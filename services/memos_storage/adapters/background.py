@@ -12,6 +12,7 @@ from memos_storage.usecases.ship_audit import ShipAudit
 
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.2
+_IDLE_LOOK_SECONDS = 5.0
 _AWAY_SECONDS = 0.5
 _HOUSEKEEPING_SECONDS = 3600.0
 _RETRY_FIRST, _RETRY_MOST = 0.5, 30.0
@@ -41,22 +42,25 @@ class IndexLoop:
         self._written.set()
 
     async def run(self) -> None:
-        """Run until cancelled. Whenever the index comes back, it is compared with the catalogue first."""
-        compared = False
+        """Run until cancelled. Whenever the index comes back, it is compared with the catalogue first.
+
+        Losses are counted, for one may come and go between two looks, and a server come back empty.
+        """
+        compared = -1
         self._written.set()
         while True:
             try:
                 if not self.index.healthy:
-                    compared = False
                     await asyncio.sleep(_AWAY_SECONDS)
                     continue
-                if not compared:
+                if compared != (losses := self.index.losses):
                     await self.follow.reconcile()
                     if self.hot is not None:
                         await self.hot.load()
-                    compared = True
-                await self._written.wait()
-                self._written.clear()
+                    compared = losses
+                    self._written.set()  # what was missing waits now
+                if not await self._is_written():
+                    continue
                 await self._wait_for_batch()
                 while await self.follow():
                     pass
@@ -71,6 +75,16 @@ class IndexLoop:
                 _LOG.exception("the loop of the vector index failed and goes on")
                 self._written.set()
                 await asyncio.sleep(_RETRY_MOST)
+
+    async def _is_written(self) -> bool:
+        """Wait for a commit, and give up after a while to look after the index."""
+        try:
+            async with asyncio.timeout(_IDLE_LOOK_SECONDS):
+                await self._written.wait()
+        except TimeoutError:
+            return False
+        self._written.clear()
+        return True
 
     async def _wait_for_batch(self) -> None:
         loop = asyncio.get_running_loop()

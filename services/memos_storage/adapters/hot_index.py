@@ -34,6 +34,11 @@ class HotVectorIndex:
         return self._inner.reason
 
     @property
+    def losses(self) -> int:
+        """How often the index behind did not answer so far."""
+        return self._inner.losses
+
+    @property
     def complete(self) -> bool:
         """Whether searches are answered from memory."""
         return self._complete

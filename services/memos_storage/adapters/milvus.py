@@ -66,6 +66,7 @@ class MilvusVectorIndex:
         self._client: MilvusClient | None = None
         self._ready: set[str] = set()
         self._reason = "the vector index is starting"
+        self._losses = 0
 
     @property
     def healthy(self) -> bool:
@@ -77,8 +78,14 @@ class MilvusVectorIndex:
         """Why it is not healthy; empty if it is."""
         return self._reason
 
+    @property
+    def losses(self) -> int:
+        """How often it did not answer so far."""
+        return self._losses
+
     def lost(self) -> None:
         """Take note that it does not answer, until a call has shown that it does."""
+        self._losses += 1
         self._reason = "the vector index does not answer"
 
     async def probe(self) -> bool:

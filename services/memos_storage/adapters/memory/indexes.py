@@ -38,10 +38,11 @@ class MemoryLexicalIndex:
 
 
 class MemoryVectorIndex:
-    """Implements `ports.VectorIndex`. `away` makes it refuse every call."""
+    """Implements `ports.VectorIndex`. `away` makes it refuse every call; `losses` is for tests to count up."""
 
     def __init__(self) -> None:
         self.away = False
+        self.losses = 0
         self._points: dict[tuple[str, str], Point] = {}
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from memos_kernel.errors import Draining, Overloaded
 from memos_storage.adapters.sql.engine import store_error
@@ -90,6 +90,14 @@ class GroupWriter:
             with self._engine.begin() as connection:
                 for command in group:
                     _run(connection, command, alone=len(group) == 1)
+        except (DataError, IntegrityError) as error:
+            # a value of one command that the database refuses, or that another process was first with
+            if len(group) > 1:
+                for command in group:
+                    command.error = None
+                    self._commit([command])
+                return
+            group[0].error = _translated(error)
         except Exception as error:  # the transaction is gone, and every command with it
             for command in group:
                 command.error = command.error or _translated(error)

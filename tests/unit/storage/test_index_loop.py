@@ -1,0 +1,57 @@
+"""The loop that feeds the vector index: what it does when the index was away."""
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from memos_storage.adapters import background
+from memos_storage.adapters.background import IndexLoop
+from storage_cubes import MAIN, scope, vector
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    for name in ("_LOOK_SECONDS", "_IDLE_LOOK_SECONDS", "_AWAY_SECONDS"):
+        monkeypatch.setattr(background, name, 0.005)
+
+
+@asynccontextmanager
+async def running(world):
+    loop = IndexLoop(
+        follow=world.follow, outbox=world.outbox, index=world.index, batch_rows=9, idle_seconds=0, delay_seconds=0
+    )
+    task = asyncio.create_task(loop.run())
+    try:
+        yield loop
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def held(world):
+    return [hit.uid for hit in await world.index.search(vector(1), scope(MAIN), limit=9)]
+
+
+async def comes(world, *uids):
+    async with asyncio.timeout(5):
+        while await held(world) != list(uids):
+            await asyncio.sleep(0.002)
+
+
+async def test_what_is_written_reaches_the_index(world):
+    async with running(world) as loop:
+        cube = await world.add("tea", seed=1)
+        loop.notify()
+        await comes(world, cube.uid)
+
+
+async def test_an_index_that_came_back_empty_between_two_looks_is_filled_again(world):
+    async with running(world) as loop:
+        cube = await world.add("tea", seed=1)
+        loop.notify()
+        await comes(world, cube.uid)
+        world.index._points.clear()
+        world.index.losses += 1
+        await comes(world, cube.uid)
