@@ -254,10 +254,12 @@ class JobQueue(Protocol):
         ...
 
     async def prune(self, *, quiet_before: datetime, ended_before: datetime) -> int:
-        """Forget ended jobs; return how many. Dead letters stay until somebody retries them.
+        """Forget ended jobs; return how many.
+
+        Dead letters stay until somebody retries them, but for the system's own, which a timer puts in again.
 
         Args:
-            quiet_before: those that ended before it with nothing to tell.
+            quiet_before: those that ended before it with nothing to tell, and the system's dead letters.
             ended_before: those that ended before it, and request keys that old.
         """
         ...

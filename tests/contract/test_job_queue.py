@@ -71,8 +71,8 @@ async def page(queue, *, tenant=ACME, principal=None, states=frozenset(), before
     return await queue.page(tenant, principal=principal, states=states, before=before, limit=limit)
 
 
-async def dead_letter(queue):
-    job = await queue.enqueue(new(max_attempts=1))
+async def dead_letter(queue, principal=ALICE):
+    job = await queue.enqueue(new(principal, max_attempts=1))
     await queue.fail(await lease(queue), error="It broke.", retry_at=START)
     return job.name
 
@@ -400,7 +400,7 @@ async def test_pruning_forgets_what_ended_long_ago_and_soon_what_has_nothing_to_
         await queue.succeed(await lease(queue), progress=progress)
         return job.name
 
-    dead = await dead_letter(queue)
+    dead, replaced = await dead_letter(queue), await dead_letter(queue, PrincipalName("acme", "system"))
     old = await ended(Progress())
     clock.pass_time(days=40)
     quiet, telling = await ended(Progress(quiet=True)), await ended(Progress())
@@ -411,8 +411,8 @@ async def test_pruning_forgets_what_ended_long_ago_and_soon_what_has_nothing_to_
         quiet_before=clock.now() - timedelta(minutes=10), ended_before=clock.now() - timedelta(days=30)
     )
 
-    assert gone == 2
+    assert gone == 3
     assert {job.name for job in await page(queue)} == {dead, telling, fresh, waiting}
-    for name in (old, quiet):
+    for name in (old, quiet, replaced):
         with pytest.raises(ResourceNotFound):
             await queue.get(name)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from memos_kernel.errors import Overloaded, RequestIdReused, ResourceNotFound
 from memos_kernel.ids import Clock
 from memos_kernel.names import JobName, PrincipalName, TenantName
+from memos_kernel.permission import SYSTEM_PRINCIPAL_ID
 from memos_kernel.requests import RequestKey
 from memos_scheduler.domain import records
 from memos_scheduler.domain.jobs import Job, JobState, Lease, LeaseLost, NewJob, Progress
@@ -154,6 +155,8 @@ class MemoryJobQueue:
 
 def _forgettable(record: Record, quiet_before: datetime, ended_before: datetime) -> bool:
     job = record.job
-    if job.state not in (JobState.SUCCEEDED, JobState.CANCELLED) or job.end_time is None:
+    if job.end_time is None:
         return False
+    if job.state is JobState.DEAD:
+        return job.principal.id == SYSTEM_PRINCIPAL_ID and job.end_time < quiet_before
     return job.end_time < ended_before or (record.quiet and job.end_time < quiet_before)

@@ -59,13 +59,24 @@ class DispatchJobs:
             # The queue could not record how it ended; the lease ends by itself and the job is tried again.
             _LOG.exception("job %s could not be settled", lease.job.name)
 
+    async def _lease(self, kinds: frozenset[str]) -> Lease | None:
+        """Lease a job. One that is leased while the dispatcher is cancelled is given back at once."""
+        asked = asyncio.ensure_future(self._queue.lease(kinds, worker=self._worker, ttl=self._ttl))
+        try:
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            lease = await asked
+            if lease is not None:
+                await self._queue.release(lease)
+            raise
+
     async def _next(self) -> Lease:
         """Wait for a due job."""
         kinds = frozenset(self.kinds)
         while True:
             self._woken.clear()
             try:
-                lease = await self._queue.lease(kinds, worker=self._worker, ttl=self._ttl)
+                lease = await self._lease(kinds)
             except Exception:
                 _LOG.exception("the queue does not answer; trying again")
                 lease = None

@@ -5,6 +5,7 @@ import pytest
 from memos_governance.domain.credentials import digest_of, new_secret, well_formed
 from memos_governance.usecases.authority import Caller
 from memos_governance.usecases.create_api_key import KeyRequest
+from memos_governance.usecases.denials import MOST_A_MINUTE
 from memos_kernel.errors import (
     CredentialInvalid,
     InvalidField,
@@ -64,6 +65,24 @@ async def test_a_revoked_key_stops_working_and_its_use_is_audited(world, admin):
         await world.policy.authenticate(secret)
     (entry, *_) = await world.log("acme")
     assert (entry.event.action, entry.event.outcome, entry.event.resource) == ("key.use", "denied", str(key.name))
+
+
+async def test_a_flood_of_denials_is_counted_and_does_not_fill_the_log(world, admin):
+    key, secret = await _create(world, admin, "ben")
+    await _revoke(world, admin, key.name)
+
+    async def use(times):
+        for _ in range(times):
+            with pytest.raises(CredentialInvalid):
+                await world.policy.authenticate(secret)
+
+    await use(MOST_A_MINUTE + 40)
+    assert len(await world.log("acme", action="key.use")) == MOST_A_MINUTE
+    world.clock.advance(minutes=1)
+    await use(2)
+    newest, told, *_ = await world.log("acme", action="key.use")
+    assert told.event.reason == "CREDENTIAL_INVALID, and 40 more denials before"
+    assert newest.event.reason == "CREDENTIAL_INVALID"
 
 
 async def test_revoking_twice_keeps_the_first_time(world, admin):

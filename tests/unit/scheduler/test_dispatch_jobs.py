@@ -44,6 +44,29 @@ def make_dispatch(queue, grants, clock, new_id):
     return make
 
 
+async def test_a_job_that_is_leased_while_the_worker_stops_is_given_back(make_dispatch, queue, clock, new_id):
+    asked, may_go = asyncio.Event(), asyncio.Event()
+    lease = queue.lease
+
+    async def slow_lease(*args, **options):
+        asked.set()
+        await may_go.wait()
+        return await lease(*args, **options)
+
+    name = JobName("acme", new_id())
+    await queue.enqueue(
+        NewJob(name=name, kind="expire_sweep", principal=PrincipalName("acme", "system"), max_attempts=1)
+    )
+    queue.lease = slow_lease
+    worker = asyncio.create_task(make_dispatch(MemorySweeper())())
+    await asked.wait()
+    worker.cancel()
+    may_go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await worker
+    assert (await queue.get(name)).state is JobState.QUEUED
+
+
 @pytest.fixture
 def trigger(queue, clock, new_id):
     return TriggerSweeps(

@@ -17,6 +17,7 @@ from memos_kernel.errors import (
 )
 from memos_kernel.ids import Clock
 from memos_kernel.names import JobName, PrincipalName, TenantName
+from memos_kernel.permission import SYSTEM_PRINCIPAL_ID
 from memos_kernel.requests import RequestKey
 from memos_runtime.workers import Worker
 from memos_scheduler.adapters.sql.rows import record_of, row_of
@@ -137,13 +138,15 @@ class SqlJobQueue:
 
     async def prune(self, *, quiet_before: datetime, ended_before: datetime) -> int:
         """See the port."""
-        old = sa.or_(
-            table.c.end_time < ended_before, sa.and_(table.c.quiet == sa.true(), table.c.end_time < quiet_before)
+        ended, quiet = table.c.end_time < ended_before, table.c.end_time < quiet_before
+        done = sa.and_(
+            table.c.state.in_(_numbers(_FORGETTABLE)), sa.or_(ended, sa.and_(table.c.quiet == sa.true(), quiet))
         )
+        replaced = sa.and_(table.c.state == JobState.DEAD, table.c.principal == SYSTEM_PRINCIPAL_ID, quiet)
 
         def work(connection: sa.Connection) -> int:
             connection.execute(requests.delete().where(requests.c.create_time < ended_before))
-            gone = connection.execute(table.delete().where(table.c.state.in_(_numbers(_FORGETTABLE)), old))
+            gone = connection.execute(table.delete().where(sa.or_(done, replaced)))
             return gone.rowcount
 
         return await self._transact(work)
