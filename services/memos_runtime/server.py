@@ -183,7 +183,15 @@ class Host:
     def _public_chain(self) -> Chain:
         edges = [service.edge for service in self._services if service.edge is not None]
         most = self._config.max_concurrent_calls
-        return Chain(public_chain(telemetry=self._telemetry, gates=self._gates, max_calls=most, edge=edges[0]))
+        return Chain(
+            public_chain(
+                telemetry=self._telemetry,
+                gates=self._gates,
+                max_calls=most,
+                max_message_bytes=self._config.max_message_bytes,
+                edge=edges[0],
+            )
+        )
 
     def _internal_chain(self) -> Chain:
         trust = self._trust
@@ -191,6 +199,7 @@ class Host:
             internal_chain(
                 telemetry=self._telemetry,
                 gates=self._gates,
+                max_message_bytes=self._config.max_message_bytes,
                 verifier=trust.verifier,
                 clock=trust.clock,
                 peer_token=trust.peer_token,

@@ -92,7 +92,7 @@ def error_of_call(error: grpc.RpcError, *, dependency: str) -> domain.MemosError
     """Return the domain error of a failed call to another service.
 
     A status of ours keeps its meaning. Without one: UNAVAILABLE is DependencyUnavailable,
-    DEADLINE_EXCEEDED is DeadlineExceeded, the rest InternalError.
+    DEADLINE_EXCEEDED is DeadlineExceeded, RESOURCE_EXHAUSTED (of the transport) LimitExceeded, the rest InternalError.
     """
     call = cast(grpc.aio.AioRpcError, error)
     for key, value in call.trailing_metadata() or ():
@@ -104,6 +104,10 @@ def error_of_call(error: grpc.RpcError, *, dependency: str) -> domain.MemosError
         )
     if call.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return domain.DeadlineExceeded("The deadline passed; give the call more time.", dependency=dependency)
+    if call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return domain.LimitExceeded(
+            "What the call sends or returns does not fit into one message; send or ask for less.", dependency=dependency
+        )
     return domain.InternalError("A call between services failed.", dependency=dependency, status=call.code().name)
 
 

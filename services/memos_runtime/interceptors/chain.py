@@ -11,6 +11,7 @@ from memos_kernel.ids import Clock
 from memos_runtime.context import Call, enter_call
 from memos_runtime.gate import Gate
 from memos_runtime.interceptors.admission import Admission
+from memos_runtime.interceptors.answer_size import AnswerSize
 from memos_runtime.interceptors.authentication import ApiKeyAuthentication, PeerAuthentication
 from memos_runtime.interceptors.authorization import EdgeAuthorization, GrantAuthorization
 from memos_runtime.interceptors.base import Interceptor, Proceed
@@ -80,13 +81,14 @@ class Chain(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
 
 def public_chain(
-    *, telemetry: Telemetry, gates: Mapping[str, Gate], max_calls: int, edge: EdgePolicy
+    *, telemetry: Telemetry, gates: Mapping[str, Gate], max_calls: int, max_message_bytes: int, edge: EdgePolicy
 ) -> tuple[Interceptor, ...]:
     """Return the interceptors of the public server."""
     return (
         Trace(telemetry),
         CallMetrics(telemetry),
         ErrorMap(),
+        AnswerSize(most=max_message_bytes),
         Admission(gates, max_calls=max_calls),
         Deadline(),
         ApiKeyAuthentication(edge),
@@ -98,13 +100,20 @@ def public_chain(
 
 
 def internal_chain(
-    *, telemetry: Telemetry, gates: Mapping[str, Gate], verifier: GrantVerifier, clock: Clock, peer_token: str | None
+    *,
+    telemetry: Telemetry,
+    gates: Mapping[str, Gate],
+    max_message_bytes: int,
+    verifier: GrantVerifier,
+    clock: Clock,
+    peer_token: str | None,
 ) -> tuple[Interceptor, ...]:
     """Return the interceptors of the internal server; without a token, peers are known by certificate."""
     return (
         Trace(telemetry),
         CallMetrics(telemetry),
         ErrorMap(),
+        AnswerSize(most=max_message_bytes),
         Admission(gates),
         Deadline(),
         PeerAuthentication(peer_token),

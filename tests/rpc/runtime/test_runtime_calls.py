@@ -19,6 +19,7 @@ from memos_kernel.errors import (
     DependencyUnavailable,
     GrantInvalid,
     InternalError,
+    LimitExceeded,
     MissingField,
     Overloaded,
     PeerForbidden,
@@ -206,6 +207,13 @@ async def test_a_grant_over_as_many_vaults_as_one_may_hold_reaches_the_next_serv
         with use_grant(await edge_grant(vaults)):
             answer = await stub_of_storage.BatchGetMemCubes(storage.BatchGetMemCubesRequest(names=["c"]))
     assert answer.results[0].cube.name == "c"
+
+
+async def test_a_message_that_is_too_large_is_told_as_a_limit(serve, edge_grant):
+    async with serve() as running:
+        stub_of_storage = running.channels().stub(storage_grpc.StorageServiceStub, "storage")
+        with use_grant(await edge_grant()), pytest.raises(LimitExceeded):
+            await stub_of_storage.BatchGetMemCubes(storage.BatchGetMemCubesRequest(names=["c" * 5_000_000]))
 
 
 def test_the_service_config_retries_what_is_retryable_and_sets_no_timeout():

@@ -21,11 +21,12 @@ def names(chain):
 
 
 def test_the_public_order_is_as_designed():
-    chain = public_chain(telemetry=Telemetry(), gates=GATES, max_calls=1, edge=Edge())
+    chain = public_chain(telemetry=Telemetry(), gates=GATES, max_calls=1, max_message_bytes=1, edge=Edge())
     assert names(chain) == [
         "Trace",
         "CallMetrics",
         "ErrorMap",
+        "AnswerSize",
         "Admission",
         "Deadline",
         "ApiKeyAuthentication",
@@ -37,11 +38,19 @@ def test_the_public_order_is_as_designed():
 
 
 def test_the_internal_order_is_as_designed(mint, clock):
-    chain = internal_chain(telemetry=Telemetry(), gates=GATES, verifier=mint.verifier, clock=clock, peer_token="t")
+    chain = internal_chain(
+        telemetry=Telemetry(),
+        gates=GATES,
+        max_message_bytes=1,
+        verifier=mint.verifier,
+        clock=clock,
+        peer_token="t",
+    )
     assert names(chain) == [
         "Trace",
         "CallMetrics",
         "ErrorMap",
+        "AnswerSize",
         "Admission",
         "Deadline",
         "PeerAuthentication",
