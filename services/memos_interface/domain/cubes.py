@@ -6,15 +6,19 @@ from datetime import datetime
 from memos_interface.domain.moments import check_moment
 from memos_interface.domain.semantics import guess
 from memos_kernel import limits
+from memos_kernel.checks import (
+    check_count,
+    check_expiry,
+    check_language,
+    check_priority,
+    check_sources,
+    check_tags,
+    check_validity,
+)
 from memos_kernel.cube import UPDATABLE, MemCube, Origin, Plaintext, SemanticType
-from memos_kernel.errors import CubeNotFound, ImmutableField, InvalidField, LimitExceeded, MissingField
+from memos_kernel.errors import CubeNotFound, ImmutableField, InvalidField, MissingField
 from memos_kernel.names import CubeName
-from memos_kernel.text import check_labels, check_plain, check_text
-
-_LANGUAGE_BYTES = 35
-_TAGS = 64
-_TAG_BYTES = 64
-_PRIORITY = 100
+from memos_kernel.text import check_labels, check_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +59,15 @@ def finish_new(cube: MemCube, *, tenant: str, now: datetime) -> MemCube:
     if cube.name.tenant != tenant:
         raise CubeNotFound(f"{cube.name} is not there.", name=str(cube.name))
     check_text(cube.payload.text, field="cube.plaintext.text")
-    check_plain(cube.payload.language, field="cube.plaintext.language", limit=_LANGUAGE_BYTES)
+    check_language(cube.payload.language, field="cube.plaintext.language")
     check_labels(dict(cube.labels), field="cube.labels")
     _check_header(cube.priority, cube.sensitivity_tags)
     _check_times(cube.expire_time, cube.valid_from, cube.valid_until, now=now)
-    _check_sources(cube, now=now)
+    check_sources(cube.sources, field="cube.sources")
+    for index, source in enumerate(cube.sources):
+        if source.event_time is not None:
+            check_moment(source.event_time, field=f"cube.sources[{index}].event_time", now=now)
+    check_count(cube.derived_from, limits.DERIVED_FROM, field="cube.derived_from")
     spoken = any(source.speaker for source in cube.sources)
     return replace(
         cube,
@@ -88,7 +96,7 @@ def check_change(change: CubeChange, *, now: datetime) -> None:
     if change.changes_text:
         check_text(change.text, field="cube.plaintext.text")
     if "plaintext.language" in change.paths:
-        check_plain(change.language, field="cube.plaintext.language", limit=_LANGUAGE_BYTES)
+        check_language(change.language, field="cube.plaintext.language")
     if "labels" in change.paths:
         check_labels(change.labels or {}, field="cube.labels")
     _check_header(
@@ -103,51 +111,13 @@ def check_change(change: CubeChange, *, now: datetime) -> None:
     )
 
 
-def check_expiry(expire_time: datetime | None, *, field: str, now: datetime) -> None:
-    """Refuse a time of expiry that has passed.
-
-    Raises:
-        InvalidField: it has.
-    """
-    if expire_time is not None and expire_time <= now:
-        raise InvalidField(f"{field} has passed; delete the cube instead.", field=field)
-
-
 def _check_header(priority: int, tags: tuple[str, ...]) -> None:
-    if not 0 <= priority <= _PRIORITY:
-        raise InvalidField(f"cube.priority is {priority}; it goes from 0 to {_PRIORITY}.", field="cube.priority")
-    if len(tags) > _TAGS:
-        raise LimitExceeded(
-            f"cube.sensitivity_tags has {len(tags)} entries; the limit is {_TAGS}.",
-            field="cube.sensitivity_tags",
-            limit=str(_TAGS),
-            unit="entries",
-        )
-    for index, tag in enumerate(tags):
-        check_text(tag, field=f"cube.sensitivity_tags[{index}]", limit=_TAG_BYTES)
+    check_priority(priority, field="cube.priority")
+    check_tags(tags, field="cube.sensitivity_tags")
 
 
 def _check_times(
     expire_time: datetime | None, valid_from: datetime | None, valid_until: datetime | None, *, now: datetime
 ) -> None:
     check_expiry(expire_time, field="cube.expire_time", now=now)
-    if valid_from is not None and valid_until is not None and valid_until <= valid_from:
-        raise InvalidField("cube.valid_until is not after cube.valid_from.", field="cube.valid_until")
-
-
-def _check_sources(cube: MemCube, *, now: datetime) -> None:
-    if len(cube.sources) > limits.BATCH_ITEMS:
-        raise LimitExceeded(
-            f"cube.sources has {len(cube.sources)} entries; the limit is {limits.BATCH_ITEMS}.",
-            field="cube.sources",
-            limit=str(limits.BATCH_ITEMS),
-            unit="entries",
-        )
-    for index, source in enumerate(cube.sources):
-        field = f"cube.sources[{index}]"
-        for name in ("message_id", "speaker", "session", "role", "utc_offset"):
-            check_plain(getattr(source, name), field=f"{field}.{name}", limit=limits.SOURCE_FIELD_BYTES)
-        if source.event_time is not None:
-            check_moment(source.event_time, field=f"{field}.event_time", now=now)
-        if source.start_char < 0 or (source.end_char and source.end_char < source.start_char):
-            raise InvalidField(f"{field} ends before it starts.", field=f"{field}.end_char")
+    check_validity(valid_from, valid_until, field="cube")

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from memos_interface.domain.cubes import check_expiry
 from memos_interface.domain.reader import Item, Message, Skipped, read
 from memos_interface.ports import Delegation, Embedder, MemoryStore, Spans, Stored
 from memos_interface.usecases.embedding import embed_all
 from memos_interface.usecases.extract_facts import ExtractFacts
 from memos_interface.usecases.record_turn import WRITE_ACTIONS
+from memos_kernel.checks import check_expiry
 from memos_kernel.cube import Kind, MemCube, Plaintext, SemanticType
 from memos_kernel.errors import MemosError
 from memos_kernel.ids import Clock, IdFactory

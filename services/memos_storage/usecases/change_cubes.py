@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from memos_kernel import limits
+from memos_kernel.checks import check_validity
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import EtagMismatch, GrantInvalid, LimitExceeded, MissingField
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName
 from memos_kernel.permission import Action, Grant
 from memos_storage.domain import revisions, usage
-from memos_storage.domain.checks import check_mutable, check_validity, check_vector
+from memos_storage.domain.checks import check_mutable, check_vector
 from memos_storage.domain.values import Answer, Vector
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_cube, shown
@@ -49,7 +50,7 @@ class UpdateCube:
             revisions.check_etag(stored, wanted.etag)
             changed = revisions.updated(stored, wanted, paths=paths, now=now)
             if changed is not stored:
-                check_validity(changed, field="cube")
+                check_validity(changed.valid_from, changed.valid_until, field="cube")
                 self._replace(tx, stored, changed, vector)
                 tx.audit(mutation.event(self.ids, "cube.update", changed, now=now))
             return single(changed)
