@@ -19,6 +19,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from memos_inference.tiny_model.episodes import Episode, EpisodeMaker, system_text
+from memos_inference.tiny_model.segments import Cuts, Segmenter
 from memos_inference.tiny_model.speech import Question
 from memos_inference.tiny_model.tokenizer import ASSISTANT, END, SYSTEM, USER
 from memos_inference.tiny_model.words import Vocabulary
@@ -83,6 +84,7 @@ class RowMaker:
     """Draws and encodes training rows."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._segmenter = Segmenter(tokenizer.backend_tokenizer)
         self._maker = EpisodeMaker(heldout=False)
         self._vocabulary = Vocabulary(heldout=False)
         self._backend = tokenizer.backend_tokenizer
@@ -98,14 +100,15 @@ class RowMaker:
             memories = 0 if rng.random() < 0.02 else rng.randint(1, stage.memories)
             shared = rng.random() < stage.shared
             episode = self._maker.draw(rng, memories=memories, shared=shared, chat=stage.chat, again=0.5, dates=0.9)
-        return self.encode(episode, rng.choices((CHAT, ALONE, BLOCKS), (0.15, 0.7, 0.15))[0])
+        view = rng.choices((CHAT, ALONE, BLOCKS), (0.15, 0.7, 0.15))[0]
+        return self.encode(episode, view, cuts=self._segmenter.cuts(rng, [item.answer for item in episode.questions]))
 
-    def encode(self, episode: Episode, view: str) -> Row:
-        """Encodes an episode; token for token what the chat template gives."""
+    def encode(self, episode: Episode, view: str, *, cuts: Cuts | None = None) -> Row:
+        """Encodes an episode; without `cuts` token for token what the chat template gives."""
         texts = [system_text(episode.memories)]
         for question in episode.questions:
             texts += [question.text, question.answer]
-        head, *turns = [encoding.ids for encoding in self._backend.encode_batch(texts)]
+        head, *turns = [self._segmenter.ids(text, cuts or {}) for text in texts]
         ids = [self._system, *head, self._end]
         segments = self._memory_segments(ids) if view == BLOCKS else [0] * len(ids)
         positions, weights = list(range(len(ids))), [0.0] * len(ids)

@@ -134,3 +134,19 @@ def test_it_answers_unseen_questions_from_one_or_two_memories() -> None:
         item for memories in (1, 2) for item in draw_items(rng, memories=memories, shared=True, kinds=TOLD, count=20)
     ]
     assert Examiner(CHECKPOINT).share_right(items) >= 0.85
+
+
+def test_a_word_that_is_cut_is_cut_the_same_way_in_the_memory_and_in_the_answer(tokenizer) -> None:
+    from memos_inference.tiny_model.segments import Segmenter
+
+    segmenter, rng = Segmenter(tokenizer.backend_tokenizer), random.Random(3)
+    usual = segmenter.ids("Nora's cat is called Biscuit.", {})
+    assert usual == tokenizer("Nora's cat is called Biscuit.").input_ids
+    others = set()
+    for _ in range(50):
+        cuts = segmenter.cuts(rng, ["Biscuit", "9"])
+        told, answer = segmenter.ids("The cat Biscuit sleeps.", cuts), segmenter.ids("Biscuit", cuts)
+        assert tokenizer.decode(answer) == "Biscuit"
+        assert any(told[at : at + len(answer)] == answer for at in range(len(told)))
+        others.add(tuple(answer))
+    assert len(others) > 5
