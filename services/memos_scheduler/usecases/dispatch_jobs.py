@@ -65,9 +65,12 @@ class DispatchJobs:
         try:
             return await asyncio.shield(asked)
         except asyncio.CancelledError:
-            lease = await asked
-            if lease is not None:
-                await self._queue.release(lease)
+            try:
+                lease = await asked
+                if lease is not None:
+                    await self._queue.release(lease)
+            except Exception:  # it must not end in place of the cancellation
+                _LOG.exception("a job may have been leased while the worker stopped; its lease ends by itself")
             raise
 
     async def _next(self) -> Lease:

@@ -67,6 +67,26 @@ async def test_a_job_that_is_leased_while_the_worker_stops_is_given_back(make_di
     assert (await queue.get(name)).state is JobState.QUEUED
 
 
+async def test_a_queue_that_fails_while_the_worker_stops_does_not_keep_it_running(make_dispatch, queue):
+    asked, may_go = asyncio.Event(), asyncio.Event()
+
+    async def failing_lease(*args, **options):
+        asked.set()
+        await may_go.wait()
+        raise DependencyUnavailable("the queue is away")
+
+    queue.lease = failing_lease
+    worker = asyncio.create_task(make_dispatch(MemorySweeper())())
+    await asked.wait()
+    worker.cancel()
+    await asyncio.sleep(0)
+    may_go.set()
+    ended, _ = await asyncio.wait({worker}, timeout=1)
+    worker.cancel()
+    assert ended
+    assert worker.cancelled()
+
+
 @pytest.fixture
 def trigger(queue, clock, new_id):
     return TriggerSweeps(
