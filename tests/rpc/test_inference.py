@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from checkpoints import write_checkpoint
+from hosting import hosted
 from memos_api.internal.v1 import inference_service_pb2 as pb
 from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
 from memos_inference.config import InferenceConfig
@@ -29,9 +30,7 @@ from memos_kernel.ids import SystemClock
 from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import Action, Grant
 from memos_runtime.channels import ChannelPool, Channels
-from memos_runtime.config import ServerConfig
 from memos_runtime.context import use_grant
-from memos_runtime.server import Host, Listener, Trust
 from memos_runtime.service import ServiceContext
 from memos_runtime.telemetry import Telemetry
 from memos_wire.cubes import cube_to_proto
@@ -64,22 +63,9 @@ async def serving(
         telemetry=telemetry,
         verifier=verifier,
     )
-    host = Host(
-        [build(InferenceConfig(threads=1, **settings), context)],
-        config=ServerConfig(health_address=""),
-        telemetry=telemetry,
-        trust=Trust(verifier=verifier, clock=CLOCK, peer_token=TOKEN),
-        internal=Listener(address="127.0.0.1:0"),
-    )
-    await host.start()
-    calling = ChannelPool({"inference": f"127.0.0.1:{host.ports['internal']}"})
-    try:
-        yield Channels(service=caller, pool=calling, telemetry=telemetry, peer_token=TOKEN).stub(
-            InferenceServiceStub, "inference"
-        )
-    finally:
-        await calling.close()
-        await host.stop(grace=1)
+    service = build(InferenceConfig(threads=1, **settings), context)
+    async with hosted(service, verifier=verifier, clock=CLOCK, token=TOKEN, telemetry=telemetry, grace=1) as channels:
+        yield channels(caller).stub(InferenceServiceStub, "inference")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hosting import hosted
 from memos_api.internal.v1 import lifecycle_service_pb2 as pb
 from memos_api.internal.v1.lifecycle_service_pb2_grpc import (
     LifecycleServiceStub,
@@ -32,10 +33,7 @@ from memos_lifecycle.usecases.freeze_cube import FreezeCube, UnfreezeCube
 from memos_lifecycle.usecases.record_use import RecordUse
 from memos_lifecycle.usecases.sweep_expired import SweepExpired
 from memos_lifecycle.usecases.transition_cube import TransitionCube
-from memos_runtime.channels import ChannelPool, Channels
-from memos_runtime.config import ServerConfig
 from memos_runtime.context import use_grant
-from memos_runtime.server import Host, Listener, Trust
 from memos_runtime.service import Service
 from memos_runtime.telemetry import Telemetry
 from memos_wire.grants import GrantSigner, GrantVerifier
@@ -99,24 +97,8 @@ async def stub_of(store):
         close=nothing,
         ready=lambda: True,
     )
-    telemetry = Telemetry()
-    host = Host(
-        [service],
-        config=ServerConfig(health_address=""),
-        telemetry=telemetry,
-        trust=Trust(verifier=VERIFIER, clock=CLOCK, peer_token=TOKEN),
-        internal=Listener(address="127.0.0.1:0"),
-    )
-    await host.start()
-    pool = ChannelPool({LIFECYCLE: f"127.0.0.1:{host.ports['internal']}"})
-
-    def stub(peer: str) -> LifecycleServiceStub:
-        channels = Channels(service=peer, pool=pool, telemetry=telemetry, peer_token=TOKEN)
-        return channels.stub(LifecycleServiceStub, LIFECYCLE)
-
-    yield stub
-    await pool.close()
-    await host.stop(grace=0)
+    async with hosted(service, verifier=VERIFIER, clock=CLOCK, token=TOKEN, telemetry=Telemetry()) as channels:
+        yield lambda peer: channels(peer).stub(LifecycleServiceStub, LIFECYCLE)
 
 
 async def test_use_comes_back_as_headers(stub_of):

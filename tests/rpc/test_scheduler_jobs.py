@@ -31,7 +31,7 @@ from memos_scheduler.config import SchedulerConfig
 from memos_scheduler.wiring import build
 from memos_wire.methods import GOVERNANCE, LIFECYCLE, SCHEDULER
 from memos_wire.times import to_timestamp
-from scheduler_server import CLOCK, JOBS, READ, TOKEN, VERIFIER, grant, hosted
+from scheduler_server import CLOCK, JOBS, READ, TOKEN, VERIFIER, grant, scheduling
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def scheduler(tmp_path):
         verifier=VERIFIER,
     )
     service = build(SchedulerConfig(poll_seconds=0.02, watch_seconds=0.02, backoff_seconds=30), context)
-    async with hosted(service, telemetry) as stub:
+    async with scheduling(service, telemetry) as stub:
         assert service.ready()
         yield stub
     assert not service.ready()

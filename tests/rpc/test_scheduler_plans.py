@@ -39,7 +39,7 @@ from memos_scheduler.usecases.plan_injection import PlanInjection
 from memos_scheduler.usecases.steer_job import CancelJob, RetryJob
 from memos_scheduler.usecases.watch_job import WatchJob
 from memos_wire.methods import SCHEDULER
-from scheduler_server import CLOCK, ORIGIN, READ, grant, hosted
+from scheduler_server import CLOCK, ORIGIN, READ, grant, scheduling
 
 
 def memory(name: str, text: str, *, rank: int, **fields) -> Candidate:
@@ -108,7 +108,7 @@ async def planner(engine, retriever, spans):
         close=nothing,
         ready=lambda: True,
     )
-    async with hosted(service, Telemetry(SCHEDULER, tracing=Tracing.to_exporter(spans))) as stub:
+    async with scheduling(service, Telemetry(SCHEDULER, tracing=Tracing.to_exporter(spans))) as stub:
         yield stub()
 
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from hosting import hosted
 from memos_api.internal.v1 import grant_pb2, inference_service_pb2, storage_service_pb2_grpc
 from memos_api.internal.v1 import storage_service_pb2 as pb
 from memos_api.v1 import memcube_pb2
@@ -33,9 +34,7 @@ from memos_kernel.ids import SystemClock, uuid7
 from memos_kernel.names import PrincipalName, VaultName
 from memos_kernel.permission import ROLE_ACTIONS, Action, Grant, Role
 from memos_runtime.channels import ChannelPool, Channels
-from memos_runtime.config import ServerConfig
 from memos_runtime.context import use_grant
-from memos_runtime.server import Host, Listener, Trust
 from memos_runtime.service import ServiceContext
 from memos_runtime.telemetry import Telemetry
 from memos_storage.config import StorageConfig
@@ -161,25 +160,12 @@ async def serving(tmp_path, config):
         verifier=verifier,
     )
     service = build(config, context)
-    host = Host(
-        [service],
-        config=ServerConfig(health_address=""),
-        telemetry=telemetry,
-        trust=Trust(verifier=verifier, clock=clock, peer_token=TOKEN),
-        internal=Listener(address="127.0.0.1:0"),
-    )
-    await host.start()
-    pool = ChannelPool({"storage": f"127.0.0.1:{host.ports['internal']}"})
-
-    def peer(name):
-        calls = Channels(service=name, pool=pool, telemetry=telemetry, peer_token=TOKEN)
-        return calls.stub(storage_service_pb2_grpc.StorageServiceStub, "storage")
-
-    try:
-        yield Served(service, GrantSigner(key), verifier, peer("interface"), peer("lifecycle"))
-    finally:
-        await pool.close()
-        await host.stop(grace=0)
+    async with hosted(service, verifier=verifier, clock=clock, token=TOKEN, telemetry=telemetry) as channels:
+        interface, lifecycle = (
+            channels(name).stub(storage_service_pb2_grpc.StorageServiceStub, "storage")
+            for name in ("interface", "lifecycle")
+        )
+        yield Served(service, GrantSigner(key), verifier, interface, lifecycle)
 
 
 async def test_a_cube_goes_in_and_comes_back(served):

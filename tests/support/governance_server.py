@@ -7,6 +7,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from hosting import hosted
 from memos_api.internal.v1 import grant_pb2, ledger_service_pb2_grpc, policy_service_pb2_grpc
 from memos_api.internal.v1 import ledger_service_pb2 as ledger_pb
 from memos_api.internal.v1 import policy_service_pb2 as policy_pb
@@ -16,9 +17,7 @@ from memos_governance.config import GovernanceConfig
 from memos_governance.wiring import bootstrap_local, build
 from memos_kernel.ids import SystemClock
 from memos_runtime.channels import ChannelPool, Channels
-from memos_runtime.config import ServerConfig
 from memos_runtime.context import use_grant
-from memos_runtime.server import Host, Listener, Trust
 from memos_runtime.service import ServiceContext
 from memos_runtime.telemetry import Telemetry
 from memos_wire.grants import GrantVerifier
@@ -127,27 +126,15 @@ async def governing(tmp_path):
             verifier=verifier,
         ),
     )
-    host = Host(
-        [service],
-        config=ServerConfig(health_address=""),
-        telemetry=telemetry,
-        trust=Trust(verifier=verifier, clock=clock, peer_token=TOKEN),
-        internal=Listener(address="127.0.0.1:0"),
-    )
-    await host.start()
-    pool = ChannelPool({"governance": f"127.0.0.1:{host.ports['internal']}"})
+    async with hosted(service, verifier=verifier, clock=clock, token=TOKEN, telemetry=telemetry) as channels_of:
 
-    def peer(name):
-        calls = Channels(service=name, pool=pool, telemetry=telemetry, peer_token=TOKEN)
-        return Peer(
-            calls.stub(policy_service_pb2_grpc.PolicyServiceStub, "governance"),
-            calls.stub(ledger_service_pb2_grpc.LedgerServiceStub, "governance"),
-            verifier,
-        )
+        def peer(name):
+            calls = channels_of(name)
+            return Peer(
+                calls.stub(policy_service_pb2_grpc.PolicyServiceStub, "governance"),
+                calls.stub(ledger_service_pb2_grpc.LedgerServiceStub, "governance"),
+                verifier,
+            )
 
-    names = ("interface", "scheduler", "storage", "inference")
-    try:
+        names = ("interface", "scheduler", "storage", "inference")
         yield Served(state_dir, secret, **{name: peer(name) for name in names})
-    finally:
-        await pool.close()
-        await host.stop(grace=0)

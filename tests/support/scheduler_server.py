@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hosting import hosted
 from memos_api.internal.v1.scheduler_service_pb2_grpc import (
     SchedulerServiceStub,
 )
@@ -12,9 +13,6 @@ from memos_kernel.cube import TraceRef
 from memos_kernel.ids import SystemClock
 from memos_kernel.names import PrincipalName, VaultName
 from memos_kernel.permission import Action, Grant
-from memos_runtime.channels import ChannelPool, Channels
-from memos_runtime.config import ServerConfig
-from memos_runtime.server import Host, Listener, Trust
 from memos_runtime.service import Service
 from memos_runtime.telemetry import Telemetry
 from memos_wire.grants import GrantSigner, GrantVerifier
@@ -44,24 +42,11 @@ def grant(*actions: Action, principal: str = "alice", issued_to: str = INTERFACE
 
 
 @asynccontextmanager
-async def hosted(service: Service, telemetry: Telemetry):
+async def scheduling(service: Service, telemetry: Telemetry):
     """Serves the scheduler on loopback; gives what returns its stub as a service holds it."""
-    host = Host(
-        [service],
-        config=ServerConfig(health_address=""),
-        telemetry=telemetry,
-        trust=Trust(verifier=VERIFIER, clock=CLOCK, peer_token=TOKEN),
-        internal=Listener(address="127.0.0.1:0"),
-    )
-    await host.start()
-    pool = ChannelPool({SCHEDULER: f"127.0.0.1:{host.ports['internal']}"})
+    async with hosted(service, verifier=VERIFIER, clock=CLOCK, token=TOKEN, telemetry=telemetry) as channels:
 
-    def stub(peer: str = INTERFACE) -> SchedulerServiceStub:
-        channels = Channels(service=peer, pool=pool, telemetry=telemetry, peer_token=TOKEN)
-        return channels.stub(SchedulerServiceStub, SCHEDULER)
+        def stub(peer: str = INTERFACE) -> SchedulerServiceStub:
+            return channels(peer).stub(SchedulerServiceStub, SCHEDULER)
 
-    try:
         yield stub
-    finally:
-        await pool.close()
-        await host.stop(grace=0)
