@@ -124,24 +124,22 @@ def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
 
 def _is_known(path: str, schema: type[BaseModel]) -> bool:
     """Return whether a path leads to a field, or into one that is a table with keys of its own."""
-    name, _, rest = path.partition(".")
-    item = schema.model_fields.get(name)
-    if item is None:
-        return False
-    section = _section(item)
-    if section is not None:
-        return not rest or _is_known(rest, section)
-    return not rest or "dict" in str(item.annotation).lower()
+    item, rest = _field(path, schema)
+    return item is not None and (not rest or "dict" in str(item.annotation).lower())
 
 
 def _is_optional(path: str, schema: type[BaseModel]) -> bool:
     """Return whether a path leads to a field whose default is None, so that an empty text means that it is not set."""
+    item, _ = _field(path, schema)
+    return item is not None and item.get_default(call_default_factory=True) is None
+
+
+def _field(path: str, schema: type[BaseModel]) -> tuple[FieldInfo | None, str]:
+    """Return the field that a path leads to, if there is one, and what of the path lies inside it."""
     name, _, rest = path.partition(".")
     item = schema.model_fields.get(name)
-    if item is None:
-        return False
-    section = _section(item)
-    return _is_optional(rest, section) if section is not None else item.get_default(call_default_factory=True) is None
+    section = _section(item) if item is not None else None
+    return _field(rest, section) if section is not None and rest else (item, rest)
 
 
 def _unknown(path: str, known: Collection[str], *, name: str = "") -> str:

@@ -1,9 +1,9 @@
 """Addresses and certificates of servers: what may be said in plain text, and where the next port is."""
 
-import ipaddress
 import socket
 from pathlib import Path
 
+from memos_client import Settings
 from memos_runtime.config import TlsConfig
 from memos_runtime.tls import Certificates
 from memosctl.failures import Failure, usage
@@ -36,15 +36,9 @@ def with_port(address: str, port: int) -> str:
 
 def is_loopback(address: str) -> bool:
     """Return whether an address or gRPC target stays on this machine."""
-    if address.startswith("unix:"):
-        return True
-    host = split(address.rpartition("/")[2])[0]
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    if not address.startswith("unix:"):
+        split(address.rpartition("/")[2])
+    return Settings(address=address).is_local
 
 
 def require_loopback(*given: str, why: str) -> None:

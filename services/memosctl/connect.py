@@ -26,13 +26,7 @@ def connect(cli: "Cli", *, environ: Mapping[str, str] = os.environ) -> Client:
             "Give --api-key-file or MEMOS_API_KEY; memosctl up makes a key for this machine.",
             reason="NO_API_KEY",
         )
-    return Client(
-        settings.address,
-        api_key=settings.api_key,
-        tenant=settings.tenant,
-        tls=settings.tls,
-        allow_plaintext=settings.allow_plaintext,
-    )
+    return Client(**settings.arguments())
 
 
 def sender(client: Client) -> Send:

@@ -63,14 +63,7 @@ class AsyncClient(MemoryCalls, ChatCalls, JobCalls, GovernanceCalls):
 
         Without any variable it finds the server that `memosctl up` started on this machine, and its key.
         """
-        settings = Settings.from_env(environ)
-        return cls(
-            settings.address,
-            api_key=settings.api_key,
-            tenant=settings.tenant,
-            tls=settings.tls,
-            allow_plaintext=settings.allow_plaintext,
-        )
+        return cls(**Settings.from_env(environ).arguments())
 
     async def close(self) -> None:
         """Close the connection; calls that run are cancelled."""

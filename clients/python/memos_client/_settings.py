@@ -3,9 +3,9 @@
 import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 DEFAULT_ADDRESS = "127.0.0.1:7070"
 DEFAULT_TENANT = "local"
@@ -50,7 +50,7 @@ class Settings:
     allow_plaintext: bool = False
 
     def __post_init__(self) -> None:
-        if self.api_key and self.tls is None and not self.allow_plaintext and not _stays_here(self.address):
+        if self.api_key and self.tls is None and not self.allow_plaintext and not self.is_local:
             raise ValueError(
                 f"The API key would be sent to {self.address} in plain text; give TLS (MEMOS_CA_FILE), or allow it "
                 "(allow_plaintext, MEMOS_ALLOW_PLAINTEXT=1) where the network encrypts by itself."
@@ -85,6 +85,15 @@ class Settings:
             tls=Tls(ca_file=Path(ca_file)) if ca_file else None,
             allow_plaintext=env.get("MEMOS_ALLOW_PLAINTEXT", "").lower() in ("1", "true", "yes", "on"),
         )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the address is on this machine."""
+        return _stays_here(self.address)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of a client that is made from these settings."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def name(self, collection: str, value: str) -> str:
         """Return the full resource name of a short one; a full one and an empty one stay as they are."""

@@ -61,14 +61,7 @@ class Client:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Return a client as the environment says; see `AsyncClient.from_env`."""
-        settings = Settings.from_env(environ)
-        return cls(
-            settings.address,
-            api_key=settings.api_key,
-            tenant=settings.tenant,
-            tls=settings.tls,
-            allow_plaintext=settings.allow_plaintext,
-        )
+        return cls(**Settings.from_env(environ).arguments())
 
     def close(self) -> None:
         """Close the connection and the thread. Idempotent."""

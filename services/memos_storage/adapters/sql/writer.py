@@ -90,15 +90,13 @@ class GroupWriter:
             with self._engine.begin() as connection:
                 for command in group:
                     _run(connection, command, alone=len(group) == 1)
-        except (DataError, IntegrityError) as error:
-            # a value of one command that the database refuses, or that another process was first with
-            if len(group) > 1:
+        except Exception as error:  # the transaction is gone, and every command with it
+            if len(group) > 1 and isinstance(error, DataError | IntegrityError):
+                # a value of one command that the database refuses, or that another process was first with
                 for command in group:
                     command.error = None
                     self._commit([command])
                 return
-            group[0].error = _translated(error)
-        except Exception as error:  # the transaction is gone, and every command with it
             for command in group:
                 command.error = command.error or _translated(error)
         for command in group:
