@@ -218,7 +218,8 @@ def content_hash(payload: Payload, sources: tuple[SourceSpan, ...]) -> str:
     """Return the hex SHA-256 of payload and source identity.
 
     The same words said in two messages are two memories; the same message read twice is one. So the
-    speaker, session, message id, event time and span take part, and the text only after NFC.
+    speaker, session, message id and span take part, and the text only after NFC; the event time where no id
+    names the message, since one that is told without a time gets another at each reading.
     """
     digest = hashlib.sha256()
     for part in (*_payload_parts(payload), *(part for span in sources for part in _span_parts(span))):
@@ -235,5 +236,5 @@ def _payload_parts(payload: Payload) -> tuple[str, ...]:
 
 
 def _span_parts(span: SourceSpan) -> tuple[str, ...]:
-    moment = span.event_time.isoformat() if span.event_time else ""
+    moment = span.event_time.isoformat() if span.event_time and not span.message_id else ""
     return (span.message_id, span.speaker, span.session, moment, str(span.start_char), str(span.end_char))

@@ -1,11 +1,11 @@
 """Imports a transcript: batch after batch, each line either stored or reported."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from memosctl.transcripts import BadLine, Batch, Line, batches
+from memosctl.transcripts import BadLine, Line, batches
 
 if TYPE_CHECKING:
     from memos_api.v1.memory_service_pb2 import AddMemoriesRequest, AddMemoriesResponse
@@ -73,6 +73,9 @@ def import_lines(
 ) -> None:
     """Send the lines and note in `report` what became of each.
 
+    Requests carry no id that is the same in the next run: what is known is told by the messages themselves, so that
+    a memory deleted since is added again, and counted as added.
+
     Args:
         send: sends one request; raises LineRefused if one message is at fault.
         advance: told of lines that are dealt with.
@@ -86,35 +89,32 @@ def import_lines(
             else:
                 yield line
 
-    for batch in batches(good(), vault=vault, labels=labels):
+    for batch in batches(good()):
         _import_batch(batch, vault, labels, send, advance, report)
 
 
 def _import_batch(
-    batch: Batch,
+    batch: tuple[Line, ...],
     vault: str,
     labels: Mapping[str, str],
     send: Send,
     advance: Callable[[int], None],
     report: Report,
 ) -> None:
-    while True:
+    lines = list(batch)
+    while lines:
         try:
-            response = send(_request(batch, vault, labels))
+            response = send(_request(lines, vault, labels))
         except LineRefused as refused:
-            bad = batch.lines[refused.index]
+            bad = lines.pop(refused.index)
             report.errors.append(BadLine(bad.number, _MESSAGE_FIELD.sub("", refused.reason)))
             advance(1)
-            rest = tuple(line for line in batch.lines if line is not bad)
-            if not rest:
-                return
-            [batch] = batches(rest, vault=vault, labels=labels)
             continue
         report.added += sum(1 for item in response.added if item.created)
         report.known += sum(1 for item in response.added if not item.created)
-        report.skipped += [BadLine(batch.lines[item.index].number, item.reason) for item in response.skipped]
+        report.skipped += [BadLine(lines[item.index].number, item.reason) for item in response.skipped]
         report.degraded = report.degraded or response.degraded
-        advance(len(batch.lines))
+        advance(len(lines))
         return
 
 
@@ -124,8 +124,8 @@ def refused_index(field_path: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _request(batch: Batch, vault: str, labels: Mapping[str, str]) -> "AddMemoriesRequest":
+def _request(lines: Sequence[Line], vault: str, labels: Mapping[str, str]) -> "AddMemoriesRequest":
     from memos_api.v1.memory_service_pb2 import AddMemoriesRequest, Message
 
-    messages = [Message(**line.message) for line in batch.lines]
-    return AddMemoriesRequest(vault=vault, messages=messages, labels=dict(labels), request_id=batch.request_id)
+    messages = [Message(**line.message) for line in lines]
+    return AddMemoriesRequest(vault=vault, messages=messages, labels=dict(labels))

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 FIELDS = ("id", "role", "speaker", "session", "time", "text")
 BATCH_MESSAGES = 64
@@ -17,7 +18,7 @@ class Line:
     Attributes:
         number: line number in the file, from 1.
         raw: the line's bytes.
-        message: the fields that are set.
+        message: the fields that are set, and an id if neither id nor time tells the message from others.
     """
 
     number: int
@@ -33,48 +34,36 @@ class BadLine:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Lines that are sent together.
-
-    Attributes:
-        request_id: the same for the same lines of the same file with the same target, so that a repeated
-            import is answered from what was stored.
-    """
-
-    lines: tuple[Line, ...]
-    request_id: str
-
-
 def read(source: Iterable[bytes]) -> Iterator[Line | BadLine]:
-    """Read JSON lines; empty lines are passed over."""
+    """Read JSON lines; empty lines are passed over.
+
+    A message with neither id nor time gets an id from its content and how often the file has said it before, so that
+    the same file read again names the same messages, whichever lines were mended or added in between.
+    """
+    said: Counter[str] = Counter()
     for number, raw in enumerate(source, start=1):
-        if raw.strip():
-            yield _line(number, raw)
+        if not raw.strip():
+            continue
+        line = _line(number, raw)
+        if isinstance(line, Line) and not line.message.keys() & {"id", "time"}:
+            digest = hashlib.sha256(json.dumps(line.message, sort_keys=True).encode()).hexdigest()[:16]
+            said[digest] += 1
+            line = replace(line, message={"id": f"line-{digest}-{said[digest]}", **line.message})
+        yield line
 
 
-def batches(lines: Iterable[Line], *, vault: str, labels: Mapping[str, str]) -> Iterator[Batch]:
+def batches(lines: Iterable[Line]) -> Iterator[tuple[Line, ...]]:
     """Group lines into requests of at most 64 messages and 256 KiB."""
-    target = json.dumps([vault, sorted(labels.items())]).encode()
     held: list[Line] = []
     size = 0
     for line in lines:
         if held and (len(held) == BATCH_MESSAGES or size + len(line.raw) > BATCH_BYTES):
-            yield Batch(tuple(held), request_id(held, target))
+            yield tuple(held)
             held, size = [], 0
         held.append(line)
         size += len(line.raw)
     if held:
-        yield Batch(tuple(held), request_id(held, target))
-
-
-def request_id(lines: Iterable[Line], target: bytes) -> str:
-    """Return 40 hex digits over the target, the lines' numbers and their bytes."""
-    digest = hashlib.sha256(target)
-    for line in lines:
-        digest.update(b"\x00%d\x00" % line.number)
-        digest.update(line.raw.strip())
-    return digest.hexdigest()[:40]
+        yield tuple(held)
 
 
 def _line(number: int, raw: bytes) -> Line | BadLine:

@@ -27,8 +27,8 @@ def import_(
 ) -> None:
     """Remember a conversation: a message a line, with id, role, speaker, session, time and text.
 
-    A line that cannot be stored is reported and the others go on. The same import can be run again: it goes
-    on where it stopped, and stores nothing twice.
+    A line that cannot be stored is reported and the others go on. The same file can be imported again, mended or
+    grown: what the vault holds is known and not stored twice.
     """
     from memosctl.connect import sender
     from memosctl.importing import import_lines

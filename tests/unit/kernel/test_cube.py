@@ -36,6 +36,16 @@ def test_the_same_words_in_two_messages_are_two_memories():
     assert first == content_hash(Plaintext("yes"), (SourceSpan(message_id="1", session="s"),))
 
 
+def test_the_time_tells_messages_apart_only_where_no_id_does():
+    early, late = (datetime(2026, 3, day, tzinfo=UTC) for day in (1, 2))
+
+    def hashed(time, name):
+        return content_hash(Plaintext("yes"), (SourceSpan(message_id=name, event_time=time),))
+
+    assert hashed(early, "1") == hashed(late, "1")
+    assert hashed(early, "") != hashed(late, "")
+
+
 def test_parts_of_a_hash_do_not_run_into_each_other():
     assert content_hash(Plaintext("a"), (SourceSpan(message_id="bc"),)) != content_hash(
         Plaintext("a"), (SourceSpan(message_id="b", speaker="c"),)

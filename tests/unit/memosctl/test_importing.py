@@ -20,8 +20,8 @@ class Server:
             if message.role == "system":
                 answer.skipped.append(SkippedInput(index=index, reason="system_prompt"))
             else:
-                answer.added.append(AddedMemory(created=message.text not in self.known))
-                self.known.add(message.text)
+                answer.added.append(AddedMemory(created=message.id not in self.known))
+                self.known.add(message.id)
         return answer
 
 
@@ -52,9 +52,11 @@ def test_each_line_is_added_left_out_or_reported() -> None:
 def test_a_refused_line_does_not_keep_its_neighbours_out() -> None:
     server = Server()
 
-    report, _ = run(server, '{"text": "a"}', '{"text": "bad"}', '{"text": "bad"}', '{"text": "c"}')
+    report, _ = run(
+        server, '{"id": "1", "text": "a"}', '{"text": "bad"}', '{"text": "bad"}', '{"id": "4", "text": "c"}'
+    )
 
-    assert server.known == {"a", "c"}
+    assert server.known == {"1", "4"}
     assert [bad.number for bad in report.errors] == [2, 3]
 
 
@@ -64,14 +66,23 @@ def test_a_batch_of_refused_lines_alone_ends() -> None:
     assert [bad.number for bad in report.errors] == [1]
 
 
-def test_a_repeated_import_sends_the_same_requests_and_adds_nothing() -> None:
+def test_a_repeated_import_names_the_same_messages_and_adds_nothing() -> None:
     server = Server()
-    run(server, '{"text": "a"}', '{"text": "b"}')
+    run(server, '{"text": "a"}', "nonsense", '{"text": "b"}')
 
-    report, _ = run(server, '{"text": "a"}', '{"text": "b"}')
+    report, _ = run(server, '{"text": "a"}', '{"text": "mended"}', '{"text": "b"}')
 
-    assert (report.added, report.known) == (0, 2)
-    assert server.requests[0] == server.requests[1]
+    assert (report.added, report.known) == (1, 2)
+    [first, last], [*again] = (request.messages for request in server.requests)
+    assert [first, last] == [again[0], again[2]]
+
+
+def test_a_request_is_not_answered_from_what_an_earlier_import_stored() -> None:
+    server = Server()
+
+    run(server, '{"text": "a"}')
+
+    assert not server.requests[0].request_id
 
 
 def test_the_message_at_fault_is_read_from_the_field_of_the_error() -> None:

@@ -42,32 +42,28 @@ def test_a_line_that_is_no_message_is_reported_with_its_reason(raw: bytes, reaso
 
 
 def test_batches_are_bounded_in_messages_and_bytes() -> None:
-    many = list(batches(lines(*(f"text {number}" for number in range(130))), vault="v", labels={}))
-    large = list(batches(lines(*("x" * 16_000 for _ in range(20))), vault="v", labels={}))
+    many = list(batches(lines(*(f"text {number}" for number in range(130)))))
+    large = list(batches(lines(*("x" * 16_000 for _ in range(20)))))
 
-    assert [len(batch.lines) for batch in many] == [BATCH_MESSAGES, BATCH_MESSAGES, 2]
-    assert all(sum(len(line.raw) for line in batch.lines) <= BATCH_BYTES for batch in large)
-
-
-def test_the_same_lines_for_the_same_target_have_the_same_request_id() -> None:
-    [once] = batches(lines("a", "b"), vault="v", labels={"k": "1"})
-    [again] = batches(lines("a", "b"), vault="v", labels={"k": "1"})
-
-    assert once.request_id == again.request_id
-    assert len(once.request_id) <= 64
+    assert [len(batch) for batch in many] == [BATCH_MESSAGES, BATCH_MESSAGES, 2]
+    assert all(sum(len(line.raw) for line in batch) <= BATCH_BYTES for batch in large)
 
 
-def test_other_lines_places_or_targets_have_other_request_ids() -> None:
-    ids = {
-        next(iter(batches(given, vault=vault, labels=labels))).request_id
-        for given, vault, labels in [
-            (lines("a", "b"), "v", {}),
-            (lines("a", "c"), "v", {}),
-            (lines("b", "a"), "v", {}),
-            (lines("x", "a", "b")[1:], "v", {}),
-            (lines("a", "b"), "w", {}),
-            (lines("a", "b"), "v", {"k": "1"}),
-        ]
-    }
+def ids(*raw: str) -> list[str | None]:
+    return [line.message.get("id") for line in read(text.encode() for text in raw) if isinstance(line, Line)]
 
-    assert len(ids) == 6
+
+def test_a_message_without_id_and_time_is_named_by_its_content_and_its_count_in_the_file() -> None:
+    yes, no, again = ids('{"text": "yes"}', '{"text": "no"}', '{"text": "yes"}')
+
+    assert len({yes, no, again}) == 3
+    assert ids("nonsense", '{"text": "yes"}', '{"text": "maybe"}', '{"role": "", "text": "yes"}') == [
+        yes,
+        *ids('{"text": "maybe"}'),
+        again,
+    ]
+    assert ids('{"text": "yes", "speaker": "Nora"}') != [yes]
+
+
+def test_an_id_or_a_time_names_a_message_by_itself() -> None:
+    assert ids('{"text": "yes", "id": "m1"}', '{"text": "yes", "time": "2026-03-02T19:12:00Z"}') == ["m1", None]

@@ -36,7 +36,9 @@ class Message(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id in the caller's system; with the session it identifies the message."""
+    """Id in the caller's system. With session, speaker and text it identifies the message: sent again, it is the same
+    memory. A message without id is identified by its time as well, so that one without id and time is always new.
+    """
     role: _builtins.str
     """`user`, `assistant`, `tool` or `system`; empty means `user`. System messages are not remembered."""
     speaker: _builtins.str
