@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from memos_kernel.cube import MemCube, State
 from memos_kernel.errors import CubeFrozen, IllegalTransition
@@ -17,7 +18,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 """Moves that are allowed. An expired cube comes back only by way of the archive, a stale one never into use."""
 
 INITIAL = frozenset({State.GENERATED, State.ARCHIVED})
-"""States that a cube may be stored in first: for use, or as a record that is not to be used."""
+"""States that a cube may be stored in first: for use, or as a record that only a filter by its state finds."""
 
 SEARCHED_BY_DEFAULT = frozenset({State.GENERATED, State.ACTIVATED})
 """States that a list or search without a state filter shows."""
@@ -54,8 +55,14 @@ def check_not_frozen(cube: MemCube) -> None:
         raise CubeFrozen(f"{cube.name} is frozen; unfreeze it first.", name=str(cube.name))
 
 
+def is_over(cube: MemCube, *, now: datetime) -> bool:
+    """Return whether the time to live of a cube has passed, whatever its state. A frozen cube's does not pass."""
+    return cube.expire_time is not None and cube.expire_time <= now and not cube.frozen
+
+
 def freeze(cube: MemCube) -> MemCube:
-    """Return the cube frozen: it refuses new content, new metadata and deletion, and its history stays readable.
+    """Return the cube frozen: it refuses new content, new metadata and deletion, does not expire, and its history
+    stays readable.
 
     Raises:
         IllegalTransition: the cube is expired or stale, or frozen already.

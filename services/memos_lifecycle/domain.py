@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from memos_kernel.cube import MemCube, State
-from memos_kernel.states import check_transition
+from memos_kernel.states import check_transition, is_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class Sweep:
 
     Attributes:
         expired: cubes that were expired.
-        skipped: cubes that are due but frozen, or that somebody changed meanwhile.
+        skipped: cubes that were due, and that somebody changed meanwhile.
         more: whether another sweep would find work that this one left.
         time: the time that expire times were compared with.
     """
@@ -50,4 +50,4 @@ def is_due(cube: MemCube, *, now: datetime) -> bool:
     MemOS (arXiv 2507.03724, section 5.2): the move to Expired is driven by the lifespan policy of the
     cube, here its expire time, which is the first moment at which it no longer lives.
     """
-    return cube.state is not State.EXPIRED and cube.expire_time is not None and cube.expire_time <= now
+    return cube.state is not State.EXPIRED and is_over(cube, now=now)

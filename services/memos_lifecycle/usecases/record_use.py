@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from memos_kernel import limits
 from memos_kernel.cube import MemCube, RevisionRef
-from memos_kernel.errors import CubeFrozen, CubeNotFound, EtagMismatch, LimitExceeded
+from memos_kernel.errors import CubeNotFound, EtagMismatch, LimitExceeded
 from memos_kernel.ids import Clock
 from memos_lifecycle.domain import move, state_after_use
 from memos_lifecycle.ports import CubeStore
@@ -59,7 +59,7 @@ class RecordUse:
             except EtagMismatch:
                 if last_try:
                     return cube
-            except (CubeNotFound, CubeFrozen):
+            except CubeNotFound:
                 return cube
             try:
                 cube = await self.store.get(cube.name)

@@ -7,7 +7,7 @@ from datetime import datetime
 from memos_kernel import limits
 from memos_kernel.cube import Kind, MemCube, SemanticType, State
 from memos_kernel.errors import InvalidField, LimitExceeded
-from memos_kernel.states import SEARCHED_BY_DEFAULT
+from memos_kernel.states import SEARCHED_BY_DEFAULT, is_over
 
 VALUES = 64
 """Most values in one list of a filter."""
@@ -90,6 +90,4 @@ def event_time(cube: MemCube) -> datetime:
 
 def effective_state(cube: MemCube, *, now: datetime) -> State:
     """Return the state; a cube past its expire time is expired, also before the sweep has said so."""
-    if cube.expire_time is not None and cube.expire_time <= now:
-        return State.EXPIRED
-    return cube.state
+    return State.EXPIRED if is_over(cube, now=now) else cube.state

@@ -21,6 +21,7 @@ from memos_kernel.errors import (
     VaultNotFound,
 )
 from memos_kernel.permission import ROLE_ACTIONS, Role
+from memos_kernel.states import freeze
 from memos_storage.domain.values import NewCube, Vector
 from storage_cubes import BEN, FOREIGN, NOTES, NOW, grant, item, said, vector, wanted
 from storage_world import mutation
@@ -115,6 +116,16 @@ async def test_content_whose_cube_has_expired_is_stored_anew(world, return_exist
     assert second.cube.expire_time is None
     (found,) = [hit.cube for hit in (await world.search("rain")).hits]
     assert found == second.cube
+
+
+async def test_a_frozen_cube_outlives_its_time(world):
+    brief = replace(wanted("Rain today."), expire_time=NOW + timedelta(hours=1))
+    (first,) = await outcomes(world, NewCube(brief, vector(1)))
+    await world.transition(freeze(first.cube), expected_revision=1, reason="", mutation=mutation())
+    world.clock.time = NOW + timedelta(hours=2)
+    (second, other) = await outcomes(world, item("Rain today.", 1), item("Sun today.", 2), return_existing=True)
+    assert (second.created, second.cube.uid, other.created) == (False, first.cube.uid, True)
+    assert first.cube.uid in [hit.cube.uid for hit in (await world.search("rain")).hits]
 
 
 async def test_content_that_was_put_aside_is_taken_back_into_use(world):

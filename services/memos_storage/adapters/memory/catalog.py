@@ -8,6 +8,7 @@ from typing import TypeVar
 from memos_kernel.cube import MemCube, State, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.names import CubeName, VaultName
+from memos_kernel.states import is_over
 from memos_storage.adapters.memory.tables import Tables, copied, enqueue
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.values import (
@@ -52,16 +53,13 @@ class MemoryCatalog:
         return sorted(rows, key=_position, reverse=True)[:limit]
 
     async def due(self, scope: Scope, *, at: datetime, limit: int) -> list[StoredCube]:
-        """Return live cubes past their expire time that are not expired, those that are not frozen first."""
+        """Return live cubes past their expire time that are neither expired nor frozen."""
         rows = [
             row
             for row in self._live()
-            if scope.covers(row.cube.vault)
-            and row.cube.expire_time is not None
-            and row.cube.expire_time <= at
-            and row.cube.state is not State.EXPIRED
+            if scope.covers(row.cube.vault) and is_over(row.cube, now=at) and row.cube.state is not State.EXPIRED
         ]
-        return sorted(rows, key=lambda row: (row.cube.frozen, row.cube.expire_time, row.cube.uid))[:limit]
+        return sorted(rows, key=lambda row: (row.cube.expire_time, row.cube.uid))[:limit]
 
     async def eligible(self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime) -> dict[str, int]:
         """Return uid -> content revision of those that are live cubes of the scope and fulfil the filter."""

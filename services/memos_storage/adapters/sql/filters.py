@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, exists, or_, select
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, exists, not_, or_, select
 
 from memos_kernel.cube import State
 from memos_storage.adapters.sql import schema
@@ -120,7 +120,10 @@ def _has_source(condition: Condition) -> Condition:
 
 def _in_states(*, expired: bool) -> Condition:
     now = bindparam("now", type_=_CUBES.expire_time.type)
-    fresh = and_(_CUBES.state.in_(_several("living")), or_(_CUBES.expire_time.is_(None), _CUBES.expire_time > now))
+    # A frozen cube does not expire.
+    in_time = or_(_CUBES.expire_time.is_(None), _CUBES.expire_time > now, _CUBES.frozen)
+    fresh = and_(_CUBES.state.in_(_several("living")), in_time)
     if not expired:
         return fresh
-    return or_(fresh, _CUBES.state == int(State.EXPIRED), _CUBES.expire_time <= now)
+    over = and_(_CUBES.expire_time <= now, not_(_CUBES.frozen))
+    return or_(fresh, _CUBES.state == int(State.EXPIRED), over)

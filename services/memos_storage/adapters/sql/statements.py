@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Select, String, and_, bindparam, select, tuple_
+from sqlalchemy import BigInteger, Integer, Select, String, and_, bindparam, not_, select, tuple_
 
 from memos_kernel.cube import State
 from memos_storage.adapters.sql import filters, rows, schema
@@ -69,7 +69,7 @@ def newest(shape: Shape, *, first: bool) -> Select[Any]:
 
 @lru_cache(maxsize=2)
 def due(*, all_vaults: bool) -> Select[Any]:
-    """Live cubes past their expire time; parameters: those of the scope, `at`, `limit`."""
+    """Live cubes past their expire time that are not frozen; parameters: those of the scope, `at`, `limit`."""
     return (
         select(*rows.STORED)
         .select_from(_WITH_DOCUMENT)
@@ -78,8 +78,9 @@ def due(*, all_vaults: bool) -> Select[Any]:
             _CUBES.c.expire_time <= bindparam("at"),
             _CUBES.c.delete_time.is_(None),
             _CUBES.c.state != int(State.EXPIRED),
+            not_(_CUBES.c.frozen),
         )
-        .order_by(_CUBES.c.frozen, _CUBES.c.expire_time, _CUBES.c.uid)
+        .order_by(_CUBES.c.expire_time, _CUBES.c.uid)
         .limit(bindparam("limit", type_=Integer))
     )
 
