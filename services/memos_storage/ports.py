@@ -105,7 +105,7 @@ class Catalog(Protocol):
         ...
 
     async def due(self, scope: Scope, *, at: datetime, limit: int) -> list[StoredCube]:
-        """Return live cubes past their expire time that are not expired, those that are not frozen first."""
+        """Return live cubes past their expire time that are neither expired nor frozen."""
         ...
 
     async def eligible(self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime) -> dict[str, int]:

@@ -20,13 +20,13 @@ from memos_storage.adapters.sql.engine import sqlite_url
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.config import StorageConfig
-from memos_storage.domain.vector_sets import VectorSet
 from memos_storage.ports import VectorIndex
 from memos_storage.servicer import StorageServicer, UseCases
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
+from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.search_cubes import SearchCubes
 from memos_storage.usecases.ship_audit import ShipAudit
@@ -40,7 +40,7 @@ def build(config: StorageConfig, context: ServiceContext) -> Service:
         register=lambda server: add_StorageServiceServicer_to_server(StorageServicer(storage.use_cases), server),
         start=storage.start,
         close=storage.close,
-        ready=lambda: storage.database.is_open,
+        ready=lambda: storage.database.is_ready,
         parts={"milvus": lambda: storage.index.healthy},
     )
 
@@ -74,7 +74,8 @@ class _Storage:
             if config.milvus_uri is None
             else None
         )
-        pending, outbox = VectorSet(), SqlOutbox(self.database)
+        outbox = SqlOutbox(self.database)
+        pending = PendingRows(outbox)
         self._milvus = MilvusVectorIndex(
             lambda: config.milvus_uri or self._lite_uri(),
             token=config.milvus_token.get_secret_value(),
@@ -112,9 +113,9 @@ class _Storage:
         self._catalog = SqlCatalog(self.database, spans=spans, committed=self._committed)
         self._tasks: list[asyncio.Task[None]] = []
         self._pages: PageTokens | None = None
-        self.use_cases = self._use_cases(context, outbox, pending)
+        self.use_cases = self._use_cases(context, pending)
 
-    def _use_cases(self, context: ServiceContext, outbox: SqlOutbox, pending: VectorSet) -> UseCases:
+    def _use_cases(self, context: ServiceContext, pending: PendingRows) -> UseCases:
         catalog, clock, spans = self._catalog, context.clock, context.telemetry
         return UseCases(
             create=CreateCubes(catalog=catalog, index=self.index, clock=clock, ids=uuid7),
@@ -128,7 +129,7 @@ class _Storage:
             search=SearchCubes(
                 catalog=catalog,
                 dense=DenseLeg(index=self.index, catalog=catalog, spans=spans),
-                pending=PendingLeg(outbox=outbox, catalog=catalog, spans=spans, vectors=pending),
+                pending=PendingLeg(rows=pending, catalog=catalog, spans=spans),
                 lexical=LexicalLeg(index=SqlLexicalIndex(self.database), spans=spans),
                 clock=clock,
                 spans=spans,

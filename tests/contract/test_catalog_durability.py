@@ -12,8 +12,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
-from memos_kernel.errors import Draining, Overloaded, StoreFull
+from memos_kernel.errors import DependencyUnavailable, Draining, Overloaded, StoreFull
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.engine import open_engine, sqlite_url
 from memos_storage.adapters.sql.outbox import SqlOutbox
@@ -86,6 +87,30 @@ async def test_what_was_acknowledged_before_a_kill_is_there_once(tmp_path):
     finally:
         await reopened.close()
     assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+async def test_a_server_that_is_away_is_told_as_such_and_storage_is_not_ready():
+    database = Database(
+        "postgresql+psycopg://nobody@127.0.0.1:1/none", readers=1, read_queue=8, write_queue=8, group_size=4
+    )
+    database.open()
+    assert database.is_ready
+    for call in (database.read, database.write):
+        with pytest.raises(DependencyUnavailable):
+            await call(lambda connection: connection.execute(text("SELECT 1")))
+    assert not database.is_ready
+    await database.close()
+
+
+async def test_storage_is_ready_again_with_the_first_answer(database):
+    def away(connection):
+        raise OperationalError("SELECT 1", {}, sqlite3.OperationalError("unable to open database file"))
+
+    with pytest.raises(DependencyUnavailable):
+        await database.read(away)
+    assert not database.is_ready
+    await database.read(lambda connection: connection.execute(text("SELECT 1")))
+    assert database.is_ready
 
 
 async def test_a_full_disk_stores_nothing_and_says_so(database):
@@ -161,7 +186,7 @@ async def test_a_commit_is_on_the_disk_when_it_returns(database):
 
 
 async def test_readers_cannot_write(database):
-    with pytest.raises(Exception, match="readonly"):
+    with pytest.raises(StoreFull, match="refuses to write"):
         await database.read(lambda connection: connection.execute(text("DELETE FROM cubes")))
 
 

@@ -13,12 +13,12 @@ from memos_storage.adapters.memory import (
     MemorySpans,
     MemoryVectorIndex,
 )
-from memos_storage.domain.vector_sets import VectorSet
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.mutation import Mutation
+from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.search_cubes import Query, SearchCubes
 from storage_cubes import MAIN, Clock, grant, item
@@ -36,11 +36,11 @@ class World:
     index: MemoryVectorIndex = field(default_factory=MemoryVectorIndex)
     spans: MemorySpans = field(default_factory=MemorySpans)
     clock: Clock = field(default_factory=Clock)
-    pending: VectorSet = field(default_factory=VectorSet)
 
     def __post_init__(self):
         catalog, clock, spans = self.catalog, self.clock, self.spans
         self.outbox = MemoryOutbox(catalog)
+        self.pending = PendingRows(self.outbox)
         self.audit = MemoryAuditOutbox(catalog)
         self.create = CreateCubes(catalog=catalog, index=self.index, clock=clock, ids=uuid7)
         self.get = GetCubes(catalog=catalog, clock=clock, spans=spans)
@@ -53,7 +53,7 @@ class World:
         self.search_cubes = SearchCubes(
             catalog=catalog,
             dense=DenseLeg(index=self.index, catalog=catalog, spans=spans),
-            pending=PendingLeg(outbox=self.outbox, catalog=catalog, spans=spans, vectors=self.pending),
+            pending=PendingLeg(rows=self.pending, catalog=catalog, spans=spans),
             lexical=LexicalLeg(index=MemoryLexicalIndex(catalog), spans=spans),
             clock=clock,
             spans=spans,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from memos_kernel.errors import MemosError
@@ -59,7 +60,7 @@ class IndexLoop:
                         await self.hot.load()
                     compared = losses
                     self._written.set()  # what was missing waits now
-                if not await self._is_written():
+                if not await self._is_written() and not await self.outbox.size():
                     continue
                 await self._wait_for_batch()
                 while await self.follow():
@@ -77,7 +78,10 @@ class IndexLoop:
                 await asyncio.sleep(_RETRY_MOST)
 
     async def _is_written(self) -> bool:
-        """Wait for a commit, and give up after a while to look after the index."""
+        """Wait for a commit, and give up after a while to look after the index, and for what nobody told of.
+
+        Nobody tells of a row whose caller left during the commit, or that another process left behind.
+        """
         try:
             async with asyncio.timeout(_IDLE_LOOK_SECONDS):
                 await self._written.wait()
@@ -118,14 +122,17 @@ class AuditLoop:
                 if asyncio.get_running_loop().time() - tidied >= _HOUSEKEEPING_SECONDS:
                     await self.ship.forget_requests()
                     tidied = asyncio.get_running_loop().time()
-                await self._written.wait()
+                with suppress(TimeoutError):  # then look all the same, as the other loop does
+                    async with asyncio.timeout(_IDLE_LOOK_SECONDS):
+                        await self._written.wait()
                 self._written.clear()
                 while await self.ship():
                     pass
                 pause = _RETRY_FIRST
                 await asyncio.sleep(self.interval_seconds)
             except MemosError as error:
-                _LOG.debug("audit events wait for governance: %s", error.message)
+                level = logging.WARNING if pause == _RETRY_FIRST else logging.DEBUG  # once an outage
+                _LOG.log(level, "audit events wait for governance: %s", error.message)
                 pause = await self._pause(pause)
             except Exception:
                 _LOG.exception("the loop of the audit log failed and goes on")

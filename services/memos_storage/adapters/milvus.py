@@ -25,6 +25,7 @@ _LOG = logging.getLogger(__name__)
 _PROBE_SECONDS = 0.5
 _PROBES_WHILE_HEALTHY = 10
 _PAGE = 10_000
+_SILENT = "the vector index does not answer"
 _AWAY = (MilvusException, grpc.RpcError, ConnectionError, TimeoutError, ValueError)
 
 
@@ -80,13 +81,13 @@ class MilvusVectorIndex:
 
     @property
     def losses(self) -> int:
-        """How often it did not answer so far."""
+        """How often its answer failed so far, or its connection."""
         return self._losses
 
     def lost(self) -> None:
         """Take note that it does not answer, until a call has shown that it does."""
         self._losses += 1
-        self._reason = "the vector index does not answer"
+        self._reason = _SILENT
 
     async def probe(self) -> bool:
         """Ask whether it answers, and return that."""
@@ -162,7 +163,8 @@ class MilvusVectorIndex:
             async with asyncio.timeout(self._search_seconds):
                 hits = await self._call(self._readers, work)
         except TimeoutError as error:
-            self.lost()
+            # Slow is not gone: nothing to compare with the catalogue afterwards.
+            self._reason = _SILENT
             raise _away() from error
         return sorted(hits, key=lambda hit: (-hit.score, hit.uid))
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from memos_kernel.errors import MemosError
 from memos_kernel.ids import Clock
 from memos_storage.domain.values import Claim, OutboxEntry, Point
-from memos_storage.domain.vector_sets import VectorSet
 from memos_storage.ports import Outbox, Spans, VectorIndex
+from memos_storage.usecases.pending_rows import PendingRows
 
 BACKOFF_FIRST = 0.5
 BACKOFF_MOST = 30.0
@@ -20,7 +20,7 @@ class FollowOutbox:
 
     outbox: Outbox
     index: VectorIndex
-    pending: VectorSet
+    pending: PendingRows
     clock: Clock
     spans: Spans
     batch_rows: int
@@ -50,7 +50,7 @@ class FollowOutbox:
                 # vector: what the catalogue says now is sent once more.
                 await self.outbox.requeue({entry.uid for entry in claim.entries}, now=self.clock.now())
                 return 0
-        self.pending.drop({entry.sequence for entry in claim.entries})
+        await self.pending.drop({entry.sequence for entry in claim.entries})
         return len(claim.entries)
 
     async def reconcile(self) -> int:

@@ -1,6 +1,5 @@
 """The legs of a search. Each returns candidates that the catalogue confirms, or says why it did not run."""
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +9,8 @@ from memos_kernel.errors import Capacity
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.fusion import DENSE, LEXICAL, PENDING
 from memos_storage.domain.values import DenseHit, Scope, Vector
-from memos_storage.domain.vector_sets import VectorSet
-from memos_storage.ports import Catalog, LexicalIndex, Outbox, Spans, VectorIndex
+from memos_storage.ports import Catalog, LexicalIndex, Spans, VectorIndex
+from memos_storage.usecases.pending_rows import PendingRows
 
 EXACT_ROWS = 2_000
 """A filter that passes at most this many cubes is answered from the catalogue's own vectors, so that it loses none."""
@@ -80,31 +79,24 @@ class DenseLeg:
             limit = min(WIDEST, WIDEN * limit)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PendingLeg:
     """Vectors that the index has not taken yet."""
 
-    def __init__(self, *, outbox: Outbox, catalog: Catalog, spans: Spans, vectors: VectorSet) -> None:
-        self._outbox = outbox
-        self._catalog = catalog
-        self._spans = spans
-        self._vectors = vectors
-        self._newest = 0
-        self._refreshing = asyncio.Lock()
+    rows: PendingRows
+    catalog: Catalog
+    spans: Spans
 
     async def __call__(
         self, vector: Vector, scope: Scope, filter: CubeFilter, *, depth: int, now: datetime
     ) -> LegResult:
         """Return the nearest of them; exact."""
         started = time.perf_counter()
-        with self._spans.span("storage.search.pending"):
-            async with self._refreshing:
-                newest, points = await self._outbox.pending(after=self._newest)
-                self._vectors.add(points)
-                self._newest = max(self._newest, newest)
+        with self.spans.span("storage.search.pending"):
             limit, confirmed = depth, list[DenseHit]()
             while True:
-                hits = self._vectors.search(vector.embedder, vector.values, scope, limit=limit)
-                confirmed = await _confirmed(self._catalog, hits, scope, filter, now)
+                hits = self.rows.search(vector, scope, limit=limit)
+                confirmed = await _confirmed(self.catalog, hits, scope, filter, now)
                 if len(confirmed) >= depth or len(hits) < limit:
                     return _result(PENDING, confirmed[:depth], started)
                 limit *= WIDEN

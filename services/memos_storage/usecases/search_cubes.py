@@ -92,12 +92,17 @@ class SearchCubes:
         lexical = self.lexical(query.text, scope, query.filter, depth=depth, now=now)
         if query.vector is None:
             return [skipped(DENSE, NO_VECTOR), skipped(PENDING, NO_VECTOR), await lexical]
-        return list(
-            await asyncio.gather(
-                self.dense(query.vector, scope, query.filter, depth=depth, now=now),
-                self.pending(query.vector, scope, query.filter, depth=depth, now=now),
-                lexical,
-            )
+        (pending, dense), words = await asyncio.gather(self._by_vector(query, query.vector, scope, depth, now), lexical)
+        return [dense, pending, words]
+
+    async def _by_vector(
+        self, query: Query, vector: Vector, scope: Scope, depth: int, now: datetime
+    ) -> tuple[LegResult, LegResult]:
+        # What waits is read before the index is asked: a row that goes over meanwhile is found twice, and not never.
+        await self.pending.rows.refresh()
+        return await asyncio.gather(
+            self.pending(vector, scope, query.filter, depth=depth, now=now),
+            self.dense(vector, scope, query.filter, depth=depth, now=now),
         )
 
     async def _missing_cosines(self, vector: Vector | None, legs: Sequence[LegResult]) -> dict[str, float]:

@@ -5,14 +5,16 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from memos_kernel.errors import DependencyUnavailable
 from memos_storage.adapters import background
-from memos_storage.adapters.background import IndexLoop
+from memos_storage.adapters.background import AuditLoop, IndexLoop
+from memos_storage.usecases.ship_audit import ShipAudit
 from storage_cubes import MAIN, scope, vector
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    for name in ("_LOOK_SECONDS", "_IDLE_LOOK_SECONDS", "_AWAY_SECONDS"):
+    for name in ("_LOOK_SECONDS", "_IDLE_LOOK_SECONDS", "_AWAY_SECONDS", "_RETRY_FIRST"):
         monkeypatch.setattr(background, name, 0.005)
 
 
@@ -45,6 +47,37 @@ async def test_what_is_written_reaches_the_index(world):
         cube = await world.add("tea", seed=1)
         loop.notify()
         await comes(world, cube.uid)
+
+
+async def test_what_nobody_told_of_reaches_the_index_too(world):
+    async with running(world):
+        await asyncio.sleep(0.02)
+        cube = await world.add("tea", seed=1)
+        await comes(world, cube.uid)
+
+
+async def test_an_audit_event_that_nobody_told_of_is_sent_and_an_outage_is_told_once(world, caplog):
+    class Ledger:
+        def __init__(self):
+            self.calls, self.events = 0, []
+
+        async def append(self, events):
+            self.calls += 1
+            if self.calls < 4:
+                raise DependencyUnavailable("Governance does not answer.", dependency="governance")
+            self.events += events
+
+    ledger = Ledger()
+    loop = AuditLoop(ship=ShipAudit(outbox=world.audit, sink=ledger, clock=world.clock), interval_seconds=0)
+    task = asyncio.create_task(loop.run())
+    await asyncio.sleep(0.02)
+    await world.add("tea", seed=1)
+    async with asyncio.timeout(5):
+        while not ledger.events:
+            await asyncio.sleep(0.002)
+    task.cancel()
+    assert [event.action for event in ledger.events] == ["cube.create"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 async def test_an_index_that_came_back_empty_between_two_looks_is_filled_again(world):

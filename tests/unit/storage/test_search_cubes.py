@@ -1,5 +1,6 @@
 """Searching."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -31,6 +32,38 @@ async def test_a_new_cube_is_found_at_once_and_again_after_it_was_indexed(world)
     found = await world.search("?", vector=vector(1))
     assert found.hits[0].fused.legs == {"dense": pytest.approx(1.0, abs=1e-5)}
     assert not found.degraded
+    assert len(world.pending) == 0
+
+
+async def test_a_cube_that_is_indexed_during_the_search_is_found(world, monkeypatch):
+    cube = await world.add("Nora moved to Oslo.", seed=1)
+    search, pending = world.index.search, world.outbox.pending
+
+    async def overtaken(*args, **options):
+        hits = await search(*args, **options)
+        await world.follow()
+        return hits
+
+    async def slow(**options):
+        await asyncio.sleep(0.01)
+        return await pending(**options)
+
+    monkeypatch.setattr(world.index, "search", overtaken)
+    monkeypatch.setattr(world.outbox, "pending", slow)
+    assert uids(await world.search("?", vector=vector(1))) == [cube.uid]
+
+
+async def test_a_row_that_is_settled_while_it_is_read_does_not_stay_in_memory(world, monkeypatch):
+    await world.add("Nora moved to Oslo.", seed=1)
+    pending = world.outbox.pending
+
+    async def slow(**options):
+        read = await pending(**options)
+        await asyncio.sleep(0.01)
+        return read
+
+    monkeypatch.setattr(world.outbox, "pending", slow)
+    await asyncio.gather(world.pending.refresh(), world.follow())
     assert len(world.pending) == 0
 
 

@@ -1,18 +1,21 @@
 """The catalogue: one writer with group commit, and a few readers with connections of their own."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, TypeVar
 
 import numpy as np
 from sqlalchemy import Connection, Select, insert, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
+from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.names import CubeName, VaultName
+from memos_runtime.sql_faults import fault_of
 from memos_runtime.workers import Worker
 from memos_storage.adapters.sql import filters, rows, schema, statements
-from memos_storage.adapters.sql.engine import open_engine, store_error
+from memos_storage.adapters.sql.engine import STORE, open_engine
 from memos_storage.adapters.sql.filters import Parameters, Shape
 from memos_storage.adapters.sql.schema import micros
 from memos_storage.adapters.sql.transaction import SqlTransaction
@@ -34,11 +37,12 @@ class Database:
         self._readers = Worker("catalogue-reader", threads=readers, queue=read_queue)
         self._writer = GroupWriter(self._writing, queue_size=write_queue, group_size=group_size)
         self._open = False
+        self._away = False
 
     @property
-    def is_open(self) -> bool:
-        """Whether it takes calls."""
-        return self._open
+    def is_ready(self) -> bool:
+        """Whether it is open and its last answer was not that the database is away."""
+        return self._open and not self._away
 
     def open(self) -> None:
         """Start the writer. The database must be migrated."""
@@ -49,29 +53,40 @@ class Database:
         """Finish the writes that wait, and close every connection. Can be called twice."""
         if self._open:
             self._open = False
-            self._writer.close()
+            await asyncio.to_thread(self._writer.close)
         await self._readers.close()
         self._reading.dispose()
         self._writing.dispose()
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run work in a transaction; see `GroupWriter.run`."""
-        return await self._writer.run(work)
+        return await self._noted(self._writer.run(work))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run work on a snapshot.
 
         Raises:
             Overloaded: too many reads wait.
+            DependencyUnavailable: the database does not answer.
         """
-        return await self._readers.run(self._read, work)
+        return await self._noted(self._readers.run(self._read, work))
+
+    async def _noted(self, answer: Coroutine[Any, Any, T]) -> T:
+        """Return the answer, and remember whether the database gave it."""
+        try:
+            result = await answer
+        except DependencyUnavailable:
+            self._away = True
+            raise
+        self._away = False
+        return result
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         try:
             with self._reading.connect() as connection:
                 return work(connection)
-        except DBAPIError as error:
-            raise store_error(error) or error from error
+        except SQLAlchemyError as error:
+            raise fault_of(error, store=STORE) from error
 
 
 class SqlCatalog:

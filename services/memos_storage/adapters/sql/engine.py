@@ -5,13 +5,12 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
 
-from memos_kernel.errors import MemosError, StoreFull
+STORE = "catalogue"
+"""What people call the database."""
 
 _BUSY_SECONDS = 10
 _CACHE_KIB = 32 * 1024
-_FULL = ("database or disk is full", "could not extend file", "No space left on device")
 
 
 def sqlite_url(path: Path) -> str:
@@ -30,6 +29,8 @@ def open_engine(url: str, *, pool_size: int, read_only: bool = False) -> Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=not is_sqlite(url),
+        # A read of several statements sees one moment; SQLite's transactions are so by themselves.
+        **({"isolation_level": "REPEATABLE READ"} if read_only and not is_sqlite(url) else {}),
         hide_parameters=True,  # an error's text ends in a log, and parameters are content
     )
     if is_sqlite(url):
@@ -48,13 +49,6 @@ def insert_or_ignore(dialect: str, table: Table) -> Any:
     if dialect == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing()
     return postgresql.insert(table).on_conflict_do_nothing()
-
-
-def store_error(error: DBAPIError) -> MemosError | None:
-    """Return the domain error of a database error, or None if it is a fault of ours."""
-    if any(words in str(error.orig) for words in _FULL):
-        return StoreFull("The disk of the catalogue is full; nothing was stored.", store="catalogue")
-    return None
 
 
 def _sqlite_writer(connection: Any, _: object) -> None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from memos_kernel.errors import Draining, Overloaded
-from memos_storage.adapters.sql.engine import store_error
+from memos_runtime.sql_faults import fault_of
+from memos_storage.adapters.sql.engine import STORE
 
 T = TypeVar("T")
 Work = Callable[[Connection], Any]
@@ -130,4 +131,8 @@ def _run(connection: Connection, command: _Command, *, alone: bool) -> None:
 
 
 def _translated(error: Exception) -> Exception:
-    return (store_error(error) if isinstance(error, DBAPIError) else None) or error
+    if not isinstance(error, SQLAlchemyError):
+        return error
+    fault = fault_of(error, store=STORE)
+    fault.__cause__ = error
+    return fault

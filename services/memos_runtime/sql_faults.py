@@ -1,0 +1,28 @@
+"""What a failure of a SQL database means to the caller. Nothing was committed in any of these cases."""
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from memos_kernel.errors import DependencyUnavailable, InternalError, MemosError, Overloaded, StoreFull
+
+_FULL = ("disk is full", "disk i/o error", "readonly database", "no space left", "could not extend file")
+_BUSY = ("database is locked", "database table is locked", "deadlock detected")
+_AWAY = ("unable to open database file", "connection failed", "connection refused", "server closed the connection")
+
+
+def fault_of(error: SQLAlchemyError, *, store: str) -> MemosError:
+    """Return the domain error of a database failure; `store` is what people call the database, such as `governance`.
+
+    StoreFull, Overloaded and DependencyUnavailable may mend themselves. All else is a fault of ours, such as a table
+    that is missing: InternalError, which no caller repeats.
+    """
+    text = str(error.orig).lower() if isinstance(error, DBAPIError) else ""
+    if any(sign in text for sign in _FULL):
+        return StoreFull(f"The {store} database refuses to write; free some space and try again.", store=store)
+    if isinstance(error, PoolTimeout) or any(sign in text for sign in _BUSY):
+        return Overloaded(f"The {store} database is busy; try again.", retry_after=1.0, queue=store)
+    if any(sign in text for sign in _AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return DependencyUnavailable(
+            f"The {store} database does not answer; try again.", retry_after=1.0, dependency=f"{store} database"
+        )
+    return InternalError(f"The {store} database failed.", store=store)
