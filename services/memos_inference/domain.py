@@ -9,6 +9,7 @@ from enum import StrEnum
 from memos_kernel import limits
 from memos_kernel.cube import MemCube, Plaintext
 from memos_kernel.errors import (
+    ContextExceeded,
     GrantInvalid,
     IncompatiblePayload,
     InvalidField,
@@ -18,10 +19,13 @@ from memos_kernel.errors import (
 )
 from memos_kernel.identity import CompatibilityIdentity, differing_fields
 from memos_kernel.permission import Action, Grant
-from memos_kernel.states import INJECTABLE
+from memos_kernel.states import INJECTABLE, is_over
 
 TEXT_FORM = "text"
 MAX_TEMPERATURE = 2.0
+
+SHORTEST_ANSWER = 16
+"""Tokens that a prompt must leave to an answer, unless the caller asks for fewer: a sentence, not half a word."""
 
 
 class Role(StrEnum):
@@ -70,12 +74,10 @@ class Sampling:
     Attributes:
         max_tokens: most tokens to generate.
         temperature: 0 takes the likeliest token each time.
-        seed: makes a temperature above 0 repeatable; None does not.
     """
 
     max_tokens: int = limits.CHAT_TOKENS_DEFAULT
     temperature: float = 0.0
-    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,8 @@ class EngineDescription:
     identity: CompatibilityIdentity
 
 
-def check_texts(texts: Sequence[str], *, empty_allowed: bool = False) -> None:
-    """Refuse a batch that is empty or too large, or holds a text that is.
+def check_texts(texts: Sequence[str], *, empty_allowed: bool = False, limit: int = limits.TEXT_BYTES) -> None:
+    """Refuse a batch that is empty or too large, or holds a text that is; `limit` is in bytes of UTF-8.
 
     Raises:
         MissingField: no text, or one that is empty where that is not allowed.
@@ -144,7 +146,7 @@ def check_texts(texts: Sequence[str], *, empty_allowed: bool = False) -> None:
         raise MissingField("texts is empty; give at least one.", field="texts")
     _check_count(len(texts), limits.BATCH_ITEMS, field="texts")
     for index, text in enumerate(texts):
-        _check_size(text, field=f"texts[{index}]")
+        _check_size(text, field=f"texts[{index}]", limit=limit)
         if not empty_allowed and not text.strip():
             raise MissingField(f"texts[{index}] is empty; give it some text.", field=f"texts[{index}]")
 
@@ -194,6 +196,22 @@ def sampling(max_tokens: int, temperature: float) -> Sampling:
     return Sampling(max_tokens or limits.CHAT_TOKENS_DEFAULT, temperature)
 
 
+def check_room(tokens: int, sampling: Sampling, *, limit: int) -> None:
+    """Refuse a prompt of so many tokens that the rest of the context holds no answer.
+
+    Raises:
+        ContextExceeded: it leaves fewer tokens than the shortest answer.
+    """
+    needed = min(sampling.max_tokens, SHORTEST_ANSWER)
+    if limit - tokens < needed:
+        raise ContextExceeded(
+            f"The prompt has {tokens} tokens and an answer needs {needed}, but the model holds {limit}; "
+            "inject fewer memories or shorten the turns.",
+            tokens=str(tokens),
+            limit=str(limit),
+        )
+
+
 def check_injections(
     injections: Sequence[Injection], *, grant: Grant, now: datetime, running: CompatibilityIdentity
 ) -> tuple[MemCube, ...]:
@@ -227,7 +245,7 @@ def _check_alive(cube: MemCube, now: datetime) -> None:
     state = cube.state.name
     if cube.delete_time is not None:
         state = "DELETED"
-    elif cube.expire_time is not None and cube.expire_time <= now:
+    elif is_over(cube, now=now):
         state = "EXPIRED"
     elif cube.state in INJECTABLE:
         return
@@ -256,12 +274,12 @@ def _check_count(count: int, limit: int, *, field: str) -> None:
         raise LimitExceeded(f"{field} has {count}; the limit is {limit}.", field=field, limit=str(limit))
 
 
-def _check_size(text: str, *, field: str) -> None:
+def _check_size(text: str, *, field: str, limit: int = limits.TEXT_BYTES) -> None:
     size = len(text.encode())
-    if size > limits.TEXT_BYTES:
+    if size > limit:
         raise LimitExceeded(
-            f"{field} has {size} bytes; the limit is {limits.TEXT_BYTES}.",
+            f"{field} has {size} bytes; the limit is {limit}.",
             field=field,
-            limit=str(limits.TEXT_BYTES),
+            limit=str(limit),
             unit="bytes",
         )

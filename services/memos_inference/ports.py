@@ -61,7 +61,7 @@ class Engine(Protocol):
         """Yield pieces of the answer and then, last, how it ended. Closing the generator stops the work.
 
         Raises:
-            ContextExceeded: the prompt leaves no room for an answer.
+            ContextExceeded: the prompt leaves no room for an answer, see `check_room`.
             Overloaded: too many generations are waiting.
             DependencyUnavailable: the model could not be loaded.
             InvalidField: the model's template refuses the turns.

@@ -116,9 +116,25 @@ class Planner(Protocol):
     """Decides which memories enter a prompt."""
 
     async def plan(
-        self, call: MemoryCall, *, vaults: tuple[VaultName, ...], filter: CubeFilter | None, token_budget: int
+        self,
+        call: MemoryCall,
+        *,
+        vaults: tuple[VaultName, ...],
+        filter: CubeFilter | None,
+        token_budget: int,
+        turns: Sequence[str],
+        max_tokens: int,
     ) -> Plan:
-        """Return the plan; the chosen cubes carry their payload."""
+        """Return the plan; the chosen cubes carry their payload.
+
+        Args:
+            call: what the question asks for.
+            vaults: empty means those of the grant.
+            filter: conditions on the memories.
+            token_budget: most tokens of memory; 0 means the default.
+            turns: texts of the conversation, which leave the memories the rest of the model's context.
+            max_tokens: most tokens of the answer; 0 means the default.
+        """
         ...
 
 

@@ -41,8 +41,10 @@ class SchedulerConfig(Section):
     sweep_seconds: float = Field(60.0, gt=0, description="seconds between two sweeps for expired cubes")
     sweep_batch: int = Field(200, ge=1, le=1_000, description="cubes that one step of a sweep expires")
     quiet_retention_seconds: float = Field(
-        600.0, ge=0, description="seconds that an ended job with nothing to tell is kept"
+        600.0,
+        ge=0,
+        description="seconds that an ended job with nothing to tell is kept, and a dead one that a timer puts in again",
     )
     ended_retention_days: float = Field(
-        30.0, ge=7, description="days that ended jobs and their request ids are kept; dead letters stay"
+        30.0, ge=7, description="days that ended jobs and their request ids are kept; dead letters of callers stay"
     )

@@ -1,10 +1,13 @@
 """The command line, put together from its groups."""
 
 import os
+import sys
+import threading
 from typing import Annotated
 
 import typer
 
+from memos_inference.adapters.model_loader import THREAD as LOADING_THREAD
 from memosctl.commands import (
     audit,
     certs,
@@ -64,4 +67,16 @@ def main() -> None:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     # read by NumPy: a search multiplies one matrix by one vector, and threads of its own would only wait for the cores
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    app()
+    try:
+        app()
+    except SystemExit as ended:
+        _leave_loads_behind(ended.code)
+        raise
+
+
+def _leave_loads_behind(code: str | int | None) -> None:
+    """End the process now if a model is still being fetched, whose threads would keep it until all of it is here."""
+    if any(thread.name == LOADING_THREAD for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))

@@ -142,6 +142,13 @@ async def test_vaults_and_conditions_reach_the_search_untouched(planner, retriev
     assert memory_service_pb2.CubeFilter.FromString(passed_on) == conditions
 
 
+async def test_a_long_conversation_leaves_fewer_tokens_to_memories(planner):
+    with use_grant(grant(*READ)):
+        plan = (await planner.PlanInjection(question(turns=["word " * 675], max_tokens=250))).plan
+
+    assert [memory.reason for memory in plan.rejected] == ["over the token budget of 3", "not injectable: stale"]
+
+
 async def test_a_plan_without_embedder_says_degraded(planner, engine):
     engine.away = {"embed": DependencyUnavailable("The inference service does not answer.")}
 
@@ -172,6 +179,8 @@ async def test_the_span_of_a_plan_is_linked_to_the_origins_of_the_chosen(planner
         (question(" "), MissingField, "call.query"),
         (question("x" * 5_000), LimitExceeded, "call.query"),
         (question(token_budget=-1), InvalidField, "token_budget"),
+        (question(max_tokens=-1), InvalidField, "max_tokens"),
+        (question(turns=["word"] * 65), LimitExceeded, "turns"),
         (question(vaults=["main"]), MalformedName, "vaults[0]"),
         (question(filter=memory_service_pb2.CubeFilter(kinds=[77])), InvalidField, "filter.kinds[0]"),
     ],

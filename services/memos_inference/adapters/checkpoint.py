@@ -33,6 +33,9 @@ _MINILM_SHA256 = {
 }
 """Hashes of sentence-transformers/all-MiniLM-L6-v2 as its authors publish it."""
 
+_HUB_SECONDS = 5.0
+"""Seconds after which a hub that was away may be back."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -115,7 +118,8 @@ def find(model: str, *, setting: str) -> Checkpoint:
     """Return the files of a folder or a Hugging Face id, fetched if they are not here and fetching is allowed.
 
     Raises:
-        DependencyUnavailable: it is neither; the message names the setting to change.
+        DependencyUnavailable: it is neither; the message names the setting to change. `retry_after` is set if the
+            hub may answer another time.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -130,9 +134,18 @@ def find(model: str, *, setting: str) -> Checkpoint:
         raise DependencyUnavailable(
             f"{model!r} is no folder and cannot be had from the Hugging Face hub ({type(error).__name__}).{offline} "
             f"Set inference.{setting} to a folder or to an id that is cached.",
+            retry_after=None if _final(error) else _HUB_SECONDS,
             dependency=setting,
         ) from error
     return Checkpoint(fetched, model, fetched.name)
+
+
+def _final(error: Exception) -> bool:
+    """Return whether to ask the hub again is of no use: it has no such model for us, or may not be asked."""
+    from huggingface_hub import errors as hub
+
+    refusals = (hub.HFValidationError, hub.RepositoryNotFoundError, hub.RevisionNotFoundError, hub.OfflineModeIsEnabled)
+    return isinstance(error, refusals) or isinstance(error.__cause__, refusals)
 
 
 def bundled_minilm() -> Checkpoint:

@@ -61,11 +61,6 @@ class Lane(Generic[J]):
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    @property
-    def waiting(self) -> int:
-        """Work that waits, in the unit of the lane."""
-        return self._waiting
-
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()

@@ -17,9 +17,9 @@ from memos_inference.domain import (
     GenerationEvent,
     Prompt,
     Sampling,
+    check_room,
 )
 from memos_kernel.cube import MemCube
-from memos_kernel.errors import ContextExceeded
 from memos_kernel.identity import CompatibilityIdentity
 
 
@@ -70,8 +70,7 @@ class EchoEngine:
     async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[GenerationEvent]:
         """See `Engine`."""
         tokens = sum(len(turn.text.split()) for turn in prompts.messages(prompt, system_role=True))
-        if tokens >= self.context_length:
-            raise ContextExceeded("The prompt is too long.", tokens=str(tokens), limit=str(self.context_length))
+        check_room(tokens, sampling, limit=self.context_length)
         words = prompt.turns[-1].text.split()
         given = words[: min(sampling.max_tokens, self.context_length - tokens)]
         for index, word in enumerate(given):

@@ -57,7 +57,6 @@ class TorchDecoder:
         """
         if max(prompt) >= self._rows:
             raise ValueError(f"token {max(prompt)} of the tokenizer is not one of the model's {self._rows}")
-        generator = self._generator(sampling)
         cache = DynamicCache(config=self._config)
         logits = self._prefill(prompt, cache, cancelled)
         token: int | None = None
@@ -66,7 +65,7 @@ class TorchDecoder:
                 return
             if token is not None:
                 logits = self._step([token], cache)
-            token = _choose(logits, sampling.temperature, generator)
+            token = _choose(logits, sampling.temperature)
             yield token
 
     def _prefill(
@@ -88,22 +87,17 @@ class TorchDecoder:
             last: torch.Tensor = output.logits[0, -1].float()
             return last
 
-    def _generator(self, sampling: Sampling) -> torch.Generator | None:
-        if sampling.seed is None:
-            return None
-        return torch.Generator(device=self._model.device).manual_seed(sampling.seed)
-
 
 _COLDEST = 1e-3
 """Below it the likeliest token is as good as certain, and the division would overflow."""
 
 
-def _choose(logits: torch.Tensor, temperature: float, generator: torch.Generator | None) -> int:
+def _choose(logits: torch.Tensor, temperature: float) -> int:
     """Return the likeliest token, or one drawn by the probabilities at this temperature."""
     if temperature < _COLDEST:
         return int(logits.argmax())
     weights = torch.softmax(logits / temperature, dim=-1)
-    return int(torch.multinomial(weights, 1, generator=generator))
+    return int(torch.multinomial(weights, 1))
 
 
 def load(checkpoint: Checkpoint, *, device: str, dtype: str) -> TorchDecoder:

@@ -1,7 +1,6 @@
 """Engine on transformers: one thread decodes, callers wait in a bounded queue."""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from memos_inference.adapters.detokenizer import Detokenizer
 from memos_inference.adapters.lane import Lane
+from memos_inference.adapters.model_loader import FIRST_PAUSE, ModelLoader
 from memos_inference.domain import (
     Delta,
     Ended,
@@ -17,15 +17,14 @@ from memos_inference.domain import (
     GenerationEvent,
     Prompt,
     Sampling,
+    check_room,
 )
-from memos_kernel.errors import ContextExceeded, DependencyUnavailable, Draining
+from memos_kernel.errors import Draining
 from memos_runtime.workers import Worker
 
 if TYPE_CHECKING:
     from memos_inference.adapters.chat_tokenizer import ChatTokenizer
     from memos_inference.adapters.torch_decoder import TorchDecoder
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +58,11 @@ class _Generation:
 
 
 class TransformersEngine:
-    """Engine whose model is loaded in the background; calls wait for it."""
+    """Engine whose model is loaded in the background; calls wait for it, but not for a second try."""
 
-    def __init__(self, load: Callable[[], LoadedModel], *, max_queue: int) -> None:
-        """Take what loads the model (it runs in a thread), and how many generations may wait."""
-        self._load = load
-        self._loading: asyncio.Task[LoadedModel | DependencyUnavailable] | None = None
+    def __init__(self, load: Callable[[], LoadedModel], *, max_queue: int, first_pause: float = FIRST_PAUSE) -> None:
+        """Take what loads the model, how many generations may wait, and the seconds between the first two tries."""
+        self._loader = ModelLoader(load, first_pause=first_pause)
         self._tokens = Worker("tokenizer")
         self._running: set[_Generation] = set()
         self._lane: Lane[_Generation] = Lane("engine", _decode, batch=1, capacity=max_queue)
@@ -72,18 +70,16 @@ class TransformersEngine:
     @property
     def healthy(self) -> bool:
         """Whether the model is loaded."""
-        task = self._loading
-        return task is not None and task.done() and isinstance(task.result(), LoadedModel)
+        return self._loader.loaded
 
     def start(self) -> None:
         """Begin to load the model."""
         self._lane.start()
-        self._loading = asyncio.create_task(self._outcome(), name="load-model")
+        self._loader.start()
 
     async def close(self) -> None:
-        """Fail what waits and what runs, end the threads. A model that is being loaded is waited for."""
-        if self._loading is not None:
-            await asyncio.wait([self._loading])
+        """Fail what waits and what runs, end the threads. A model that is being loaded is waited for only shortly."""
+        await self._loader.close()
         for generation in self._running:
             generation.cancelled = True
         await asyncio.to_thread(self._lane.close)
@@ -91,18 +87,18 @@ class TransformersEngine:
 
     async def describe(self) -> EngineDescription:
         """See `Engine`."""
-        return (await self._model()).description
+        return (await self._loader.model()).description
 
     async def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
         """See `Engine`."""
-        model = await self._model()
+        model = await self._loader.model()
         return await self._tokens.run(model.tokenizer.count, texts)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[GenerationEvent]:
         """See `Engine`."""
-        model = await self._model()
+        model = await self._loader.model()
         ids = await self._tokens.run(model.tokenizer.prompt_ids, prompt)
-        _check_room(len(ids), model.description.context_length)
+        check_room(len(ids), sampling, limit=model.description.context_length)
         generation = _Generation(asyncio.get_running_loop(), model, ids, sampling)
         self._lane.submit([generation])
         self._running.add(generation)
@@ -118,35 +114,6 @@ class TransformersEngine:
             generation.cancelled = True
             self._running.discard(generation)
             self._lane.withdraw([generation])
-
-    async def _outcome(self) -> LoadedModel | DependencyUnavailable:
-        try:
-            return await asyncio.to_thread(self._load)
-        except DependencyUnavailable as error:
-            _log.error("the model is not available: %s", error.message)
-            return error
-        except Exception as error:
-            _log.exception("the model cannot be loaded")
-            return DependencyUnavailable(
-                f"The model cannot be loaded ({type(error).__name__}; see the log); check inference.model."
-            )
-
-    async def _model(self) -> LoadedModel:
-        if self._loading is None:
-            raise DependencyUnavailable("The model is not loaded yet; try again.", retry_after=1.0, dependency="model")
-        outcome = await asyncio.shield(self._loading)
-        if isinstance(outcome, LoadedModel):
-            return outcome
-        raise DependencyUnavailable(outcome.message, dependency="model")
-
-
-def _check_room(tokens: int, limit: int) -> None:
-    if tokens >= limit:
-        raise ContextExceeded(
-            f"The prompt has {tokens} tokens and the model holds {limit}; inject fewer memories or shorten the turns.",
-            tokens=str(tokens),
-            limit=str(limit),
-        )
 
 
 def _decode(generations: Sequence[_Generation]) -> None:

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 from memos_inference.domain import check_texts
 from memos_inference.ports import Engine
+from memos_kernel import limits
 
 
 @dataclass(frozen=True, slots=True)
 class CountTokens:
-    """Counts tokens as the generating model reads them; an empty text has none."""
+    """Counts tokens as the generating model reads them; an empty text has none.
+
+    A text may be as long as the line that the longest memory becomes, which is more than a memory has itself.
+    """
 
     engine: Engine
 
@@ -19,5 +23,5 @@ class CountTokens:
         Raises:
             MissingField, LimitExceeded: the batch is empty, or it or a text is too large.
         """
-        check_texts(texts, empty_allowed=True)
+        check_texts(texts, empty_allowed=True, limit=limits.LINE_BYTES)
         return await self.engine.count_tokens(texts)

@@ -1,5 +1,7 @@
 """Planning, over the channel of the scheduler."""
 
+from collections.abc import Sequence
+
 from memos_api.internal.v1 import scheduler_service_pb2 as pb
 from memos_api.internal.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
 from memos_interface.domain.chat import Plan
@@ -17,7 +19,14 @@ class SchedulerClient:
         self._stub = stub
 
     async def plan(
-        self, call: MemoryCall, *, vaults: tuple[VaultName, ...], filter: CubeFilter | None, token_budget: int
+        self,
+        call: MemoryCall,
+        *,
+        vaults: tuple[VaultName, ...],
+        filter: CubeFilter | None,
+        token_budget: int,
+        turns: Sequence[str],
+        max_tokens: int,
     ) -> Plan:
         """See the port."""
         answer = await self._stub.PlanInjection(
@@ -26,6 +35,8 @@ class SchedulerClient:
                 vaults=[str(vault) for vault in vaults],
                 filter=filter_to_proto(filter),
                 token_budget=token_budget,
+                turns=turns,
+                max_tokens=max_tokens,
             )
         )
         return plan_from_proto(answer.plan, call=call)

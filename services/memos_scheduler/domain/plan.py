@@ -4,15 +4,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from memos_kernel import limits
 from memos_kernel.cube import Kind, MemCube, fingerprint
 from memos_kernel.names import CubeName, PlanName
-from memos_kernel.states import INJECTABLE
+from memos_kernel.states import INJECTABLE, is_over
 
 REJECTED_SHOWN = 20
 """Candidates that were left out and that a plan still names."""
 
 TEXT = "text"
 """Form of injection: the words of the memory, in the prompt."""
+
+PROMPT_TOKENS = 64
+"""Tokens that a prompt has beside memories and turns: the instruction and the marks around it, generously."""
+
+TURN_TOKENS = 8
+"""Tokens that a chat template puts around a turn, generously."""
+
+ANSWER_SHARE = 0.25
+"""Part of the context that is kept for an answer however long it may get; what else is left over it gets too."""
 
 _DAWN = datetime.min.replace(tzinfo=UTC)
 
@@ -77,6 +87,14 @@ UNKNOWN_ENGINE = EngineFacts(model="", context_length=2_048, memories_read_well=
 """What is assumed while the model cannot be asked."""
 
 
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What shares the model's context with the memories: the texts of the turns, and the most tokens of the answer."""
+
+    turns: tuple[str, ...] = ()
+    answer_tokens: int = limits.CHAT_TOKENS_DEFAULT
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetRule:
     """How many tokens of memory a prompt gets.
@@ -92,11 +110,20 @@ class BudgetRule:
     cap: int
     requested_share: float
 
-    def tokens(self, requested: int, engine: EngineFacts) -> int:
-        """Return the budget for a request, where 0 asks for the default."""
-        if requested:
-            return min(requested, int(engine.context_length * self.requested_share))
-        return min(self.cap, int(engine.context_length * self.share))
+    def tokens(self, requested: int, engine: EngineFacts, *, turns: Sequence[int] = (), answer: int = 0) -> int:
+        """Return the budget for a request: what is asked for, as far as turns and answer leave it.
+
+        Args:
+            requested: 0 asks for the default.
+            engine: its context is what is shared.
+            turns: tokens of each turn.
+            answer: most tokens of the answer.
+        """
+        share = self.requested_share if requested else self.share
+        wanted = min(requested or self.cap, int(engine.context_length * share))
+        spoken = PROMPT_TOKENS + sum(count + TURN_TOKENS for count in turns) if turns else 0
+        kept = min(answer, int(engine.context_length * ANSWER_SHARE))
+        return max(0, min(wanted, engine.context_length - spoken - kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +178,7 @@ def why_not_injectable(cube: MemCube, *, now: datetime) -> str:
     """Return why a cube may not enter a prompt as text, or an empty string."""
     if cube.state not in INJECTABLE:
         return cube.state.name.lower()
-    if cube.expire_time is not None and cube.expire_time <= now:
+    if is_over(cube, now=now):
         return "expired"
     if cube.delete_time is not None:
         return "deleted"

@@ -1,9 +1,11 @@
 """Plans and jobs between the domain and the wire."""
 
+from memos_api.internal.v1 import scheduler_service_pb2
 from memos_api.v1 import chat_service_pb2, job_pb2
+from memos_kernel import limits
 from memos_kernel.names import VaultName
 from memos_scheduler.domain.jobs import Job
-from memos_scheduler.domain.plan import MemoryCall, Plan, PlannedMemory
+from memos_scheduler.domain.plan import Conversation, MemoryCall, Plan, PlannedMemory
 from memos_scheduler.usecases.enqueue_job import JobOrder
 from memos_wire.cubes import cube_to_proto
 from memos_wire.times import to_timestamp
@@ -14,6 +16,11 @@ def call_from_proto(message: chat_service_pb2.MemoryCall) -> MemoryCall:
     return MemoryCall(
         query=message.query, intent=message.intent, entities=tuple(message.entities), caller=message.caller
     )
+
+
+def conversation_from_proto(message: scheduler_service_pb2.PlanInjectionRequest) -> Conversation:
+    """Return what shares the model's context with the memories."""
+    return Conversation(tuple(message.turns), message.max_tokens or limits.CHAT_TOKENS_DEFAULT)
 
 
 def plan_to_proto(plan: Plan) -> chat_service_pb2.ChatPlan:

@@ -13,7 +13,13 @@ from memos_runtime.paging import PageTokens, page_size, request_hash
 from memos_runtime.telemetry import current_span
 from memos_scheduler.domain.jobs import JobState
 from memos_scheduler.domain.plan import Plan
-from memos_scheduler.servicer.messages import call_from_proto, job_to_proto, order_from_proto, plan_to_proto
+from memos_scheduler.servicer.messages import (
+    call_from_proto,
+    conversation_from_proto,
+    job_to_proto,
+    order_from_proto,
+    plan_to_proto,
+)
 from memos_scheduler.usecases.enqueue_job import EnqueueJob
 from memos_scheduler.usecases.find_jobs import GetJob, ListJobs
 from memos_scheduler.usecases.plan_injection import PlanInjection
@@ -59,6 +65,7 @@ class SchedulerServicer(SchedulerServiceServicer):
             vaults=[VaultName.parse(vault, field=f"vaults[{index}]") for index, vault in enumerate(request.vaults)],
             conditions=request.filter.SerializeToString(),
             token_budget=request.token_budget,
+            conversation=conversation_from_proto(request),
         )
         _trace(plan)
         return pb.PlanInjectionResponse(plan=plan_to_proto(plan))

@@ -6,13 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memos_kernel import limits
-from memos_kernel.errors import Capacity, InvalidField
+from memos_kernel.errors import Capacity, InvalidField, LimitExceeded
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import PlanName, TenantName, VaultName
 from memos_kernel.prompt import memory_line
 from memos_kernel.text import check_text
-from memos_scheduler.domain.plan import UNKNOWN_ENGINE, BudgetRule, EngineFacts, MemoryCall, Plan, choose, screen
+from memos_scheduler.domain.plan import (
+    UNKNOWN_ENGINE,
+    BudgetRule,
+    Conversation,
+    EngineFacts,
+    MemoryCall,
+    Plan,
+    choose,
+    screen,
+)
 from memos_scheduler.ports import Engine, QueryVector, Retriever, SelectionPolicy
+
+NO_CONVERSATION = Conversation()
 
 BYTES_PER_TOKEN = 2
 """Bytes of text that one token is taken for while the model cannot count; low, so that the budget holds."""
@@ -43,29 +54,30 @@ class PlanInjection:
         vaults: Sequence[VaultName] = (),
         conditions: bytes = b"",
         token_budget: int = 0,
+        conversation: Conversation = NO_CONVERSATION,
     ) -> Plan:
         """Return the plan. See `Retriever.search` for `vaults` and `conditions`.
 
         Raises:
-            InvalidField: the budget is negative.
-            MissingField, LimitExceeded: the query.
+            InvalidField: the budget, or the length of the answer, is negative.
+            MissingField, LimitExceeded: the query, or the number of turns.
             DependencyUnavailable: storage is away.
         """
-        check_text(call.query, field="call.query", limit=limits.QUERY_BYTES)
-        if token_budget < 0:
-            raise InvalidField(f"token_budget is {token_budget}; give 0 or more.", field="token_budget")
+        _check(call, token_budget, conversation)
         vector, facts = await asyncio.gather(self._embed(call.query), self._describe())
         found = await self.retriever.search(
             call.query, vector=vector, vaults=vaults, conditions=conditions, top_k=self.candidates
         )
         now = self.clock.now()
         screened = screen(self.policy.order(found.candidates, now=now), now=now)
-        tokens = await self._count([memory_line(item.candidate.cube) + "\n" for item in screened.kept])
+        lines = [memory_line(item.candidate.cube) + "\n" for item in screened.kept]
+        tokens = await self._count([*conversation.turns, *lines])
+        turns, memories = tokens.split(len(conversation.turns))
         engine = facts or UNKNOWN_ENGINE
         chosen, rejected = choose(
             screened,
-            tokens.counts,
-            token_budget=self.budget.tokens(token_budget, engine),
+            memories,
+            token_budget=self.budget.tokens(token_budget, engine, turns=turns, answer=conversation.answer_tokens),
             memories=engine.memories_read_well,
         )
         return Plan(
@@ -88,16 +100,34 @@ class PlanInjection:
         except Capacity:
             return None
 
-    async def _count(self, lines: Sequence[str]) -> "_Counted":
-        if not lines:
+    async def _count(self, texts: Sequence[str]) -> "_Counted":
+        if not texts:
             return _Counted((), estimated=False)
         try:
-            return _Counted(await self.engine.count_tokens(lines), estimated=False)
+            return _Counted(await self.engine.count_tokens(texts), estimated=False)
         except Capacity:
-            return _Counted(tuple(math.ceil(len(line.encode()) / BYTES_PER_TOKEN) for line in lines), estimated=True)
+            return _Counted(tuple(math.ceil(len(text.encode()) / BYTES_PER_TOKEN) for text in texts), estimated=True)
 
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
     counts: tuple[int, ...]
     estimated: bool
+
+    def split(self, turns: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the counts of the turns, which come first, and of the lines behind them."""
+        return self.counts[:turns], self.counts[turns:]
+
+
+def _check(call: MemoryCall, token_budget: int, conversation: Conversation) -> None:
+    check_text(call.query, field="call.query", limit=limits.QUERY_BYTES)
+    for field, value in (("token_budget", token_budget), ("max_tokens", conversation.answer_tokens)):
+        if value < 0:
+            raise InvalidField(f"{field} is {value}; give 0 or more.", field=field)
+    if len(conversation.turns) > limits.CHAT_MESSAGES:
+        raise LimitExceeded(
+            f"turns has {len(conversation.turns)} entries; the limit is {limits.CHAT_MESSAGES}.",
+            field="turns",
+            limit=str(limits.CHAT_MESSAGES),
+            unit="entries",
+        )

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from memos_kernel.errors import MemosError
 from memos_kernel.ids import Clock, IdFactory
-from memos_scheduler.domain.jobs import Backoff, Job, Lease, LeaseLost, Progress
+from memos_scheduler.domain.jobs import Backoff, Job, JobState, Lease, LeaseLost, Progress
 from memos_scheduler.ports import Grants, Handler, JobObserver, JobQueue
 
 _LOG = logging.getLogger(__name__)
@@ -72,10 +72,11 @@ class RunJob:
         except LeaseLost:
             raise
         except Exception as error:
+            words = self._words(error, attempt.lease.job)
             wait = self.backoff.delay(attempt.lease.job.attempts, chance=self.chance())
-            return await self.queue.fail(
-                attempt.lease, error=self._words(error, attempt.lease.job), retry_at=self.clock.now() + wait
-            )
+            job = await self.queue.fail(attempt.lease, error=words, retry_at=self.clock.now() + wait)
+            _note_failure(job)
+            return job
         if finished:
             return await self.queue.succeed(attempt.lease, progress=attempt.progress)
         return await self.queue.stop(attempt.lease, progress=attempt.progress)
@@ -123,3 +124,17 @@ class RunJob:
         error_id = self.new_id()
         _LOG.error("job %s failed; error id %s", job.name, error_id, exc_info=error)
         return f"INTERNAL_ERROR: An unexpected failure; error id {error_id} is in the log."
+
+
+def _note_failure(job: Job) -> None:
+    """Log a failed attempt: the last one as an error, since only a person or a timer brings a dead job back."""
+    _LOG.log(
+        logging.ERROR if job.state is JobState.DEAD else logging.WARNING,
+        "attempt %d of %d at job %s (%s) failed and left it %s: %s",
+        job.attempts,
+        job.max_attempts,
+        job.name,
+        job.kind,
+        job.state.name,
+        job.last_error,
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memosctl import inputs, names
-from memosctl.command import Cli, command
+from memosctl.command import Cli, command, explain
 from memosctl.failures import usage
 from memosctl.options import AfterOption, BeforeOption, LabelOption, SessionOption, SpeakerOption, VaultsOption
 
@@ -72,15 +72,21 @@ class _Talk:
     past: list[tuple[str, str]] = field(default_factory=list)
 
     def converse(self) -> None:
-        """Ask what is typed until the end of input."""
+        """Ask what is typed until the end of input; a question that fails does not end the conversation."""
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401  # line editing and history for input()
+        from memos_client import PermissionDenied, Unauthenticated
+
         self.cli.output.note("Ask something; an empty line or Ctrl-D ends.")
         while line := _read_line():
             try:
                 self.ask(line)
             except KeyboardInterrupt:
                 self.cli.output.note("\n(stopped)")
+            except (Unauthenticated, PermissionDenied, BrokenPipeError):
+                raise  # the next question would fail in the same way
+            except Exception as error:
+                self._go_on_after(error)
 
     def ask(self, text: str) -> None:
         """Ask one question and print the answer as it comes."""
@@ -106,6 +112,14 @@ class _Talk:
             console.print(view.footer(answer.end))
         if answer.plan.degraded:
             output.note("degraded: an optional part was missing; run memosctl doctor")
+
+    def _go_on_after(self, error: Exception) -> None:
+        """Tell why a question failed. A conversation that the model cannot hold any more loses its older half."""
+        failure = explain(error, self.cli)
+        self.cli.output.failure(failure)
+        if failure.reason == "CONTEXT_EXCEEDED" and self.past:
+            del self.past[: len(self.past) // 4 * 2 or len(self.past)]
+            self.cli.output.note("(the older half of the conversation is forgotten; ask again)")
 
     def _request(self, text: str) -> "ChatRequest":
         from memos_api.v1.memory_service_pb2 import Message

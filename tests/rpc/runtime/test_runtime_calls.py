@@ -11,7 +11,7 @@ from memos_api.v1 import job_service_pb2 as job
 from memos_api.v1 import job_service_pb2_grpc as job_grpc
 from memos_api.v1 import memory_service_pb2 as memory
 from memos_api.v1 import memory_service_pb2_grpc as memory_grpc
-from memos_governance.domain.decision import GRANT_VAULTS
+from memos_kernel import limits
 from memos_kernel.errors import (
     CredentialInvalid,
     CubeNotFound,
@@ -30,6 +30,7 @@ from memos_runtime.context import use_grant
 from memos_runtime.telemetry import Telemetry
 from memos_wire.errors import error_of_call
 from memos_wire.methods import METHODS
+from proxies import proxy_in_the_environment
 
 
 def stub(running):
@@ -181,6 +182,15 @@ async def test_a_service_that_is_away_is_named(tmp_path, edge_grant):
     await pool.close()
 
 
+async def test_calls_between_services_pass_no_proxy(serve, authorized, monkeypatch):
+    async with serve() as running, proxy_in_the_environment(monkeypatch) as heard:
+        pool = ChannelPool({"interface": f"127.0.0.1:{running.host.ports['public']}"})
+        there = memory_grpc.MemoryServiceStub(pool.channel("interface"))
+        answer = await there.GetMemory(memory.GetMemoryRequest(name="c"), metadata=authorized, timeout=5)
+        await pool.close()
+    assert (answer.cube.name, heard) == ("c", [])
+
+
 async def test_a_call_with_no_time_left_is_not_sent(serve):
     async with serve() as running:
         embed = running.channels().stub(inference_grpc.InferenceServiceStub, "inference").Embed
@@ -201,7 +211,7 @@ async def test_an_error_too_big_for_the_trailers_keeps_its_reason(serve, authori
 
 
 async def test_a_grant_over_as_many_vaults_as_one_may_hold_reaches_the_next_service(serve, edge_grant):
-    vaults = frozenset(VaultName("a" * 63, f"{number:063}") for number in range(GRANT_VAULTS))
+    vaults = frozenset(VaultName("a" * 63, f"{number:063}") for number in range(limits.PRINCIPAL_VAULTS))
     async with serve() as running:
         stub_of_storage = running.channels().stub(storage_grpc.StorageServiceStub, "storage")
         with use_grant(await edge_grant(vaults)):

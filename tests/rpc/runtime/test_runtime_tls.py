@@ -1,6 +1,7 @@
 import asyncio
 import ssl
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import grpc
 import pytest
@@ -158,6 +159,24 @@ async def test_renewed_certificates_are_used_by_both_sides_without_a_restart(ask
     assert pool.channel("storage") is not before
     assert await ask(tls, service="storage", pool=pool) == "interface"
     assert await serial_shown(ask.port, tls) == 4711
+    await pool.close()
+
+
+async def test_a_renewal_that_could_not_be_read_at_first_is_not_lost(authority, monkeypatch):
+    pool = ChannelPool({"storage": "127.0.0.1:1"}, certificates=authority.issue("interface"))
+    before = pool.channel("storage")
+    authority.issue("interface")
+
+    def unreadable(path):
+        raise PermissionError(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", unreadable)
+        with pytest.raises(PermissionError):
+            pool.refresh()
+    assert pool.channel("storage") is before
+    pool.refresh()
+    assert pool.channel("storage") is not before
     await pool.close()
 
 

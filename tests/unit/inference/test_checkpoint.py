@@ -1,6 +1,8 @@
 import hashlib
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,56 @@ def test_a_model_that_cannot_be_had_names_the_setting(model, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(DependencyUnavailable, match=r"inference\.model"):
         find(model, setting="model")
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub on this machine that gives its `answer`, a status and headers, to every request."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+class Answering(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        status, headers = self.server.answer
+        self.send_response(status)
+        for name, value in {"Content-Length": "0", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("model", "answer", "again"),
+    [
+        ("some/model", (503, {}), True),
+        ("some/model", (404, {"X-Error-Code": "RepoNotFound"}), False),
+        ("some/model", (403, {"X-Error-Code": "GatedRepo"}), False),
+        ("/no/such/folder", (200, {}), False),
+    ],
+)
+def test_only_a_hub_that_may_answer_another_time_is_worth_another_try(hub, model, answer, again):
+    hub.answer = answer
+    with pytest.raises(DependencyUnavailable) as caught:
+        find(model, setting="model")
+    assert (caught.value.retry_after is not None) == again
+
+
+def test_a_hub_that_must_not_be_asked_is_not_worth_another_try(monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(DependencyUnavailable) as caught:
+        find("no/such-model", setting="model")
+    assert caught.value.retry_after is None
 
 
 def test_pickled_weights_are_not_read(tmp_path):

@@ -104,12 +104,13 @@ def test_a_stream_of_small_calls_does_not_starve_a_large_one():
 
 def test_a_full_queue_refuses_with_the_time_to_come_back(held):
     lane = held(capacity=2)
-    lane.lane.submit([Task("a"), Task("b")])
+    tasks = [Task("a"), Task("b")]
+    lane.lane.submit(tasks)
     with pytest.raises(Overloaded) as caught:
         lane.lane.submit([Task("c")])
     assert caught.value.retry_after > 0
     assert caught.value.metadata["queue"] == "model"
-    assert lane.lane.waiting == 2
+    assert lane.finish(*tasks) == [["a"], ["b"]]
 
 
 def test_an_empty_queue_takes_a_call_of_any_size(held):

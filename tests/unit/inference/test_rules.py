@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from memos_inference.adapters.memory import EchoEngine
 from memos_inference.domain import (
     Injection,
     Role,
@@ -14,6 +15,7 @@ from memos_inference.domain import (
     parse_role,
     sampling,
 )
+from memos_inference.usecases.count_tokens import CountTokens
 from memos_kernel import limits
 from memos_kernel.cube import Activation, BlobRef, Kind, State
 from memos_kernel.errors import (
@@ -141,8 +143,12 @@ def test_nothing_cannot_be_embedded(texts):
         check_texts(texts)
 
 
-def test_an_empty_text_can_be_counted():
-    check_texts([""], empty_allowed=True)
+async def test_an_empty_text_and_the_line_of_the_longest_memory_can_be_counted():
+    count = CountTokens(EchoEngine())
+    assert await count(["", "x" * limits.LINE_BYTES]) == [0, 1]
+    with pytest.raises(LimitExceeded) as caught:
+        await count(["x" * (limits.LINE_BYTES + 1)])
+    assert caught.value.metadata["limit"] == str(limits.LINE_BYTES)
 
 
 USER, ASSISTANT = Turn(Role.USER, "Where?"), Turn(Role.ASSISTANT, "")

@@ -174,6 +174,16 @@ def test_a_service_is_not_served_in_plain_text_to_other_machines(memosctl, monke
     assert "reached from other machines" in result.stderr
 
 
+def test_a_secret_does_not_leave_the_machine_for_a_service_that_is_also_served_here(memosctl, monkeypatch) -> None:
+    monkeypatch.setenv("MEMOS_PEERS__TOKEN", "hush-hush")
+    monkeypatch.setenv("MEMOS_PEERS__ADDRESSES__STORAGE", "dns:///10.0.0.7:7600")
+
+    result = memosctl.run("serve", "governance", "storage", "--address", "127.0.0.1:7600")
+
+    assert result.exit_code == 2
+    assert "dns:///10.0.0.7:7600 is reached from other machines" in result.stderr
+
+
 def test_the_public_api_is_not_served_in_plain_text_to_other_machines(memosctl) -> None:
     result = memosctl.run("up", "--address", "0.0.0.0:7070")
 
@@ -210,6 +220,29 @@ def test_doctor_fails_for_an_open_state_directory_and_a_damaged_database(memosct
 
     assert result.exit_code == 1
     assert {"state directory", "storage database", "governance database", "audit chain"} <= failed
+
+
+def test_a_model_that_is_still_being_fetched_does_not_keep_the_process() -> None:
+    code = """
+import threading, time
+from concurrent.futures import ThreadPoolExecutor
+from memos_inference.adapters.model_loader import THREAD
+from memosctl import main
+
+fetching = threading.Event()
+def fetch():
+    pool = ThreadPoolExecutor(1)  # as the client of the hub has one; Python waits for its threads at the end
+    pool.submit(lambda: (fetching.set(), time.sleep(60))).result()
+
+threading.Thread(target=fetch, name=THREAD, daemon=True).start()
+fetching.wait()
+main.main()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True, timeout=40
+    )
+
+    assert ended.stdout.startswith("memosctl")
 
 
 def test_a_client_command_imports_no_model_database_or_schema() -> None:

@@ -72,6 +72,7 @@ def make_candidate():
     def make(text: str, *, days_ago: float | None = None, **fields) -> Candidate:
         rank = next(ranks)
         said = () if days_ago is None else (SourceSpan(speaker="Nora", event_time=NOW - timedelta(days=days_ago)),)
+        said = fields.pop("sources", said)
         cube = MemCube(
             name=CubeName("acme", f"c{rank}"),
             vault=VaultName("acme", "main"),

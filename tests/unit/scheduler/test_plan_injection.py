@@ -1,19 +1,48 @@
 """Which memories enter a prompt, and why."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
-from memos_kernel.cube import Kind, State
-from memos_kernel.errors import DependencyUnavailable, InvalidField, MissingField, Overloaded
+from memos_inference.adapters.checkpoint import FileDigests
+from memos_inference.adapters.loading import load_model
+from memos_inference.adapters.memory import EchoEngine, RecordingTracer
+from memos_inference.adapters.transformers_engine import TransformersEngine
+from memos_inference.config import InferenceConfig
+from memos_inference.domain import Ended, Injection, Role, Sampling, Turn
+from memos_inference.ports import Engine
+from memos_inference.usecases.count_tokens import CountTokens
+from memos_inference.usecases.generate_answer import GenerateAnswer
+from memos_kernel import limits
+from memos_kernel.cube import Kind, SourceSpan, State
+from memos_kernel.errors import DependencyUnavailable, InvalidField, LimitExceeded, MissingField, Overloaded
 from memos_kernel.names import TenantName, VaultName
+from memos_kernel.permission import Action
 from memos_scheduler.adapters.memory import MemoryEngine, MemoryRetriever
-from memos_scheduler.domain.plan import BudgetRule, EngineFacts, MemoryCall
+from memos_scheduler.domain.plan import BudgetRule, Conversation, EngineFacts, MemoryCall
 from memos_scheduler.domain.policies import SimilarityPolicy, UsagePolicy
 from memos_scheduler.usecases.plan_injection import PlanInjection
 
 QUESTION = MemoryCall("Where does Nora live?", "recall", ("Nora",), "tenants/acme/principals/alice")
 AWAY = DependencyUnavailable("The inference service does not answer.")
+
+
+class Inference(MemoryEngine):
+    """The engine as inference's own use cases make it, over one of its engines."""
+
+    def __init__(self, model: Engine) -> None:
+        super().__init__()
+        self.model = model
+
+    async def describe(self) -> EngineFacts:
+        told = await self.model.describe()
+        return EngineFacts(told.model, told.context_length, told.memories_read_well)
+
+    async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...]:
+        return tuple(await CountTokens(self.model)(texts))
 
 
 @pytest.fixture
@@ -91,6 +120,74 @@ async def test_a_budget_of_the_caller_leaves_room_for_the_conversation(make_plan
     plan, _ = await make_plan(make_candidate("word " * 15), engine=engine)(token_budget=10_000)
 
     assert reasons(plan.rejected) == ["over the token budget of 14"]
+
+
+async def test_a_memory_as_long_as_can_be_is_counted_with_its_speaker_and_its_date(make_plan, make_candidate):
+    said = (SourceSpan(speaker="N" * limits.SOURCE_FIELD_BYTES, event_time=datetime(2026, 3, 2, tzinfo=UTC)),)
+    longest = make_candidate("x" * limits.TEXT_BYTES, sources=said)
+
+    plan, _ = await make_plan(longest, engine=Inference(EchoEngine()))()
+
+    assert [memory.tokens for memory in plan.chosen] == [len(["-", "N:", "x", "(on", "2026-03-02)"])]
+    assert not plan.degraded
+
+
+@pytest.mark.parametrize(
+    ("turns", "answer", "budget"),
+    [
+        (("word " * 100,), 100, 400),  # enough is left for the default
+        (("word " * 500,), 100, 328),  # less: 1,000 - 500 - 100, and 72 for what stands around
+        (("word " * 200, "word " * 300), 100, 320),  # each turn has marks of its own
+        (("word " * 500,), 900, 178),  # a long answer is sure of a quarter
+        (("word " * 999,), 100, 0),
+    ],
+)
+async def test_memories_get_what_turns_and_answer_leave_of_the_context(
+    turns, answer, budget, make_plan, make_candidate
+):
+    plan, _ = await make_plan(make_candidate("word " * 999))(conversation=Conversation(turns, answer))
+
+    assert reasons(plan.rejected) == [f"over the token budget of {budget}"]
+
+
+async def test_a_budget_of_the_caller_takes_nothing_from_the_conversation(make_plan, make_candidate):
+    talk = Conversation(("word " * 500,), answer_tokens=100)
+
+    plan, _ = await make_plan(make_candidate("word " * 999))(token_budget=700, conversation=talk)
+
+    assert reasons(plan.rejected) == ["over the token budget of 328"]
+
+
+@pytest.fixture
+async def tiny(tmp_path):
+    engine = TransformersEngine(
+        partial(load_model, InferenceConfig(threads=1), FileDigests(tmp_path / "digests.json")), max_queue=1
+    )
+    engine.start()
+    yield engine
+    await engine.close()
+
+
+async def test_a_long_conversation_is_answered_with_the_memories_that_fit_beside_it(
+    tiny, make_plan, make_candidate, make_grant, clock
+):
+    memories = [make_candidate(f"Memory {index} is long. " + "It rains in Lisbon. " * 16) for index in range(8)]
+    texts = ["We talked about the weather for a long time. " * 110, "So we did. " * 30, "Where does Nora live?"]
+    roles = (Role.USER, Role.ASSISTANT, Role.USER)
+    spoken = sum(await tiny.count_tokens(texts))
+    assert 1_200 < spoken < 1_400
+
+    plan, _ = await make_plan(*memories, engine=Inference(tiny))(conversation=Conversation(tuple(texts)))
+    grant = replace(make_grant("alice", Action.CUBE_USE), all_vaults=True)
+    answer = GenerateAnswer(tiny, RecordingTracer(), clock)
+    turns = [Turn(role, text) for role, text in zip(roles, texts, strict=True)]
+    injections = [Injection(memory.cube, memory.form) for memory in plan.chosen]
+    *_, end = [event async for event in answer(turns, injections, Sampling(), grant=grant)]
+
+    assert isinstance(end, Ended)
+    assert 0 < len(plan.chosen) < len(memories)
+    context = (await tiny.describe()).context_length
+    assert end.prompt_tokens <= context - limits.CHAT_TOKENS_DEFAULT
 
 
 async def test_a_default_budget_is_capped(make_plan, make_candidate):
@@ -192,8 +289,14 @@ async def test_the_policy_decides_the_order_in_which_memories_are_tried(make_pla
 
 
 @pytest.mark.parametrize(
-    ("call", "budget", "error"), [(MemoryCall("  "), 0, MissingField), (QUESTION, -1, InvalidField)]
+    ("call", "options", "error"),
+    [
+        (MemoryCall("  "), {}, MissingField),
+        (QUESTION, {"token_budget": -1}, InvalidField),
+        (QUESTION, {"conversation": Conversation(answer_tokens=-1)}, InvalidField),
+        (QUESTION, {"conversation": Conversation(("word",) * 65)}, LimitExceeded),
+    ],
 )
-async def test_bad_requests_are_refused(call, budget, error, make_plan):
+async def test_bad_requests_are_refused(call, options, error, make_plan):
     with pytest.raises(error):
-        await make_plan()(call, token_budget=budget)
+        await make_plan()(call, **options)

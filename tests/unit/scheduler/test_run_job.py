@@ -119,6 +119,21 @@ async def test_the_last_failed_attempt_leaves_a_dead_letter(run_steps):
     assert (job.state, job.last_error) == (JobState.DEAD, "STORE_FULL: The disk is full.")
 
 
+@pytest.mark.parametrize(("max_attempts", "level", "state"), [(3, "WARNING", "QUEUED"), (1, "ERROR", "DEAD")])
+async def test_the_log_tells_of_each_failed_attempt(max_attempts, level, state, run_steps, caplog):
+    async def fail():
+        raise StoreFull("The disk is full.")
+
+    job = await run_steps(fail, max_attempts=max_attempts)
+
+    [line] = caplog.records
+    assert line.levelname == level
+    assert line.getMessage() == (
+        f"attempt 1 of {max_attempts} at job {job.name} (count) failed and left it {state}: "
+        "STORE_FULL: The disk is full."
+    )
+
+
 async def test_the_text_of_an_unknown_failure_goes_to_the_log_only(run_steps, caplog):
     async def fail():
         raise RuntimeError("Nora lives in Lisbon.")

@@ -1,16 +1,18 @@
 """What only the queue on SQL promises: durability, and a schema that its migrations build."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from memos_kernel.errors import InternalError, Overloaded
 from memos_kernel.names import JobName, PrincipalName
 from memos_runtime.workers import Worker
 from memos_scheduler.adapters.sql.database import migrate, open_engine, sqlite_url
 from memos_scheduler.adapters.sql.queue import SqlJobQueue
-from memos_scheduler.adapters.sql.schema import VERSION_TABLE, Moment, metadata
+from memos_scheduler.adapters.sql.schema import VERSION_TABLE, Moment, jobs, metadata
 from memos_scheduler.domain.jobs import NewJob
 
 
@@ -37,6 +39,48 @@ def test_commits_are_on_disk_before_they_are_acknowledged(tmp_path):
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
     engine.dispose()
+
+
+@pytest.fixture
+async def queue(tmp_path, clock):
+    engine, worker = open_engine(sqlite_url(tmp_path / "jobs.db")), Worker("test.queue")
+    await worker.run(migrate, engine)
+    yield SqlJobQueue(engine, worker, clock=clock, queued_limit=10)
+    await worker.close()
+    engine.dispose()
+
+
+async def test_a_missing_table_is_a_fault_of_ours_that_nobody_repeats(queue):
+    with queue._engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP TABLE {jobs.name}")
+
+    with pytest.raises(InternalError) as caught:
+        await queue.get(JobName("acme", "j"))
+
+    assert caught.value.metadata == {"store": "queue"}
+    assert "no such table" in str(caught.value.__cause__)
+
+
+async def test_a_queue_that_another_writer_holds_for_too_long_is_overloaded(queue, monkeypatch):
+    with queue._engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 1")  # the pool gives this connection out again
+    other = open_engine(str(queue._engine.url))
+    with other.begin(), pytest.raises(Overloaded):
+        await queue.get(JobName("acme", "j"))
+    other.dispose()
+
+
+async def test_the_log_tells_of_a_job_whose_last_worker_stopped_answering(queue, clock, caplog):
+    name, alice = JobName("acme", "j"), PrincipalName("acme", "alice")
+    await queue.enqueue(NewJob(name=name, kind="count", principal=alice, max_attempts=1))
+    caplog.clear()
+    for worker in ("w1", "w2"):
+        await queue.lease(frozenset({"count"}), worker=worker, ttl=timedelta(seconds=60))
+        clock.pass_time(seconds=61)
+
+    [line] = caplog.records
+    assert line.levelname == "ERROR"
+    assert line.getMessage() == f"job {name} (count) is dead: Worker w1 stopped answering in attempt 1."
 
 
 async def test_a_job_is_there_after_a_restart_with_its_times_unchanged(tmp_path, clock):

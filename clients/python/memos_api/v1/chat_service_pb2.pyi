@@ -44,7 +44,7 @@ class ChatRequest(_message.Message):
     temperature: _builtins.float
     """Sampling temperature, 0 to 2; 0 means greedy."""
     memory_token_budget: _builtins.int
-    """Most tokens of memory in the prompt; 0 means what the model reads well."""
+    """Most tokens of memory in the prompt; 0 means what the model reads well. Long messages leave fewer."""
     request_id: _builtins.str
     """Makes storing the turn idempotent."""
     @_builtins.property

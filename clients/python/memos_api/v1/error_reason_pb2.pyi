@@ -130,7 +130,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"reason": "INCOMPATIBLE_PAYLOAD", "domain": "memos", "metadata": {"fields": "weights_sha256,dtype"}}
     """
     ERROR_REASON_CONTEXT_EXCEEDED: _ErrorReason.ValueType  # 22
-    """The prompt does not fit into the model's context. FAILED_PRECONDITION.
+    """The prompt does not fit into the model's context, or leaves no room for an answer. FAILED_PRECONDITION.
 
         {"reason": "CONTEXT_EXCEEDED", "domain": "memos", "metadata": {"tokens": "5000", "limit": "2048"}}
     """
@@ -284,7 +284,7 @@ ERROR_REASON_INCOMPATIBLE_PAYLOAD: ErrorReason.ValueType  # 21
     {"reason": "INCOMPATIBLE_PAYLOAD", "domain": "memos", "metadata": {"fields": "weights_sha256,dtype"}}
 """
 ERROR_REASON_CONTEXT_EXCEEDED: ErrorReason.ValueType  # 22
-"""The prompt does not fit into the model's context. FAILED_PRECONDITION.
+"""The prompt does not fit into the model's context, or leaves no room for an answer. FAILED_PRECONDITION.
 
     {"reason": "CONTEXT_EXCEEDED", "domain": "memos", "metadata": {"tokens": "5000", "limit": "2048"}}
 """

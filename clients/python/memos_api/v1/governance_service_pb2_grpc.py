@@ -87,7 +87,9 @@ class GovernanceServiceServicer:
     """
 
     def CreateApiKey(self, request, context):
-        """Makes an API key. The secret is in this answer and nowhere else. Needs the tenant's admin.
+        """Makes an API key, for anybody of the tenant: a lost one is replaced by another. Whoever holds it acts as that
+        principal; the audit log names it, and the admin who made the key. The secret is in this answer and nowhere else.
+        Needs the tenant's admin.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,7 +110,8 @@ class GovernanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateVault(self, request, context):
-        """Makes a vault; the caller becomes its owner. Fails with RESOURCE_EXISTS.
+        """Makes a vault; the caller becomes its owner. Needs the tenant's admin. Fails with RESOURCE_EXISTS, and with
+        LIMIT_EXCEEDED where the caller has a role in 1,000 vaults.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,7 +132,8 @@ class GovernanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetVaultPermission(self, request, context):
-        """Gives a principal a role in a vault, or takes it with VAULT_ROLE_UNSPECIFIED. Needs the vault's owner.
+        """Gives a principal a role in a vault, or takes it with VAULT_ROLE_UNSPECIFIED. Needs the vault's owner. Fails with
+        LIMIT_EXCEEDED where the principal has a role in 1,000 vaults.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -17,19 +17,26 @@ class GovernanceServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.CreateApiKeyRequest, _governance_service_pb2.CreateApiKeyResponse]
-    """Makes an API key. The secret is in this answer and nowhere else. Needs the tenant's admin."""
+    """Makes an API key, for anybody of the tenant: a lost one is replaced by another. Whoever holds it acts as that
+    principal; the audit log names it, and the admin who made the key. The secret is in this answer and nowhere else.
+    Needs the tenant's admin.
+    """
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.ListApiKeysRequest, _governance_service_pb2.ListApiKeysResponse]
     """Lists the tenant's API keys without their secrets. Needs the tenant's admin."""
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.RevokeApiKeyRequest, _governance_service_pb2.RevokeApiKeyResponse]
     """Ends a key; it stops working within 60 seconds. Needs the tenant's admin."""
     CreateVault: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.CreateVaultRequest, _governance_service_pb2.CreateVaultResponse]
-    """Makes a vault; the caller becomes its owner. Fails with RESOURCE_EXISTS."""
+    """Makes a vault; the caller becomes its owner. Needs the tenant's admin. Fails with RESOURCE_EXISTS, and with
+    LIMIT_EXCEEDED where the caller has a role in 1,000 vaults.
+    """
     GetVault: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.GetVaultRequest, _governance_service_pb2.GetVaultResponse]
     """Returns a vault. Fails with VAULT_NOT_FOUND."""
     ListVaults: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.ListVaultsRequest, _governance_service_pb2.ListVaultsResponse]
     """Lists the vaults in which the caller has a role."""
     SetVaultPermission: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.SetVaultPermissionRequest, _governance_service_pb2.SetVaultPermissionResponse]
-    """Gives a principal a role in a vault, or takes it with VAULT_ROLE_UNSPECIFIED. Needs the vault's owner."""
+    """Gives a principal a role in a vault, or takes it with VAULT_ROLE_UNSPECIFIED. Needs the vault's owner. Fails with
+    LIMIT_EXCEEDED where the principal has a role in 1,000 vaults.
+    """
     ListVaultPermissions: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.ListVaultPermissionsRequest, _governance_service_pb2.ListVaultPermissionsResponse]
     """Lists the roles in a vault. Needs the vault's owner."""
     QueryAudit: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.QueryAuditRequest, _governance_service_pb2.QueryAuditResponse]
@@ -44,7 +51,10 @@ class GovernanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _governance_service_pb2.CreateApiKeyRequest,
         context: _aio.ServicerContext[_governance_service_pb2.CreateApiKeyRequest, _abc.Awaitable[_governance_service_pb2.CreateApiKeyResponse]],
     ) -> _abc.Awaitable[_governance_service_pb2.CreateApiKeyResponse]:
-        """Makes an API key. The secret is in this answer and nowhere else. Needs the tenant's admin."""
+        """Makes an API key, for anybody of the tenant: a lost one is replaced by another. Whoever holds it acts as that
+        principal; the audit log names it, and the admin who made the key. The secret is in this answer and nowhere else.
+        Needs the tenant's admin.
+        """
 
     @_abc_1.abstractmethod
     def ListApiKeys(
@@ -68,7 +78,9 @@ class GovernanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _governance_service_pb2.CreateVaultRequest,
         context: _aio.ServicerContext[_governance_service_pb2.CreateVaultRequest, _abc.Awaitable[_governance_service_pb2.CreateVaultResponse]],
     ) -> _abc.Awaitable[_governance_service_pb2.CreateVaultResponse]:
-        """Makes a vault; the caller becomes its owner. Fails with RESOURCE_EXISTS."""
+        """Makes a vault; the caller becomes its owner. Needs the tenant's admin. Fails with RESOURCE_EXISTS, and with
+        LIMIT_EXCEEDED where the caller has a role in 1,000 vaults.
+        """
 
     @_abc_1.abstractmethod
     def GetVault(
@@ -92,7 +104,9 @@ class GovernanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _governance_service_pb2.SetVaultPermissionRequest,
         context: _aio.ServicerContext[_governance_service_pb2.SetVaultPermissionRequest, _abc.Awaitable[_governance_service_pb2.SetVaultPermissionResponse]],
     ) -> _abc.Awaitable[_governance_service_pb2.SetVaultPermissionResponse]:
-        """Gives a principal a role in a vault, or takes it with VAULT_ROLE_UNSPECIFIED. Needs the vault's owner."""
+        """Gives a principal a role in a vault, or takes it with VAULT_ROLE_UNSPECIFIED. Needs the vault's owner. Fails with
+        LIMIT_EXCEEDED where the principal has a role in 1,000 vaults.
+        """
 
     @_abc_1.abstractmethod
     def ListVaultPermissions(

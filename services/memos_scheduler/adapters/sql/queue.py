@@ -1,24 +1,19 @@
 """JobQueue on SQL."""
 
+import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from memos_kernel.errors import (
-    DependencyUnavailable,
-    MemosError,
-    Overloaded,
-    RequestIdReused,
-    ResourceNotFound,
-    StoreFull,
-)
+from memos_kernel.errors import Overloaded, RequestIdReused, ResourceNotFound
 from memos_kernel.ids import Clock
 from memos_kernel.names import JobName, PrincipalName, TenantName
 from memos_kernel.permission import SYSTEM_PRINCIPAL_ID
 from memos_kernel.requests import RequestKey
+from memos_runtime.sql_faults import fault_of
 from memos_runtime.workers import Worker
 from memos_scheduler.adapters.sql.rows import record_of, row_of
 from memos_scheduler.adapters.sql.schema import jobs as table
@@ -29,6 +24,11 @@ from memos_scheduler.domain.records import Record
 from memos_scheduler.ports import NO_KEY
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
+
+STORE = "queue"
+"""What people call the database."""
 
 OVERLOAD_RETRY_SECONDS = 10.0
 _FORGETTABLE = (JobState.SUCCEEDED, JobState.CANCELLED)
@@ -102,17 +102,23 @@ class SqlJobQueue:
     async def lease(self, kinds: frozenset[str], *, worker: str, ttl: timedelta) -> Lease | None:
         """See the port."""
 
-        def work(connection: sa.Connection) -> Lease | None:
+        def work(connection: sa.Connection) -> tuple[Lease | None, list[Job]]:
             now = self._clock.now()
             query = _due(kinds, now=now)
+            ended: list[Job] = []
             while (row := connection.execute(query).mappings().first()) is not None:
                 taken = records.claim(record_of(row), worker=worker, until=now + ttl, now=now)
                 _write(connection, taken)
                 if taken.job.state is JobState.RUNNING:
-                    return Lease(taken.job, taken.fence)
-            return None
+                    return Lease(taken.job, taken.fence), ended
+                ended.append(taken.job)
+            return None, ended
 
-        return await self._transact(work)
+        lease, ended = await self._transact(work)
+        for job in ended:
+            if job.state is JobState.DEAD:
+                _LOG.error("job %s (%s) is dead: %s", job.name, job.kind, job.last_error)
+        return lease
 
     async def heartbeat(self, lease: Lease, *, progress: float, ttl: timedelta) -> bool:
         """See the port."""
@@ -186,8 +192,8 @@ class SqlJobQueue:
                 return work(connection)
         except IntegrityError:
             raise
-        except DBAPIError as error:
-            raise _failure(error) from error
+        except SQLAlchemyError as error:
+            raise fault_of(error, store=STORE) from error
 
     def _check_room(self, connection: sa.Connection, tenant: TenantName) -> None:
         waiting = sa.select(sa.func.count()).where(
@@ -273,12 +279,3 @@ def _write(connection: sa.Connection, record: Record) -> Record:
 
 def _numbers(states: Iterable[JobState]) -> list[int]:
     return [int(state) for state in states]
-
-
-def _failure(error: DBAPIError) -> MemosError:
-    words = str(error.orig).lower()
-    if "disk is full" in words or "no space left" in words:
-        return StoreFull("The disk of the job queue is full; nothing was stored.", store="queue")
-    return DependencyUnavailable(
-        "The database of the job queue does not answer; try again.", retry_after=1.0, dependency="queue"
-    )

@@ -69,7 +69,8 @@ class InferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CountTokens(self, request, context):
-        """Counts tokens of up to 256 texts as the generating model reads them.
+        """Counts tokens of up to 256 texts as the generating model reads them. Each may have 16,704 bytes, as the
+        longest memory has with its speaker and date. Fails with OVERLOADED, LIMIT_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

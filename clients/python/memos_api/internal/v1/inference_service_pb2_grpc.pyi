@@ -19,7 +19,9 @@ class InferenceServiceStub:
     Embed: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.EmbedRequest, _inference_service_pb2.EmbedResponse]
     """Embeds up to 256 texts. Callers at the same time share a batch. Fails with OVERLOADED, LIMIT_EXCEEDED."""
     CountTokens: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.CountTokensRequest, _inference_service_pb2.CountTokensResponse]
-    """Counts tokens of up to 256 texts as the generating model reads them."""
+    """Counts tokens of up to 256 texts as the generating model reads them. Each may have 16,704 bytes, as the
+    longest memory has with its speaker and date. Fails with OVERLOADED, LIMIT_EXCEEDED.
+    """
     Generate: _aio.UnaryStreamMultiCallable[_inference_service_pb2.GenerateRequest, _inference_service_pb2.GenerateResponse]
     """Generates an answer with memories injected. Cancelling the call stops the generation. Each
     injection is checked against the grant. Fails with OVERLOADED, CONTEXT_EXCEEDED, INCOMPATIBLE_PAYLOAD.
@@ -44,7 +46,9 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inference_service_pb2.CountTokensRequest,
         context: _aio.ServicerContext[_inference_service_pb2.CountTokensRequest, _abc.Awaitable[_inference_service_pb2.CountTokensResponse]],
     ) -> _abc.Awaitable[_inference_service_pb2.CountTokensResponse]:
-        """Counts tokens of up to 256 texts as the generating model reads them."""
+        """Counts tokens of up to 256 texts as the generating model reads them. Each may have 16,704 bytes, as the
+        longest memory has with its speaker and date. Fails with OVERLOADED, LIMIT_EXCEEDED.
+        """
 
     @_abc_1.abstractmethod
     def Generate(

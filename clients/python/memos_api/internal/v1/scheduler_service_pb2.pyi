@@ -34,8 +34,12 @@ class PlanInjectionRequest(_message.Message):
     VAULTS_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     TOKEN_BUDGET_FIELD_NUMBER: _builtins.int
+    TURNS_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
     token_budget: _builtins.int
-    """Most tokens of memory; 0 means what the model reads well."""
+    """Most tokens of memory; 0 means what the model reads well. What turns and answer need comes first."""
+    max_tokens: _builtins.int
+    """Most tokens that the answer may take; 0 means the default number."""
     @_builtins.property
     def call(self) -> _chat_service_pb2.MemoryCall:
         """What the question asks for."""
@@ -48,6 +52,10 @@ class PlanInjectionRequest(_message.Message):
     def filter(self) -> _memory_service_pb2.CubeFilter:
         """Conditions on the memories."""
 
+    @_builtins.property
+    def turns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Texts of the turns that share the model's context with the memories, at most 64."""
+
     def __init__(
         self,
         *,
@@ -55,10 +63,12 @@ class PlanInjectionRequest(_message.Message):
         vaults: _abc.Iterable[_builtins.str] | None = ...,
         filter: _memory_service_pb2.CubeFilter | None = ...,
         token_budget: _builtins.int = ...,
+        turns: _abc.Iterable[_builtins.str] | None = ...,
+        max_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "filter", b"filter", "token_budget", b"token_budget", "vaults", b"vaults"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "filter", b"filter", "max_tokens", b"max_tokens", "token_budget", b"token_budget", "turns", b"turns", "vaults", b"vaults"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
