@@ -28,6 +28,7 @@ from memos_interface.servicer.jobs import JobServicer
 from memos_interface.servicer.memory import MemoryServicer
 from memos_interface.usecases.assembly import Ports, assemble
 from memos_kernel.ids import uuid7
+from memos_runtime.context import allow
 from memos_runtime.service import Service, ServiceContext
 from memos_wire.methods import GOVERNANCE, INFERENCE, LIFECYCLE, SCHEDULER, STORAGE
 
@@ -68,6 +69,7 @@ def build(config: InterfaceConfig, context: ServiceContext) -> Service:
         spans=spans,
         clock=context.clock,
         new_id=uuid7,
+        allow=allow,
     )
     use_cases = assemble(ports, embed_timeout=config.embed_timeout_seconds)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import grpc
@@ -122,6 +122,17 @@ def remaining() -> float | None:
     if call is None or call.deadline is None:
         return None
     return max(0.0, call.deadline - asyncio.get_running_loop().time())
+
+
+def allow(seconds: float) -> None:
+    """Give what runs in this context at least so many seconds more, whatever the caller has left.
+
+    For work that must come to its end; the caller's own context keeps its deadline.
+    """
+    call = _CALL.get()
+    if call is not None and call.deadline is not None:
+        until = asyncio.get_running_loop().time() + seconds
+        _CALL.set(replace(call, deadline=max(call.deadline, until)))
 
 
 def current_trace() -> TraceRef | None:

@@ -55,6 +55,7 @@ class Desk:
         self.authority.vaults[self.caller.name] = {self.vault, self.other}
         self.delegation = MemoryDelegation(self.authority)
         self.planner = MemoryPlanner(self.storage, tenant="t", new_id=self.new_id)
+        self.allowed: list[float] = []
         self.ports = Ports(
             embedder=self.models,
             generator=self.models,
@@ -67,5 +68,6 @@ class Desk:
             spans=self.spans,
             clock=self.clock,
             new_id=self.new_id,
+            allow=self.allowed.append,
         )
         self.do: UseCases = assemble(self.ports, embed_timeout=1.0)

@@ -198,19 +198,32 @@ class MemoryLifecycle:
 
 
 class MemoryPlanner:
-    """The port Planner: chooses what the storage in memory finds, at most two cubes."""
+    """The port Planner: chooses what the storage in memory finds, at most two cubes.
+
+    Attributes:
+        conversations: what it was told of each: the turns, and the most tokens of the answer.
+    """
 
     chosen = 2
 
     def __init__(self, storage: MemoryStorage, *, tenant: str, new_id: IdFactory) -> None:
+        self.conversations: list[tuple[tuple[str, ...], int]] = []
         self._storage = storage
         self._tenant = tenant
         self._new_id = new_id
 
     async def plan(
-        self, call: MemoryCall, *, vaults: tuple[VaultName, ...], filter: CubeFilter | None, token_budget: int
+        self,
+        call: MemoryCall,
+        *,
+        vaults: tuple[VaultName, ...],
+        filter: CubeFilter | None,
+        token_budget: int,
+        turns: Sequence[str],
+        max_tokens: int,
     ) -> Plan:
         """See the port."""
+        self.conversations.append((tuple(turns), max_tokens))
         query = SearchQuery(query=call.query, vaults=vaults, filter=filter)
         answer = await self._storage.search(query, None, top_k=20)
         planned = [

@@ -1,5 +1,6 @@
 """Builds the use cases on a set of ports: the real ones in wiring, twins in tests."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from memos_interface.ports import (
@@ -29,7 +30,11 @@ from memos_kernel.ids import Clock, IdFactory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What the use cases need from outside."""
+    """What the use cases need from outside.
+
+    Attributes:
+        allow: gives what runs in the same context at least so many seconds more than its caller has left.
+    """
 
     embedder: Embedder
     generator: Generator
@@ -42,6 +47,7 @@ class Ports:
     spans: Spans
     clock: Clock
     new_id: IdFactory
+    allow: Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +70,7 @@ class UseCases:
 def assemble(ports: Ports, *, embed_timeout: float) -> UseCases:
     """Return the use cases; `embed_timeout` is the seconds that a search waits for its vector."""
     store, embedder, spans, clock, new_id = ports.store, ports.embedder, ports.spans, ports.clock, ports.new_id
-    finishing = Finishing()
+    finishing = Finishing(ports.allow)
     record_turn = RecordTurn(
         embedder=embedder,
         store=store,

@@ -121,7 +121,12 @@ class Chat:
 
     async def _plan(self, question: ChatQuestion, call: MemoryCall, caller: Principal) -> Plan:
         plan = await self.planner.plan(
-            call, vaults=question.vaults, filter=question.filter, token_budget=question.memory_token_budget
+            call,
+            vaults=question.vaults,
+            filter=question.filter,
+            token_budget=question.memory_token_budget,
+            turns=[message.text for message in question.messages],
+            max_tokens=question.max_tokens,
         )
         self.spans.link((memory.cube.origin_trace for memory in plan.chosen), used_for="inject")
         self.audit_trail.note(caller.name, audit.INJECT, (str(memory.cube.name) for memory in plan.chosen))

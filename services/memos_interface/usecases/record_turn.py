@@ -1,6 +1,7 @@
 """Makes a finished turn durable: the talk, its lineage, and the use of the memories."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -60,18 +61,19 @@ class RecordTurn:
         Raises:
             MemosError: something could not be recorded.
         """
+        cubes = cubes_of(answered.turn, new_id=self.new_id) if answered.turn is not None else ()
         recorded, _ = await asyncio.gather(
-            self._store(answered.turn, caller, key), self._record_use(answered.plan, caller, answered.vaults)
+            self._store(cubes, caller, key), self._record_use(answered.plan, caller, answered.vaults)
         )
-        names = tuple(str(cube.name) for cube in recorded)
-        await self._record_lineage(lineage_of(answered, names, trace_id=self.spans.trace_id()), caller, answered.vaults)
-        return names
+        # What was there before, as when an earlier call had this request id, does not come from this answer.
+        new = [str(cube.name) for cube in cubes if cube.name in {stored.name for stored in recorded}]
+        await self._record_lineage(lineage_of(answered, new, trace_id=self.spans.trace_id()), caller, answered.vaults)
+        return tuple(str(cube.name) for cube in recorded)
 
-    async def _store(self, turn: Turn | None, caller: Principal, key: RequestKey) -> tuple[MemCube, ...]:
-        if turn is None:
+    async def _store(self, cubes: Sequence[MemCube], caller: Principal, key: RequestKey) -> tuple[MemCube, ...]:
+        if not cubes:
             return ()
-        cubes = cubes_of(turn, new_id=self.new_id)
-        async with self.delegation.acting(caller, WRITE_ACTIONS, (turn.vault,)):
+        async with self.delegation.acting(caller, WRITE_ACTIONS, (cubes[0].vault,)):
             vectors = await embed_all(self.embedder, [cube.text for cube in cubes])
             batch = await self.store.create(cubes, vectors, return_existing=True, request=key)
         stored: list[MemCube] = []
@@ -92,7 +94,7 @@ class RecordTurn:
             await self.lineage.record(lineage)
 
 
-def lineage_of(answered: Answered, recorded: tuple[str, ...], *, trace_id: str) -> Graph:
+def lineage_of(answered: Answered, recorded: Sequence[str], *, trace_id: str) -> Graph:
     """Return the lineage of an answer: cubes -> plan -> answer -> cubes of the turn. It holds no content."""
     plan, end = answered.plan, answered.end
     nodes = [

@@ -8,6 +8,7 @@ from memos_interface.domain.chat import ChatEnd, ChatQuestion, Delta, Plan
 from memos_interface.domain.question import Turn
 from memos_interface.domain.reader import Message
 from memos_interface.domain.search import SearchQuery
+from memos_interface.usecases import finishing
 from memos_interface.usecases.add_memories import AddRequest
 from memos_kernel.cube import Origin, State
 from memos_kernel.errors import (
@@ -58,6 +59,11 @@ async def test_an_answer_is_a_plan_then_text_then_the_end(desk):
     assert set(end.timings_ms) == {"plan", "first_token", "generate", "record", "total"}
     assert end.timings_ms["total"] >= end.timings_ms["generate"] >= 0
     assert desk.models.prompts == [((Turn("user", QUESTION),), ("the name of the cat is Biscuit",))]
+
+
+async def test_the_planner_learns_what_the_memories_must_leave_room_for(desk):
+    await ask(desk, "My cat is called Biscuit.", "Nice.", QUESTION, max_tokens=40)
+    assert desk.planner.conversations == [(("My cat is called Biscuit.", "Nice.", QUESTION), 40)]
 
 
 async def test_injected_memories_are_audited_and_their_use_is_recorded(desk):
@@ -138,6 +144,8 @@ async def test_a_request_id_stores_a_turn_once(desk):
     *_, again = await ask(desk, QUESTION, remember_in=desk.vault, key=key)
     assert again.recorded == first.recorded
     assert len(desk.storage.cubes) == 2
+    told = {edge.source for edge in desk.lineage.edges if edge.relation is Relation.RECORDED}
+    assert told == {first.answer}, "the second answer made none of these cubes"
 
 
 async def test_a_vault_that_may_not_be_written_fails_before_anything_is_generated(desk):
@@ -185,6 +193,7 @@ async def test_recording_that_has_begun_is_finished_even_if_the_caller_leaves(de
     await desk.do.finishing.drain()
     assert {cube.state for cube in desk.storage.cubes.values()} == {State.ARCHIVED}
     assert desk.lineage.edges
+    assert desk.allowed == [finishing.SECONDS], "the caller's deadline would cut it off"
 
 
 async def test_a_failure_of_the_model_is_raised_after_the_plan(desk):

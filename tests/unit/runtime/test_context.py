@@ -4,6 +4,7 @@ import pytest
 
 from memos_kernel.errors import CredentialInvalid, GrantInvalid
 from memos_runtime.context import (
+    allow,
     current_grant,
     current_peer,
     current_principal,
@@ -34,6 +35,20 @@ def test_a_grant_is_used_for_the_calls_inside_and_no_longer():
         assert current_grant() == "outer"
     with pytest.raises(GrantInvalid):
         current_grant()
+
+
+async def test_work_that_must_be_finished_has_time_that_its_caller_has_not(run):
+    async def finished():
+        allow(900.0)
+        return remaining()
+
+    async def endpoint(call):
+        given = remaining()
+        return await asyncio.create_task(finished()), remaining() <= given
+
+    left, unchanged = await run(Deadline(), GET, endpoint=endpoint)
+    assert 899 < left <= 900
+    assert unchanged
 
 
 async def test_what_a_call_starts_in_the_background_outlives_its_deadline_and_grant(run):
