@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from memos_governance.domain.audit import AuditEntry, AuditEvent, AuditFilter, Head, TenantEvent
-from memos_governance.domain.lineage import Direction, OwnedEdge, OwnedNode, Viewer
+from memos_governance.domain.lineage import Direction, OwnedEdge, OwnedNode
 from memos_governance.domain.records import ApiKey, Membership, Permission, PrincipalRecord, Standing, Vault
 from memos_kernel.lineage import Edge, Node
 from memos_kernel.names import KeyName, PrincipalName, TenantName, VaultName
@@ -77,6 +77,10 @@ class PolicyTransaction(Protocol):
 
     def set_role(self, permission: Permission) -> None:
         """Set a role, or take it with NONE; advances the policy epoch."""
+        ...
+
+    def vaults_of(self, principal: PrincipalName) -> int:
+        """Return in how many vaults a principal has a role."""
         ...
 
     def another_owner(self, vault: VaultName, principal: PrincipalName) -> bool:
@@ -182,14 +186,14 @@ class LedgerStore(Protocol):
         """
         ...
 
-    async def nodes(self, tenant: TenantName, names: Sequence[str], viewer: Viewer) -> tuple[Node, ...]:
-        """Return the nodes of these names that the viewer sees, in no order."""
+    async def nodes(self, names: Sequence[str], viewer: PrincipalName) -> tuple[Node, ...]:
+        """Return the nodes of these names that are the viewer's own, or its tenant's as a whole; in no order."""
         ...
 
     async def edges_at(
-        self, tenant: TenantName, names: Sequence[str], direction: Direction, viewer: Viewer, *, limit: int
+        self, names: Sequence[str], direction: Direction, viewer: PrincipalName, *, limit: int
     ) -> tuple[Edge, ...]:
-        """Return edges that the viewer sees and that lead from the names to their sources or targets, newest first."""
+        """Return edges, seen as nodes are, that lead from the names to their sources or targets, newest first."""
         ...
 
 

@@ -94,7 +94,7 @@ def policy_use_cases(
 ) -> PolicyUseCases:
     """Return the use cases of PolicyService; `standings` principals are kept in memory."""
     scribe = Scribe(clock, uuid7)
-    denials = Denials(ledger=ledger, scribe=scribe, lost=lost)
+    denials = Denials(store=store, ledger=ledger, scribe=scribe, lost=lost)
     return PolicyUseCases(
         authenticate=Authenticate(store=store, denials=denials),
         issue_grant=IssueGrant(

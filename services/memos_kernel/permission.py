@@ -61,7 +61,8 @@ MEMBER_ACTIONS = frozenset(
 """Actions that every principal of a tenant has; what they touch is filtered by the principal's vaults."""
 
 ADMIN_ACTIONS = frozenset({Action.TENANT_ADMIN})
-"""Actions that only an admin of the tenant has. An admin reads no vault without a role in it."""
+"""Actions that only an admin of the tenant has. They open no vault by themselves, but an admin may make a key for any
+principal of the tenant and act as that one with it; the audit log tells who made the key, and for whom."""
 
 SYSTEM_ACTIONS = frozenset({Action.CUBE_EXPIRE})
 """Actions of the system principal alone, over all vaults of a tenant."""

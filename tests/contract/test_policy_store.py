@@ -135,6 +135,22 @@ async def test_a_role_is_set_changed_and_taken(store):
     assert await store.membership(MAIN, BEN) is None
 
 
+async def test_the_vaults_of_a_principal_are_counted_in_its_tenant_alone(store):
+    for tenant in (ACME, GLOBEX):
+        await store.write(tenant, _tenant(tenant))
+    roles = [
+        Permission(MAIN, BEN, Role.READER),
+        Permission(NOTES, BEN, Role.OWNER),
+        Permission(MAIN, ADMIN, Role.OWNER),
+    ]
+    for role in roles:
+        await store.write(ACME, lambda tx, role=role: tx.set_role(role))
+    assert await store.write(ACME, lambda tx: tx.vaults_of(BEN)) == 2
+    await store.write(ACME, lambda tx: tx.set_role(Permission(MAIN, BEN, Role.NONE)))
+    assert await store.write(ACME, lambda tx: (tx.vaults_of(BEN), tx.vaults_of(ADMIN))) == (1, 1)
+    assert await store.write(GLOBEX, lambda tx: tx.vaults_of(PrincipalName("globex", "ben"))) == 0
+
+
 async def test_another_owner_is_somebody_else_with_that_role_in_that_vault(store):
     await store.write(ACME, _tenant())
     await store.write(ACME, lambda tx: tx.set_role(Permission(MAIN, ADMIN, Role.OWNER)))

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from memos_governance.domain.audit import AuditEntry, AuditEvent, AuditFilter, Head, TenantEvent, link
-from memos_governance.domain.lineage import Direction, OwnedEdge, OwnedNode, Viewer
+from memos_governance.domain.lineage import Direction, OwnedEdge, OwnedNode
 from memos_governance.domain.records import ApiKey, Membership, Permission, PrincipalRecord, Standing, Vault
 from memos_governance.ports import PolicyTransaction, StoredRequest
 from memos_kernel.errors import ResourceNotFound
@@ -125,6 +125,10 @@ class MemoryPolicyTransaction:
         if permission.role is not Role.NONE:
             self._state.roles[permission.vault, permission.principal] = permission.role
         self._state.epochs[self._tenant] += 1
+
+    def vaults_of(self, principal: PrincipalName) -> int:
+        """See the port."""
+        return sum(who == principal for _, who in self._state.roles)
 
     def another_owner(self, vault: VaultName, principal: PrincipalName) -> bool:
         """See the port."""
@@ -262,21 +266,21 @@ class MemoryLedgerStore:
 
         self._state.run(change)
 
-    async def nodes(self, tenant: TenantName, names: Sequence[str], viewer: Viewer) -> tuple[Node, ...]:
+    async def nodes(self, names: Sequence[str], viewer: PrincipalName) -> tuple[Node, ...]:
         """See the port."""
-        found = (self._state.nodes.get((tenant, name)) for name in names)
-        return tuple(owned.node for owned in found if owned is not None and viewer.sees(owned.principal))
+        found = (self._state.nodes.get((viewer.parent, name)) for name in names)
+        return tuple(owned.node for owned in found if owned is not None and owned.principal in (None, viewer))
 
     async def edges_at(
-        self, tenant: TenantName, names: Sequence[str], direction: Direction, viewer: Viewer, *, limit: int
+        self, names: Sequence[str], direction: Direction, viewer: PrincipalName, *, limit: int
     ) -> tuple[Edge, ...]:
         """See the port."""
         wanted = set(names)
         found = [
             item.edge
             for (owner, source, target, _), item in reversed(self._state.edges.items())
-            if owner == tenant
-            and viewer.sees(item.principal)
+            if owner == viewer.parent
+            and item.principal in (None, viewer)
             and (target if direction is Direction.SOURCES else source) in wanted
         ]
         return tuple(found[:limit])

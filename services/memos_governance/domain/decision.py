@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from memos_governance.domain.records import Standing
-from memos_kernel.errors import LimitExceeded, PermissionDenied, VaultNotFound
+from memos_kernel.errors import PermissionDenied, VaultNotFound
 from memos_kernel.names import PrincipalName, VaultName
 from memos_kernel.permission import (
     ADMIN_ACTIONS,
@@ -15,21 +15,17 @@ from memos_kernel.permission import (
     Role,
 )
 
-GRANT_VAULTS = 1_000
-"""Most vaults in one grant: it travels with every call between services."""
-
 
 def decide(standing: Standing, actions: frozenset[Action], vaults: Sequence[VaultName]) -> tuple[VaultName, ...]:
     """Return the vaults that a grant of these actions covers, sorted by name.
 
     Without named vaults it covers every vault where all of the requested vault actions are allowed, possibly
-    none. If none of the actions is a vault action, those are all vaults with a role; they carry no right then,
-    so more of them than fit are left out instead of refusing the grant.
+    none. A grant travels with every call between services; that it fits is seen to where roles are given, for a
+    cube's name does not tell its vault (see `records.check_vaults`).
 
     Raises:
         PermissionDenied: an action that the principal does not have, or not in a named vault.
         VaultNotFound: a named vault in which the principal has no role; whether it exists stays secret.
-        LimitExceeded: more than GRANT_VAULTS vaults.
     """
     for action in sorted(actions - VAULT_ACTIONS):
         if not _allowed_in_tenant(action, admin=standing.admin):
@@ -37,10 +33,7 @@ def decide(standing: Standing, actions: frozenset[Action], vaults: Sequence[Vaul
     wanted = actions & VAULT_ACTIONS
     if vaults:
         return _named(standing, wanted, vaults)
-    covered = sorted((vault for vault, role in standing.roles.items() if _allows(role, wanted)), key=str)
-    if len(covered) > GRANT_VAULTS and not wanted:
-        return ()
-    return _bounded(covered)
+    return tuple(sorted((vault for vault, role in standing.roles.items() if _allows(role, wanted)), key=str))
 
 
 def decide_for_system(actions: frozenset[Action], *, tenant: str, by_scheduler: bool) -> None:
@@ -80,7 +73,7 @@ def _allows(role: Role, wanted: frozenset[Action]) -> bool:
 
 
 def _named(standing: Standing, wanted: frozenset[Action], vaults: Sequence[VaultName]) -> tuple[VaultName, ...]:
-    covered = _bounded(sorted(set(vaults), key=str))
+    covered = tuple(sorted(set(vaults), key=str))
     for vault in covered:
         if standing.roles.get(vault, Role.NONE) is Role.NONE:
             raise vault_not_found(vault)
@@ -88,14 +81,3 @@ def _named(standing: Standing, wanted: frozenset[Action], vaults: Sequence[Vault
         for action in sorted(wanted - ROLE_ACTIONS[standing.roles[vault]]):
             raise denied(action, resource=str(vault))
     return covered
-
-
-def _bounded(vaults: Sequence[VaultName]) -> tuple[VaultName, ...]:
-    if len(vaults) > GRANT_VAULTS:
-        raise LimitExceeded(
-            f"The call covers {len(vaults)} vaults; the limit is {GRANT_VAULTS}. Name the vaults that you need.",
-            field="vaults",
-            limit=str(GRANT_VAULTS),
-            unit="vaults",
-        )
-    return tuple(vaults)

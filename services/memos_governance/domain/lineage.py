@@ -16,7 +16,7 @@ GRAPH_NODES = 1_000
 TEXT_BYTES = 512
 
 PRIVATE = frozenset({NodeKind.PLAN, NodeKind.ANSWER})
-"""Kinds that only the principal who made them, or an admin, sees. They tell what somebody asked about."""
+"""Kinds that only the principal who made them sees. They tell what somebody asked about."""
 
 _NAMES: dict[NodeKind, type[CubeName] | type[PlanName] | type[AnswerName] | type[JobName]] = {
     NodeKind.CUBE: CubeName,
@@ -49,18 +49,6 @@ class OwnedEdge:
 
     edge: Edge
     principal: PrincipalName | None
-
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """For whom the graph is read: the tenant's admin sees the plans and answers of all."""
-
-    principal: PrincipalName
-    admin: bool
-
-    def sees(self, owner: PrincipalName | None) -> bool:
-        """Return whether something of this owner is visible."""
-        return owner is None or self.admin or owner == self.principal
 
 
 def kind_of(name: str, *, tenant: TenantName, field: str) -> NodeKind:

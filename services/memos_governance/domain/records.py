@@ -13,7 +13,11 @@ from memos_kernel.text import check_plain
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrincipalRecord:
-    """Somebody who may call. `admin` may manage keys and make vaults, and reads no vault without a role."""
+    """Somebody who may call. `admin` may make vaults and keys, and is itself shown no vault without a role.
+
+    A key may be for anybody of the tenant, as somebody's may be lost; whoever holds it acts as that principal. The
+    audit log names both: the admin made the key, and the principal does what is done with it.
+    """
 
     name: PrincipalName
     admin: bool
@@ -98,6 +102,22 @@ def check_person(principal: PrincipalName, *, tenant: TenantName, field: str) ->
         raise principal_not_found(principal)
     if principal.id == SYSTEM_PRINCIPAL_ID:
         raise InvalidField(f"{field} names the principal of the system's own jobs; choose another id.", field=field)
+
+
+def check_vaults(held: int, *, principal: PrincipalName, field: str) -> None:
+    """Refuse a role in one more vault to a principal that has one in `held` vaults, if a grant could not hold them all.
+
+    Raises:
+        LimitExceeded: `held` is `limits.PRINCIPAL_VAULTS` or more.
+    """
+    if held >= limits.PRINCIPAL_VAULTS:
+        raise LimitExceeded(
+            f"{principal} has a role in {held} vaults; the limit is {limits.PRINCIPAL_VAULTS}."
+            " Take away one that it does not need.",
+            field=field,
+            limit=str(limits.PRINCIPAL_VAULTS),
+            unit="vaults",
+        )
 
 
 def principal_not_found(principal: PrincipalName) -> ResourceNotFound:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from memos_governance.domain.records import Membership, Permission, Vault, check_display_name
+from memos_governance.domain.records import Membership, Permission, Vault, check_display_name, check_vaults
 from memos_governance.ports import PolicyStore, PolicyTransaction
 from memos_governance.usecases.authority import Caller, Scribe
 from memos_governance.usecases.request_ids import once
@@ -28,7 +28,8 @@ class CreateVault:
             PermissionDenied: the caller is no admin.
             ResourceNotFound: a name in another tenant, whether that exists or not.
             ResourceExists: the name is taken.
-            LimitExceeded, InvalidField: a title that is too long or holds control characters.
+            LimitExceeded: a title that is too long, or the caller has roles in as many vaults as one may.
+            InvalidField: control characters in the title.
             RequestIdReused: the request id was used with another body.
         """
         check_display_name(display_name, field="vault.display_name")
@@ -51,6 +52,7 @@ class CreateVault:
     def _create(self, tx: PolicyTransaction, name: VaultName, display_name: str, caller: Caller) -> Membership:
         if tx.vault(name) is not None:
             raise ResourceExists(f"There is a vault {name} already; choose another name.", name=str(name))
+        check_vaults(tx.vaults_of(caller.principal), principal=caller.principal, field="vault")
         vault = Vault(name=name, display_name=display_name, create_time=self.clock.now(), owner=caller.principal)
         tx.add_vault(vault)
         tx.set_role(Permission(name, caller.principal, Role.OWNER))

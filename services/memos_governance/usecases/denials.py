@@ -1,14 +1,17 @@
 """Denials go to the audit log of the tenant of whoever was denied."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from memos_governance.domain.audit import DENIED, TenantEvent
-from memos_governance.ports import LedgerStore
+from memos_governance.ports import LedgerStore, PolicyStore
 from memos_governance.usecases.authority import Scribe
-from memos_kernel.errors import Capacity, MemosError
+from memos_kernel.errors import MemosError
 from memos_kernel.names import PrincipalName
+
+_LOG = logging.getLogger(__name__)
 
 MOST_A_MINUTE = 60
 """Denials of one principal that are recorded; the others are counted. The log is kept for ever, a loop is not."""
@@ -26,8 +29,9 @@ class _Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denials:
-    """Records denials. One that cannot be recorded stays a denial; its loss is reported to `lost`."""
+    """Records denials. One that cannot be recorded stays a denial; its loss is logged, and reported to `lost`."""
 
+    store: PolicyStore
     ledger: LedgerStore
     scribe: Scribe
     lost: Callable[[], None]
@@ -36,16 +40,18 @@ class Denials:
     async def record(
         self, principal: PrincipalName, action: str, resource: str, error: MemosError, *, trace_id: str
     ) -> None:
-        """Append the denial; returns when it is durable, or given up."""
+        """Append the denial; returns when it is durable, or given up. A tenant that does not exist gets no chain."""
         left_out = self._left_out_before(principal)
         if left_out is None:
             return
         reason = f"{error.reason}, and {left_out} more denials before" if left_out else error.reason
         event = self.scribe.event(principal, action, resource, outcome=DENIED, reason=reason, trace_id=trace_id)
         try:
-            await self.ledger.append([TenantEvent(principal.parent, event)])
-        except Capacity:
+            if await self.store.epoch(principal.parent) is not None:
+                await self.ledger.append([TenantEvent(principal.parent, event)])
+        except MemosError as failure:
             self.lost()
+            _LOG.error("a denial (%s, for %s) could not be recorded: %s", error.reason, principal, failure)
 
     def _left_out_before(self, principal: PrincipalName) -> int | None:
         """Return how many denials were left out before this one, or None if it is to be left out, too."""

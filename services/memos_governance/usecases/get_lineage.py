@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memos_governance.domain.lineage import GRAPH_NODES, Direction, Viewer, check_start
+from memos_governance.domain.lineage import GRAPH_NODES, Direction, check_start
 from memos_governance.ports import LedgerStore
 from memos_kernel import limits
 from memos_kernel.errors import InvalidField
 from memos_kernel.lineage import Edge, Graph
-from memos_kernel.names import TenantName
-from memos_kernel.permission import Action, Grant
+from memos_kernel.names import PrincipalName
+from memos_kernel.permission import Grant
 
 _EDGES = 4 * GRAPH_NODES
 
@@ -18,9 +18,9 @@ _EDGES = 4 * GRAPH_NODES
 class GetLineage:
     """Follows edges to sources of sources, and to what was made of what was made, inside the grant's tenant.
 
-    Plans and answers are seen by the principal who made them, and by all whose grant allows
-    `tenant.admin`; the walk does not lead through what is not seen. Whether the caller may read a cube
-    is for storage to say: whoever shows the graph reads its cubes with the caller's grant.
+    Plans and answers are seen by the principal who made them alone; the walk does not lead through what is not
+    seen. Whether the caller may read a cube is for storage to say: whoever shows the graph reads its cubes with
+    the caller's grant.
     """
 
     ledger: LedgerStore
@@ -39,10 +39,8 @@ class GetLineage:
         """
         if not 0 <= depth <= limits.PROVENANCE_DEPTH:
             raise InvalidField(f"depth is {depth}; it is 1 to {limits.PROVENANCE_DEPTH}.", field="depth")
-        viewer = Viewer(grant.principal, Action.TENANT_ADMIN in grant.actions)
         start = check_start(names, tenant=grant.tenant)
-        walk = _Walk(self.ledger, grant.tenant, viewer)
-        return await walk.run(start, depth or limits.PROVENANCE_DEPTH_DEFAULT)
+        return await _Walk(self.ledger, grant.principal).run(start, depth or limits.PROVENANCE_DEPTH_DEFAULT)
 
 
 class _Walk:
@@ -51,21 +49,20 @@ class _Walk:
     What else was made of its sources is not followed: a memory that a thousand answers used would drag them all in.
     """
 
-    def __init__(self, ledger: LedgerStore, tenant: TenantName, viewer: Viewer) -> None:
+    def __init__(self, ledger: LedgerStore, viewer: PrincipalName) -> None:
         self._ledger = ledger
-        self._tenant = tenant
         self._viewer = viewer
         self._edges: dict[tuple[str, str, int], Edge] = {}
         self._names: dict[str, None] = {}
         self._truncated = False
 
     async def run(self, start: Sequence[str], depth: int) -> Graph:
-        seen = await self._ledger.nodes(self._tenant, start, self._viewer)
+        seen = await self._ledger.nodes(start, self._viewer)
         self._names = {node.name: None for node in seen}
         # sources first: if the graph is cut, its origin is still there
         for direction in (Direction.SOURCES, Direction.TARGETS):
             await self._follow([node.name for node in seen], direction, depth)
-        nodes = await self._ledger.nodes(self._tenant, list(self._names), self._viewer)
+        nodes = await self._ledger.nodes(list(self._names), self._viewer)
         order = {name: position for position, name in enumerate(self._names)}
         return Graph(
             tuple(sorted(nodes, key=lambda node: order[node.name])), tuple(self._edges.values()), self._truncated
@@ -85,7 +82,7 @@ class _Walk:
 
         The last step adds only edges between names that were reached, and sees whether more lie beyond.
         """
-        edges = await self._ledger.edges_at(self._tenant, frontier, direction, self._viewer, limit=_EDGES + 1)
+        edges = await self._ledger.edges_at(frontier, direction, self._viewer, limit=_EDGES + 1)
         self._truncated |= len(edges) > _EDGES
         reached = []
         for edge in edges[:_EDGES]:

@@ -43,7 +43,6 @@ class IssueGrant:
             MissingField: no action.
             PermissionDenied: an action that the principal does not have.
             VaultNotFound: a vault in which the principal has no role, or that does not exist.
-            LimitExceeded: more vaults than a grant holds.
         """
         if not request.actions:
             raise MissingField("actions is empty; name what the call does.", field="actions")
@@ -85,9 +84,6 @@ class IssueGrant:
         return (), epoch
 
     async def _deny(self, request: GrantRequest, error: AccessError | NotFound, *, trace_id: str) -> None:
-        """Record a denial, but start no chain for a tenant that does not exist."""
-        if await self.store.epoch(request.principal.parent) is None:
-            return
         resource = error.metadata.get("resource") or error.metadata.get("name", "")
         action = "+".join(sorted(request.actions))
         await self.denials.record(request.principal, action, resource, error, trace_id=trace_id)

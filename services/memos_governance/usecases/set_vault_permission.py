@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from memos_governance.domain.records import Permission, check_person, principal_not_found
+from memos_governance.domain.records import Permission, check_person, check_vaults, principal_not_found
 from memos_governance.ports import PolicyStore, PolicyTransaction
 from memos_governance.usecases.authority import Caller, Scribe
 from memos_governance.usecases.request_ids import once
@@ -28,6 +28,7 @@ class SetVaultPermission:
             PermissionDenied: the caller does not own the vault.
             ResourceNotFound: no such principal in the caller's tenant.
             InvalidField: the system's own principal.
+            LimitExceeded: the principal has roles in as many vaults as one may.
             StateConflict: the vault would lose its last owner.
             RequestIdReused: the request id was used with another body.
         """
@@ -52,6 +53,8 @@ class SetVaultPermission:
         present = tx.role(wanted.vault, wanted.principal)
         if present is wanted.role:
             return wanted
+        if present is Role.NONE:
+            check_vaults(tx.vaults_of(wanted.principal), principal=wanted.principal, field="permission.principal")
         if present is Role.OWNER and not tx.another_owner(wanted.vault, wanted.principal):
             raise StateConflict(
                 f"{wanted.principal} is the last owner of {wanted.vault}; make somebody else an owner first.",

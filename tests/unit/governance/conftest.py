@@ -10,7 +10,8 @@ from memos_governance.adapters.grant_seal import Ed25519GrantSeal
 from memos_governance.adapters.memory import MemoryLedgerStore, MemoryPolicyStore, MemoryState
 from memos_governance.domain.audit import AuditEntry, AuditFilter
 from memos_governance.domain.credentials import new_secret
-from memos_governance.domain.records import Permission
+from memos_governance.domain.records import Permission, Vault
+from memos_governance.ports import PolicyTransaction
 from memos_governance.usecases.authority import Caller, Scribe
 from memos_governance.usecases.bootstrap import Bootstrap
 from memos_governance.usecases.create_api_key import KeyRequest
@@ -95,6 +96,18 @@ class World:
         return await self.policy.set_vault_permission(
             Permission(vault, who, role), caller=await self.owner(by, vault), request=NO_REQUEST
         )
+
+    async def fill(self, who: PrincipalName, count: int) -> set[VaultName]:
+        """Make somebody a reader of `v0`, `v1` and so on."""
+        vaults = {VaultName(who.tenant, f"v{number}") for number in range(count)}
+
+        def change(tx: PolicyTransaction) -> None:
+            for vault in vaults:
+                tx.add_vault(Vault(name=vault, display_name="", create_time=self.clock.now(), owner=who))
+                tx.set_role(Permission(vault, who, Role.READER))
+
+        await self.store.write(who.parent, change)
+        return vaults
 
     async def log(self, tenant: str, **wanted: str) -> tuple[AuditEntry, ...]:
         return await self.ledger.query(TenantName(tenant), AuditFilter(**wanted), before_sequence=None, limit=1_000)

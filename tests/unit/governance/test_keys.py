@@ -185,3 +185,13 @@ async def test_changes_of_keys_are_audited(world, admin):
     await _revoke(world, admin, key.name)
     actions = [entry.event.action for entry in await world.log("acme")]
     assert actions[:3] == ["key.revoke", "key.create", "principal.create"]
+
+
+async def test_the_log_names_the_admin_who_made_a_key_and_the_principal_whom_it_is_for(world, admin):
+    ben = await world.person(admin, "ben")
+    eve = await world.person(admin, "eve", admin=True)
+    key, secret = await _create(world, eve, "ben")
+    assert (await world.policy.authenticate(secret)).name == ben
+    (entry, *_) = await world.log("acme", action="key.create")
+    event = entry.event
+    assert (event.principal, event.resource, event.reason, event.outcome) == (str(eve), str(key.name), str(ben), "ok")

@@ -1,8 +1,10 @@
 import pytest
 
 from memos_governance.domain.records import Permission
+from memos_kernel import limits
 from memos_kernel.errors import (
     InvalidField,
+    LimitExceeded,
     PermissionDenied,
     RequestIdReused,
     ResourceExists,
@@ -96,6 +98,28 @@ async def test_an_owner_who_was_demoted_cannot_use_an_older_grant(world, admin, 
     wanted = Permission(main, ben, Role.OWNER)
     with pytest.raises(PermissionDenied):
         await world.policy.set_vault_permission(wanted, caller=stale, request=NO_REQUEST)
+
+
+async def test_one_principal_has_a_role_in_no_more_vaults_than_fit_into_a_grant(world, admin, main):
+    ben = await world.person(admin, "ben")
+    await world.fill(ben, limits.PRINCIPAL_VAULTS - 1)
+    await world.share(admin, main, ben, Role.READER)
+    await _create(world, admin, NOTES)
+    with pytest.raises(LimitExceeded) as refused:
+        await world.share(admin, NOTES, ben, Role.READER)
+    assert (refused.value.field, refused.value.metadata["limit"]) == ("permission.principal", "1000")
+    assert (await world.share(admin, main, ben, Role.WRITER)).role is Role.WRITER
+    await world.share(admin, main, ben, Role.NONE)
+    assert (await world.share(admin, NOTES, ben, Role.READER)).role is Role.READER
+
+
+async def test_who_has_a_role_in_as_many_vaults_as_one_may_makes_no_other(world, admin):
+    await world.fill(admin, limits.PRINCIPAL_VAULTS - 1)
+    method = "/memos.v1.GovernanceService/CreateVault"
+    with pytest.raises(LimitExceeded) as refused:
+        await _create(world, admin, NOTES, request=RequestKey("r1", method, "aa"))
+    assert (refused.value.field, refused.value.metadata["limit"]) == ("vault", "1000")
+    assert NOTES not in world.state.vaults
 
 
 async def test_the_last_owner_stays(world, admin, main):

@@ -8,8 +8,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from memos_governance.adapters.sql.faults import fault_of
-from memos_governance.adapters.sql.writer import Writer
+from memos_governance.adapters.sql.writer import STORE, Writer
+from memos_runtime.sql_faults import fault_of
 from memos_runtime.workers import Worker
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class Database:
             with self._engines[1].connect() as connection:
                 return work(connection)
         except SQLAlchemyError as error:
-            raise fault_of(error) from error
+            raise fault_of(error, store=STORE) from error
 
 
 def open_engine(url: str, *, connections: int = 1, read_only: bool = False) -> Engine:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, Table, or_, select
 
 from memos_governance.adapters.sql import chains
 from memos_governance.adapters.sql.database import Database, insert_new
 from memos_governance.adapters.sql.schema import audit_entries, audit_heads, lineage_edges, lineage_nodes
 from memos_governance.domain.audit import AuditEntry, AuditEvent, AuditFilter, Head, TenantEvent
-from memos_governance.domain.lineage import Direction, OwnedEdge, OwnedNode, Viewer
+from memos_governance.domain.lineage import Direction, OwnedEdge, OwnedNode
 from memos_kernel.errors import ResourceNotFound
 from memos_kernel.lineage import Edge, Node, NodeKind, Relation
 from memos_kernel.names import PrincipalName, TenantName
@@ -68,23 +68,20 @@ class SqlLedgerStore:
         """See the port."""
         await self._database.write(lambda connection: _record(connection, tenant, nodes, edges))
 
-    async def nodes(self, tenant: TenantName, names: Sequence[str], viewer: Viewer) -> tuple[Node, ...]:
+    async def nodes(self, names: Sequence[str], viewer: PrincipalName) -> tuple[Node, ...]:
         """See the port."""
-        table = lineage_nodes.c
-        query = select(lineage_nodes).where(
-            table.tenant == tenant.tenant, table.name.in_(names), _visible(lineage_nodes, viewer)
-        )
+        query = select(lineage_nodes).where(lineage_nodes.c.name.in_(names), *_visible(lineage_nodes, viewer))
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return tuple(_node_of(row) for row in rows)
 
     async def edges_at(
-        self, tenant: TenantName, names: Sequence[str], direction: Direction, viewer: Viewer, *, limit: int
+        self, names: Sequence[str], direction: Direction, viewer: PrincipalName, *, limit: int
     ) -> tuple[Edge, ...]:
         """See the port."""
         table = lineage_edges.c
         end = table.target if direction is Direction.SOURCES else table.source
-        mine = (table.tenant == tenant.tenant, _visible(lineage_edges, viewer), end.in_(names))
-        query = select(lineage_edges).where(*mine).order_by(table.id.desc()).limit(limit)
+        query = select(lineage_edges).where(end.in_(names), *_visible(lineage_edges, viewer))
+        query = query.order_by(table.id.desc()).limit(limit)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return tuple(Edge(row.source, row.target, Relation(row.relation), row.detail) for row in rows)
 
@@ -100,10 +97,9 @@ def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _visible(table: Table, viewer: Viewer) -> ColumnElement[bool]:
-    if viewer.admin:
-        return true()
-    return or_(table.c.principal.is_(None), table.c.principal == viewer.principal.id)
+def _visible(table: Table, viewer: PrincipalName) -> tuple[ColumnElement[bool], ...]:
+    mine = or_(table.c.principal.is_(None), table.c.principal == viewer.id)
+    return table.c.tenant == viewer.tenant, mine
 
 
 def _record(connection: Connection, tenant: TenantName, nodes: Sequence[OwnedNode], edges: Sequence[OwnedEdge]) -> None:

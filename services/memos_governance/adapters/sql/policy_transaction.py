@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, delete, exists, func, select, update
 
 from memos_governance.adapters.sql import chains
 from memos_governance.adapters.sql.schema import api_keys, permissions, principals, request_ids, tenants, vaults
@@ -116,6 +116,11 @@ class SqlPolicyTransaction:
             }
             self._insert(permissions, values)
         self._advance()
+
+    def vaults_of(self, principal: PrincipalName) -> int:
+        """See the port."""
+        query = select(func.count()).select_from(permissions).where(*self._at(permissions, principal=principal.id))
+        return self._connection.execute(query).scalar_one()
 
     def another_owner(self, vault: VaultName, principal: PrincipalName) -> bool:
         """See the port."""

@@ -11,8 +11,11 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from memos_governance.adapters.sql.faults import fault_of
 from memos_kernel.errors import Overloaded
+from memos_runtime.sql_faults import fault_of
+
+STORE = "governance"
+"""What people call the database."""
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -116,6 +119,6 @@ def _known(error: Exception) -> Exception:
     """Return the domain error of a database failure, which stays as its cause for the log."""
     if not isinstance(error, SQLAlchemyError):
         return error
-    fault = fault_of(error)
+    fault = fault_of(error, store=STORE)
     fault.__cause__ = error
     return fault
