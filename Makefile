@@ -51,8 +51,8 @@ readme: $(READY) ## Write the tables of README.md that come from the code
 bench: $(READY) ## Measure add, search and chat; print JSON (ARGS=--mem0 adds the baseline)
 	PYTHONPATH=tests/support $(BIN)/python tests/perf/bench.py $(ARGS)
 
-tiny-model: $(READY) ## Train the offline default model from scratch (about two hours on one core)
-	$(BIN)/python -m memos_inference.tiny_model.train
+tiny-model: $(READY) ## Train the offline default model from scratch (ARGS=--minutes=N sets how long)
+	$(BIN)/python -m memos_inference.tiny_model.train $(ARGS)
 
 tiny-model-eval: $(READY) ## Evaluate the offline default model on fresh episodes
 	$(BIN)/python -m memos_inference.tiny_model.evaluate $(ARGS)

@@ -3,7 +3,7 @@
 How long a decision of governance can be outlived here:
 
 - a revoked key opens no call after `auth_seconds`, at most 30 s, and a stream that is open then ends 15 s later
-  at the latest;
+  at the latest; where governance cannot be asked meanwhile, within two minutes;
 - a grant is handed out until 30 s before its end and verified by every service behind, so a role that was
   taken away ends with the grant, at most 60 s after it was issued.
 
@@ -13,7 +13,6 @@ forgotten at once (`Edge.forget`). Keys are known by their SHA-256 alone.
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,12 +23,16 @@ from memos_kernel.errors import DeadlineExceeded
 from memos_kernel.ids import Clock
 from memos_kernel.names import PrincipalName
 from memos_kernel.permission import Action, Grant, Principal
+from memos_runtime.expiring import ExpiringCache
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 _GRANT_RESERVE = timedelta(seconds=30)
 """Least time that a grant has left when it is handed out."""
+
+CACHE_BYTES = 32 * 1024 * 1024
+"""Most bytes of the tokens of all grants that are kept; one over a thousand vaults has up to 140 KiB."""
 
 _JOB_ACTIONS = frozenset({Action.JOB_READ, Action.JOB_WRITE})
 
@@ -38,19 +41,18 @@ _GrantKey = tuple[PrincipalName, frozenset[Action], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Fresh(Generic[V]):
-    """A value and until when it may be used again."""
+    """A value, until when it may be used again, and the bytes that it takes, where they are worth counting."""
 
     value: V
     until: datetime
+    size: int = 0
 
 
 class SharedCache(Generic[K, V]):
-    """A bounded cache in which calls that miss the same key at the same time share one load."""
+    """A cache in which calls that miss the same key at the same time share one load."""
 
-    def __init__(self, *, clock: Clock, capacity: int) -> None:
-        self._clock = clock
-        self._capacity = capacity
-        self._entries: OrderedDict[K, Fresh[V]] = OrderedDict()
+    def __init__(self, kept: ExpiringCache[K, V]) -> None:
+        self._kept = kept
         self._loading: dict[K, asyncio.Task[Fresh[V]]] = {}
 
     async def get(self, key: K, load: Callable[[], Awaitable[Fresh[V]]]) -> V:
@@ -58,10 +60,9 @@ class SharedCache(Generic[K, V]):
 
         A failed load is not remembered. One that failed by another call's deadline is tried again.
         """
-        entry = self._entries.get(key)
-        if entry is not None and entry.until > self._clock.now():
-            self._entries.move_to_end(key)
-            return entry.value
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept
         task = self._loading.get(key)
         if task is None:
             return (await asyncio.shield(self._start(key, load))).value
@@ -72,7 +73,7 @@ class SharedCache(Generic[K, V]):
 
     def clear(self) -> None:
         """Forget everything, what is being loaded too."""
-        self._entries.clear()
+        self._kept.clear()
         self._loading.clear()
 
     def _start(self, key: K, load: Callable[[], Awaitable[Fresh[V]]]) -> asyncio.Task[Fresh[V]]:
@@ -90,22 +91,35 @@ class SharedCache(Generic[K, V]):
             return  # forgotten meanwhile
         del self._loading[key]
         if not failed:
-            self._entries[key] = task.result()
-            self._entries.move_to_end(key)
-            while len(self._entries) > self._capacity:
-                self._entries.popitem(last=False)
+            fresh = task.result()
+            self._kept.put(key, fresh.value, until=fresh.until, size=fresh.size)
 
 
 class Edge:
     """The runtime's EdgePolicy, over governance."""
 
-    def __init__(self, authority: Authority, *, clock: Clock, auth_seconds: float, capacity: int) -> None:
-        """Take governance; `auth_seconds` is how long a key stays known, `capacity` the entries of each cache."""
+    def __init__(
+        self,
+        authority: Authority,
+        *,
+        clock: Clock,
+        auth_seconds: float,
+        capacity: int,
+        most_bytes: int = CACHE_BYTES,
+    ) -> None:
+        """Take governance; `auth_seconds` is how long a key stays known.
+
+        Each cache has at most `capacity` entries, and that of the grants at most `most_bytes` of tokens.
+        """
         self._authority = authority
         self._clock = clock
         self._auth_lifetime = timedelta(seconds=auth_seconds)
-        self._principals: SharedCache[bytes, Principal] = SharedCache(clock=clock, capacity=capacity)
-        self._grants: SharedCache[_GrantKey, Grant] = SharedCache(clock=clock, capacity=capacity)
+        self._principals: SharedCache[bytes, Principal] = SharedCache(
+            ExpiringCache(clock=clock, capacity=capacity, most_bytes=most_bytes)
+        )
+        self._grants: SharedCache[_GrantKey, Grant] = SharedCache(
+            ExpiringCache(clock=clock, capacity=capacity, most_bytes=most_bytes)
+        )
 
     async def authenticate(self, api_key: str) -> Principal:
         """Return whom an API key speaks for.
@@ -134,7 +148,7 @@ class Edge:
 
         async def load() -> Fresh[Grant]:
             grant = await self._authority.issue_grant(principal.name, actions, named)
-            return Fresh(grant, grant.expire_time - _GRANT_RESERVE)
+            return Fresh(grant, grant.expire_time - _GRANT_RESERVE, size=len(grant.token))
 
         return await self._grants.get((principal.name, actions, named), load)
 

@@ -25,6 +25,7 @@ _CONNECTION = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.enable_http_proxy", 0),  # services meet directly: a proxy is for what leaves the installation
 )
 METADATA = (
     ("grpc.max_metadata_size", 512 * 1024),
@@ -73,8 +74,8 @@ class ChannelPool:
         """Take the gRPC target of each service; without certificates the channels are not encrypted."""
         self._addresses = dict(addresses)
         self._certificates = certificates
-        self._credentials = certificates.channel_credentials() if certificates else None
         self._stamp = certificates.stamp() if certificates else ()
+        self._credentials = certificates.channel_credentials() if certificates else None
         self._options = (
             *_CONNECTION,
             *METADATA,
@@ -92,11 +93,17 @@ class ChannelPool:
         return self._credentials is not None
 
     def refresh(self) -> None:
-        """Dial anew if the certificate files have changed; calls that run end on the old channels."""
-        if self._certificates is None or self._certificates.stamp() == self._stamp:
+        """Dial anew if the certificate files have changed; calls that run end on the old channels.
+
+        Raises:
+            OSError: a file cannot be read; everything stays as it is, and the next refresh tries again.
+        """
+        if self._certificates is None:
             return
-        self._stamp = self._certificates.stamp()
-        self._credentials = self._certificates.channel_credentials()
+        stamp = self._certificates.stamp()  # before the files, so that a change while they are read counts next time
+        if stamp == self._stamp:
+            return
+        self._credentials, self._stamp = self._certificates.channel_credentials(), stamp
         old, self._open = self._open, {}
         for channel in old.values():
             closing = spawn(channel.close(_CLOSE_SECONDS), name="close-channel")

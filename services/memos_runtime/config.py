@@ -36,11 +36,6 @@ class TlsConfig(Section):
     key_file: Path | None = Field(None, description="PEM private key of the certificate")
     ca_file: Path | None = Field(None, description="PEM certificates of the authorities that peers are checked against")
 
-    @property
-    def enabled(self) -> bool:
-        """Whether the files are given."""
-        return self.cert_file is not None
-
 
 class PeerConfig(Section):
     """How the services find and trust each other."""
@@ -50,7 +45,8 @@ class PeerConfig(Section):
     )
     token: SecretStr = Field(
         SecretStr(""),
-        description="shared secret of services that meet without TLS on one machine; empty makes one at start",
+        description="shared secret of services that meet on one machine without TLS; `serve` needs it then, `up` makes "
+        "its own",
     )
 
 

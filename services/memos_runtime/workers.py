@@ -28,11 +28,6 @@ class Worker:
         self._pending = 0
         self._mean_seconds = 0.05
 
-    @property
-    def pending(self) -> int:
-        """Calls that wait or run."""
-        return self._pending
-
     async def run(self, fn: Callable[..., T], *args: Any) -> T:
         """Run `fn(*args)` in a thread and return what it returns.
 

@@ -19,7 +19,7 @@ CALLS: Mapping[str, frozenset[str]] = {
     STORAGE: frozenset({GOVERNANCE}),
     GOVERNANCE: frozenset(),
 }
-"""Who may call whom; also the NetworkPolicy."""
+"""Who may call whom; the servers check it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

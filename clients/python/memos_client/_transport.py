@@ -20,6 +20,8 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.enable_retries", 0),  # this module repeats calls itself
 )
+_NO_PROXY = ("grpc.enable_http_proxy", 0)
+"""Without TLS a proxy of the environment would read the key and the memories; grpc asks one for loopback, too."""
 
 
 class Transport:
@@ -105,7 +107,7 @@ class Transport:
 
 def _dial(settings: Settings) -> grpc.aio.Channel:
     if settings.tls is None:
-        return grpc.aio.insecure_channel(settings.address, options=_OPTIONS)
+        return grpc.aio.insecure_channel(settings.address, options=(*_OPTIONS, _NO_PROXY))
     options: tuple[tuple[str, int | str], ...] = _OPTIONS
     if settings.tls.server_name:
         options = (*options, ("grpc.ssl_target_name_override", settings.tls.server_name))

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 
 from memos_interface.domain.audit import AuditEvent
 from memos_interface.ports import AuditLog
@@ -15,6 +16,9 @@ from memos_runtime.context import spawn
 _BATCH = 1_000
 """Most events in one call of AppendAudit."""
 
+_TOLD_EVERY = timedelta(minutes=1)
+"""Time between two lines of the log about events that were lost."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -22,7 +26,8 @@ class AuditBuffer:
     """The port AuditTrail.
 
     An event that cannot be written stays in the buffer and is sent again; its id keeps it single. What does
-    not fit into a full buffer, or is left when the service closes, is lost: counted and logged.
+    not fit into a full buffer, or is left when the service closes, is lost: counted at once, and logged as a sum
+    from time to time, so that reads do not write a line each.
     """
 
     def __init__(
@@ -47,6 +52,8 @@ class AuditBuffer:
         self._waiting: deque[AuditEvent] = deque()
         self._task: asyncio.Task[None] | None = None
         self._failing = False
+        self._untold = 0
+        self._told: datetime | None = None
 
     @property
     def healthy(self) -> bool:
@@ -86,6 +93,7 @@ class AuditBuffer:
         if self._waiting:
             self._lose(len(self._waiting))
             self._waiting.clear()
+        self._tell()
 
     async def flush(self) -> None:
         """Write what waits; stop at the first failure."""
@@ -106,7 +114,14 @@ class AuditBuffer:
         while True:
             await asyncio.sleep(self._interval)
             await self.flush()
+            if self._told is None or self._clock.now() - self._told >= _TOLD_EVERY:
+                self._tell()
 
     def _lose(self, count: int) -> None:
         self._count_lost(count)
-        _log.error("audit events lost: %d", count)
+        self._untold += count
+
+    def _tell(self) -> None:
+        if self._untold:
+            _log.error("audit events lost: %d", self._untold)
+            self._untold, self._told = 0, self._clock.now()

@@ -7,6 +7,9 @@ from memos_runtime import semconv
 from memos_runtime.context import current_trace
 from memos_runtime.telemetry import current_span
 
+_VAULT = (semconv.MEMOS_VAULT, semconv.GEN_AI_MEMORY_STORE_ID)
+_CUBE = (semconv.MEMOS_CUBE, semconv.GEN_AI_MEMORY_ID)
+
 
 class RunningSpan:
     """The port Spans: marks the server span of the call, which the runtime's interceptor has opened."""
@@ -16,7 +19,8 @@ class RunningSpan:
         span = current_span()
         span.set_attribute(semconv.GEN_AI_OPERATION, operation)
         if about:
-            span.set_attribute(semconv.MEMOS_VAULT if "/vaults/" in about else semconv.MEMOS_CUBE, about)
+            for name in _VAULT if "/vaults/" in about else _CUBE:
+                span.set_attribute(name, about)
 
     def link(self, origins: Iterable[TraceRef | None], *, used_for: str) -> None:
         """See the port."""

@@ -15,6 +15,10 @@ from memos_wire.methods import SERVICES, Method
 
 _LOG = logging.getLogger(__name__)
 
+_RECHECK_SECONDS = 15.0
+_UNSEEN_SECONDS = limits.GRANT_LIFETIME.total_seconds()
+"""Seconds for which a long call goes on while its key cannot be looked at; a grant would have ended by then, too."""
+
 _BEARER = "bearer "
 _SPIFFE = "spiffe://memos/"
 
@@ -22,10 +26,17 @@ _SPIFFE = "spiffe://memos/"
 class ApiKeyAuthentication:
     """Reads `authorization: Bearer <API key>`. A call that outlives a grant ends when its key does."""
 
-    def __init__(self, edge: EdgePolicy, *, recheck_seconds: float = 15) -> None:
-        """Take the edge; the key of a long call is looked at again every `recheck_seconds`."""
+    def __init__(
+        self, edge: EdgePolicy, *, recheck_seconds: float = _RECHECK_SECONDS, unseen_seconds: float = _UNSEEN_SECONDS
+    ) -> None:
+        """Take the edge.
+
+        The key of a long call is looked at again every `recheck_seconds`; `unseen_seconds` after the last time that
+        this could be done, the call ends.
+        """
         self._edge = edge
         self._recheck_seconds = recheck_seconds
+        self._unseen_seconds = unseen_seconds
 
     def wrap(self, method: Method, proceed: Proceed) -> Proceed:
         """See `Interceptor`."""
@@ -53,16 +64,19 @@ class ApiKeyAuthentication:
         long = method.deadline > limits.GRANT_LIFETIME.total_seconds()
         return authenticated_throughout if long else authenticated
 
-    async def _end_when_revoked(self, key: str, scope: asyncio.Timeout) -> CredentialInvalid:
-        """End the scope once the key is no longer good, and return why."""
+    async def _end_when_revoked(self, key: str, scope: asyncio.Timeout) -> MemosError:
+        """End the scope once the key is no longer good, or has not been seen for too long, and return why."""
+        now = asyncio.get_running_loop().time
+        seen = now()
         while True:
             await asyncio.sleep(self._recheck_seconds)
             try:
                 await self._edge.authenticate(key)
-            except CredentialInvalid as error:
-                scope.reschedule(0)
-                return error
+                seen = now()
             except MemosError as error:
+                if isinstance(error, CredentialInvalid) or now() - seen >= self._unseen_seconds:
+                    scope.reschedule(0)
+                    return error
                 _LOG.warning("the key of a running call could not be looked at again: %s", error)
 
 

@@ -56,7 +56,7 @@ def access(cli: "Cli") -> Iterator[Finding]:
 def _status(address: str, name: str) -> str:
     request = health_pb2.HealthCheckRequest(service=name)
     try:
-        with grpc.insecure_channel(address) as channel:
+        with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
             answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=_SECONDS)
     except grpc.RpcError as error:
         return _words(error.code().name)

@@ -11,6 +11,7 @@ from memos_api.v1 import memory_service_pb2 as pb
 from memos_client import AsyncClient, ChatEnd, DeadlineExceeded, Overloaded, RequestError, Retries, Unavailable
 from memos_kernel import errors
 from memos_wire.errors import CODES, status_of
+from proxies import proxy_in_the_environment
 
 AWAY = errors.DependencyUnavailable("away", retry_after=0.01, dependency="storage")
 QUICK = Retries(attempts=3, first_delay=0.001, longest_delay=0.1)
@@ -84,6 +85,13 @@ async def test_the_key_goes_along(script, memos):
     script.entries = [pb.GetMemoryResponse()]
     await memos.get("x")
     assert script.calls[0][2]["authorization"] == "Bearer mk_x"
+
+
+async def test_a_key_in_plain_text_passes_no_proxy(script, memos, monkeypatch):
+    script.entries = [pb.GetMemoryResponse()]
+    async with proxy_in_the_environment(monkeypatch) as heard:
+        await memos.get("x")
+    assert heard == []
 
 
 async def test_it_gives_up_after_its_attempts(script, memos):

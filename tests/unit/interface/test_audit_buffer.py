@@ -76,6 +76,28 @@ async def test_what_does_not_fit_is_lost_and_counted(desk, buffer, lost):
     assert sum(lost) == 1_502
 
 
+async def test_the_log_tells_the_sum_of_what_was_lost_and_not_more_than_once_a_minute(desk, buffer, lost, caplog):
+    def told():
+        return [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+
+    async def lose(count):
+        buffer.note(desk.caller.name, "cube.read", (f"tenants/t/cubes/{number}" for number in range(count)))
+        await asyncio.sleep(0.05)  # some rounds of the writer
+
+    desk.audit.failure = AWAY
+    await lose(1_500)
+    await buffer.start()
+    await lose(3)
+    await lose(2)
+    assert told() == ["audit events lost: 3"]
+    desk.clock.pass_(60)
+    await lose(1)
+    assert told() == ["audit events lost: 3", "audit events lost: 3"]
+    assert sum(lost) == 6
+    await buffer.close()
+    assert told()[2:] == ["audit events lost: 1500"]
+
+
 async def test_an_event_that_is_sent_twice_is_one(desk, buffer, monkeypatch):
     append = desk.audit.append
 

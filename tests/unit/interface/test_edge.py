@@ -43,7 +43,7 @@ async def test_a_refusal_is_not_remembered(desk, edge):
 
 async def test_the_secret_is_not_kept(desk, edge):
     await edge.authenticate("mk_nora")
-    assert "mk_nora" not in repr(vars(edge._principals)["_entries"])
+    assert "mk_nora" not in repr(vars(edge._principals._kept))
 
 
 async def test_a_grant_is_handed_out_until_thirty_seconds_before_its_end(desk, edge):
@@ -160,6 +160,29 @@ async def test_the_cache_is_bounded(desk, edge):
     assert desk.authority.calls == []
     await edge.authenticate("mk_0")
     assert desk.authority.calls == ["authenticate"]
+
+
+async def test_what_has_ended_leaves_with_the_next_that_comes(desk, edge):
+    for number in range(3):
+        desk.authority.keys[f"mk_{number}"] = desk.caller
+        await edge.authenticate(f"mk_{number}")
+    desk.clock.pass_(10)
+    await edge.authenticate("mk_nora")
+    assert len(edge._principals._kept) == 1
+
+
+async def test_grants_are_bounded_by_the_bytes_of_their_tokens(desk):
+    token = (await desk.authority.issue_grant(desk.caller.name, READ, ())).token
+    edge = Edge(desk.authority, clock=desk.clock, auth_seconds=10, capacity=100, most_bytes=2 * len(token))
+    vaults = [(), (str(desk.vault),), (str(desk.other),)]
+    for named in vaults:
+        await edge.grant(desk.caller, READ, named)
+    desk.authority.calls.clear()
+    for named in vaults[1:]:
+        await edge.grant(desk.caller, READ, named)
+    assert desk.authority.calls == []
+    await edge.grant(desk.caller, READ, vaults[0])
+    assert desk.authority.calls == ["issue_grant"]
 
 
 async def test_an_admin_sees_the_jobs_of_the_tenant_and_nobody_else_does(desk, edge, monkeypatch):

@@ -1,5 +1,6 @@
 """What the trace tells of a call: the operation, the vault or cube, and links to where memories came from."""
 
+import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from memos_interface.adapters.telemetry_spans import RunningSpan
@@ -24,6 +25,21 @@ def test_the_running_span_is_marked_and_linked_once_to_each_origin():
     (link,) = made.links
     assert f"{link.context.trace_id:032x}" == ORIGIN.trace_id
     assert dict(link.attributes) == {"memos.link": "search"}
+
+
+@pytest.mark.parametrize(
+    ("about", "names"),
+    [
+        ("tenants/t/vaults/notes", {"memos.vault", "gen_ai.memory.store.id"}),
+        ("tenants/t/cubes/c", {"memos.cube", "gen_ai.memory.id"}),
+    ],
+)
+def test_a_vault_and_a_cube_are_named_by_the_conventions_and_by_our_own_word(about, names):
+    exporter, spans = InMemorySpanExporter(), RunningSpan()
+    with Telemetry("interface", tracing=Tracing.to_exporter(exporter)).span("call"):
+        spans.mark("update_memory", about=about)
+    (made,) = exporter.get_finished_spans()
+    assert {name for name, value in made.attributes.items() if value == about} == names
 
 
 def test_without_telemetry_nothing_happens():

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from memos_kernel.errors import CredentialInvalid, DependencyUnavailable, PeerForbidden
+from memos_kernel.errors import CredentialInvalid, DependencyUnavailable, InternalError, PeerForbidden
 from memos_kernel.names import PrincipalName
 from memos_kernel.permission import Principal
 from memos_runtime.interceptors.authentication import ApiKeyAuthentication, PeerAuthentication
@@ -57,8 +57,8 @@ async def times_out(call):
     raise TimeoutError("the handler's own")
 
 
-def watch(run, edge, endpoint):
-    authentication = ApiKeyAuthentication(edge, recheck_seconds=0.001)
+def watch(run, edge, endpoint, **seconds):
+    authentication = ApiKeyAuthentication(edge, recheck_seconds=0.001, **seconds)
     return run(authentication, WATCH, metadata={"authorization": "Bearer right"}, endpoint=endpoint)
 
 
@@ -66,6 +66,12 @@ async def test_a_long_call_ends_when_its_key_is_revoked(run):
     away, revoked = DependencyUnavailable("governance is away"), CredentialInvalid("Revoked.")
     with pytest.raises(CredentialInvalid, match="Revoked"):
         await watch(run, EdgeInTime(None, away, revoked), wait_for_ever)
+
+
+async def test_a_long_call_ends_when_nobody_can_say_for_too_long_that_its_key_is_good(run):
+    broken = InternalError("governance is broken")
+    with pytest.raises(InternalError, match="broken"):
+        await watch(run, EdgeInTime(None, broken), wait_for_ever, unseen_seconds=0.01)
 
 
 async def test_a_long_call_with_a_good_key_ends_as_it_likes(run):

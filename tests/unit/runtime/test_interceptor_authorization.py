@@ -120,6 +120,43 @@ async def test_a_grant_that_was_good_is_refused_once_it_has_expired(run, mint, c
         await run(authorization, EMBED, peer="interface", metadata=metadata)
 
 
+class CountingVerifier:
+    """Counts the signatures that are looked at."""
+
+    def __init__(self, verifier):
+        self.verifier = verifier
+        self.count = 0
+
+    def verify(self, token):
+        self.count += 1
+        return self.verifier.verify(token)
+
+
+def shown(token):
+    return {"peer": "interface", "metadata": {"memos-grant-bin": token}}
+
+
+async def test_a_signature_is_looked_at_once_as_long_as_its_grant_is_kept(run, mint, clock):
+    tokens = [mint.token(Action.MODEL_USE, action) for action in (Action.CUBE_READ, Action.CUBE_USE, Action.JOB_READ)]
+    verifier = CountingVerifier(mint.verifier)
+    authorization = GrantAuthorization(verifier, clock=clock, most_bytes=len(tokens[1]) + len(tokens[2]))
+    for token in tokens:
+        await run(authorization, EMBED, **shown(token))
+    for token in tokens[1:]:
+        await run(authorization, EMBED, **shown(token))
+    assert verifier.count == 3
+    await run(authorization, EMBED, **shown(tokens[0]))
+    assert verifier.count == 4
+
+
+async def test_grants_that_have_expired_are_not_kept(run, mint, clock, authorization):
+    for action in (Action.CUBE_READ, Action.CUBE_USE):
+        await run(authorization, EMBED, **shown(mint.token(Action.MODEL_USE, action)))
+    clock.time += timedelta(seconds=31)
+    await run(authorization, EMBED, **shown(mint.token(Action.MODEL_USE)))
+    assert len(authorization._verified) == 1
+
+
 async def test_a_grant_of_the_scheduler_does_not_serve_the_interface(run, mint, authorization):
     token = mint.token(Action.MODEL_USE, issued_to="scheduler")
     with pytest.raises(GrantInvalid):

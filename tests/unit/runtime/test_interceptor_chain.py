@@ -1,8 +1,10 @@
+import re
 from types import SimpleNamespace
 
 import grpc
 import pytest
 
+from memos_runtime import interceptors
 from memos_runtime.gate import Gate
 from memos_runtime.interceptors.chain import Chain, internal_chain, public_chain
 from memos_runtime.telemetry import Telemetry
@@ -18,6 +20,12 @@ class Edge:
 
 def names(chain):
     return [type(interceptor).__name__ for interceptor in chain]
+
+
+def test_the_guide_of_the_package_names_each_interceptor_in_its_place():
+    chain = public_chain(telemetry=Telemetry(), gates=GATES, max_calls=1, max_message_bytes=1, edge=Edge())
+    listed = re.findall(r"^\| `(\w+)` \|", interceptors.__doc__, re.MULTILINE)
+    assert listed == [type(interceptor).__module__.rpartition(".")[2] for interceptor in chain]
 
 
 def test_the_public_order_is_as_designed():

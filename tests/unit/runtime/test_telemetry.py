@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -23,7 +26,7 @@ def telemetry(exporter):
 
 
 def test_spans_nest_and_carry_attributes_and_links(telemetry, exporter):
-    attributes = {semconv.GEN_AI_OPERATION: semconv.OPERATION_SEARCH_MEMORY}
+    attributes = {semconv.GEN_AI_OPERATION: "search_memory"}
     with telemetry.span("outer", attributes=attributes, links=[ORIGIN]), telemetry.span("inner") as inner:
         inner.set_attribute(semconv.MEMOS_CUBE_COUNT, 3)
         inner.add_link(ORIGIN, {semconv.MEMOS_LINK: "read"})
@@ -33,6 +36,12 @@ def test_spans_nest_and_carry_attributes_and_links(telemetry, exporter):
     assert outer.attributes["gen_ai.operation.name"] == "search_memory"
     assert {f"{span.links[0].context.span_id:016x}" for span in (inner, outer)} == {ORIGIN.span_id}
     assert current_span() is NO_SPAN
+
+
+def test_every_name_of_the_conventions_is_used():
+    services = Path(semconv.__file__).parents[1]
+    sources = "".join(path.read_text(encoding="utf-8") for path in services.rglob("*.py"))
+    assert [name for name in vars(semconv) if name.isupper() and not re.search(rf"semconv\.{name}\b", sources)] == []
 
 
 def test_an_error_marks_the_span_by_reason_and_not_by_text(telemetry, exporter):
