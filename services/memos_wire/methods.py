@@ -31,7 +31,7 @@ class Method:
         service: service that serves it.
         deadline: seconds it gets if the caller sets none, and the most it gets.
         retryable: whether a client may repeat it after UNAVAILABLE.
-        mutating: whether it changes stored state; then its request carries a request id or key.
+        mutating: whether it changes stored state for a caller; then its request carries a request id or key.
         actions: public: what the grant that is fetched for the call must allow; internal: what the
             presented grant must allow. Empty and internal: no grant, the calling service is enough.
         vaults: paths of request fields that name vaults; what they name narrows the grant.

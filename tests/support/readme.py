@@ -18,7 +18,7 @@ from memosctl.settings import Settings
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 MEANINGS = {
-    "LIST_ITEMS": "entries of a list in a request, where nothing less is said",
+    "LIST_ITEMS": "entries of a list in a request, unless a smaller limit is listed",
     "TEXT_BYTES": "bytes of one text or message, UTF-8",
     "QUERY_BYTES": "bytes of a search query",
     "BATCH_ITEMS": "messages and texts in one AddMemories",
@@ -45,7 +45,7 @@ MEANINGS = {
     "PROVENANCE_DEPTH_DEFAULT": "steps, if the call does not say",
     "PRINCIPAL_VAULTS": "vaults in which one principal has a role",
     "PENDING_ROWS": "rows that may wait for the vector index",
-    "GRANT_LIFETIME": "life of a grant; also the bound on revocation",
+    "GRANT_LIFETIME": "life of a grant",
     "DELETED_RETENTION": "time for which a deleted cube is kept at least",
     "REQUEST_ID_RETENTION": "time for which a request id is remembered",
     "CLOCK_AHEAD": "how far ahead a message's time may be",

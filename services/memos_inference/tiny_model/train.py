@@ -34,7 +34,7 @@ WARM_UP_STEPS = 100
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
-    """A model with random weights, 5 million parameters."""
+    """A model with random weights, 4.6 million parameters."""
     end, pad = (tokenizer.backend_tokenizer.token_to_id(token) for token in (END, PAD))
     config = Qwen3Config(
         vocab_size=len(tokenizer),

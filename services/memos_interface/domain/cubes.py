@@ -55,7 +55,7 @@ def finish_new(cube: MemCube, *, tenant: str, now: datetime) -> MemCube:
         if cube.payload is None:
             raise MissingField("cube.plaintext is required.", field="cube.plaintext")
         field = f"cube.{cube.kind.name.lower()}"
-        raise InvalidField(f"{field} cannot be created by a call: derived payloads are made by jobs.", field=field)
+        raise InvalidField(f"{field} cannot be created by a call; give cube.plaintext.", field=field)
     if cube.name.tenant != tenant:
         raise CubeNotFound(f"{cube.name} is not there.", name=str(cube.name))
     check_text(cube.payload.text, field="cube.plaintext.text")

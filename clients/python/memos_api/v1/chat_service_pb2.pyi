@@ -210,7 +210,7 @@ class PlannedMemory(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
     form: _builtins.str
-    """`text`, `kv` or `lora`."""
+    """How it enters the model: `text`."""
     reason: _builtins.str
     """Why, in words a person can read."""
     score: _builtins.float

@@ -35,7 +35,7 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     JOB_STATE_SUCCEEDED: _JobState.ValueType  # 3
     """Ended well."""
     JOB_STATE_DEAD: _JobState.ValueType  # 4
-    """Failed at every attempt; kept until somebody retries or deletes it."""
+    """Failed at every attempt; kept until somebody retries it."""
     JOB_STATE_CANCELLED: _JobState.ValueType  # 5
     """Cancelled."""
 
@@ -51,7 +51,7 @@ JOB_STATE_RUNNING: JobState.ValueType  # 2
 JOB_STATE_SUCCEEDED: JobState.ValueType  # 3
 """Ended well."""
 JOB_STATE_DEAD: JobState.ValueType  # 4
-"""Failed at every attempt; kept until somebody retries or deletes it."""
+"""Failed at every attempt; kept until somebody retries it."""
 JOB_STATE_CANCELLED: JobState.ValueType  # 5
 """Cancelled."""
 Global___JobState: _TypeAlias = JobState  # noqa: Y015

@@ -19,7 +19,7 @@ class JobServiceStub:
     GetJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_service_pb2.GetJobResponse]
     """Returns one job. Fails with RESOURCE_NOT_FOUND."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]
-    """Lists the tenant's jobs, newest first."""
+    """Lists the caller's jobs, an admin's those of the tenant, newest first."""
     CancelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_service_pb2.CancelJobResponse]
     """Cancels a job that has not ended. Fails with STATE_CONFLICT."""
     RetryJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.RetryJobRequest, _job_service_pb2.RetryJobResponse]
@@ -44,7 +44,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.ListJobsRequest,
         context: _aio.ServicerContext[_job_service_pb2.ListJobsRequest, _abc.Awaitable[_job_service_pb2.ListJobsResponse]],
     ) -> _abc.Awaitable[_job_service_pb2.ListJobsResponse]:
-        """Lists the tenant's jobs, newest first."""
+        """Lists the caller's jobs, an admin's those of the tenant, newest first."""
 
     @_abc_1.abstractmethod
     def CancelJob(

@@ -258,7 +258,7 @@ class MemCube(_message.Message):
     name: _builtins.str
     """Resource name, `tenants/{tenant}/cubes/{cube}`. The cube id is a UUIDv7 unless the caller names it."""
     uid: _builtins.str
-    """Globally unique id, never reused, also when a name is used again after a purge."""
+    """Globally unique id, never reused, also when a name is used again."""
     vault: _builtins.str
     """Vault that holds the cube, `tenants/{tenant}/vaults/{vault}`. Immutable."""
     kind: Global___CubeKind.ValueType
@@ -272,7 +272,7 @@ class MemCube(_message.Message):
     origin: Global___CubeOrigin.ValueType
     """Where the content came from."""
     priority: _builtins.int
-    """Weight in planning and eviction, 0 to 100; 0 means the default of 50."""
+    """Weight where the planner's policy asks for one (`usage`), 0 to 100; 0 means the default of 50."""
     fingerprint: _builtins.str
     """Hex SHA-256 of the normalised text: equal for texts that differ only in case and white space."""
     content_hash: _builtins.str
@@ -311,7 +311,7 @@ class MemCube(_message.Message):
 
     @_builtins.property
     def purge_time(self) -> _timestamp_pb2.Timestamp:
-        """When a deleted cube becomes due for purge."""
+        """Until when a deleted cube is kept at least."""
 
     @_builtins.property
     def valid_from(self) -> _timestamp_pb2.Timestamp:
@@ -323,7 +323,7 @@ class MemCube(_message.Message):
 
     @_builtins.property
     def sensitivity_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Sensitivity classes found in the content, such as `pii.email`."""
+        """Sensitivity classes of the content as the caller knows them, such as `pii.email`."""
 
     @_builtins.property
     def access(self) -> Global___CubeAccess:
@@ -415,7 +415,7 @@ class PlaintextPayload(_message.Message):
     text: _builtins.str
     """The text, UTF-8, 1 to 16,384 bytes, without control characters but tab and line feed."""
     language: _builtins.str
-    """BCP 47 tag of the language, or empty if it was not detected."""
+    """BCP 47 tag of the language as the caller gave it; empty if unknown."""
     def __init__(
         self,
         *,

@@ -99,7 +99,8 @@ class MemoryServiceServicer:
     def AddMemories(self, request, context):
         """Reads messages or plain texts into cubes and stores them. What is acknowledged survives a power
         loss and is found by the next search. A text that the vault holds already is answered with the
-        cube that holds it. Fails with VAULT_NOT_FOUND, INVALID_FIELD, LIMIT_EXCEEDED, REQUEST_ID_REUSED.
+        cube that holds it. Fails with VAULT_NOT_FOUND, INVALID_FIELD, LIMIT_EXCEEDED, REQUEST_ID_REUSED, and with
+        STATE_CONFLICT if it is asked to extract and the model is too small for that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,14 +135,15 @@ class MemoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateMemory(self, request, context):
-        """Changes the fields named in the mask, as a new revision. Fails with ETAG_MISMATCH, IMMUTABLE_FIELD, CUBE_FROZEN.
+        """Changes the fields named in the mask, as a new revision. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, IMMUTABLE_FIELD,
+        CUBE_FROZEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteMemory(self, request, context):
-        """Takes a cube out of every read and search; it is kept until its purge time. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH,
+        """Takes a cube out of every read and search; it is kept until its purge time at least. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH,
         CUBE_FROZEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -149,7 +151,8 @@ class MemoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FreezeMemory(self, request, context):
-        """Forbids to change or delete a cube until it is unfrozen; it is still read, found and used in prompts.
+        """Forbids to change or delete a cube until it is unfrozen; it is still read, found and used in prompts,
+        and does not expire.
         Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, and ILLEGAL_TRANSITION if it is expired, stale or frozen already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -19,7 +19,8 @@ class MemoryServiceStub:
     AddMemories: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.AddMemoriesRequest, _memory_service_pb2.AddMemoriesResponse]
     """Reads messages or plain texts into cubes and stores them. What is acknowledged survives a power
     loss and is found by the next search. A text that the vault holds already is answered with the
-    cube that holds it. Fails with VAULT_NOT_FOUND, INVALID_FIELD, LIMIT_EXCEEDED, REQUEST_ID_REUSED.
+    cube that holds it. Fails with VAULT_NOT_FOUND, INVALID_FIELD, LIMIT_EXCEEDED, REQUEST_ID_REUSED, and with
+    STATE_CONFLICT if it is asked to extract and the model is too small for that.
     """
     CreateMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.CreateMemoryRequest, _memory_service_pb2.CreateMemoryResponse]
     """Stores one cube as given. Fails with VAULT_NOT_FOUND, DUPLICATE_CONTENT, RESOURCE_EXISTS."""
@@ -30,13 +31,16 @@ class MemoryServiceStub:
     ListMemories: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.ListMemoriesRequest, _memory_service_pb2.ListMemoriesResponse]
     """Lists headers of the live cubes of a vault, newest first."""
     UpdateMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.UpdateMemoryRequest, _memory_service_pb2.UpdateMemoryResponse]
-    """Changes the fields named in the mask, as a new revision. Fails with ETAG_MISMATCH, IMMUTABLE_FIELD, CUBE_FROZEN."""
+    """Changes the fields named in the mask, as a new revision. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, IMMUTABLE_FIELD,
+    CUBE_FROZEN.
+    """
     DeleteMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteMemoryRequest, _memory_service_pb2.DeleteMemoryResponse]
-    """Takes a cube out of every read and search; it is kept until its purge time. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH,
+    """Takes a cube out of every read and search; it is kept until its purge time at least. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH,
     CUBE_FROZEN.
     """
     FreezeMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.FreezeMemoryRequest, _memory_service_pb2.FreezeMemoryResponse]
-    """Forbids to change or delete a cube until it is unfrozen; it is still read, found and used in prompts.
+    """Forbids to change or delete a cube until it is unfrozen; it is still read, found and used in prompts,
+    and does not expire.
     Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, and ILLEGAL_TRANSITION if it is expired, stale or frozen already.
     """
     UnfreezeMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.UnfreezeMemoryRequest, _memory_service_pb2.UnfreezeMemoryResponse]
@@ -59,7 +63,8 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_memory_service_pb2.AddMemoriesResponse]:
         """Reads messages or plain texts into cubes and stores them. What is acknowledged survives a power
         loss and is found by the next search. A text that the vault holds already is answered with the
-        cube that holds it. Fails with VAULT_NOT_FOUND, INVALID_FIELD, LIMIT_EXCEEDED, REQUEST_ID_REUSED.
+        cube that holds it. Fails with VAULT_NOT_FOUND, INVALID_FIELD, LIMIT_EXCEEDED, REQUEST_ID_REUSED, and with
+        STATE_CONFLICT if it is asked to extract and the model is too small for that.
         """
 
     @_abc_1.abstractmethod
@@ -100,7 +105,9 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_service_pb2.UpdateMemoryRequest,
         context: _aio.ServicerContext[_memory_service_pb2.UpdateMemoryRequest, _abc.Awaitable[_memory_service_pb2.UpdateMemoryResponse]],
     ) -> _abc.Awaitable[_memory_service_pb2.UpdateMemoryResponse]:
-        """Changes the fields named in the mask, as a new revision. Fails with ETAG_MISMATCH, IMMUTABLE_FIELD, CUBE_FROZEN."""
+        """Changes the fields named in the mask, as a new revision. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, IMMUTABLE_FIELD,
+        CUBE_FROZEN.
+        """
 
     @_abc_1.abstractmethod
     def DeleteMemory(
@@ -108,7 +115,7 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_service_pb2.DeleteMemoryRequest,
         context: _aio.ServicerContext[_memory_service_pb2.DeleteMemoryRequest, _abc.Awaitable[_memory_service_pb2.DeleteMemoryResponse]],
     ) -> _abc.Awaitable[_memory_service_pb2.DeleteMemoryResponse]:
-        """Takes a cube out of every read and search; it is kept until its purge time. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH,
+        """Takes a cube out of every read and search; it is kept until its purge time at least. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH,
         CUBE_FROZEN.
         """
 
@@ -118,7 +125,8 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_service_pb2.FreezeMemoryRequest,
         context: _aio.ServicerContext[_memory_service_pb2.FreezeMemoryRequest, _abc.Awaitable[_memory_service_pb2.FreezeMemoryResponse]],
     ) -> _abc.Awaitable[_memory_service_pb2.FreezeMemoryResponse]:
-        """Forbids to change or delete a cube until it is unfrozen; it is still read, found and used in prompts.
+        """Forbids to change or delete a cube until it is unfrozen; it is still read, found and used in prompts,
+        and does not expire.
         Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, and ILLEGAL_TRANSITION if it is expired, stale or frozen already.
         """
 

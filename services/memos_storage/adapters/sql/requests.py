@@ -27,7 +27,7 @@ class RequestLog:
         self._connection = connection
 
     def recall(self, owner: RequestOwner) -> Remembered | None:
-        """Return what a request id was answered with; a cube that was purged since is answered as not found."""
+        """Return what a request id was answered with; a cube that is no longer there is answered as not found."""
         table = schema.request_ids
         row = self._connection.execute(
             select(table.c.body_sha256, table.c.provenance_id, table.c.outcomes).where(

@@ -25,7 +25,7 @@ class SchedulerServiceStub:
     GetJob: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.GetJobRequest, _scheduler_service_pb2.GetJobResponse]
     """Returns a job of the caller's tenant."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.ListJobsRequest, _scheduler_service_pb2.ListJobsResponse]
-    """Lists jobs of the caller's tenant."""
+    """Lists the caller's jobs, with `tenant.admin` those of the tenant."""
     CancelJob: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.CancelJobRequest, _scheduler_service_pb2.CancelJobResponse]
     """Cancels a job."""
     RetryJob: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.RetryJobRequest, _scheduler_service_pb2.RetryJobResponse]
@@ -68,7 +68,7 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scheduler_service_pb2.ListJobsRequest,
         context: _aio.ServicerContext[_scheduler_service_pb2.ListJobsRequest, _abc.Awaitable[_scheduler_service_pb2.ListJobsResponse]],
     ) -> _abc.Awaitable[_scheduler_service_pb2.ListJobsResponse]:
-        """Lists jobs of the caller's tenant."""
+        """Lists the caller's jobs, with `tenant.admin` those of the tenant."""
 
     @_abc_1.abstractmethod
     def CancelJob(
