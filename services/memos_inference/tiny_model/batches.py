@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
+from memos_inference.prompt import UNKNOWN
 from memos_inference.tiny_model.episodes import Episode, EpisodeMaker, system_text
 from memos_inference.tiny_model.segments import Cuts, Segmenter
 from memos_inference.tiny_model.speech import Question
@@ -101,7 +102,8 @@ class RowMaker:
             shared = rng.random() < stage.shared
             episode = self._maker.draw(rng, memories=memories, shared=shared, chat=stage.chat, again=0.5, dates=0.9)
         view = rng.choices((CHAT, ALONE, BLOCKS), (0.15, 0.7, 0.15))[0]
-        return self.encode(episode, view, cuts=self._segmenter.cuts(rng, [item.answer for item in episode.questions]))
+        told = [question.answer for question in episode.questions if question.answer != UNKNOWN]
+        return self.encode(episode, view, cuts=self._segmenter.cuts(rng, told))
 
     def encode(self, episode: Episode, view: str, *, cuts: Cuts | None = None) -> Row:
         """Encodes an episode; without `cuts` token for token what the chat template gives."""

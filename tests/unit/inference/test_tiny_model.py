@@ -136,17 +136,17 @@ def test_it_answers_unseen_questions_from_one_or_two_memories() -> None:
     assert Examiner(CHECKPOINT).share_right(items) >= 0.85
 
 
-def test_a_word_that_is_cut_is_cut_the_same_way_in_the_memory_and_in_the_answer(tokenizer) -> None:
+def test_a_word_in_other_tokens_is_the_same_in_the_memory_and_in_the_answer(tokenizer) -> None:
     from memos_inference.tiny_model.segments import Segmenter
 
     segmenter, rng = Segmenter(tokenizer.backend_tokenizer), random.Random(3)
     usual = segmenter.ids("Nora's cat is called Biscuit.", {})
     assert usual == tokenizer("Nora's cat is called Biscuit.").input_ids
-    others = set()
+    cut, drawn = set(), set()
     for _ in range(50):
         cuts = segmenter.cuts(rng, ["Biscuit", "9"])
         told, answer = segmenter.ids("The cat Biscuit sleeps.", cuts), segmenter.ids("Biscuit", cuts)
-        assert tokenizer.decode(answer) == "Biscuit"
         assert any(told[at : at + len(answer)] == answer for at in range(len(told)))
-        others.add(tuple(answer))
-    assert len(others) > 5
+        (cut if tokenizer.decode(answer) == "Biscuit" else drawn).add(tuple(answer))
+    assert len(cut) > 3
+    assert len(drawn) > 3
