@@ -10,6 +10,15 @@ _BUSY = ("database is locked", "database table is locked", "deadlock detected")
 _AWAY = ("unable to open database file", "connection failed", "connection refused", "server closed the connection")
 
 
+def translated(error: Exception, *, store: str) -> Exception:
+    """Return `fault_of` a database failure, which stays as its cause for the log; any other error as it is."""
+    if not isinstance(error, SQLAlchemyError):
+        return error
+    fault = fault_of(error, store=store)
+    fault.__cause__ = error
+    return fault
+
+
 def fault_of(error: SQLAlchemyError, *, store: str) -> MemosError:
     """Return the domain error of a database failure; `store` is what people call the database, such as `governance`.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from memos_kernel import limits
+from memos_kernel.checks import check_count
 from memos_kernel.errors import InvalidField, LimitExceeded, PermissionDenied, VaultNotFound
 from memos_kernel.ids import IdFactory
 from memos_kernel.names import JobName, VaultName
@@ -79,13 +80,7 @@ class EnqueueJob:
                 limit=str(MAX_ATTEMPTS),
                 unit="attempts",
             )
-        if len(order.vaults) > limits.SEARCH_VAULTS:
-            raise LimitExceeded(
-                f"job.vaults has {len(order.vaults)} entries; the limit is {limits.SEARCH_VAULTS}.",
-                field="job.vaults",
-                limit=str(limits.SEARCH_VAULTS),
-                unit="entries",
-            )
+        check_count(order.vaults, limits.SEARCH_VAULTS, field="job.vaults")
         for vault in order.vaults:
             if not grant.covers(vault):
                 raise VaultNotFound(f"{vault} does not exist.", name=str(vault))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memos_kernel import limits
-from memos_kernel.errors import Capacity, InvalidField, LimitExceeded
+from memos_kernel.checks import check_count
+from memos_kernel.errors import Capacity, InvalidField
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import PlanName, TenantName, VaultName
 from memos_kernel.prompt import memory_line
@@ -124,10 +125,4 @@ def _check(call: MemoryCall, token_budget: int, conversation: Conversation) -> N
     for field, value in (("token_budget", token_budget), ("max_tokens", conversation.answer_tokens)):
         if value < 0:
             raise InvalidField(f"{field} is {value}; give 0 or more.", field=field)
-    if len(conversation.turns) > limits.CHAT_MESSAGES:
-        raise LimitExceeded(
-            f"turns has {len(conversation.turns)} entries; the limit is {limits.CHAT_MESSAGES}.",
-            field="turns",
-            limit=str(limits.CHAT_MESSAGES),
-            unit="entries",
-        )
+    check_count(conversation.turns, limits.CHAT_MESSAGES, field="turns")

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from memos_kernel.errors import Overloaded
-from memos_runtime.sql_faults import fault_of
+from memos_runtime.sql_faults import translated
 
 STORE = "governance"
 """What people call the database."""
@@ -97,7 +97,7 @@ class Writer:
                 for job in jobs:
                     self._commit([job])
                 return
-            outcomes = [_Outcome(error=_known(error)) for _ in jobs]
+            outcomes = [_Outcome(error=translated(error, store=STORE)) for _ in jobs]
         for job, outcome in zip(jobs, outcomes, strict=True):
             outcome.tell(job.future)
 
@@ -113,12 +113,3 @@ def _attempt(connection: Connection, work: Work[Any]) -> _Outcome:
         return _Outcome(error=error)
     savepoint.commit()
     return _Outcome(value)
-
-
-def _known(error: Exception) -> Exception:
-    """Return the domain error of a database failure, which stays as its cause for the log."""
-    if not isinstance(error, SQLAlchemyError):
-        return error
-    fault = fault_of(error, store=STORE)
-    fault.__cause__ = error
-    return fault

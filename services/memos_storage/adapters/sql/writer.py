@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from memos_kernel.errors import Draining, Overloaded
-from memos_runtime.sql_faults import fault_of
+from memos_runtime.sql_faults import translated
 from memos_storage.adapters.sql.engine import STORE
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class GroupWriter:
                     self._commit([command])
                 return
             for command in group:
-                command.error = command.error or _translated(error)
+                command.error = command.error or translated(error, store=STORE)
         for command in group:
             if command.error is not None:
                 command.future.set_exception(command.error)
@@ -116,7 +116,7 @@ def _run(connection: Connection, command: _Command, *, alone: bool) -> None:
         try:
             command.result = command.work(connection)
         except Exception as error:
-            command.error = _translated(error)
+            command.error = translated(error, store=STORE)
             raise
         return
     savepoint = connection.begin_nested()
@@ -128,11 +128,3 @@ def _run(connection: Connection, command: _Command, *, alone: bool) -> None:
     except Exception as error:
         savepoint.rollback()
         command.error = error
-
-
-def _translated(error: Exception) -> Exception:
-    if not isinstance(error, SQLAlchemyError):
-        return error
-    fault = fault_of(error, store=STORE)
-    fault.__cause__ = error
-    return fault
