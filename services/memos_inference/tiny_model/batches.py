@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
@@ -29,6 +29,7 @@ CHAT, ALONE, BLOCKS = "chat", "alone", "blocks"
 # Segments: 0 is seen by all, memory lines count from 1, questions from _QUESTIONS, padding sees and is seen by nobody.
 _QUESTIONS, _PADDING = 1000, -1
 _DECISIVE_WEIGHT = 3.0
+_UNANSWERABLE_KEPT = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class RowMaker:
             memories = 0 if rng.random() < 0.02 else rng.randint(1, stage.memories)
             shared = rng.random() < stage.shared
             episode = self._maker.draw(rng, memories=memories, shared=shared, chat=stage.chat, again=0.5, dates=0.9)
+            episode = _with_fewer_unanswerable(rng, episode)
         view = rng.choices((CHAT, ALONE, BLOCKS), (0.15, 0.7, 0.15))[0]
         told = [question.answer for question in episode.questions if question.answer != UNKNOWN]
         return self.encode(episode, view, cuts=self._segmenter.cuts(rng, told))
@@ -144,6 +146,14 @@ class RowMaker:
         questions = [Question(line[0], " ".join(line[1:]), "echo") for line in lines]
         rng.shuffle(questions)
         return Episode(tuple(" ".join(line) for line in lines), tuple(questions))
+
+
+def _with_fewer_unanswerable(rng: random.Random, episode: Episode) -> Episode:
+    """An unsure model gives the answer that is most often right, and should rather name a value than pass."""
+    kept = [
+        question for question in episode.questions if question.answer != UNKNOWN or rng.random() < _UNANSWERABLE_KEPT
+    ]
+    return replace(episode, questions=tuple(kept or episode.questions))
 
 
 def collate(rows: list[Row], pad: int) -> Batch:

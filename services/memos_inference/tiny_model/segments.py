@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 Cuts = Mapping[str, list[int]]
 """Word (with the mark of the space before it) -> its tokens in this row."""
 
-_RATE = 0.35
-_DRAWN = 0.4
+_RATE = 0.4
+_DRAWN = 0.5
 """Share of these words that give way to drawn tokens."""
 
 _SHORTEST = 3

@@ -47,7 +47,7 @@ def test_held_out_words_and_names_are_not_in_training() -> None:
         assert held_out(heldout.pseudo(rng))
 
 
-def test_an_eighth_of_the_question_forms_is_held_out_and_none_is_on_both_sides() -> None:
+def test_each_list_holds_question_forms_out_and_none_is_on_both_sides() -> None:
     lists = [relation.ask for relation in relations()]
     lists += [relation.when for relation in relations() if relation.when]
     lists += [chatter()["wrappers"], chatter()["prefixes"]]
@@ -59,7 +59,7 @@ def test_an_eighth_of_the_question_forms_is_held_out_and_none_is_on_both_sides()
         assert not set(training) & set(heldout)
         counts[False] += len(training)
         counts[True] += len(heldout)
-    assert counts[True] / sum(counts.values()) >= 0.125
+    assert counts[True] >= 347, "a mark came off"
 
 
 def test_several_subjects_share_the_asked_relation() -> None:
@@ -133,7 +133,7 @@ def test_it_answers_unseen_questions_from_one_or_two_memories() -> None:
     items = [
         item for memories in (1, 2) for item in draw_items(rng, memories=memories, shared=True, kinds=TOLD, count=20)
     ]
-    assert Examiner(CHECKPOINT).share_right(items) >= 0.85
+    assert Examiner(CHECKPOINT).share_right(items) >= 0.9
 
 
 def test_a_word_in_other_tokens_is_the_same_in_the_memory_and_in_the_answer(tokenizer) -> None:
