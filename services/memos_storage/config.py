@@ -36,4 +36,7 @@ class StorageConfig(Section):
     index_lease_seconds: float = Field(
         60.0, gt=0, description="seconds after which another worker may take over what one has taken"
     )
+    index_compare_seconds: float = Field(
+        3600.0, gt=0, description="seconds between two comparisons of the vector index with the catalogue"
+    )
     audit_interval_seconds: float = Field(0.3, gt=0, description="seconds between two looks for audit events to send")

@@ -28,6 +28,7 @@ from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
+from memos_storage.usecases.reconcile import Reconcile
 from memos_storage.usecases.search_cubes import SearchCubes
 from memos_storage.usecases.ship_audit import ShipAudit
 
@@ -91,17 +92,18 @@ class _Storage:
             follow=FollowOutbox(
                 outbox=outbox,
                 index=self.index,
-                pending=pending,
                 clock=context.clock,
                 spans=spans,
                 batch_rows=config.index_batch_rows,
                 lease_seconds=config.index_lease_seconds,
             ),
+            reconcile=Reconcile(outbox=outbox, index=self.index),
             outbox=outbox,
             index=self.index,
             batch_rows=config.index_batch_rows,
             idle_seconds=config.index_idle_seconds,
             delay_seconds=config.index_delay_seconds,
+            compare_seconds=config.index_compare_seconds,
             hot=hot,
         )
         self._audit_loop = AuditLoop(

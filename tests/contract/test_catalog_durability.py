@@ -82,7 +82,7 @@ async def test_what_was_acknowledged_before_a_kill_is_there_once(tmp_path):
         uids = [row.cube.uid for row in rows]
         assert set(acknowledged) <= set(uids)
         assert len(uids) == len(set(uids)) == len({row.cube.text for row in rows})
-        _, points = await SqlOutbox(reopened).pending(after=0)
+        points = (await SqlOutbox(reopened).waiting(known=frozenset())).points
         assert {point.uid for point in points} == set(uids), "rows and what waits for the index are one transaction"
     finally:
         await reopened.close()

@@ -20,6 +20,7 @@ from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
+from memos_storage.usecases.reconcile import Reconcile
 from memos_storage.usecases.search_cubes import Query, SearchCubes
 from storage_cubes import MAIN, Clock, grant, item
 
@@ -61,12 +62,12 @@ class World:
         self.follow = FollowOutbox(
             outbox=self.outbox,
             index=self.index,
-            pending=self.pending,
             clock=clock,
             spans=spans,
             batch_rows=100,
             lease_seconds=10,
         )
+        self.reconcile = Reconcile(outbox=self.outbox, index=self.index, window=2)
 
     async def add(self, text, *, seed=None, vault=MAIN, trace=None, by=None, **fields):
         """Store one cube and return it."""

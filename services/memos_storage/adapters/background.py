@@ -9,6 +9,7 @@ from memos_kernel.errors import MemosError
 from memos_storage.adapters.hot_index import HotVectorIndex
 from memos_storage.ports import Outbox, VectorIndex
 from memos_storage.usecases.follow_outbox import FollowOutbox
+from memos_storage.usecases.reconcile import Reconcile
 from memos_storage.usecases.ship_audit import ShipAudit
 
 _LOG = logging.getLogger(__name__)
@@ -28,11 +29,13 @@ class IndexLoop:
     """
 
     follow: FollowOutbox
+    reconcile: Reconcile
     outbox: Outbox
     index: VectorIndex
     batch_rows: int
     idle_seconds: float
     delay_seconds: float
+    compare_seconds: float
     hot: HotVectorIndex | None = None
     _written: asyncio.Event = field(default_factory=asyncio.Event)
     _last_write: float = 0.0
@@ -43,23 +46,24 @@ class IndexLoop:
         self._written.set()
 
     async def run(self) -> None:
-        """Run until cancelled. Whenever the index comes back, it is compared with the catalogue first.
+        """Run until cancelled. The index is compared with the catalogue now and then, and first when it comes back.
 
         Losses are counted, for one may come and go between two looks, and a server come back empty.
         """
-        compared = -1
+        loop = asyncio.get_running_loop()
+        compared, compared_at = -1, 0.0
         self._written.set()
         while True:
             try:
                 if not self.index.healthy:
                     await asyncio.sleep(_AWAY_SECONDS)
                     continue
-                if compared != (losses := self.index.losses):
-                    await self.follow.reconcile()
+                due = loop.time() - compared_at >= self.compare_seconds
+                if compared != (losses := self.index.losses) or due:
+                    await self._compare()
                     if self.hot is not None:
                         await self.hot.load()
-                    compared = losses
-                    self._written.set()  # what was missing waits now
+                    compared, compared_at = losses, loop.time()
                 if not await self._is_written() and not await self.outbox.size():
                     continue
                 await self._wait_for_batch()
@@ -76,6 +80,11 @@ class IndexLoop:
                 _LOG.exception("the loop of the vector index failed and goes on")
                 self._written.set()
                 await asyncio.sleep(_RETRY_MOST)
+
+    async def _compare(self) -> None:
+        drift = await self.reconcile()
+        if drift:
+            _LOG.warning("the vector index lacked %d points and had %d too many; mended", drift.missing, drift.extra)
 
     async def _is_written(self) -> bool:
         """Wait for a commit, and give up after a while to look after the index, and for what nobody told of.

@@ -19,9 +19,16 @@ def quick(monkeypatch):
 
 
 @asynccontextmanager
-async def running(world):
+async def running(world, *, compare_seconds=3600):
     loop = IndexLoop(
-        follow=world.follow, outbox=world.outbox, index=world.index, batch_rows=9, idle_seconds=0, delay_seconds=0
+        follow=world.follow,
+        reconcile=world.reconcile,
+        outbox=world.outbox,
+        index=world.index,
+        batch_rows=9,
+        idle_seconds=0,
+        delay_seconds=0,
+        compare_seconds=compare_seconds,
     )
     task = asyncio.create_task(loop.run())
     try:
@@ -88,3 +95,13 @@ async def test_an_index_that_came_back_empty_between_two_looks_is_filled_again(w
         world.index._points.clear()
         world.index.losses += 1
         await comes(world, cube.uid)
+
+
+async def test_what_got_lost_without_a_sign_is_found_by_the_next_comparison(world, caplog):
+    async with running(world, compare_seconds=0.02) as loop:
+        cube = await world.add("tea", seed=1)
+        loop.notify()
+        await comes(world, cube.uid)
+        world.index._points.clear()
+        await comes(world, cube.uid)
+    assert "lacked 1 points" in caplog.text

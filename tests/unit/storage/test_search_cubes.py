@@ -10,7 +10,8 @@ from memos_kernel.cube import State, TraceRef
 from memos_kernel.errors import InvalidField, LimitExceeded, MissingField, VaultNotFound
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.usecases import legs
-from storage_cubes import FOREIGN, MAIN, NOTES, NOW, grant, said, vector
+from memos_storage.usecases.pending_rows import PendingRows
+from storage_cubes import FOREIGN, MAIN, NOTES, NOW, grant, said, scope, vector
 from storage_world import mutation
 
 
@@ -37,7 +38,7 @@ async def test_a_new_cube_is_found_at_once_and_again_after_it_was_indexed(world)
 
 async def test_a_cube_that_is_indexed_during_the_search_is_found(world, monkeypatch):
     cube = await world.add("Nora moved to Oslo.", seed=1)
-    search, pending = world.index.search, world.outbox.pending
+    search, waiting = world.index.search, world.outbox.waiting
 
     async def overtaken(*args, **options):
         hits = await search(*args, **options)
@@ -46,25 +47,29 @@ async def test_a_cube_that_is_indexed_during_the_search_is_found(world, monkeypa
 
     async def slow(**options):
         await asyncio.sleep(0.01)
-        return await pending(**options)
+        return await waiting(**options)
 
     monkeypatch.setattr(world.index, "search", overtaken)
-    monkeypatch.setattr(world.outbox, "pending", slow)
+    monkeypatch.setattr(world.outbox, "waiting", slow)
     assert uids(await world.search("?", vector=vector(1))) == [cube.uid]
 
 
-async def test_a_row_that_is_settled_while_it_is_read_does_not_stay_in_memory(world, monkeypatch):
-    await world.add("Nora moved to Oslo.", seed=1)
-    pending = world.outbox.pending
+async def test_rows_that_another_process_writes_and_settles_come_and_go(world):
+    other = PendingRows(world.outbox)
+    cube = await world.add("Nora moved to Oslo.", seed=1)
+    await other.refresh()
+    assert [hit.uid for hit in other.search(vector(1), scope(MAIN), limit=9)] == [cube.uid]
+    await world.follow()
+    await other.refresh()
+    assert len(other) == 0
 
-    async def slow(**options):
-        read = await pending(**options)
-        await asyncio.sleep(0.01)
-        return read
 
-    monkeypatch.setattr(world.outbox, "pending", slow)
-    await asyncio.gather(world.pending.refresh(), world.follow())
-    assert len(world.pending) == 0
+async def test_a_row_whose_number_is_smaller_but_was_committed_later_is_found(world):
+    first, second = await world.add("tea", seed=1), await world.add("coffee", seed=2)
+    late = world.catalog.tables.outbox.pop(1)
+    assert uids(await world.search("?", vector=vector(1))) == [second.uid]
+    world.catalog.tables.outbox[1] = late
+    assert uids(await world.search("?", vector=vector(1))) == [first.uid, second.uid]
 
 
 async def test_words_and_meaning_add_up(world):
@@ -106,7 +111,7 @@ async def test_equal_scores_come_in_the_order_of_uids(world):
 
 async def test_a_stale_vector_finds_nothing(world):
     cube = await world.add("tea", seed=1)
-    stale = (await world.outbox.pending(after=0))[1]
+    stale = (await world.outbox.waiting(known=frozenset())).points
     await world.follow()
     await world.delete(cube.name, etag="", mutation=mutation())
     await world.follow()

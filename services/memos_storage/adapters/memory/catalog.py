@@ -137,7 +137,8 @@ class MemoryTransaction:
         if content:
             self._put_vector(cube, vector)
         if cube.delete_time is not None and cube.uid in self.tables.vectors:
-            enqueue(self.tables, cube.uid, cube.update_time)
+            vector, revision = self.tables.vectors[cube.uid]
+            enqueue(self.tables, cube.uid, vector.embedder, cube.update_time, gone=revision)
 
     def set_usage(self, uid: str, usage: Usage) -> None:
         """Store the usage."""
@@ -178,8 +179,12 @@ class MemoryTransaction:
     def _put_vector(self, cube: MemCube, vector: Vector | None) -> None:
         if vector is not None:
             self.tables.dimensions.setdefault(vector.embedder, vector.values.size)
+            before, gone = self.tables.vectors.get(cube.uid, (vector, None))
             self.tables.vectors[cube.uid] = (vector, cube.revision)
-            enqueue(self.tables, cube.uid, cube.update_time)
+            if before.embedder != vector.embedder:
+                enqueue(self.tables, cube.uid, before.embedder, cube.update_time, gone=gone)
+                gone = None
+            enqueue(self.tables, cube.uid, vector.embedder, cube.update_time, gone=gone)
 
 
 def _identity(owner: RequestOwner) -> RequestOwner:

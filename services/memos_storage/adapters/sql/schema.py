@@ -160,6 +160,7 @@ outbox = Table(
     Column("due_time", BigInteger, nullable=False),
     Column("lease_token", BigInteger, nullable=False),  # 0: not leased
     Column("lease_until", BigInteger, nullable=False),
+    Column("gone_revision", BigInteger),  # the content revision whose vector has to leave
     sqlite_autoincrement=True,
 )
 

@@ -236,8 +236,7 @@ class SqlTransaction:
             self._connection.execute(
                 insert(schema.embedders), {"embedder": vector.embedder, "dimensions": vector.values.size}
             )
-        if cube.revision > 1:
-            self._connection.execute(delete(schema.vectors).where(schema.vectors.c.cube_key == key))
+        gone = self._take_vectors(key) if cube.revision > 1 else {}
         self._add(
             schema.vectors,
             {
@@ -247,17 +246,23 @@ class SqlTransaction:
                 "data": rows.vector_bytes(vector.values),
             },
         )
-        self._enqueue(key, vector.embedder, cube)
+        self._enqueue(key, vector.embedder, cube, gone=gone.pop(vector.embedder, None))
+        for embedder, revision in gone.items():
+            self._enqueue(key, embedder, cube, gone=revision)
+
+    def _take_vectors(self, key: int) -> dict[str, int]:
+        """Delete the vectors of a cube; returns embedder -> content revision."""
+        table = schema.vectors
+        taken = delete(table).where(table.c.cube_key == key).returning(table.c.embedder, table.c.revision)
+        return {row.embedder: row.revision for row in self._connection.execute(taken)}
 
     def _enqueue_removal(self, key: int, cube: MemCube) -> None:
         self.flush()
-        embedders = self._connection.execute(
-            select(schema.vectors.c.embedder).where(schema.vectors.c.cube_key == key)
-        ).scalars()
-        for embedder in embedders:
-            self._enqueue(key, embedder, cube)
+        table = schema.vectors
+        for row in self._connection.execute(select(table.c.embedder, table.c.revision).where(table.c.cube_key == key)):
+            self._enqueue(key, row.embedder, cube, gone=row.revision)
 
-    def _enqueue(self, key: int, embedder: str, cube: MemCube) -> None:
+    def _enqueue(self, key: int, embedder: str, cube: MemCube, *, gone: int | None = None) -> None:
         now = micros(cube.update_time)
         self._add(
             schema.outbox,
@@ -269,6 +274,7 @@ class SqlTransaction:
                 "due_time": now,
                 "lease_token": 0,
                 "lease_until": 0,
+                "gone_revision": gone,
             },
         )
 
