@@ -16,6 +16,7 @@ from memos_storage.adapters.memory import MemoryCatalog, MemoryOutbox, MemoryVec
 from memos_storage.adapters.milvus import MilvusVectorIndex
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
 from memos_storage.domain.values import Point, PointId, Scope
+from milvus_server import shared_server
 from storage_cubes import DIMENSIONS, EMBEDDER, FOREIGN, MAIN, NOTES, grant, scope, vector
 
 
@@ -34,7 +35,7 @@ def lite():
             assert child.wait(20) == 0
 
 
-@pytest.fixture(params=["memory", "memory, copied", "milvus-lite"])
+@pytest.fixture(params=["memory", "memory, copied", "milvus-lite", "milvus-server"])
 async def index(request):
     if request.param.startswith("memory"):
         twin = MemoryVectorIndex()
@@ -42,8 +43,9 @@ async def index(request):
         await hot.load()
         yield hot if "copied" in request.param else twin
         return
-    uri = request.getfixturevalue("lite")
-    made = MilvusVectorIndex(lambda: uri, embedded=True, timeout_seconds=20)
+    lite = request.param == "milvus-lite"
+    uri = request.getfixturevalue("lite") if lite else shared_server().uri
+    made = MilvusVectorIndex(lambda: uri, embedded=lite, timeout_seconds=20, search_seconds=20)
     await answering(made)
     yield made
     await made.close()
@@ -179,3 +181,23 @@ async def test_an_index_that_is_away_says_so_and_comes_back_with_everything(tmp_
         await index.close()
         await server.close()
     assert server.pid is None
+
+
+async def test_a_server_that_crashed_comes_back_with_everything():
+    server = shared_server()
+    index = MilvusVectorIndex(lambda: server.uri, embedded=False, timeout_seconds=30, search_seconds=30)
+    embedder = f"{EMBEDDER}-{uuid7()}"
+    try:
+        await answering(index)
+        made = points(embedder, 5)
+        await index.put(made)
+        await index.remove(embedder, [made[0].id])
+        server.kill()
+        with pytest.raises(DependencyUnavailable):
+            await found(index, vector(1, embedder))
+        assert not index.healthy
+        server.start()
+        await answering(index)
+        assert set(await found(index, vector(1, embedder))) == {point.uid for point in made[1:]}
+    finally:
+        await index.close()
