@@ -9,6 +9,7 @@ from memos_kernel.ids import uuid7
 from memos_runtime.context import spawn
 from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
+from memos_runtime.sql.engine import sqlite_url
 from memos_storage import migrations
 from memos_storage.adapters.background import AuditLoop, IndexLoop
 from memos_storage.adapters.hot_index import HotVectorIndex
@@ -16,7 +17,6 @@ from memos_storage.adapters.ledger_client import LedgerAuditSink
 from memos_storage.adapters.milvus import MilvusVectorIndex, keep_probing
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
-from memos_storage.adapters.sql.engine import sqlite_url
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.config import StorageConfig

@@ -128,7 +128,8 @@ async def test_a_source_that_fails_leaves_nothing(store, folder):
 
 async def test_a_blob_of_many_parts_is_one_blob(store):
     data = random.Random(1).randbytes(35 * 1024 * 1024 + 17)
-    blob = await store.put(MAIN, chunks(*(data[at : at + 999_999] for at in range(0, len(data), 999_999))), media_type="x/y")
+    parts = [data[at : at + 999_999] for at in range(0, len(data), 999_999)]
+    blob = await store.put(MAIN, chunks(*parts), media_type=MEDIA_TYPE)
     assert await read(store, blob) == data
     assert await store.names(MAIN) == [blob.name]
 

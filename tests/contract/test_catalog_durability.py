@@ -15,8 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from memos_kernel.errors import DependencyUnavailable, Draining, Overloaded, StoreFull
+from memos_runtime.sql.engine import open_engine, sqlite_url
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
-from memos_storage.adapters.sql.engine import open_engine, sqlite_url
 from memos_storage.adapters.sql.outbox import SqlOutbox
 from memos_storage.adapters.sql.schema import VERSION_TABLE, metadata
 from memos_storage.domain.filters import CubeFilter

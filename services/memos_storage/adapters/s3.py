@@ -133,9 +133,7 @@ class S3BlobStore:
         key = self._key(vault, blob)
         if not self._client.bucket_exists(self._bucket):
             self._client.make_bucket(self._bucket)
-        self._client.put_object(
-            self._bucket, key, file, blob.size_bytes, content_type=blob.media_type, part_size=PART
-        )
+        self._client.put_object(self._bucket, key, file, blob.size_bytes, content_type=blob.media_type, part_size=PART)
 
     def _open(self, key: str) -> Any:
         return self._client.get_object(self._bucket, key)

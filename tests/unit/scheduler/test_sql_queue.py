@@ -9,17 +9,19 @@ from alembic.migration import MigrationContext
 
 from memos_kernel.errors import InternalError, Overloaded
 from memos_kernel.names import JobName, PrincipalName
+from memos_runtime.sql.engine import open_engine, sqlite_url
 from memos_runtime.workers import Worker
-from memos_scheduler.adapters.sql.database import migrate, open_engine, sqlite_url
+from memos_scheduler.adapters.sql.migrations import migrate
 from memos_scheduler.adapters.sql.queue import SqlJobQueue
 from memos_scheduler.adapters.sql.schema import VERSION_TABLE, Moment, jobs, metadata
 from memos_scheduler.domain.jobs import NewJob
 
 
 def test_the_migrations_build_the_schema_and_can_run_twice(tmp_path):
-    engine = open_engine(sqlite_url(tmp_path / "jobs.db"))
-    migrate(engine)
-    migrate(engine)
+    url = sqlite_url(tmp_path / "jobs.db")
+    migrate(url)
+    migrate(url)
+    engine = open_engine(url)
 
     with engine.connect() as connection:
         context = MigrationContext.configure(

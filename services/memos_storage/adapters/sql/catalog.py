@@ -12,12 +12,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.names import CubeName, VaultName
-from memos_runtime.sql_faults import fault_of
+from memos_runtime.sql.engine import open_engine
+from memos_runtime.sql.faults import fault_of
 from memos_runtime.workers import Worker
 from memos_storage.adapters.sql import filters, rows, schema, statements
-from memos_storage.adapters.sql.engine import STORE, open_engine
 from memos_storage.adapters.sql.filters import Parameters, Shape
-from memos_storage.adapters.sql.schema import micros
+from memos_storage.adapters.sql.schema import STORE, micros
 from memos_storage.adapters.sql.transaction import SqlTransaction
 from memos_storage.adapters.sql.writer import GroupWriter
 from memos_storage.domain.filters import CubeFilter

@@ -30,6 +30,9 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
+STORE = "catalogue"
+"""What people call the database."""
+
 VERSION_TABLE = "storage_version"
 """A version table of its own, so that services can share a database."""
 

@@ -11,8 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from memos_kernel.cube import MemCube, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.names import CubeName, VaultName
+from memos_runtime.sql.engine import insert_or_ignore
 from memos_storage.adapters.sql import rows, schema
-from memos_storage.adapters.sql.engine import insert_or_ignore
 from memos_storage.adapters.sql.requests import RequestLog
 from memos_storage.adapters.sql.schema import micros
 from memos_storage.adapters.terms import frequencies
@@ -29,6 +29,17 @@ _LIVE = (
 _BY_NAME = _LIVE.where(schema.cubes.c.tenant == bindparam("tenant"), schema.cubes.c.cube == bindparam("cube"))
 _BY_CONTENT = _LIVE.where(
     schema.cubes.c.vault_key == bindparam("vault_key"), schema.cubes.c.content_hash == bindparam("content_hash")
+)
+_LOCK_NAME = (
+    select(schema.cubes.c.key)
+    .where(schema.cubes.c.tenant == bindparam("tenant"), schema.cubes.c.cube == bindparam("cube"))
+    .with_for_update()
+)
+_LOCK_CONTENT = (
+    select(schema.cubes.c.key)
+    .where(schema.cubes.c.vault_key == bindparam("vault_key"), schema.cubes.c.content_hash == bindparam("content_hash"))
+    .where(schema.cubes.c.delete_time.is_(None))
+    .with_for_update()
 )
 _VAULT_KEY = select(schema.vaults.c.key).where(
     schema.vaults.c.tenant == bindparam("tenant"), schema.vaults.c.vault == bindparam("vault")
@@ -79,11 +90,12 @@ class SqlTransaction:
 
     def live(self, name: CubeName) -> StoredCube | None:
         """Return a cube that is not deleted."""
-        return self._read(_BY_NAME, {"tenant": name.tenant, "cube": name.id})
+        return self._read(_BY_NAME, {"tenant": name.tenant, "cube": name.id}, lock=_LOCK_NAME)
 
     def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
         """Return the live cube of the vault that has this content."""
-        return self._read(_BY_CONTENT, {"vault_key": self._vault_key(vault), "content_hash": content_hash})
+        values = {"vault_key": self._vault_key(vault), "content_hash": content_hash}
+        return self._read(_BY_CONTENT, values, lock=_LOCK_CONTENT)
 
     def insert(self, cube: MemCube, *, vector: Vector | None) -> None:
         """Add a cube; the unique indexes decide whether it may be added."""
@@ -185,7 +197,7 @@ class SqlTransaction:
         for name, statement in _INSERTS.items():
             if name in self._new:
                 self._connection.execute(statement, self._new[name])
-        for vault_key, (documents, count) in self._growth.items():
+        for vault_key, (documents, count) in sorted(self._growth.items()):  # all writers in one order
             self._connection.execute(_GROW, {"vault_key": vault_key, "documents": documents, "count": count})
         self._new, self._growth = {}, {}
 
@@ -299,8 +311,12 @@ class SqlTransaction:
         row = self._connection.execute(_KEY, {"uid": uid}).one()
         return row.key, row.vault_key
 
-    def _read(self, statement: Any, values: Mapping[str, Any]) -> StoredCube | None:
+    def _read(self, statement: Any, values: Mapping[str, Any], *, lock: Any) -> StoredCube | None:
         self.flush()
+        if self._connection.dialect.name != "sqlite":
+            # Apart from the read: a row that another process has just changed is joined to its new revision only by a
+            # statement that begins afterwards. On SQLite the whole transaction is the only writer.
+            self._connection.execute(lock, values)
         row: RowMapping | None = self._connection.execute(statement, values).mappings().one_or_none()
         return None if row is None else rows.stored_cube(row)
 

@@ -2,24 +2,30 @@
 
 import asyncio
 import queue
+import random
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError
 
 from memos_kernel.errors import Draining, Overloaded
-from memos_runtime.sql_faults import translated
-from memos_storage.adapters.sql.engine import STORE
+from memos_runtime.sql.faults import lost_a_race, translated
+from memos_storage.adapters.sql.schema import STORE
 
 T = TypeVar("T")
 Work = Callable[[Connection], Any]
 
 _RETRY_AFTER = 0.2
 _JOIN_SECONDS = 10.0
+_ATTEMPTS = 6
+"""Most times that a command is run: in its group, then alone, while other processes come between."""
+
+_PAUSE_SECONDS = 0.02
 
 
 @dataclass(slots=True)
@@ -86,17 +92,19 @@ class GroupWriter:
             if last:
                 return
 
-    def _commit(self, group: list[_Command]) -> None:
+    def _commit(self, group: list[_Command], *, attempt: int = 1) -> None:
         try:
             with self._engine.begin() as connection:
                 for command in group:
                     _run(connection, command, alone=len(group) == 1)
         except Exception as error:  # the transaction is gone, and every command with it
-            if len(group) > 1 and isinstance(error, DataError | IntegrityError):
-                # a value of one command that the database refuses, or that another process was first with
+            raced = lost_a_race(error)
+            if (raced or isinstance(error, DataError)) and (len(group) > 1 or (raced and attempt < _ATTEMPTS)):
+                # a value of one command that the database refuses, or another process that came between
+                time.sleep(random.uniform(0, _PAUSE_SECONDS * attempt) if len(group) == 1 else 0)  # noqa: S311
                 for command in group:
                     command.error = None
-                    self._commit([command])
+                    self._commit([command], attempt=attempt + 1)
                 return
             for command in group:
                 command.error = command.error or translated(error, store=STORE)

@@ -1,13 +1,10 @@
-"""Opening the catalogue database, and what differs between SQLite and PostgreSQL."""
+"""Opening a database, and what differs between SQLite and PostgreSQL."""
 
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-
-STORE = "catalogue"
-"""What people call the database."""
 
 _BUSY_SECONDS = 10
 _CACHE_KIB = 32 * 1024
@@ -18,7 +15,12 @@ def sqlite_url(path: Path) -> str:
     return URL.create("sqlite+pysqlite", database=str(path)).render_as_string(hide_password=False)
 
 
-def open_engine(url: str, *, pool_size: int, read_only: bool = False) -> Engine:
+def is_sqlite(url: str) -> bool:
+    """Return whether the URL names an SQLite database."""
+    return make_url(url).get_backend_name() == "sqlite"
+
+
+def open_engine(url: str, *, pool_size: int = 1, read_only: bool = False) -> Engine:
     """Return an engine that keeps `pool_size` connections; nothing is opened yet.
 
     SQLite: WAL, `synchronous=FULL` (a commit is on the disk when it returns), foreign keys, and transactions that are
@@ -37,11 +39,6 @@ def open_engine(url: str, *, pool_size: int, read_only: bool = False) -> Engine:
         event.listen(engine, "connect", _sqlite_reader if read_only else _sqlite_writer)
         event.listen(engine, "begin", _begin if read_only else _begin_immediate)
     return engine
-
-
-def is_sqlite(url: str) -> bool:
-    """Return whether the URL names an SQLite database."""
-    return make_url(url).get_backend_name() == "sqlite"
 
 
 def insert_or_ignore(dialect: str, table: Table) -> Any:

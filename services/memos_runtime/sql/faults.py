@@ -1,6 +1,6 @@
 """What a failure of a SQL database means to the caller. Nothing was committed in any of these cases."""
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from memos_kernel.errors import DependencyUnavailable, InternalError, MemosError, Overloaded, StoreFull
@@ -8,6 +8,20 @@ from memos_kernel.errors import DependencyUnavailable, InternalError, MemosError
 _FULL = ("disk is full", "disk i/o error", "readonly database", "no space left", "could not extend file")
 _BUSY = ("database is locked", "database table is locked", "deadlock detected")
 _AWAY = ("unable to open database file", "connection failed", "connection refused", "server closed the connection")
+
+
+_RACES = ("40001", "40P01")
+"""SQLSTATE of serialization failure and deadlock."""
+
+
+def lost_a_race(error: Exception) -> bool:
+    """Return whether a transaction failed only because of another one at the same time, so that it can be run again.
+
+    A row that breaks a constraint may be one that somebody else was first with; run again, the work sees it.
+    """
+    if isinstance(error, IntegrityError):
+        return True
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _RACES
 
 
 def translated(error: Exception, *, store: str) -> Exception:
