@@ -30,14 +30,14 @@ class Reconcile:
         """
         missing = extra = 0
         for embedder, dimensions in await self.outbox.embedders():
-            after, until = "", ""
-            while until is not None:
+            after: str | None = ""
+            while after is not None:
                 expected = await self.outbox.expected(embedder, after=after, limit=self.window)
                 until = expected[-1].uid if len(expected) == self.window else None
                 held = set(await self.index.contents(embedder, dimensions, after=after, until=until))
                 missing += await self._put(embedder, set(expected) - held)
                 extra += await remove_outdated(self.outbox, self.index, embedder, held - set(expected))
-                after = until or ""
+                after = until
         return Drift(missing, extra)
 
     async def _put(self, embedder: str, ids: set[PointId]) -> int:

@@ -46,7 +46,7 @@ def test_commits_are_on_disk_before_they_are_acknowledged(tmp_path):
 @pytest.fixture
 async def queue(tmp_path, clock):
     engine, worker = open_engine(sqlite_url(tmp_path / "jobs.db")), Worker("test.queue")
-    await worker.run(migrate, engine)
+    await worker.run(migrate, sqlite_url(tmp_path / "jobs.db"))
     yield SqlJobQueue(engine, worker, clock=clock, queued_limit=10)
     await worker.close()
     engine.dispose()
@@ -91,7 +91,7 @@ async def test_a_job_is_there_after_a_restart_with_its_times_unchanged(tmp_path,
     found = []
     for _ in range(2):
         engine, worker = open_engine(sqlite_url(tmp_path / "jobs.db")), Worker("test.queue")
-        await worker.run(migrate, engine)
+        await worker.run(migrate, sqlite_url(tmp_path / "jobs.db"))
         queue = SqlJobQueue(engine, worker, clock=clock, queued_limit=10)
         found.append(await (queue.get(asked.name) if found else queue.enqueue(asked)))
         await worker.close()
