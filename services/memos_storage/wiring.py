@@ -11,7 +11,7 @@ from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
 from memos_runtime.sql.engine import sqlite_url
 from memos_storage import migrations
-from memos_storage.adapters.background import AuditLoop, IndexLoop
+from memos_storage.adapters.background import AuditLoop, CompareLoop, IndexLoop
 from memos_storage.adapters.hot_index import HotVectorIndex
 from memos_storage.adapters.ledger_client import LedgerAuditSink
 from memos_storage.adapters.milvus import MilvusVectorIndex, keep_probing
@@ -69,6 +69,7 @@ class _Storage:
             read_queue=config.read_queue,
             write_queue=config.write_queue,
             group_size=config.commit_group,
+            writers=config.writers,
         )
         self._server = (
             MilvusLiteServer(context.state_dir / "milvus", lost=lambda: self._milvus.lost())
@@ -84,10 +85,10 @@ class _Storage:
             timeout_seconds=config.milvus_timeout_seconds,
             search_seconds=config.milvus_search_seconds,
         )
-        hot = None
+        self._hot = None
         if config.milvus_uri is None and config.hot_rows:
-            hot = HotVectorIndex(self._milvus, outbox, rows=config.hot_rows)
-        self.index: VectorIndex = hot or self._milvus
+            self._hot = HotVectorIndex(self._milvus, outbox, rows=config.hot_rows)
+        self.index: VectorIndex = self._hot or self._milvus
         self._index_loop = IndexLoop(
             follow=FollowOutbox(
                 outbox=outbox,
@@ -97,14 +98,16 @@ class _Storage:
                 batch_rows=config.index_batch_rows,
                 lease_seconds=config.index_lease_seconds,
             ),
-            reconcile=Reconcile(outbox=outbox, index=self.index),
             outbox=outbox,
             index=self.index,
             batch_rows=config.index_batch_rows,
             idle_seconds=config.index_idle_seconds,
             delay_seconds=config.index_delay_seconds,
-            compare_seconds=config.index_compare_seconds,
-            hot=hot,
+            hot=self._hot,
+        )
+        self._reconcile = Reconcile(outbox=outbox, index=self.index)
+        self._compare_loop = CompareLoop(
+            reconcile=self._reconcile, index=self.index, interval_seconds=config.index_compare_seconds
         )
         self._audit_loop = AuditLoop(
             ship=ShipAudit(
@@ -130,7 +133,7 @@ class _Storage:
             due=ListDueCubes(catalog=catalog, clock=clock),
             search=SearchCubes(
                 catalog=catalog,
-                dense=DenseLeg(index=self.index, catalog=catalog, spans=spans),
+                dense=DenseLeg(index=self.index, catalog=catalog, spans=spans, doubt=self._doubt),
                 pending=PendingLeg(rows=pending, catalog=catalog, spans=spans),
                 lexical=LexicalLeg(index=SqlLexicalIndex(self.database), spans=spans),
                 clock=clock,
@@ -149,6 +152,7 @@ class _Storage:
         self._tasks = [
             spawn(keep_probing(self._milvus), name="storage-milvus"),
             spawn(self._index_loop.run(), name="storage-index"),
+            spawn(self._compare_loop.run(), name="storage-compare"),
             spawn(self._audit_loop.run(), name="storage-audit"),
         ]
 
@@ -162,6 +166,9 @@ class _Storage:
         if self._server is not None:
             await self._server.close()
         await self.database.close()
+
+    def _doubt(self) -> str:
+        return "" if self._hot is not None and self._hot.complete else self._reconcile.doubt
 
     def _committed(self) -> None:
         self._index_loop.notify()

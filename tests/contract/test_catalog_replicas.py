@@ -1,13 +1,14 @@
 """Several storage processes over one catalogue: each has its own connections and threads, as here."""
 
 import asyncio
+import threading
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 import pytest
 
 from memos_kernel.cube import Plaintext
-from memos_kernel.errors import EtagMismatch
+from memos_kernel.errors import EtagMismatch, Overloaded
 from memos_kernel.ids import uuid7
 from memos_storage.adapters.memory import MemorySpans, MemoryVectorIndex
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
@@ -122,6 +123,47 @@ async def test_no_use_is_lost(replicas):
     await asyncio.gather(*calls)
     found = await replicas[0].catalog.get([cube.name for cube in cubes], scope(MAIN))
     assert [stored.cube.usage.hits for stored in found.values()] == [15] * 5
+
+
+async def test_a_request_that_is_sent_to_all_is_answered_alike_and_done_once(replicas):
+    cubes = await replicas[0].add(*(f"note {number}" for number in range(8)))
+    calls = [
+        replica.delete(cube.name, etag="", mutation=mutation(request_id=f"r{number}"))
+        for number, cube in enumerate(cubes)
+        for replica in replicas
+    ]
+    gone = await asyncio.gather(*calls)
+    assert len(gone) == 24
+    assert {(cube.uid, cube.revision) for cube in gone} == {(cube.uid, 2) for cube in cubes}
+
+
+async def test_workers_that_claim_at_once_share_the_entries(replicas):
+    await replicas[0].add(*(f"note {number}" for number in range(30)))
+    claims = await asyncio.gather(
+        *(replica.outbox.claim(limit=7, lease_seconds=10, now=NOW) for replica in replicas * 2)
+    )
+    sequences = [entry.sequence for claim in claims for entry in claim.entries]
+    assert len(sequences) == len(set(sequences)) == 30
+    assert all([await replicas[0].outbox.settle(claim) for claim in claims if claim.entries])
+
+
+async def test_a_process_that_freezes_with_a_lock_does_not_stop_the_others_for_ever(replicas):
+    cube = await replicas[0].add_one("note")
+    frozen = threading.Event()
+
+    def freeze(tx):
+        tx.live(cube.name)
+        frozen.wait(60)
+
+    holding = asyncio.create_task(replicas[0].catalog.write(freeze))
+    try:
+        await asyncio.sleep(0.2)
+        with pytest.raises(Overloaded):
+            await replicas[1].retell(cube, "told")
+    finally:
+        frozen.set()
+        await holding
+    assert (await replicas[1].retell(cube, "told")).revision == 2
 
 
 async def test_writers_workers_and_comparisons_at_the_same_time_end_in_an_index_like_the_catalogue(replicas):

@@ -51,9 +51,11 @@ class World:
         self.delete = DeleteCube(catalog=catalog, clock=clock, ids=uuid7)
         self.transition = ApplyTransition(catalog=catalog, clock=clock, ids=uuid7)
         self.use = RecordUsage(catalog=catalog, clock=clock)
+        self.reconcile = Reconcile(outbox=self.outbox, index=self.index, window=2)
+        self.doubt = ""
         self.search_cubes = SearchCubes(
             catalog=catalog,
-            dense=DenseLeg(index=self.index, catalog=catalog, spans=spans),
+            dense=DenseLeg(index=self.index, catalog=catalog, spans=spans, doubt=lambda: self.doubt),
             pending=PendingLeg(rows=self.pending, catalog=catalog, spans=spans),
             lexical=LexicalLeg(index=MemoryLexicalIndex(catalog), spans=spans),
             clock=clock,
@@ -67,7 +69,6 @@ class World:
             batch_rows=100,
             lease_seconds=10,
         )
-        self.reconcile = Reconcile(outbox=self.outbox, index=self.index, window=2)
 
     async def add(self, text, *, seed=None, vault=MAIN, trace=None, by=None, **fields):
         """Store one cube and return it."""

@@ -6,12 +6,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from memos_runtime.sql.engine import is_sqlite, open_engine
 
 _LOCK = 0x6D656D6F73
 """PostgreSQL's lock for it, the same for all services: they may share a database. SQLite lets one write anyway."""
+
+_WAIT_MINUTES = 10
 
 
 def migrate(database_url: str, scripts: Path) -> None:
@@ -29,6 +31,7 @@ def migrate(database_url: str, scripts: Path) -> None:
     try:
         with engine.begin() as connection:
             if not is_sqlite(database_url):
+                connection.execute(text(f"SET LOCAL lock_timeout = '{_WAIT_MINUTES}min'"))
                 connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")

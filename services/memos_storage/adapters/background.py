@@ -29,13 +29,11 @@ class IndexLoop:
     """
 
     follow: FollowOutbox
-    reconcile: Reconcile
     outbox: Outbox
     index: VectorIndex
     batch_rows: int
     idle_seconds: float
     delay_seconds: float
-    compare_seconds: float
     hot: HotVectorIndex | None = None
     _written: asyncio.Event = field(default_factory=asyncio.Event)
     _last_write: float = 0.0
@@ -46,24 +44,17 @@ class IndexLoop:
         self._written.set()
 
     async def run(self) -> None:
-        """Run until cancelled. The index is compared with the catalogue now and then, and first when it comes back.
-
-        Losses are counted, for one may come and go between two looks, and a server come back empty.
-        """
-        loop = asyncio.get_running_loop()
-        compared, compared_at = -1, 0.0
+        """Run until cancelled."""
+        loaded = self.hot is None
         self._written.set()
         while True:
             try:
                 if not self.index.healthy:
                     await asyncio.sleep(_AWAY_SECONDS)
                     continue
-                due = loop.time() - compared_at >= self.compare_seconds
-                if compared != (losses := self.index.losses) or due:
-                    await self._compare()
-                    if self.hot is not None:
-                        await self.hot.load()
-                    compared, compared_at = losses, loop.time()
+                if self.hot is not None and not loaded:
+                    await self.hot.load()
+                    loaded = True
                 if not await self._is_written() and not await self.outbox.size():
                     continue
                 await self._wait_for_batch()
@@ -80,11 +71,6 @@ class IndexLoop:
                 _LOG.exception("the loop of the vector index failed and goes on")
                 self._written.set()
                 await asyncio.sleep(_RETRY_MOST)
-
-    async def _compare(self) -> None:
-        drift = await self.reconcile()
-        if drift:
-            _LOG.warning("the vector index lacked %d points and had %d too many; mended", drift.missing, drift.extra)
 
     async def _is_written(self) -> bool:
         """Wait for a commit, and give up after a while to look after the index, and for what nobody told of.
@@ -108,6 +94,38 @@ class IndexLoop:
             and await self.outbox.size() < self.batch_rows
         ):
             await asyncio.sleep(_LOOK_SECONDS)
+
+
+@dataclass(slots=True, kw_only=True)
+class CompareLoop:
+    """Compares the vector index with the catalogue now and then, and whenever it was away: it may come back empty."""
+
+    reconcile: Reconcile
+    index: VectorIndex
+    interval_seconds: float
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        loop = asyncio.get_running_loop()
+        compared_at = 0.0
+        while True:
+            try:
+                due = self.reconcile.doubt or loop.time() - compared_at >= self.interval_seconds
+                if self.index.healthy and due:
+                    await self._compare()
+                    compared_at = loop.time()
+                await asyncio.sleep(_LOOK_SECONDS)
+            except MemosError as error:
+                _LOG.warning("the vector index could not be compared with the catalogue: %s", error.message)
+                await asyncio.sleep(_AWAY_SECONDS)
+            except Exception:
+                _LOG.exception("the comparison of the vector index failed and goes on")
+                await asyncio.sleep(_RETRY_MOST)
+
+    async def _compare(self) -> None:
+        drift = await self.reconcile()
+        if drift:
+            _LOG.warning("the vector index lacked %d points and had %d too many; mended", drift.missing, drift.extra)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Blobs on MinIO, or anything else that speaks S3."""
 
+import asyncio
 import errno
 import hashlib
 import re
@@ -28,8 +29,10 @@ _IN_MEMORY = 8 * CHUNK
 _RETRIES = 2
 _NAME = re.compile(r"[0-9a-f]{64}")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_FULL_CODES = ("XMinioStorageFull", "InsufficientStorage", "QuotaExceeded")
+_FULL_CODES = ("XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage", "QuotaExceeded")
 _ABSENT_CODES = ("NoSuchKey", "NoSuchBucket", "NotFound")
+_REFUSED_CODES = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
+_EXISTS_CODES = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 
 class S3BlobStore:
@@ -58,6 +61,7 @@ class S3BlobStore:
             http_client=urllib3.PoolManager(timeout=timeout_seconds, maxsize=8, retries=retries),
         )
         self._worker = Worker("blobs", threads=4, queue=64)
+        self._has_bucket = False
 
     async def put(self, vault: VaultName, data: AsyncIterator[bytes], *, media_type: str) -> BlobRef:
         """Store bytes; they survive a power loss when this returns, as far as the store keeps what S3 promises."""
@@ -74,7 +78,11 @@ class S3BlobStore:
                     raise StoreFull("No room for a blob on its way; nothing was stored.", store="blobs") from error
                 raise
             blob = BlobRef(digest.hexdigest(), size, digest.hexdigest(), media_type)
-            await self._call(self._upload, vault, blob, file)
+            upload = asyncio.ensure_future(self._call(self._upload, self._key(vault, blob), blob, file))
+            try:
+                await asyncio.shield(upload)
+            finally:
+                await asyncio.wait([upload])  # a caller that leaves must not close the file under the thread
         return blob
 
     async def get(self, vault: VaultName, blob: BlobRef) -> AsyncIterator[bytes]:
@@ -125,15 +133,36 @@ class S3BlobStore:
                 raise ResourceNotFound(f"The blob store has no blob {name}.", name=name) from error
             if error.code in _FULL_CODES:
                 raise StoreFull("The blob store is full; nothing was stored.", store="blobs") from error
+            if error.code in _REFUSED_CODES:
+                raise DependencyUnavailable(
+                    "The blob store refuses our keys; an operator has to set them right.", dependency="s3"
+                ) from error
             raise _away() from error
         except (MinioException, HTTPError, OSError) as error:
             raise _away() from error
 
-    def _upload(self, vault: VaultName, blob: BlobRef, file: Any) -> None:
-        key = self._key(vault, blob)
-        if not self._client.bucket_exists(self._bucket):
-            self._client.make_bucket(self._bucket)
-        self._client.put_object(self._bucket, key, file, blob.size_bytes, content_type=blob.media_type, part_size=PART)
+    def _upload(self, key: str, blob: BlobRef, file: Any) -> None:
+        self._make_bucket()
+        self._client.put_object(
+            self._bucket,
+            key,
+            file,
+            blob.size_bytes,
+            content_type=blob.media_type,
+            part_size=PART,
+            num_parallel_uploads=1,  # its other threads would outlive a failure
+        )
+
+    def _make_bucket(self) -> None:
+        if self._has_bucket:
+            return
+        try:
+            if not self._client.bucket_exists(self._bucket):
+                self._client.make_bucket(self._bucket)
+        except S3Error as error:
+            if error.code not in _EXISTS_CODES:
+                raise
+        self._has_bucket = True
 
     def _open(self, key: str) -> Any:
         return self._client.get_object(self._bucket, key)

@@ -1,16 +1,20 @@
 """Compare the vector index with the catalogue, and mend it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
 
-from memos_storage.domain.values import Drift, PointId
+from memos_storage.domain.values import Drift, Point, PointId
 from memos_storage.ports import Outbox, VectorIndex
 from memos_storage.usecases.follow_outbox import remove_outdated
 
 WINDOW = 5_000
 """Cubes that are compared at once; bounds the memory."""
 
+_PUT = 500
+"""Points in one call to the index: 8 MB, if they are as long as can be."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(slots=True, kw_only=True)
 class Reconcile:
     """Goes through both in the order of the uids, and mends each window before the next.
 
@@ -21,6 +25,15 @@ class Reconcile:
     outbox: Outbox
     index: VectorIndex
     window: int = WINDOW
+    _compared: int = field(default=-1, init=False)
+
+    @property
+    def doubt(self) -> str:
+        """Why the index may lack something; empty if nothing speaks for it.
+
+        Losses are counted, for an index may go and come back between two looks.
+        """
+        return "" if self._compared == self.index.losses else "the vector index is being compared with the catalogue"
 
     async def __call__(self) -> Drift:
         """Return what was missing and too many.
@@ -29,6 +42,7 @@ class Reconcile:
             MemosError: the index does not answer; what was mended stays.
         """
         missing = extra = 0
+        losses = self.index.losses
         for embedder, dimensions in await self.outbox.embedders():
             after: str | None = ""
             while after is not None:
@@ -38,10 +52,16 @@ class Reconcile:
                 missing += await self._put(embedder, set(expected) - held)
                 extra += await remove_outdated(self.outbox, self.index, embedder, held - set(expected))
                 after = until
+        self._compared = losses
         return Drift(missing, extra)
 
-    async def _put(self, embedder: str, ids: set[PointId]) -> int:
-        points = await self.outbox.points(embedder, sorted(id.uid for id in ids))
-        if points:
-            await self.index.put(points)
-        return len(points)
+    async def _put(self, embedder: str, ids: Set[PointId]) -> int:
+        uids, made = sorted(id.uid for id in ids), 0
+        for start in range(0, len(uids), _PUT):
+            points: Sequence[Point] = await self.outbox.points(embedder, uids[start : start + _PUT])
+            if points:
+                await self.index.put(points)
+                # What was deleted between the two, its own worker has removed already.
+                await remove_outdated(self.outbox, self.index, embedder, {point.id for point in points})
+            made += len(points)
+        return made

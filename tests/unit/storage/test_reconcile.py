@@ -1,5 +1,8 @@
 """Comparing the vector index with the catalogue."""
 
+import pytest
+
+from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.ids import uuid7
 from memos_storage.domain.values import Drift, Point, PointId
 from storage_cubes import DIMENSIONS, EMBEDDER, MAIN, vector
@@ -39,6 +42,7 @@ async def test_an_empty_catalogue_leaves_nothing_and_an_empty_index_gets_everyth
 
 async def test_what_others_do_during_the_comparison_is_not_undone(world, monkeypatch):
     """One cube is written and indexed, and one is deleted, between the look at the catalogue and that at the index."""
+    world.reconcile.window = 99
     kept, gone = await world.add("tea", seed=1), await world.add("coffee", seed=2)
     await world.follow()
     await world.index.remove(EMBEDDER, [PointId(gone.uid, 1)])
@@ -55,3 +59,33 @@ async def test_what_others_do_during_the_comparison_is_not_undone(world, monkeyp
     monkeypatch.setattr(world.outbox, "expected", overtaken)
     assert not await world.reconcile()
     assert await ids(world) == {(kept.uid, 1), (late[0].uid, 1)}
+
+
+async def test_a_cube_that_is_deleted_while_its_point_is_put_back_leaves_none(world, monkeypatch):
+    cube = await world.add("tea", seed=1)
+    await world.follow()
+    world.index._points.clear()
+    put = world.index.put
+
+    async def overtaken(points):
+        monkeypatch.setattr(world.index, "put", put)
+        await world.delete(cube.name, etag="", mutation=mutation())
+        await world.follow()
+        await put(points)
+
+    monkeypatch.setattr(world.index, "put", overtaken)
+    assert await world.reconcile() == Drift(missing=1)
+    assert await ids(world) == set()
+
+
+async def test_there_is_doubt_until_a_comparison_was_finished_and_again_after_each_loss(world):
+    assert "compared" in world.reconcile.doubt
+    await world.reconcile()
+    assert not world.reconcile.doubt
+    world.index.losses += 1
+    assert world.reconcile.doubt
+    world.index.away = True
+    await world.add("tea", seed=1)
+    with pytest.raises(DependencyUnavailable):
+        await world.reconcile()
+    assert world.reconcile.doubt

@@ -111,13 +111,25 @@ class SqlTransaction:
             "hits": 0,
             "heat": 0.0,
         }
-        key = self._connection.execute(_insert_cube(self._connection.dialect.name), values).scalar()
-        if key is None:
-            raise self._conflict(cube)
+        key = self._insert(cube, values)
         self._add_children(key, cube)
         self._index_terms(key, vault_key, cube)
         if vector is not None:
             self._put_vector(key, cube, vector)
+
+    def _insert(self, cube: MemCube, values: Mapping[str, Any]) -> int:
+        statement = _insert_cube(self._connection.dialect.name)
+        while (key := self._connection.execute(statement, values).scalar()) is None:
+            holder = self.holder(cube.vault, cube.content_hash)
+            if holder is not None:
+                raise _duplicate(holder.cube)
+            taken = select(schema.cubes.c.key).where(
+                schema.cubes.c.tenant == cube.name.tenant, schema.cubes.c.cube == cube.name.id
+            )
+            if self._connection.execute(taken).first() is not None:
+                raise ResourceExists(f"{cube.name} is taken; choose another id.", name=str(cube.name))
+            # What stood in the way was deleted by another process meanwhile.
+        return int(key)
 
     def replace(self, cube: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
         """Store a new revision; a deleted cube leaves the lexical index and the vector index."""
@@ -289,12 +301,6 @@ class SqlTransaction:
                 "gone_revision": gone,
             },
         )
-
-    def _conflict(self, cube: MemCube) -> DuplicateContent | ResourceExists:
-        holder = self.holder(cube.vault, cube.content_hash)
-        if holder is not None:
-            return _duplicate(holder.cube)
-        return ResourceExists(f"{cube.name} is taken; choose another id.", name=str(cube.name))
 
     def _vault_key(self, vault: VaultName) -> int:
         if vault not in self._vault_keys:
