@@ -951,7 +951,7 @@ class SearchLeg(_message.Message):
     ran: _builtins.bool
     """Whether it ran."""
     reason: _builtins.str
-    """Why it did not run; empty if it ran."""
+    """Why it did not run, or why it may have missed something; otherwise empty."""
     candidates: _builtins.int
     """Candidates it gave."""
     duration_ms: _builtins.float
