@@ -34,6 +34,14 @@ class Transaction(Protocol):
         """Return a cube that is not deleted."""
         ...
 
+    def deleted(self, name: CubeName) -> StoredCube | None:
+        """Return a cube that is deleted."""
+        ...
+
+    def vector(self, uid: str) -> Vector | None:
+        """Return the vector of a cube's newest text, deleted or not."""
+        ...
+
     def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
         """Return the live cube of the vault that has this content."""
         ...
@@ -48,7 +56,9 @@ class Transaction(Protocol):
         ...
 
     def replace(self, cube: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
-        """Store a new revision. `content`: the text changed, and `vector` is that of the new text.
+        """Store a new revision.
+
+        `content`: the text changed, or comes back after a deletion; `vector` is that of this text, if it has one.
 
         Raises:
             DuplicateContent: a live cube of the vault holds the same content.

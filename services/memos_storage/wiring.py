@@ -31,6 +31,7 @@ from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.reconcile import Reconcile
 from memos_storage.usecases.search_cubes import SearchCubes
 from memos_storage.usecases.ship_audit import ShipAudit
+from memos_storage.usecases.undelete_cube import UndeleteCube
 
 
 def build(config: StorageConfig, context: ServiceContext) -> Service:
@@ -128,6 +129,7 @@ class _Storage:
             page=ListCubes(catalog=catalog, clock=clock),
             update=UpdateCube(catalog=catalog, clock=clock, ids=uuid7),
             delete=DeleteCube(catalog=catalog, clock=clock, ids=uuid7),
+            undelete=UndeleteCube(catalog=catalog, clock=clock, ids=uuid7),
             transition=ApplyTransition(catalog=catalog, clock=clock, ids=uuid7),
             use=RecordUsage(catalog=catalog, clock=clock),
             due=ListDueCubes(catalog=catalog, clock=clock),

@@ -22,6 +22,7 @@ from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.reconcile import Reconcile
 from memos_storage.usecases.search_cubes import Query, SearchCubes
+from memos_storage.usecases.undelete_cube import UndeleteCube
 from storage_cubes import MAIN, Clock, grant, item
 
 
@@ -49,6 +50,7 @@ class World:
         self.due = ListDueCubes(catalog=catalog, clock=clock)
         self.update = UpdateCube(catalog=catalog, clock=clock, ids=uuid7)
         self.delete = DeleteCube(catalog=catalog, clock=clock, ids=uuid7)
+        self.undelete = UndeleteCube(catalog=catalog, clock=clock, ids=uuid7)
         self.transition = ApplyTransition(catalog=catalog, clock=clock, ids=uuid7)
         self.use = RecordUsage(catalog=catalog, clock=clock)
         self.reconcile = Reconcile(outbox=self.outbox, index=self.index, window=2)

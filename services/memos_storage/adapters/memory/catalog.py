@@ -114,6 +114,16 @@ class MemoryTransaction:
         """Return a cube that is not deleted."""
         return next((row for row in self._live() if row.cube.name == name), None)
 
+    def deleted(self, name: CubeName) -> StoredCube | None:
+        """Return a cube that is deleted."""
+        rows = (row for row in self.tables.cubes.values() if row.cube.delete_time is not None)
+        return next((row for row in rows if row.cube.name == name), None)
+
+    def vector(self, uid: str) -> Vector | None:
+        """Return the vector of a cube's newest text, deleted or not."""
+        held = self.tables.vectors.get(uid)
+        return None if held is None else held[0]
+
     def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
         """Return the live cube of the vault that has this content."""
         rows = (row for row in self._live() if row.cube.vault == vault)

@@ -18,23 +18,23 @@ from memos_storage.adapters.sql.schema import micros
 from memos_storage.adapters.terms import frequencies
 from memos_storage.domain.values import AuditEvent, StoredCube, Vector
 
-_LIVE = (
-    select(*rows.STORED)
-    .join(
-        schema.revisions,
-        and_(schema.revisions.c.cube_key == schema.cubes.c.key, schema.revisions.c.revision == schema.cubes.c.revision),
-    )
-    .where(schema.cubes.c.delete_time.is_(None))
+_STORED = select(*rows.STORED).join(
+    schema.revisions,
+    and_(schema.revisions.c.cube_key == schema.cubes.c.key, schema.revisions.c.revision == schema.cubes.c.revision),
 )
-_BY_NAME = _LIVE.where(schema.cubes.c.tenant == bindparam("tenant"), schema.cubes.c.cube == bindparam("cube"))
+_LIVE = _STORED.where(schema.cubes.c.delete_time.is_(None))
+_NAMED = (schema.cubes.c.tenant == bindparam("tenant"), schema.cubes.c.cube == bindparam("cube"))
+_BY_NAME = _LIVE.where(*_NAMED)
+_DELETED = _STORED.where(schema.cubes.c.delete_time.is_not(None), *_NAMED)
+_VECTOR = (
+    select(schema.vectors.c.embedder, schema.vectors.c.data)
+    .join(schema.cubes, schema.cubes.c.key == schema.vectors.c.cube_key)
+    .where(schema.cubes.c.uid == bindparam("uid"))
+)
 _BY_CONTENT = _LIVE.where(
     schema.cubes.c.vault_key == bindparam("vault_key"), schema.cubes.c.content_hash == bindparam("content_hash")
 )
-_LOCK_NAME = (
-    select(schema.cubes.c.key)
-    .where(schema.cubes.c.tenant == bindparam("tenant"), schema.cubes.c.cube == bindparam("cube"))
-    .with_for_update()
-)
+_LOCK_NAME = select(schema.cubes.c.key).where(*_NAMED).with_for_update()
 _LOCK_CONTENT = (
     select(schema.cubes.c.key)
     .where(schema.cubes.c.vault_key == bindparam("vault_key"), schema.cubes.c.content_hash == bindparam("content_hash"))
@@ -92,6 +92,16 @@ class SqlTransaction:
         """Return a cube that is not deleted."""
         return self._read(_BY_NAME, {"tenant": name.tenant, "cube": name.id}, lock=_LOCK_NAME)
 
+    def deleted(self, name: CubeName) -> StoredCube | None:
+        """Return a cube that is deleted."""
+        return self._read(_DELETED, {"tenant": name.tenant, "cube": name.id}, lock=_LOCK_NAME)
+
+    def vector(self, uid: str) -> Vector | None:
+        """Return the vector of a cube's newest text, deleted or not."""
+        self.flush()
+        row = self._connection.execute(_VECTOR, {"uid": uid}).first()
+        return None if row is None else Vector(row.embedder, rows.vector_of(row.data))
+
     def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
         """Return the live cube of the vault that has this content."""
         values = {"vault_key": self._vault_key(vault), "content_hash": content_hash}
@@ -142,7 +152,7 @@ class SqlTransaction:
             self._unindex_terms(key, vault_key)
         if content:
             self._index_terms(key, vault_key, cube)
-            assert vector is not None
+        if vector is not None:
             self._put_vector(key, cube, vector)
         if cube.delete_time is not None:
             self._enqueue_removal(key, cube)
