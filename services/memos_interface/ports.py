@@ -107,6 +107,10 @@ class MemoryStore(Protocol):
         """Delete a cube softly; return its header."""
         ...
 
+    async def undelete(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
+        """Take the deletion of a cube back; return its header."""
+        ...
+
     async def search(self, query: SearchQuery, vectors: Vectors | None, *, top_k: int) -> SearchAnswer:
         """Search; without vectors the dense leg is left out."""
         ...

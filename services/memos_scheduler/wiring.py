@@ -45,7 +45,7 @@ from memos_scheduler.usecases.watch_job import WatchJob
 from memos_wire.methods import GOVERNANCE, INFERENCE, LIFECYCLE, STORAGE
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
+    pass
 
 POLICIES: Mapping[str, SelectionPolicy] = {"similarity": SimilarityPolicy(), "usage": UsagePolicy()}
 """Selection policies by the name that the configuration knows them under."""
@@ -59,10 +59,12 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
     Raises:
         ValueError: the configuration names an unknown policy.
     """
-    from memos_scheduler.adapters.sql.database import migrate as bring_up_to_date
+    from memos_runtime.sql.engine import open_engine
+    from memos_scheduler.adapters.sql import migrations
     from memos_scheduler.adapters.sql.queue import SqlJobQueue
 
-    database = _open_database(config, context.state_dir)
+    url = _database_url(config, context.state_dir)
+    database = open_engine(url)
     threads = Worker("scheduler.queue", queue=_DATABASE_QUEUE)
     queue = SqlJobQueue(database, threads, clock=context.clock, queued_limit=config.queued_limit)
     policy_stub = context.channels.stub(PolicyServiceStub, GOVERNANCE)
@@ -85,7 +87,7 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
         add_SchedulerServiceServicer_to_server(servicer, server)
 
     async def start() -> None:
-        await threads.run(bring_up_to_date, database)
+        await threads.run(migrations.migrate, url)
         background.append(spawn(dispatch(), name="scheduler.dispatch"))
         background.append(
             spawn(repeat(trigger, every=timedelta(seconds=config.sweep_seconds)), name="scheduler.sweeps")
@@ -111,19 +113,15 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
 
 def migrate(config: SchedulerConfig, state_dir: Path) -> None:
     """Bring the queue's schema to the newest version. Blocks."""
-    from memos_scheduler.adapters.sql.database import migrate as bring_up_to_date
+    from memos_scheduler.adapters.sql import migrations
 
-    database = _open_database(config, state_dir)
-    try:
-        bring_up_to_date(database)
-    finally:
-        database.dispose()
+    migrations.migrate(_database_url(config, state_dir))
 
 
-def _open_database(config: SchedulerConfig, state_dir: Path) -> "sa.Engine":
-    from memos_scheduler.adapters.sql.database import open_engine, sqlite_url
+def _database_url(config: SchedulerConfig, state_dir: Path) -> str:
+    from memos_runtime.sql.engine import sqlite_url
 
-    return open_engine(config.database_url.get_secret_value() or sqlite_url(state_dir / "jobs.db"))
+    return config.database_url.get_secret_value() or sqlite_url(state_dir / "jobs.db")
 
 
 def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQueue, grants: Grants) -> DispatchJobs:

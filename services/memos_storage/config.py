@@ -1,6 +1,8 @@
 """Configuration of the storage service."""
 
-from pydantic import Field, SecretStr
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
 
 from memos_runtime.config import Section
 
@@ -14,7 +16,8 @@ class StorageConfig(Section):
     readers: int = Field(3, ge=1, le=64, description="threads that read the catalogue")
     read_queue: int = Field(256, ge=1, description="reads that may wait; more are refused with OVERLOADED")
     write_queue: int = Field(512, ge=1, description="writes that may wait; more are refused with OVERLOADED")
-    commit_group: int = Field(64, ge=1, description="most writes that share one transaction and one fsync")
+    commit_group: int = Field(64, ge=1, description="most writes to SQLite that share one transaction and one fsync")
+    writers: int = Field(4, ge=1, le=64, description="threads that write to PostgreSQL; to SQLite one writes")
     milvus_uri: str | None = Field(
         None, description="URI of a Milvus server, such as http://milvus:19530; unset: Milvus Lite as a child process"
     )
@@ -36,4 +39,17 @@ class StorageConfig(Section):
     index_lease_seconds: float = Field(
         60.0, gt=0, description="seconds after which another worker may take over what one has taken"
     )
+    index_compare_seconds: float = Field(
+        3600.0, gt=0, description="seconds between two comparisons of the vector index with the catalogue"
+    )
     audit_interval_seconds: float = Field(0.3, gt=0, description="seconds between two looks for audit events to send")
+
+    @model_validator(mode="after")
+    def _index_is_shared_with_the_catalogue(self) -> Self:
+        shared = self.database_url is not None and not self.database_url.get_secret_value().startswith("sqlite")
+        if shared and self.milvus_uri is None:
+            raise ValueError(
+                "with a shared database_url, milvus_uri is needed too: Milvus Lite belongs to one process, and what it"
+                " holds the others would not find"
+            )
+        return self

@@ -1,6 +1,6 @@
 """What the use cases need, as protocols. Every adapter of a port passes the same suite in tests/contract."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -13,14 +13,15 @@ from memos_storage.domain.values import (
     AuditEvent,
     Claim,
     DenseHit,
-    Drift,
     Point,
+    PointId,
     Remembered,
     RequestOwner,
     Scope,
     Scored,
     StoredCube,
     Vector,
+    Waiting,
 )
 
 T = TypeVar("T")
@@ -31,6 +32,14 @@ class Transaction(Protocol):
 
     def live(self, name: CubeName) -> StoredCube | None:
         """Return a cube that is not deleted."""
+        ...
+
+    def deleted(self, name: CubeName) -> StoredCube | None:
+        """Return a cube that is deleted."""
+        ...
+
+    def vector(self, uid: str) -> Vector | None:
+        """Return the vector of a cube's newest text, deleted or not."""
         ...
 
     def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
@@ -47,7 +56,9 @@ class Transaction(Protocol):
         ...
 
     def replace(self, cube: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
-        """Store a new revision. `content`: the text changed, and `vector` is that of the new text.
+        """Store a new revision.
+
+        `content`: the text changed, or comes back after a deletion; `vector` is that of this text, if it has one.
 
         Raises:
             DuplicateContent: a live cube of the vault holds the same content.
@@ -144,8 +155,8 @@ class LexicalIndex(Protocol):
 class Outbox(Protocol):
     """Changes that the vector index has to follow, oldest first."""
 
-    async def pending(self, *, after: int) -> tuple[int, list[Point]]:
-        """Return the newest sequence number, and the points to put that came after `after`."""
+    async def waiting(self, *, known: Set[int]) -> Waiting:
+        """Return what waits now, with the points of the entries that are not `known`, all of one moment."""
         ...
 
     async def size(self) -> int:
@@ -164,16 +175,16 @@ class Outbox(Protocol):
         """Give the entries back after a failure, to be taken again from `until` on."""
         ...
 
-    async def requeue(self, uids: Iterable[str], *, now: datetime) -> int:
-        """Enqueue what the catalogue says of these cubes now; returns how many entries were made."""
+    async def points(self, embedder: str, uids: Sequence[str]) -> list[Point]:
+        """Return the vectors that these cubes have now, deleted cubes left out."""
         ...
 
     def indexed(self) -> AsyncIterator[Sequence[Point]]:
         """Return the vectors of everything that the index should hold by now, in batches."""
         ...
 
-    async def expected(self, embedder: str) -> dict[str, int]:
-        """Return uid -> content revision of everything that the index should hold by now."""
+    async def expected(self, embedder: str, *, after: str, limit: int) -> list[PointId]:
+        """Return what the index should hold by now of the cubes whose uid is greater than `after`, by uid."""
         ...
 
     async def embedders(self) -> list[tuple[str, int]]:
@@ -190,27 +201,27 @@ class DerivedTier(Protocol):
         ...
 
     async def put(self, points: Sequence[Point]) -> None:
-        """Add or replace; what it returned from is durable and found.
+        """Add points; one that is there stays as it is. What it returned from is durable and found.
 
         Raises:
             DependencyUnavailable: it does not answer.
         """
         ...
 
-    async def remove(self, embedder: str, uids: Sequence[str]) -> None:
-        """Remove; unknown uids are left out.
+    async def remove(self, embedder: str, ids: Sequence[PointId]) -> None:
+        """Remove; unknown ids are left out.
 
         Raises:
             DependencyUnavailable: it does not answer.
         """
         ...
 
-    async def verify(self, embedder: str, dimensions: int, expected: Mapping[str, int]) -> Drift:
-        """Compare with uid -> content revision of the catalogue."""
-        ...
+    async def contents(self, embedder: str, dimensions: int, *, after: str, until: str | None) -> list[PointId]:
+        """Return what it holds of the cubes with `after` < uid <= `until`, in any order; None is no end.
 
-    async def rebuild(self, embedder: str, dimensions: int, batches: AsyncIterator[Sequence[Point]]) -> None:
-        """Throw everything of an embedder away and make it again."""
+        Raises:
+            DependencyUnavailable: it does not answer.
+        """
         ...
 
 

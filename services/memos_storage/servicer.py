@@ -16,6 +16,7 @@ from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.search_cubes import Query, SearchCubes
+from memos_storage.usecases.undelete_cube import UndeleteCube
 from memos_wire.cubes import cube_to_proto
 from memos_wire.errors import attempt
 from memos_wire.requests import request_key_from_proto
@@ -32,6 +33,7 @@ class UseCases:
     page: ListCubes
     update: UpdateCube
     delete: DeleteCube
+    undelete: UndeleteCube
     transition: ApplyTransition
     use: RecordUsage
     due: ListDueCubes
@@ -102,6 +104,11 @@ class StorageServicer(StorageServiceServicer):
         cube = await self._do.delete(CubeName.parse(request.name), etag=request.etag, mutation=_mutation(request))
         return pb.DeleteMemCubeResponse(cube=messages.header(cube))
 
+    async def UndeleteMemCube(self, request: pb.UndeleteMemCubeRequest, context: Any) -> pb.UndeleteMemCubeResponse:
+        """Take a deletion back."""
+        cube = await self._do.undelete(CubeName.parse(request.name), etag=request.etag, mutation=_mutation(request))
+        return pb.UndeleteMemCubeResponse(cube=messages.header(cube))
+
     async def ApplyTransition(self, request: pb.ApplyTransitionRequest, context: Any) -> pb.ApplyTransitionResponse:
         """Move a cube as lifecycle decided."""
         cube = await self._do.transition(
@@ -152,6 +159,7 @@ def _mutation(
     request: pb.BatchCreateMemCubesRequest
     | pb.UpdateMemCubeRequest
     | pb.DeleteMemCubeRequest
+    | pb.UndeleteMemCubeRequest
     | pb.ApplyTransitionRequest,
 ) -> Mutation:
     key = request_key_from_proto(request.request_key)

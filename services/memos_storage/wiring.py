@@ -9,14 +9,14 @@ from memos_kernel.ids import uuid7
 from memos_runtime.context import spawn
 from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
+from memos_runtime.sql.engine import sqlite_url
 from memos_storage import migrations
-from memos_storage.adapters.background import AuditLoop, IndexLoop
+from memos_storage.adapters.background import AuditLoop, CompareLoop, IndexLoop
 from memos_storage.adapters.hot_index import HotVectorIndex
 from memos_storage.adapters.ledger_client import LedgerAuditSink
 from memos_storage.adapters.milvus import MilvusVectorIndex, keep_probing
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
-from memos_storage.adapters.sql.engine import sqlite_url
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.config import StorageConfig
@@ -28,8 +28,10 @@ from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
+from memos_storage.usecases.reconcile import Reconcile
 from memos_storage.usecases.search_cubes import SearchCubes
 from memos_storage.usecases.ship_audit import ShipAudit
+from memos_storage.usecases.undelete_cube import UndeleteCube
 
 
 def build(config: StorageConfig, context: ServiceContext) -> Service:
@@ -68,6 +70,7 @@ class _Storage:
             read_queue=config.read_queue,
             write_queue=config.write_queue,
             group_size=config.commit_group,
+            writers=config.writers,
         )
         self._server = (
             MilvusLiteServer(context.state_dir / "milvus", lost=lambda: self._milvus.lost())
@@ -83,15 +86,14 @@ class _Storage:
             timeout_seconds=config.milvus_timeout_seconds,
             search_seconds=config.milvus_search_seconds,
         )
-        hot = None
+        self._hot = None
         if config.milvus_uri is None and config.hot_rows:
-            hot = HotVectorIndex(self._milvus, outbox, rows=config.hot_rows)
-        self.index: VectorIndex = hot or self._milvus
+            self._hot = HotVectorIndex(self._milvus, outbox, rows=config.hot_rows)
+        self.index: VectorIndex = self._hot or self._milvus
         self._index_loop = IndexLoop(
             follow=FollowOutbox(
                 outbox=outbox,
                 index=self.index,
-                pending=pending,
                 clock=context.clock,
                 spans=spans,
                 batch_rows=config.index_batch_rows,
@@ -102,7 +104,11 @@ class _Storage:
             batch_rows=config.index_batch_rows,
             idle_seconds=config.index_idle_seconds,
             delay_seconds=config.index_delay_seconds,
-            hot=hot,
+            hot=self._hot,
+        )
+        self._reconcile = Reconcile(outbox=outbox, index=self.index)
+        self._compare_loop = CompareLoop(
+            reconcile=self._reconcile, index=self.index, interval_seconds=config.index_compare_seconds
         )
         self._audit_loop = AuditLoop(
             ship=ShipAudit(
@@ -123,12 +129,13 @@ class _Storage:
             page=ListCubes(catalog=catalog, clock=clock),
             update=UpdateCube(catalog=catalog, clock=clock, ids=uuid7),
             delete=DeleteCube(catalog=catalog, clock=clock, ids=uuid7),
+            undelete=UndeleteCube(catalog=catalog, clock=clock, ids=uuid7),
             transition=ApplyTransition(catalog=catalog, clock=clock, ids=uuid7),
             use=RecordUsage(catalog=catalog, clock=clock),
             due=ListDueCubes(catalog=catalog, clock=clock),
             search=SearchCubes(
                 catalog=catalog,
-                dense=DenseLeg(index=self.index, catalog=catalog, spans=spans),
+                dense=DenseLeg(index=self.index, catalog=catalog, spans=spans, doubt=self._doubt),
                 pending=PendingLeg(rows=pending, catalog=catalog, spans=spans),
                 lexical=LexicalLeg(index=SqlLexicalIndex(self.database), spans=spans),
                 clock=clock,
@@ -147,6 +154,7 @@ class _Storage:
         self._tasks = [
             spawn(keep_probing(self._milvus), name="storage-milvus"),
             spawn(self._index_loop.run(), name="storage-index"),
+            spawn(self._compare_loop.run(), name="storage-compare"),
             spawn(self._audit_loop.run(), name="storage-audit"),
         ]
 
@@ -160,6 +168,9 @@ class _Storage:
         if self._server is not None:
             await self._server.close()
         await self.database.close()
+
+    def _doubt(self) -> str:
+        return "" if self._hot is not None and self._hot.complete else self._reconcile.doubt
 
     def _committed(self) -> None:
         self._index_loop.notify()

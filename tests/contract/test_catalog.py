@@ -154,6 +154,45 @@ async def test_a_deleted_cube_is_gone_and_its_content_may_be_stored_again(store)
         await put(store, stored("other", id=cube.name.id))
 
 
+async def test_a_deleted_cube_comes_back_with_its_vector_and_its_words(store):
+    cube = stored("Nora moved to Oslo.")
+    await put(store, cube, seed=1)
+    assert await store.catalog.write(lambda tx: tx.deleted(cube.name)) is None
+    gone = revisions.deleted(cube, now=NOW)
+    await change(store, gone)
+
+    def command(tx):
+        assert tx.live(cube.name) is None
+        found, held = tx.deleted(cube.name), tx.vector(cube.uid)
+        assert (found.cube.revision, found.content_revision) == (2, 1)
+        assert held.values.tolist() == vector(1).values.tolist()
+        tx.replace(revisions.undeleted(found.cube, now=NOW), vector=held, content=True)
+
+    await store.catalog.write(command)
+    back = await got(store, cube)
+    assert (back.cube.text, back.cube.delete_time, back.content_revision) == (cube.text, None, 3)
+    (hit,) = await store.lexical.search("oslo", scope(MAIN), ANY, limit=9, now=NOW)
+    assert hit.uid == cube.uid
+    (point,) = await store.outbox.points(EMBEDDER, [cube.uid])
+    assert point.id == (cube.uid, 3)
+    assert await store.catalog.write(lambda tx: tx.deleted(cube.name)) is None
+    assert await store.catalog.write(lambda tx: tx.vector("nobody")) is None
+
+
+async def test_content_that_was_stored_again_keeps_a_deleted_cube_away(store):
+    cube, other = stored("tea"), stored("tea")
+    await put(store, cube, seed=1)
+    await change(store, revisions.deleted(cube, now=NOW))
+    await put(store, other, seed=1)
+
+    def command(tx):
+        tx.replace(revisions.undeleted(tx.deleted(cube.name).cube, now=NOW), vector=vector(1), content=True)
+
+    with pytest.raises(DuplicateContent):
+        await store.catalog.write(command)
+    assert await got(store, cube) is None
+
+
 async def test_content_is_free_again_within_the_command_that_deletes_its_holder(store):
     old, new = stored("said again"), stored("said again")
     await put(store, old, seed=1)

@@ -15,8 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from memos_kernel.errors import DependencyUnavailable, Draining, Overloaded, StoreFull
+from memos_runtime.sql.engine import open_engine, sqlite_url
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
-from memos_storage.adapters.sql.engine import open_engine, sqlite_url
 from memos_storage.adapters.sql.outbox import SqlOutbox
 from memos_storage.adapters.sql.schema import VERSION_TABLE, metadata
 from memos_storage.domain.filters import CubeFilter
@@ -82,7 +82,7 @@ async def test_what_was_acknowledged_before_a_kill_is_there_once(tmp_path):
         uids = [row.cube.uid for row in rows]
         assert set(acknowledged) <= set(uids)
         assert len(uids) == len(set(uids)) == len({row.cube.text for row in rows})
-        _, points = await SqlOutbox(reopened).pending(after=0)
+        points = (await SqlOutbox(reopened).waiting(known=frozenset())).points
         assert {point.uid for point in points} == set(uids), "rows and what waits for the index are one transaction"
     finally:
         await reopened.close()

@@ -1,5 +1,6 @@
 """What the interface relies on, kept by the services behind it and by the twins alike."""
 
+import dataclasses
 from datetime import UTC, datetime
 
 import pytest
@@ -19,6 +20,7 @@ from memos_kernel.errors import (
     IllegalTransition,
     InvalidField,
     RequestIdReused,
+    ResourceExists,
     VaultNotFound,
 )
 from memos_kernel.ids import uuid7
@@ -153,6 +155,24 @@ async def test_an_update_is_a_revision_and_a_stale_etag_is_refused(ports):
         )
     assert (new.text, new.revision, new.labels) == ("The key is with Felix.", 2, {"a": "b"})
     assert (labelled.revision, labelled.labels, labelled.priority) == (3, {"c": "d"}, 70)
+
+
+async def test_a_deleted_cube_comes_back_unless_its_content_is_there_again(ports):
+    async with acting(ports):
+        cube = await one(ports, "The safe is in the attic.")
+        with pytest.raises(ResourceExists):
+            await ports.store.undelete(cube.name, etag="", request=NO_KEY)
+        await ports.store.delete(cube.name, etag="", request=NO_KEY)
+        header = await ports.store.undelete(cube.name, etag="", request=NO_KEY)
+        (back,) = await ports.store.get([cube.name], full=True)
+        await ports.store.delete(cube.name, etag="", request=NO_KEY)
+        await one(ports, "The safe is in the attic.")
+        with pytest.raises(DuplicateContent):
+            await ports.store.undelete(cube.name, etag="", request=NO_KEY)
+        with pytest.raises(CubeNotFound):
+            await ports.store.undelete(dataclasses.replace(cube.name, id="nobody"), etag="", request=NO_KEY)
+    assert (header.payload, header.delete_time) == (None, None)
+    assert back.text == "The safe is in the attic."
 
 
 async def test_a_deleted_cube_is_nowhere(ports):

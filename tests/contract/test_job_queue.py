@@ -9,9 +9,10 @@ from memos_kernel.errors import Overloaded, RequestIdReused, ResourceNotFound, S
 from memos_kernel.ids import uuid7
 from memos_kernel.names import JobName, PrincipalName, TenantName, VaultName
 from memos_kernel.requests import RequestKey
+from memos_runtime.sql.engine import open_engine, sqlite_url
 from memos_runtime.workers import Worker
 from memos_scheduler.adapters.memory_queue import MemoryJobQueue
-from memos_scheduler.adapters.sql.database import migrate, open_engine, sqlite_url
+from memos_scheduler.adapters.sql.migrations import migrate
 from memos_scheduler.adapters.sql.queue import SqlJobQueue
 from memos_scheduler.domain.jobs import JobState, LeaseLost, NewJob, Progress
 from postgres import new_database
@@ -51,7 +52,7 @@ async def queue(request, clock, tmp_path):
     else:
         url = await asyncio.to_thread(new_database, "scheduler")
     engine, worker = open_engine(url), Worker("test.queue")
-    await worker.run(migrate, engine)
+    await worker.run(migrate, url)
     yield SqlJobQueue(engine, worker, clock=clock, queued_limit=QUEUED_LIMIT)
     await worker.close()
     engine.dispose()

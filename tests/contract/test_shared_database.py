@@ -1,13 +1,15 @@
 """The services that keep rows may share one database."""
 
 import asyncio
+import os
+import sys
 
 import pytest
 from sqlalchemy import create_engine, inspect
 
 from memos_governance import migrations as governance
 from memos_governance.adapters.sql.schema import metadata as governance_tables
-from memos_scheduler.adapters.sql import database as scheduler
+from memos_scheduler.adapters.sql import migrations as scheduler
 from memos_scheduler.adapters.sql.schema import metadata as scheduler_tables
 from memos_storage import migrations as storage
 from memos_storage.adapters.sql.schema import metadata as storage_tables
@@ -16,9 +18,7 @@ from postgres import new_database
 
 def migrate_all(url):
     storage.migrate(url)
-    engine = scheduler.open_engine(url)
-    scheduler.migrate(engine)
-    engine.dispose()
+    scheduler.migrate(url)
     governance.migrate(url)
 
 
@@ -32,3 +32,16 @@ async def test_each_service_finds_its_own_tables_and_version(kind, tmp_path):
     engine.dispose()
     wanted = {name for tables in (storage_tables, scheduler_tables, governance_tables) for name in tables.tables}
     assert made == wanted | {"storage_version", "scheduler_version", "governance_version"}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_processes_that_start_at_the_same_time_migrate_one_after_the_other(kind, tmp_path):
+    url = f"sqlite:///{tmp_path / 'all.db'}" if kind == "sqlite" else await asyncio.to_thread(new_database, "shared")
+    code = (
+        "import sys; from memos_storage import migrations as a; from memos_governance import migrations as b;"
+        "from memos_scheduler.adapters.sql import migrations as c; [each.migrate(sys.argv[1]) for each in (a, b, c)]"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = (sys.executable, "-c", code, url)
+    starting = [await asyncio.create_subprocess_exec(*command, env=environment) for _ in range(3)]
+    assert [await process.wait() for process in starting] == [0] * 3

@@ -15,7 +15,8 @@ from memos_storage.adapters.hot_index import HotVectorIndex
 from memos_storage.adapters.memory import MemoryCatalog, MemoryOutbox, MemoryVectorIndex
 from memos_storage.adapters.milvus import MilvusVectorIndex
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
-from memos_storage.domain.values import Point, Scope
+from memos_storage.domain.values import Point, PointId, Scope
+from milvus_server import shared_server
 from storage_cubes import DIMENSIONS, EMBEDDER, FOREIGN, MAIN, NOTES, grant, scope, vector
 
 
@@ -34,7 +35,7 @@ def lite():
             assert child.wait(20) == 0
 
 
-@pytest.fixture(params=["memory", "memory, copied", "milvus-lite"])
+@pytest.fixture(params=["memory", "memory, copied", "milvus-lite", "milvus-server"])
 async def index(request):
     if request.param.startswith("memory"):
         twin = MemoryVectorIndex()
@@ -42,8 +43,9 @@ async def index(request):
         await hot.load()
         yield hot if "copied" in request.param else twin
         return
-    uri = request.getfixturevalue("lite")
-    made = MilvusVectorIndex(lambda: uri, embedded=True, timeout_seconds=20)
+    lite = request.param == "milvus-lite"
+    uri = request.getfixturevalue("lite") if lite else shared_server().uri
+    made = MilvusVectorIndex(lambda: uri, embedded=lite, timeout_seconds=20, search_seconds=20)
     await answering(made)
     yield made
     await made.close()
@@ -69,6 +71,10 @@ def points(embedder, count, vault=MAIN, *, seed=1, revision=1):
 
 async def found(index, query, *vaults, limit=10):
     return [hit.uid for hit in await index.search(query, scope(*(vaults or (MAIN,))), limit=limit)]
+
+
+async def contents(index, embedder, *, after="", until=None):
+    return await index.contents(embedder, DIMENSIONS, after=after, until=until)
 
 
 async def test_the_nearest_come_first_with_their_cosine(index, embedder):
@@ -104,42 +110,44 @@ async def test_embedders_never_meet_and_neither_do_sizes(index, embedder):
     assert len(await found(index, vector(1, f"{embedder}-wide", DIMENSIONS * 2))) == 1
 
 
-async def test_a_later_put_takes_the_place_of_an_earlier_one(index, embedder):
-    (point,) = points(embedder, 1)
-    await index.put([point])
-    await index.put([Point(point.uid, MAIN, 2, vector(9, embedder))])
+async def test_a_new_revision_stands_beside_the_old_one_until_that_is_removed(index, embedder):
+    (old,) = points(embedder, 1)
+    new = Point(old.uid, MAIN, 2, vector(9, embedder))
+    await index.put([new])
+    await index.put([old])  # the worker that sent it stalled
+    hits = await index.search(vector(9, embedder), scope(MAIN), limit=9)
+    assert (hits[0].uid, hits[0].revision) == (old.uid, 2)
+    assert hits[0].score == pytest.approx(1.0, abs=1e-4)
+    await index.remove(embedder, [old.id])
     (hit,) = await index.search(vector(9, embedder), scope(MAIN), limit=9)
-    assert (hit.uid, hit.revision) == (point.uid, 2)
-    assert hit.score == pytest.approx(1.0, abs=1e-4)
+    assert hit.revision == 2
+
+
+async def test_a_point_that_is_put_twice_is_there_once(index, embedder):
+    made = points(embedder, 3)
+    await index.put(made)
+    await index.put(made)
+    assert len(await found(index, vector(1, embedder))) == 3
+    assert sorted(await contents(index, embedder)) == sorted(point.id for point in made)
 
 
 async def test_what_is_removed_is_not_found(index, embedder):
     made = points(embedder, 4)
     await index.put(made)
-    await index.remove(embedder, [made[0].uid, "nobody"])
+    await index.remove(embedder, [made[0].id, PointId(made[1].uid, 2), PointId("nobody", 1)])
     assert set(await found(index, vector(1, embedder))) == {point.uid for point in made[1:]}
 
 
-async def test_drift_is_named_by_uid(index, embedder):
-    made = points(embedder, 3)
-    await index.put(made)
-    expected = {point.uid: 1 for point in made}
-    assert not await index.verify(embedder, DIMENSIONS, expected)
-    drift = await index.verify(embedder, DIMENSIONS, {made[0].uid: 2, made[1].uid: 1, "lost": 1})
-    assert drift.missing == {made[0].uid, "lost"}
-    assert drift.extra == {made[2].uid}
-
-
-async def test_a_rebuild_leaves_only_what_it_was_given(index, embedder):
-    await index.put(points(embedder, 3))
-    fresh = points(embedder, 2, seed=7)
-
-    async def batches():
-        yield fresh[:1]
-        yield fresh[1:]
-
-    await index.rebuild(embedder, DIMENSIONS, batches())
-    assert set(await found(index, vector(1, embedder))) == {point.uid for point in fresh}
+async def test_the_contents_are_told_by_ranges_of_uids(index, embedder):
+    made = sorted(points(embedder, 5), key=lambda point: point.uid)
+    await index.put([*made, Point(made[1].uid, MAIN, 2, vector(9, embedder))])
+    ids = [point.id for point in made]
+    everything = {*ids, PointId(made[1].uid, 2)}
+    assert set(await contents(index, embedder)) == everything
+    assert set(await contents(index, embedder, until=made[1].uid)) == {ids[0], ids[1], PointId(made[1].uid, 2)}
+    assert await contents(index, embedder, after=made[1].uid, until=made[2].uid) == [ids[2]]
+    assert set(await contents(index, embedder, after=made[2].uid)) == {ids[3], ids[4]}
+    assert await contents(index, f"{embedder}-other") == []
 
 
 async def test_searches_and_writes_at_the_same_time_do_not_disturb_each_other(index, embedder):
@@ -173,3 +181,23 @@ async def test_an_index_that_is_away_says_so_and_comes_back_with_everything(tmp_
         await index.close()
         await server.close()
     assert server.pid is None
+
+
+async def test_a_server_that_crashed_comes_back_with_everything():
+    server = shared_server()
+    index = MilvusVectorIndex(lambda: server.uri, embedded=False, timeout_seconds=30, search_seconds=30)
+    embedder = f"{EMBEDDER}-{uuid7()}"
+    try:
+        await answering(index)
+        made = points(embedder, 5)
+        await index.put(made)
+        await index.remove(embedder, [made[0].id])
+        server.kill()
+        with pytest.raises(DependencyUnavailable):
+            await found(index, vector(1, embedder))
+        assert not index.healthy
+        server.start()
+        await answering(index)
+        assert set(await found(index, vector(1, embedder))) == {point.uid for point in made[1:]}
+    finally:
+        await index.close()

@@ -142,6 +142,9 @@ async def test_a_deleted_memory_is_nowhere(caller, vault):
         caller.memory.GetProvenance(memory.GetProvenanceRequest(name=name)),
     ):
         await caller.refused(call, grpc.StatusCode.NOT_FOUND, "CUBE_NOT_FOUND")
+    await caller.memory.UndeleteMemory(memory.UndeleteMemoryRequest(name=name, etag=header.etag))
+    (hit,) = (await search(caller, vault, "safe in the attic")).hits
+    assert hit.cube.plaintext.text == "The safe is in the attic."
 
 
 async def test_an_expired_memory_disappears_and_a_job_says_so(caller, vault):

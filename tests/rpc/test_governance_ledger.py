@@ -10,7 +10,6 @@ from memos_api.internal.v1 import policy_service_pb2 as policy_pb
 from memos_api.v1 import governance_service_pb2 as public
 from memos_api.v1 import provenance_pb2
 from memos_governance import migrations
-from memos_governance.adapters.sql.database import open_engine
 from memos_governance.config import GovernanceConfig
 from memos_governance.wiring import bootstrap_local, recover_local_key, verify_audit
 from memos_kernel.errors import (
@@ -19,6 +18,7 @@ from memos_kernel.errors import (
     ResourceNotFound,
 )
 from memos_kernel.ids import SystemClock
+from memos_runtime.sql.engine import open_engine
 
 
 @pytest.fixture

@@ -104,6 +104,15 @@ async def test_a_cube_is_created_read_changed_and_deleted(caller):
         "CUBE_NOT_FOUND",
         "",
     )
+    undelete = pb.UndeleteMemoryRequest(name=made.name, etag=gone.cube.etag, request_id="u1")
+    back = await caller(caller.memory.UndeleteMemory, undelete)
+    assert not back.cube.HasField("delete_time")
+    assert (await caller(caller.memory.UndeleteMemory, undelete)) == back
+    assert await caller.refused(caller.memory.UndeleteMemory, pb.UndeleteMemoryRequest(name=made.name)) == (
+        "ALREADY_EXISTS",
+        "RESOURCE_EXISTS",
+        "",
+    )
 
 
 async def test_a_frozen_cube_refuses_update_and_deletion_until_it_is_unfrozen(caller):

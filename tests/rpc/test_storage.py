@@ -28,6 +28,7 @@ from memos_kernel.errors import (
     PageTokenMismatch,
     PeerForbidden,
     RequestIdReused,
+    ResourceExists,
     VaultNotFound,
 )
 from memos_kernel.ids import SystemClock, uuid7
@@ -326,6 +327,13 @@ async def test_a_deleted_cube_is_gone(served):
         with pytest.raises(CubeNotFound):
             await served.get(made.name)
         assert not (await served.search("tea", seed=1)).hits
+        undelete = pb.UndeleteMemCubeRequest(name=made.name, etag=gone.etag)
+        back = (await served.interface.UndeleteMemCube(undelete)).cube
+        assert (back.revision, back.HasField("delete_time"), back.WhichOneof("payload")) == (3, False, None)
+        assert (await served.get(made.name)).plaintext.text == "tea"
+        assert len((await served.search("tea", seed=1)).hits) == 1
+        with pytest.raises(ResourceExists):
+            await served.interface.UndeleteMemCube(pb.UndeleteMemCubeRequest(name=made.name))
 
 
 async def test_lifecycle_alone_moves_cubes_and_counts_uses(served):

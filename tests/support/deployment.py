@@ -131,21 +131,29 @@ class Deployment:
         return system
 
     @classmethod
-    def six_processes(cls, state: Path, *, env: Mapping[str, str] | None = None) -> Self:
-        """Start each service as a process of its own, with a state directory of its own, over mTLS."""
+    def six_processes(
+        cls, state: Path, *, env: Mapping[str, str] | None = None, replicas: Mapping[str, int] | None = None
+    ) -> Self:
+        """Start each service as a process of its own, with a state directory of its own, over mTLS.
+
+        `replicas` says of which services there is more than one process: `storage`, `storage-2` ...
+        """
         certificates = state / "certificates"
         state.mkdir()
         subprocess.run(
             [sys.executable, "-m", "memosctl", "certs", "--out", certificates], check=True, capture_output=True
         )
-        ports = {service: free_port() for service in SERVICES}
-        system = cls(state / "governance", f"127.0.0.1:{ports['interface']}", authority=certificates / "ca.crt")
-        for service in SERVICES:
-            home = state / service
+        counts = {service: (replicas or {}).get(service, 1) for service in SERVICES}
+        addresses = {service: [f"127.0.0.1:{free_port()}" for _ in range(count)] for service, count in counts.items()}
+        targets = {service: f"ipv4:{','.join(listed)}" for service, listed in addresses.items()}
+        system = cls(state / "governance", addresses["interface"][0], authority=certificates / "ca.crt")
+        places = [(each, number, place) for each in SERVICES for number, place in enumerate(addresses[each], 1)]
+        for service, number, address in places:
+            name = service if number == 1 else f"{service}-{number}"
             settings = {
-                "MEMOS_STATE_DIR": str(home),
-                "MEMOS_SERVER__ADDRESS": f"127.0.0.1:{ports[service]}",
-                "MEMOS_PEERS__ADDRESSES": json.dumps({peer: f"127.0.0.1:{port}" for peer, port in ports.items()}),
+                "MEMOS_STATE_DIR": str(state / name),
+                "MEMOS_SERVER__ADDRESS": address,
+                "MEMOS_PEERS__ADDRESSES": json.dumps(targets),
                 "MEMOS_TLS__CERT_FILE": str(certificates / f"{service}.crt"),
                 "MEMOS_TLS__KEY_FILE": str(certificates / f"{service}.key"),
                 "MEMOS_TLS__CA_FILE": str(certificates / "ca.crt"),
@@ -154,11 +162,9 @@ class Deployment:
                 public_key = system.state / "keys" / "grant_ed25519.pub.pem"
                 wait_for(public_key)
                 settings["MEMOS_GRANT_KEY_FILES"] = json.dumps([str(public_key)])
-            others = ("MEMOS_SCHEDULER__",)
-            extra = {
-                key: value for key, value in (env or {}).items() if not key.startswith(others) or service == "scheduler"
-            }
-            system._start(service, ["serve", service], {**settings, **extra})
+            others = tuple(f"MEMOS_{other.upper()}__" for other in SERVICES if other != service)
+            extra = {key: value for key, value in (env or {}).items() if not key.startswith(others)}
+            system._start(name, ["serve", service], {**settings, **extra})
         system._wait()
         return system
 
@@ -228,6 +234,12 @@ class Deployment:
         if self.authority is not None:
             found["MEMOS_CA_FILE"] = str(self.authority)
         return found
+
+    def kill_one(self, name: str) -> None:
+        """End one process at once; the others go on."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait()
 
     def kill(self) -> None:
         """End everything at once, without a chance to tidy up."""

@@ -15,9 +15,9 @@ from memos_kernel.cube import MemCube, Plaintext, SourceSpan, content_hash, kind
 from memos_kernel.ids import uuid7
 from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import ROLE_ACTIONS, Action, Grant, Role
+from memos_runtime.sql.engine import sqlite_url
 from memos_storage.adapters.memory import MemoryAuditOutbox, MemoryCatalog, MemoryLexicalIndex, MemoryOutbox
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
-from memos_storage.adapters.sql.engine import sqlite_url
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.domain.revisions import first_revision, next_revision
@@ -122,7 +122,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
         catalog = MemoryCatalog()
         yield Store(catalog, MemoryLexicalIndex(catalog), MemoryOutbox(catalog), MemoryAuditOutbox(catalog))
         return
-    url = await asyncio.to_thread(_sqlite, path) if kind == "sqlite" else await asyncio.to_thread(_postgresql)
+    url = await asyncio.to_thread(empty_database, kind, path)
     database = Database(url, readers=2, read_queue=64, write_queue=64, group_size=16)
     database.open()
     try:
@@ -140,6 +140,11 @@ def _template() -> bytes:
         path = Path(directory) / "template.db"
         migrate(sqlite_url(path))
         return path.read_bytes()
+
+
+def empty_database(kind: str, path: Path) -> str:
+    """Make a migrated, empty database and return its URL; blocks."""
+    return _sqlite(path) if kind == "sqlite" else _postgresql()
 
 
 def _sqlite(path: Path) -> str:

@@ -20,7 +20,9 @@ from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
+from memos_storage.usecases.reconcile import Reconcile
 from memos_storage.usecases.search_cubes import Query, SearchCubes
+from memos_storage.usecases.undelete_cube import UndeleteCube
 from storage_cubes import MAIN, Clock, grant, item
 
 
@@ -48,11 +50,14 @@ class World:
         self.due = ListDueCubes(catalog=catalog, clock=clock)
         self.update = UpdateCube(catalog=catalog, clock=clock, ids=uuid7)
         self.delete = DeleteCube(catalog=catalog, clock=clock, ids=uuid7)
+        self.undelete = UndeleteCube(catalog=catalog, clock=clock, ids=uuid7)
         self.transition = ApplyTransition(catalog=catalog, clock=clock, ids=uuid7)
         self.use = RecordUsage(catalog=catalog, clock=clock)
+        self.reconcile = Reconcile(outbox=self.outbox, index=self.index, window=2)
+        self.doubt = ""
         self.search_cubes = SearchCubes(
             catalog=catalog,
-            dense=DenseLeg(index=self.index, catalog=catalog, spans=spans),
+            dense=DenseLeg(index=self.index, catalog=catalog, spans=spans, doubt=lambda: self.doubt),
             pending=PendingLeg(rows=self.pending, catalog=catalog, spans=spans),
             lexical=LexicalLeg(index=MemoryLexicalIndex(catalog), spans=spans),
             clock=clock,
@@ -61,7 +66,6 @@ class World:
         self.follow = FollowOutbox(
             outbox=self.outbox,
             index=self.index,
-            pending=self.pending,
             clock=clock,
             spans=spans,
             batch_rows=100,

@@ -174,6 +174,17 @@ class MemoryCalls(Calls):
         answer: pb.DeleteMemoryResponse = await self.call(request, timeout=timeout)
         return Cube(answer.cube)
 
+    async def undelete(self, name: str, *, etag: str = "", request_id: str = "", timeout: float | None = None) -> Cube:
+        """Take the deletion of a cube back, until its purge time; return its header.
+
+        Raises:
+            MemosError: NotFound, AlreadyExists (not deleted, or its content is held by another cube), EtagMismatch,
+                Unavailable.
+        """
+        request = pb.UndeleteMemoryRequest(name=self._name("cubes", name), etag=etag, request_id=request_id)
+        answer: pb.UndeleteMemoryResponse = await self.call(request, timeout=timeout)
+        return Cube(answer.cube)
+
     async def freeze(self, name: str, *, etag: str = "", request_id: str = "", timeout: float | None = None) -> Cube:
         """Forbid changes to a cube until it is unfrozen; it is still found and used. Return its header.
 

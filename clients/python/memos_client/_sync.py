@@ -238,6 +238,15 @@ class Client:
         """
         return self._portal.run(self._client.delete(name, etag=etag, request_id=request_id, timeout=timeout))
 
+    def undelete(self, name: str, *, etag: str = "", request_id: str = "", timeout: float | None = None) -> Cube:
+        """Take the deletion of a cube back, until its purge time; return its header.
+
+        Raises:
+            MemosError: NotFound, AlreadyExists (not deleted, or its content is held by another cube), EtagMismatch,
+                Unavailable.
+        """
+        return self._portal.run(self._client.undelete(name, etag=etag, request_id=request_id, timeout=timeout))
+
     def freeze(self, name: str, *, etag: str = "", request_id: str = "", timeout: float | None = None) -> Cube:
         """Forbid changes to a cube until it is unfrozen; it is still found and used. Return its header.
 

@@ -1,9 +1,8 @@
-"""Runs migrations on the connection that `migrate` opened; Alembic loads this file by its path."""
+"""Alembic's entry: runs the migrations on the connection that `migrate` opened."""
 
 from alembic import context
 
-from memos_governance.adapters.sql.schema import metadata
-from memos_governance.migrations import VERSION_TABLE
+from memos_governance.adapters.sql.schema import VERSION_TABLE, metadata
 
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=metadata, version_table=VERSION_TABLE

@@ -18,6 +18,7 @@ from memos_kernel.errors import (
     InvalidField,
     MemosError,
     RequestIdReused,
+    ResourceExists,
     VaultNotFound,
 )
 from memos_kernel.ids import Clock, IdFactory
@@ -88,6 +89,17 @@ class MemoryStorage:
         cube = self._live_cube(name, etag)
         check_not_frozen(cube)
         return replace(self._replace(replace(cube, delete_time=self._clock.now())), payload=None)
+
+    async def undelete(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
+        """See the port."""
+        cube = self.cubes.get(name)
+        if cube is None or cube.delete_time is None:
+            self._live_cube(name, etag)
+            raise ResourceExists(f"{name} is not deleted.", name=str(name))
+        held = [other for other in self._live() if (other.vault, other.text) == (cube.vault, cube.text)]
+        if held:
+            raise DuplicateContent(f"{held[0].name} holds the same content.", existing=str(held[0].name))
+        return replace(self._replace(replace(cube, delete_time=None)), payload=None)
 
     async def search(self, query: SearchQuery, vectors: Vectors | None, *, top_k: int) -> SearchAnswer:
         """See the port. A cube fits as well as it has words of the query."""

@@ -82,6 +82,11 @@ class StorageClient:
         message = pb.DeleteMemCubeRequest(name=str(name), etag=etag, request_key=request_key_to_proto(request))
         return cube_from_proto((await self._stub.DeleteMemCube(message)).cube)
 
+    async def undelete(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
+        """See the port."""
+        message = pb.UndeleteMemCubeRequest(name=str(name), etag=etag, request_key=request_key_to_proto(request))
+        return cube_from_proto((await self._stub.UndeleteMemCube(message)).cube)
+
     async def search(self, query: SearchQuery, vectors: Vectors | None, *, top_k: int) -> SearchAnswer:
         """See the port."""
         message = pb.SearchMemCubesRequest(

@@ -90,6 +90,11 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
         cube = await self._do.delete(CubeName.parse(request.name), etag=request.etag, key=current_request_key())
         return pb.DeleteMemoryResponse(cube=cube_to_proto(cube, payload=False))
 
+    async def UndeleteMemory(self, request: pb.UndeleteMemoryRequest, context: object) -> pb.UndeleteMemoryResponse:
+        """Take a deletion back."""
+        cube = await self._do.undelete(CubeName.parse(request.name), etag=request.etag, key=current_request_key())
+        return pb.UndeleteMemoryResponse(cube=cube_to_proto(cube, payload=False))
+
     async def FreezeMemory(self, request: pb.FreezeMemoryRequest, context: object) -> pb.FreezeMemoryResponse:
         """Forbid changes."""
         cube = await self._do.freeze(CubeName.parse(request.name), etag=request.etag, key=current_request_key())

@@ -15,7 +15,7 @@ from memos_interface.ports import (
     Spans,
 )
 from memos_interface.usecases.add_memories import AddMemories
-from memos_interface.usecases.change_memories import DeleteMemory, UpdateMemory
+from memos_interface.usecases.change_memories import DeleteMemory, UndeleteMemory, UpdateMemory
 from memos_interface.usecases.chat import Chat
 from memos_interface.usecases.create_memory import CreateMemory
 from memos_interface.usecases.extract_facts import ExtractFacts
@@ -59,6 +59,7 @@ class UseCases:
     read: ReadMemories
     update: UpdateMemory
     delete: DeleteMemory
+    undelete: UndeleteMemory
     freeze: FreezeMemory
     unfreeze: UnfreezeMemory
     search: SearchMemories
@@ -94,6 +95,7 @@ def assemble(ports: Ports, *, embed_timeout: float) -> UseCases:
         read=ReadMemories(store=store, audit_trail=ports.audit_trail, spans=spans),
         update=UpdateMemory(embedder=embedder, store=store, clock=clock, spans=spans),
         delete=DeleteMemory(store=store, spans=spans),
+        undelete=UndeleteMemory(store=store, spans=spans),
         freeze=FreezeMemory(lifecycle=ports.lifecycle, spans=spans),
         unfreeze=UnfreezeMemory(lifecycle=ports.lifecycle, spans=spans),
         search=SearchMemories(

@@ -1,4 +1,4 @@
-"""Changes and deletes cubes."""
+"""Changes cubes, deletes them, and takes that back."""
 
 from dataclasses import dataclass
 
@@ -47,3 +47,20 @@ class DeleteMemory:
         """
         self.spans.mark("delete_memory", about=str(name))
         return await self.store.delete(name, etag=etag, request=key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndeleteMemory:
+    """Brings a deleted cube back into every read and search."""
+
+    store: MemoryStore
+    spans: Spans
+
+    async def __call__(self, name: CubeName, *, etag: str, key: RequestKey) -> MemCube:
+        """Return the header.
+
+        Raises:
+            CubeNotFound, ResourceExists, DuplicateContent, EtagMismatch, RequestIdReused: from storage.
+        """
+        self.spans.mark("update_memory", about=str(name))
+        return await self.store.undelete(name, etag=etag, request=key)

@@ -9,6 +9,7 @@ from memos_kernel.errors import MemosError
 from memos_storage.adapters.hot_index import HotVectorIndex
 from memos_storage.ports import Outbox, VectorIndex
 from memos_storage.usecases.follow_outbox import FollowOutbox
+from memos_storage.usecases.reconcile import Reconcile
 from memos_storage.usecases.ship_audit import ShipAudit
 
 _LOG = logging.getLogger(__name__)
@@ -43,23 +44,17 @@ class IndexLoop:
         self._written.set()
 
     async def run(self) -> None:
-        """Run until cancelled. Whenever the index comes back, it is compared with the catalogue first.
-
-        Losses are counted, for one may come and go between two looks, and a server come back empty.
-        """
-        compared = -1
+        """Run until cancelled."""
+        loaded = self.hot is None
         self._written.set()
         while True:
             try:
                 if not self.index.healthy:
                     await asyncio.sleep(_AWAY_SECONDS)
                     continue
-                if compared != (losses := self.index.losses):
-                    await self.follow.reconcile()
-                    if self.hot is not None:
-                        await self.hot.load()
-                    compared = losses
-                    self._written.set()  # what was missing waits now
+                if self.hot is not None and not loaded:
+                    await self.hot.load()
+                    loaded = True
                 if not await self._is_written() and not await self.outbox.size():
                     continue
                 await self._wait_for_batch()
@@ -99,6 +94,38 @@ class IndexLoop:
             and await self.outbox.size() < self.batch_rows
         ):
             await asyncio.sleep(_LOOK_SECONDS)
+
+
+@dataclass(slots=True, kw_only=True)
+class CompareLoop:
+    """Compares the vector index with the catalogue now and then, and whenever it was away: it may come back empty."""
+
+    reconcile: Reconcile
+    index: VectorIndex
+    interval_seconds: float
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        loop = asyncio.get_running_loop()
+        compared_at = 0.0
+        while True:
+            try:
+                due = self.reconcile.doubt or loop.time() - compared_at >= self.interval_seconds
+                if self.index.healthy and due:
+                    await self._compare()
+                    compared_at = loop.time()
+                await asyncio.sleep(_LOOK_SECONDS)
+            except MemosError as error:
+                _LOG.warning("the vector index could not be compared with the catalogue: %s", error.message)
+                await asyncio.sleep(_AWAY_SECONDS)
+            except Exception:
+                _LOG.exception("the comparison of the vector index failed and goes on")
+                await asyncio.sleep(_RETRY_MOST)
+
+    async def _compare(self) -> None:
+        drift = await self.reconcile()
+        if drift:
+            _LOG.warning("the vector index lacked %d points and had %d too many; mended", drift.missing, drift.extra)
 
 
 @dataclass(slots=True, kw_only=True)

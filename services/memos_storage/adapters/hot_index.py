@@ -1,8 +1,8 @@
 """A copy in memory in front of a vector index, for as long as there is room for all of it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Sequence
 
-from memos_storage.domain.values import DenseHit, Drift, Point, Scope, Vector
+from memos_storage.domain.values import DenseHit, Point, PointId, Scope, Vector
 from memos_storage.domain.vector_sets import VectorSet
 from memos_storage.ports import Outbox, VectorIndex
 
@@ -55,7 +55,7 @@ class HotVectorIndex:
         self._complete = True
 
     async def put(self, points: Sequence[Point]) -> None:
-        """Add or replace."""
+        """Add points."""
         await self._inner.put(points)
         if self._complete:
             self._copy.add(points)
@@ -63,25 +63,14 @@ class HotVectorIndex:
                 self._complete = False
                 self._copy.clear()
 
-    async def remove(self, embedder: str, uids: Sequence[str]) -> None:
-        """Remove; unknown uids are left out."""
-        await self._inner.remove(embedder, uids)
-        self._copy.remove(embedder, uids)
+    async def remove(self, embedder: str, ids: Sequence[PointId]) -> None:
+        """Remove; unknown ids are left out."""
+        await self._inner.remove(embedder, ids)
+        self._copy.remove(embedder, ids)
 
-    async def verify(self, embedder: str, dimensions: int, expected: Mapping[str, int]) -> Drift:
-        """Compare the index behind with uid -> content revision of the catalogue."""
-        return await self._inner.verify(embedder, dimensions, expected)
-
-    async def rebuild(self, embedder: str, dimensions: int, batches: AsyncIterator[Sequence[Point]]) -> None:
-        """Throw everything of an embedder away and make it again."""
-        self._copy.clear(embedder)
-
-        async def copied() -> AsyncIterator[Sequence[Point]]:
-            async for points in batches:
-                yield points
-                self._copy.add(points)
-
-        await self._inner.rebuild(embedder, dimensions, copied())
+    async def contents(self, embedder: str, dimensions: int, *, after: str, until: str | None) -> list[PointId]:
+        """Return what the index behind holds of the cubes with `after` < uid <= `until`."""
+        return await self._inner.contents(embedder, dimensions, after=after, until=until)
 
     async def search(self, query: Vector, scope: Scope, *, limit: int) -> list[DenseHit]:
         """Return the nearest cubes of the scope, best first, by cosine."""

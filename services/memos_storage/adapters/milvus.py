@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from pymilvus.exceptions import MilvusException
 
 from memos_kernel.errors import DependencyUnavailable, Overloaded
 from memos_runtime.workers import Worker
-from memos_storage.domain.values import DenseHit, Drift, Point, Scope, Vector
+from memos_storage.domain.values import DenseHit, Point, PointId, Scope, Vector
 
 T = TypeVar("T")
 
@@ -25,6 +25,15 @@ _LOG = logging.getLogger(__name__)
 _PROBE_SECONDS = 0.5
 _PROBES_WHILE_HEALTHY = 10
 _PAGE = 10_000
+_DELETES = 1_000
+"""Most ids of one delete, whose filter lists them all."""
+
+_LAYOUT = "v2"
+"""Fields of a collection; when they change, the reconciler fills a new one."""
+
+_BEHIND = ":"
+"""Between uid and revision in an id; the character after it, `;`, ends the ids of a uid."""
+
 _SILENT = "the vector index does not answer"
 _AWAY = (MilvusException, grpc.RpcError, ConnectionError, TimeoutError, ValueError)
 
@@ -107,41 +116,30 @@ class MilvusVectorIndex:
         await asyncio.to_thread(self._forget)
 
     async def put(self, points: Sequence[Point]) -> None:
-        """Add or replace; durable and searched fast when it returns."""
+        """Add points; durable and searched fast when it returns."""
         for embedder, group in _by_embedder(points).items():
             await self._call(self._writer, partial(self._upsert, embedder, group))
 
-    async def remove(self, embedder: str, uids: Sequence[str]) -> None:
-        """Remove; unknown uids are left out."""
+    async def remove(self, embedder: str, ids: Sequence[PointId]) -> None:
+        """Remove; unknown ids are left out."""
+        keys = [_key(id) for id in ids]
 
         def work(client: MilvusClient) -> None:
             for name in self._collections(client, embedder):
-                client.delete(name, ids=list(uids), timeout=self._timeout)
+                for start in range(0, len(keys), _DELETES):
+                    client.delete(name, ids=keys[start : start + _DELETES], timeout=self._timeout)
                 self._flush(client, name)
 
         await self._call(self._writer, work)
 
-    async def verify(self, embedder: str, dimensions: int, expected: Mapping[str, int]) -> Drift:
-        """Compare with uid -> content revision of the catalogue."""
+    async def contents(self, embedder: str, dimensions: int, *, after: str, until: str | None) -> list[PointId]:
+        """Return what it holds of the cubes with `after` < uid <= `until`."""
 
-        def work(client: MilvusClient) -> dict[str, int]:
-            return _contents(client, self._collection(client, embedder, dimensions), self._timeout)
+        def work(client: MilvusClient) -> list[PointId]:
+            name = self._collection(client, embedder, dimensions)
+            return _contents(client, name, _between(after, until), self._timeout)
 
-        held = await self._call(self._writer, work)
-        missing = {uid for uid, revision in expected.items() if held.get(uid) != revision}
-        return Drift(frozenset(missing), frozenset(held.keys() - expected.keys()))
-
-    async def rebuild(self, embedder: str, dimensions: int, batches: AsyncIterator[Sequence[Point]]) -> None:
-        """Throw everything of an embedder away and make it again."""
-        name = collection_name(embedder, dimensions)
-
-        def drop(client: MilvusClient) -> None:
-            self._ready.discard(name)
-            client.drop_collection(name, timeout=self._timeout)
-
-        await self._call(self._writer, drop)
-        async for points in batches:
-            await self.put(points)
+        return await self._call(self._writer, work)
 
     async def search(self, query: Vector, scope: Scope, *, limit: int) -> list[DenseHit]:
         """Return the nearest cubes of the scope, best first, by cosine."""
@@ -153,11 +151,10 @@ class MilvusVectorIndex:
                 [query.values],
                 limit=limit,
                 filter=_expression(scope),
-                output_fields=["revision"],
                 search_params={"metric_type": "IP", "params": {} if self._embedded else {"ef": max(64, 2 * limit)}},
                 timeout=self._timeout,
             )
-            return [DenseHit(hit["id"], hit["entity"]["revision"], float(hit["distance"])) for hit in found[0]]
+            return [DenseHit(*_id(hit["id"]), float(hit["distance"])) for hit in found[0]]
 
         try:
             async with asyncio.timeout(self._search_seconds):
@@ -219,10 +216,9 @@ class MilvusVectorIndex:
 
     def _make(self, client: MilvusClient, name: str, dimensions: int) -> None:
         schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=36)
+        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
         schema.add_field("tenant", DataType.VARCHAR, max_length=63)
         schema.add_field("vault", DataType.VARCHAR, max_length=160)
-        schema.add_field("revision", DataType.INT64)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimensions)
         index = client.prepare_index_params()
         if self._embedded:  # exact: no neighbour of another vault changes what is found
@@ -248,7 +244,7 @@ async def keep_probing(index: MilvusVectorIndex) -> None:
 
 def collection_name(embedder: str, dimensions: int) -> str:
     """Return the name of an embedder's collection; vectors of different embedders never meet."""
-    return f"memos_{dimensions}_{_digest(embedder)}"
+    return f"memos_{_LAYOUT}_{dimensions}_{_digest(embedder)}"
 
 
 def _away() -> DependencyUnavailable:
@@ -270,10 +266,9 @@ def _by_embedder(points: Sequence[Point]) -> dict[str, list[Point]]:
 
 def _row(point: Point) -> dict[str, Any]:
     return {
-        "id": point.uid,
+        "id": _key(point.id),
         "tenant": point.vault.tenant,
         "vault": str(point.vault),
-        "revision": point.revision,
         "vector": point.vector.values,
     }
 
@@ -285,12 +280,28 @@ def _expression(scope: Scope) -> str:
     return f"vault in {json.dumps(sorted(str(vault) for vault in scope.vaults if vault.tenant == scope.tenant))}"
 
 
-def _contents(client: MilvusClient, name: str, timeout: float) -> dict[str, int]:
-    pages = client.query_iterator(name, batch_size=_PAGE, output_fields=["id", "revision"], timeout=timeout)
-    held: dict[str, int] = {}
+def _key(id: PointId) -> str:
+    return f"{id.uid}{_BEHIND}{id.revision}"
+
+
+def _id(key: str) -> PointId:
+    uid, _, revision = key.rpartition(_BEHIND)
+    return PointId(uid, int(revision))
+
+
+def _between(after: str, until: str | None) -> str:
+    """Return the filter of a range of uids, which are all of one length."""
+    end = chr(ord(_BEHIND) + 1)
+    lower = f"id > {json.dumps(after + end if after else '')}"
+    return lower if until is None else f"{lower} and id < {json.dumps(until + end)}"
+
+
+def _contents(client: MilvusClient, name: str, filter: str, timeout: float) -> list[PointId]:
+    pages = client.query_iterator(name, batch_size=_PAGE, filter=filter, output_fields=["id"], timeout=timeout)
+    held: list[PointId] = []
     try:
         while page := pages.next():
-            held.update((row["id"], row["revision"]) for row in page)
+            held += [_id(row["id"]) for row in page]
     finally:
         pages.close()
     return held

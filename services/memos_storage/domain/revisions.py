@@ -82,6 +82,11 @@ def deleted(cube: MemCube, *, now: datetime) -> MemCube:
     return next_revision(replace(cube, delete_time=now, purge_time=now + limits.DELETED_RETENTION), now=now)
 
 
+def undeleted(cube: MemCube, *, now: datetime) -> MemCube:
+    """Return a deleted cube as it was before, as a new revision."""
+    return next_revision(replace(cube, delete_time=None, purge_time=None), now=now)
+
+
 def moved(cube: MemCube, *, state: State, frozen: bool, now: datetime) -> MemCube:
     """Return the cube in the state that lifecycle decided; the same cube if it is there already."""
     if cube.state is state and cube.frozen is frozen:

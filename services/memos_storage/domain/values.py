@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -126,6 +126,17 @@ class DenseHit:
     score: float
 
 
+class PointId(NamedTuple):
+    """What an index holds a vector under: the cube and the content revision.
+
+    A text that changed is another point, so what is held under an id never changes, and one that was taken out never
+    comes back. Therefore a worker that stalls can leave too much behind, but nothing old in the place of something new.
+    """
+
+    uid: str
+    revision: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
     """A vector with what the index keeps beside it. `sequence` is the outbox entry it came from, or 0."""
@@ -136,16 +147,27 @@ class Point:
     vector: Vector
     sequence: int = 0
 
+    @property
+    def id(self) -> PointId:
+        """What an index holds it under."""
+        return PointId(self.uid, self.revision)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OutboxEntry:
-    """A change that a derived tier has to follow. `point` is None if the cube has to leave it."""
+    """A change that a derived tier has to follow.
+
+    Attributes:
+        point: what the cube has now; None if it is deleted or has no vector of this embedder.
+        gone: what the change took the place of, or deleted.
+    """
 
     sequence: int
     uid: str
     embedder: str
     attempts: int
     point: Point | None
+    gone: PointId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +179,19 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
-    """How a derived tier differs from the catalogue, by uid."""
+class Waiting:
+    """What the outbox holds: all its sequence numbers, and the points to put of those that were asked for."""
 
-    missing: frozenset[str] = frozenset()
-    extra: frozenset[str] = frozenset()
+    sequences: frozenset[int]
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How many points a derived tier lacked, and how many it had too many."""
+
+    missing: int = 0
+    extra: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.missing or self.extra)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memos_kernel.names import VaultName
-from memos_storage.domain.values import DenseHit, Floats, Point, Scope
+from memos_storage.domain.values import DenseHit, Floats, Point, PointId, Scope
 
 _FIRST_ROWS = 64
 
@@ -22,7 +22,7 @@ class VectorSet:
         return sum(len(matrix.points) for matrix in self._matrices.values())
 
     def add(self, points: Iterable[Point]) -> None:
-        """Take in points; a later point of the same cube takes the place of an earlier one."""
+        """Take in points; of one cube the newest revision stays, and of one revision the latest outbox entry."""
         for point in points:
             key = (point.vector.embedder, point.vector.values.size)
             if key not in self._matrices:
@@ -31,20 +31,22 @@ class VectorSet:
 
     def drop(self, sequences: Collection[int]) -> None:
         """Forget points by the outbox entries that they came from."""
+        if not sequences:
+            return
         for matrix in self._matrices.values():
             for point in [point for point in matrix.points if point.sequence in sequences]:
                 matrix.remove(point.uid)
 
-    def remove(self, embedder: str, uids: Iterable[str]) -> None:
-        """Forget points by their cubes; unknown uids are left out."""
+    def remove(self, embedder: str, ids: Iterable[PointId]) -> None:
+        """Forget points; unknown ids are left out."""
         matrices = [matrix for (name, _), matrix in self._matrices.items() if name == embedder]
-        for uid in uids:
+        for id in ids:
             for matrix in matrices:
-                matrix.remove(uid)
+                matrix.remove_revision(id)
 
-    def clear(self, embedder: str | None = None) -> None:
-        """Forget everything, or everything of one embedder."""
-        self._matrices = {key: value for key, value in self._matrices.items() if embedder not in (None, key[0])}
+    def clear(self) -> None:
+        """Forget everything."""
+        self._matrices = {}
 
     def search(self, embedder: str, query: Floats, scope: Scope, *, limit: int) -> list[DenseHit]:
         """Return the nearest points of the scope by cosine, best first."""
@@ -75,7 +77,7 @@ class _Matrix:
             if row == len(self.vectors):
                 self.vectors = np.concatenate([self.vectors, np.zeros_like(self.vectors)])
                 self.vaults = np.concatenate([self.vaults, np.zeros_like(self.vaults)])
-        elif self.points[row].sequence > point.sequence:
+        elif (self.points[row].revision, self.points[row].sequence) > (point.revision, point.sequence):
             return
         self._set(row, point)
 
@@ -87,6 +89,11 @@ class _Matrix:
         if last.uid != uid:
             self.rows[last.uid] = row
             self._set(row, last)
+
+    def remove_revision(self, id: PointId) -> None:
+        row = self.rows.get(id.uid)
+        if row is not None and self.points[row].revision == id.revision:
+            self.remove(id.uid)
 
     def search(self, query: Floats, scope: Scope, limit: int) -> list[DenseHit]:
         size = len(self.points)

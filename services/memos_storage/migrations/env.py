@@ -5,10 +5,6 @@ from alembic import context
 from memos_storage.adapters.sql.schema import VERSION_TABLE, metadata
 
 context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=metadata,
-    version_table=VERSION_TABLE,
-    transactional_ddl=True,
+    connection=context.config.attributes["connection"], target_metadata=metadata, version_table=VERSION_TABLE
 )
-with context.begin_transaction():
-    context.run_migrations()
+context.run_migrations()

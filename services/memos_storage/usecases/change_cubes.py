@@ -162,7 +162,7 @@ class RecordUsage:
 
         def command(tx: Transaction) -> list[MemCube]:
             cubes: dict[CubeName, MemCube] = {}
-            for name, at in uses:
+            for name, at in sorted(uses, key=lambda use: str(use[0])):  # in one order, so that none wait crosswise
                 cube = cubes.get(name) or self._visible(tx, name, grant)
                 if cube is not None:
                     cubes[name] = replace(cube, usage=usage.used(cube.usage, at=at, now=now))

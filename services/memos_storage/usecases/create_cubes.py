@@ -61,8 +61,10 @@ class CreateCubes:
 
         def work(tx: Transaction) -> Answer:
             check_room(tx, sum(1 for item in ready if isinstance(item, NewCube) and item.vector is not None))
-            outcomes = tuple(self._store(tx, item, mutation, return_existing, now) for item in ready)
-            return Answer(outcomes, provenance_id)
+            outcomes = [Outcome()] * len(ready)
+            for index in _in_one_order(ready):
+                outcomes[index] = self._store(tx, ready[index], mutation, return_existing, now)
+            return Answer(tuple(outcomes), provenance_id)
 
         answer = await self.catalog.write(lambda tx: once(tx, mutation, lambda: work(tx), now=now))
         outcomes = tuple(_shown(outcome, mutation, now) for outcome in answer.outcomes)
@@ -142,6 +144,15 @@ def _shown(outcome: Outcome, mutation: Mutation, now: datetime) -> Outcome:
     if outcome.cube is None:
         return outcome
     return replace(outcome, cube=shown(outcome.cube, mutation.grant, now=now))
+
+
+def _in_one_order(items: Sequence[NewCube | MemosError]) -> list[int]:
+    """Return positions in the order of contents: batches that overlap wait for each other, and not crosswise."""
+    return sorted(range(len(items)), key=lambda index: _content(items[index]))
+
+
+def _content(item: NewCube | MemosError) -> str:
+    return item.cube.content_hash if isinstance(item, NewCube) else ""
 
 
 def check_room(tx: Transaction, rows: int) -> None:

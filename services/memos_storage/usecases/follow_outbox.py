@@ -1,14 +1,13 @@
 """Bring the vector index up to the catalogue, in order, with retries, also after either was away."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 
 from memos_kernel.errors import MemosError
 from memos_kernel.ids import Clock
-from memos_storage.domain.values import Claim, OutboxEntry, Point
+from memos_storage.domain.values import Claim, OutboxEntry, Point, PointId
 from memos_storage.ports import Outbox, Spans, VectorIndex
-from memos_storage.usecases.pending_rows import PendingRows
 
 BACKOFF_FIRST = 0.5
 BACKOFF_MOST = 30.0
@@ -20,7 +19,6 @@ class FollowOutbox:
 
     outbox: Outbox
     index: VectorIndex
-    pending: PendingRows
     clock: Clock
     spans: Spans
     batch_rows: int
@@ -46,42 +44,47 @@ class FollowOutbox:
                 await self.outbox.postpone(claim, until=self.clock.now() + _backoff(claim))
                 raise
             if not await self.outbox.settle(claim):
-                # Another worker took these over while this one stalled, and this one may just have put back an older
-                # vector: what the catalogue says now is sent once more.
-                await self.outbox.requeue({entry.uid for entry in claim.entries}, now=self.clock.now())
+                # Another worker took these over while this one stalled, and this one may just have put back what is
+                # gone since.
+                await self._remove_outdated(_points(claim.entries))
                 return 0
-        await self.pending.drop({entry.sequence for entry in claim.entries})
         return len(claim.entries)
 
-    async def reconcile(self) -> int:
-        """Compare the index with the catalogue and enqueue what differs; returns how many entries were made.
-
-        Raises:
-            MemosError: the index does not answer.
-        """
-        made = 0
-        for embedder, dimensions in await self.outbox.embedders():
-            expected = await self.outbox.expected(embedder)
-            drift = await self.index.verify(embedder, dimensions, expected)
-            if drift.missing:
-                made += await self.outbox.requeue(drift.missing, now=self.clock.now())
-            if drift.extra:
-                await self.index.remove(embedder, sorted(drift.extra))
-        return made
-
     async def _apply(self, entries: Sequence[OutboxEntry]) -> None:
-        newest = {(entry.embedder, entry.uid): entry for entry in entries}
-        gone: dict[str, list[str]] = {}
-        points: list[Point] = []
-        for entry in newest.values():
-            if entry.point is None:
-                gone.setdefault(entry.embedder, []).append(entry.uid)
-            else:
-                points.append(entry.point)
-        for embedder, uids in gone.items():
-            await self.index.remove(embedder, uids)
+        points = _points(entries)
         if points:
             await self.index.put(points)
+        gone: dict[str, list[PointId]] = {}
+        for entry in entries:
+            if entry.gone is not None:
+                gone.setdefault(entry.embedder, []).append(entry.gone)
+        for embedder, ids in gone.items():
+            await self.index.remove(embedder, ids)
+
+    async def _remove_outdated(self, points: Sequence[Point]) -> None:
+        for embedder in {point.vector.embedder for point in points}:
+            ids = {point.id for point in points if point.vector.embedder == embedder}
+            await remove_outdated(self.outbox, self.index, embedder, ids)
+
+
+async def remove_outdated(outbox: Outbox, index: VectorIndex, embedder: str, ids: Set[PointId]) -> int:
+    """Take those points out of the index that the catalogue has no more; returns how many.
+
+    An id that is out of date never comes back, so what a writer does meanwhile cannot make this wrong.
+
+    Raises:
+        MemosError: the index does not answer.
+    """
+    current = {point.id for point in await outbox.points(embedder, sorted({id.uid for id in ids}))}
+    outdated = sorted(ids - current)
+    if outdated:
+        await index.remove(embedder, outdated)
+    return len(outdated)
+
+
+def _points(entries: Sequence[OutboxEntry]) -> list[Point]:
+    """Return what the entries put, each once."""
+    return list({(entry.embedder, entry.point.id): entry.point for entry in entries if entry.point}.values())
 
 
 def _backoff(claim: Claim) -> timedelta:

@@ -1,8 +1,8 @@
 """The legs of a search. Each returns candidates that the catalogue confirms, or says why it did not run."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from memos_kernel.errors import Capacity
@@ -25,11 +25,17 @@ WIDEST = 4_096
 
 @dataclass(frozen=True, slots=True)
 class LegResult:
-    """What one leg did: uid -> score of its candidates, and the milliseconds it took."""
+    """What one leg did: uid -> score of its candidates, and the milliseconds it took.
+
+    Attributes:
+        reason: why it did not run, or why it may have missed something.
+        outdated: cubes whose text has changed since what was matched.
+    """
 
     name: str
     ran: bool
     reason: str = ""
+    outdated: frozenset[str] = frozenset()
     scores: Mapping[str, float] = field(default_factory=dict)
     duration_ms: float = 0.0
 
@@ -41,11 +47,12 @@ def skipped(name: str, reason: str) -> LegResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DenseLeg:
-    """Vectors in the index."""
+    """Vectors in the index. `doubt` says why the index may lack something, or is empty."""
 
     index: VectorIndex
     catalog: Catalog
     spans: Spans
+    doubt: Callable[[], str]
 
     async def __call__(
         self, vector: Vector, scope: Scope, filter: CubeFilter, *, depth: int, now: datetime
@@ -56,26 +63,28 @@ class DenseLeg:
             if filter.selective:
                 exact = await self.catalog.nearest(vector, scope, filter, bound=EXACT_ROWS, limit=depth, now=now)
                 if exact is not None:
-                    return _result(DENSE, exact, started)
+                    return _result(DENSE, _Confirmed(exact), started)
             if not self.index.healthy:
                 return skipped(DENSE, self.index.reason)
             try:
-                return _result(DENSE, await self._widening(vector, scope, filter, depth, now), started)
+                doubt = self.doubt()
+                found = await self._widening(vector, scope, filter, depth, now)
+                return _result(DENSE, found, started, reason=doubt or self.doubt())
             except Capacity as error:
                 return skipped(DENSE, error.message)
 
     async def _widening(
         self, vector: Vector, scope: Scope, filter: CubeFilter, depth: int, now: datetime
-    ) -> Sequence[DenseHit]:
+    ) -> "_Confirmed":
         limit = depth
         while True:
             hits = await self.index.search(vector, scope, limit=limit)
             confirmed = await _confirmed(self.catalog, hits, scope, filter, now)
-            if len(confirmed) >= depth or len(hits) < limit:
-                return confirmed[:depth]
+            if len(confirmed.hits) >= depth or len(hits) < limit:
+                return confirmed.first(depth)
             if limit >= WIDEST:
                 exact = await self.catalog.nearest(vector, scope, filter, bound=EXACT_ROWS_LAST, limit=depth, now=now)
-                return confirmed if exact is None else exact
+                return confirmed if exact is None else _Confirmed(exact)
             limit = min(WIDEST, WIDEN * limit)
 
 
@@ -93,12 +102,12 @@ class PendingLeg:
         """Return the nearest of them; exact."""
         started = time.perf_counter()
         with self.spans.span("storage.search.pending"):
-            limit, confirmed = depth, list[DenseHit]()
+            limit = depth
             while True:
                 hits = self.rows.search(vector, scope, limit=limit)
                 confirmed = await _confirmed(self.catalog, hits, scope, filter, now)
-                if len(confirmed) >= depth or len(hits) < limit:
-                    return _result(PENDING, confirmed[:depth], started)
+                if len(confirmed.hits) >= depth or len(hits) < limit:
+                    return _result(PENDING, confirmed.first(depth), started)
                 limit *= WIDEN
 
 
@@ -118,19 +127,31 @@ class LexicalLeg:
         return LegResult(LEXICAL, ran=True, scores=scores, duration_ms=_milliseconds(started))
 
 
+@dataclass(frozen=True, slots=True)
+class _Confirmed:
+    hits: Sequence[DenseHit]
+    outdated: frozenset[str] = frozenset()
+
+    def first(self, count: int) -> "_Confirmed":
+        return replace(self, hits=self.hits[:count])
+
+
 async def _confirmed(
     catalog: Catalog, hits: Sequence[DenseHit], scope: Scope, filter: CubeFilter, now: datetime
-) -> list[DenseHit]:
+) -> _Confirmed:
     """Keep the hits whose cube is live, granted, fulfils the filter and still has the text that was matched."""
     if not hits:
-        return []
+        return _Confirmed(())
     revisions = await catalog.eligible([hit.uid for hit in hits], scope, filter, now=now)
-    return [hit for hit in hits if revisions.get(hit.uid) == hit.revision]
+    kept = [hit for hit in hits if revisions.get(hit.uid) == hit.revision]
+    return _Confirmed(kept, frozenset({hit.uid for hit in hits} & revisions.keys() - {hit.uid for hit in kept}))
 
 
-def _result(name: str, hits: Sequence[DenseHit], started: float) -> LegResult:
-    scores = {hit.uid: hit.score for hit in hits}
-    return LegResult(name, ran=True, scores=scores, duration_ms=_milliseconds(started))
+def _result(name: str, found: _Confirmed, started: float, *, reason: str = "") -> LegResult:
+    scores = {hit.uid: hit.score for hit in found.hits}
+    return LegResult(
+        name, ran=True, reason=reason, outdated=found.outdated, scores=scores, duration_ms=_milliseconds(started)
+    )
 
 
 def _milliseconds(started: float) -> float:

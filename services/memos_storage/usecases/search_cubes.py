@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from memos_kernel import limits
@@ -55,8 +55,8 @@ class Found:
 
     @property
     def degraded(self) -> bool:
-        """Whether a leg was missing."""
-        return not all(leg.ran for leg in self.legs)
+        """Whether a leg was missing, or may have missed something."""
+        return any(leg.reason for leg in self.legs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +100,16 @@ class SearchCubes:
     ) -> tuple[LegResult, LegResult]:
         # What waits is read before the index is asked: a row that goes over meanwhile is found twice, and not never.
         await self.pending.rows.refresh()
-        return await asyncio.gather(
+        pending, dense = await asyncio.gather(
             self.pending(vector, scope, query.filter, depth=depth, now=now),
             self.dense(vector, scope, query.filter, depth=depth, now=now),
         )
+        if (pending.outdated | dense.outdated) - pending.scores.keys() - dense.scores.keys():
+            # The text changed after what waits was read: its new vector waits now, or is in the index.
+            await self.pending.rows.refresh()
+            again = await self.pending(vector, scope, query.filter, depth=depth, now=now)
+            pending = replace(again, scores={**pending.scores, **again.scores})
+        return pending, dense
 
     async def _missing_cosines(self, vector: Vector | None, legs: Sequence[LegResult]) -> dict[str, float]:
         """Give those that only their words brought in the same chance as the others."""
@@ -130,7 +136,7 @@ class SearchCubes:
     def _describe(self, span: Span, hits: Sequence[Hit], legs: Sequence[LegResult]) -> None:
         span.set_attribute("gen_ai.memory.search.result.count", len(hits))
         span.set_attribute("memos.search.legs", ",".join(leg.name for leg in legs if leg.ran))
-        span.set_attribute("memos.degraded", not all(leg.ran for leg in legs))
+        span.set_attribute("memos.degraded", any(leg.reason for leg in legs))
         link_origins(span, (hit.cube for hit in hits))
 
 

@@ -1,4 +1,4 @@
-"""`memosctl add`, `update`, `delete`, `freeze` and `unfreeze`."""
+"""`memosctl add`, `update`, `delete`, `undelete`, `freeze` and `unfreeze`."""
 
 from typing import Annotated, Any
 
@@ -121,6 +121,20 @@ def delete(
         document(response),
         lambda: Text(f"deleted {response.cube.name}; kept until {moment(response.cube.purge_time)}"),
     )
+
+
+@command(app, "undelete")
+def undelete(
+    cli: Cli,
+    cube: Annotated[str, typer.Argument(help="Name or id of the deleted cube.")],
+    etag: EtagOption = "",
+    request_id: RequestIdOption = "",
+) -> None:
+    """Take the deletion of a memory back, until its purge time."""
+    from memos_api.v1 import memory_service_pb2 as pb
+
+    request = pb.UndeleteMemoryRequest(name=names.cube(cube), etag=etag, request_id=request_id)
+    _carry_out(cli, request, "undeleted")
 
 
 @command(app, "freeze")

@@ -98,7 +98,8 @@ def _sort(cube: "MemCube") -> str:
 def _leg(leg: "SearchLeg") -> str:
     if not leg.ran:
         return f"{leg.name}: not run ({leg.reason})"
-    return f"{leg.name}: {leg.candidates} in {milliseconds(leg.duration_ms)}"
+    doubt = f" ({leg.reason})" if leg.reason else ""
+    return f"{leg.name}: {leg.candidates} in {milliseconds(leg.duration_ms)}{doubt}"
 
 
 def _degraded(degraded: bool) -> list[Text]:

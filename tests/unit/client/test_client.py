@@ -9,6 +9,7 @@ import pytest
 from interface_server import KEY, serving
 from memos_api.v1.memory_service_pb2 import GetMemoryRequest
 from memos_client import (
+    AlreadyExists,
     AsyncClient,
     ChatDelta,
     ChatEnd,
@@ -77,6 +78,10 @@ async def test_a_cube_is_created_changed_and_deleted(memos):
         await memos.get("mine")
     assert (caught.value.reason, caught.value.code) == ("CUBE_NOT_FOUND", "NOT_FOUND")
     assert caught.value.metadata["name"] == cube.name
+    assert (await memos.undelete("mine")).name == cube.name
+    with pytest.raises(AlreadyExists):
+        await memos.undelete("mine")
+    assert (await memos.get("mine")).text == "The key is with Felix."
 
 
 async def test_a_frozen_cube_is_changed_only_after_it_is_unfrozen(memos):

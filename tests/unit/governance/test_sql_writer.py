@@ -6,9 +6,9 @@ import threading
 import pytest
 from sqlalchemy import text
 
-from memos_governance.adapters.sql.database import open_engine
 from memos_governance.adapters.sql.writer import Writer
 from memos_kernel.errors import Overloaded, ResourceExists, StoreFull
+from memos_runtime.sql.engine import open_engine
 
 
 @pytest.fixture

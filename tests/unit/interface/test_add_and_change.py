@@ -308,3 +308,6 @@ async def test_a_deleted_cube_is_not_found(desk):
         await desk.do.read.get(cube.name, full=True, caller=desk.caller)
     with pytest.raises(CubeNotFound):
         await desk.do.delete(cube.name, etag="", key=NO_KEY)
+    back = await desk.do.undelete(cube.name, etag="", key=NO_KEY)
+    assert back.delete_time is None
+    assert (await desk.do.read.get(cube.name, full=True, caller=desk.caller)).text == cube.text

@@ -9,17 +9,19 @@ from alembic.migration import MigrationContext
 
 from memos_kernel.errors import InternalError, Overloaded
 from memos_kernel.names import JobName, PrincipalName
+from memos_runtime.sql.engine import open_engine, sqlite_url
 from memos_runtime.workers import Worker
-from memos_scheduler.adapters.sql.database import migrate, open_engine, sqlite_url
+from memos_scheduler.adapters.sql.migrations import migrate
 from memos_scheduler.adapters.sql.queue import SqlJobQueue
 from memos_scheduler.adapters.sql.schema import VERSION_TABLE, Moment, jobs, metadata
 from memos_scheduler.domain.jobs import NewJob
 
 
 def test_the_migrations_build_the_schema_and_can_run_twice(tmp_path):
-    engine = open_engine(sqlite_url(tmp_path / "jobs.db"))
-    migrate(engine)
-    migrate(engine)
+    url = sqlite_url(tmp_path / "jobs.db")
+    migrate(url)
+    migrate(url)
+    engine = open_engine(url)
 
     with engine.connect() as connection:
         context = MigrationContext.configure(
@@ -44,7 +46,7 @@ def test_commits_are_on_disk_before_they_are_acknowledged(tmp_path):
 @pytest.fixture
 async def queue(tmp_path, clock):
     engine, worker = open_engine(sqlite_url(tmp_path / "jobs.db")), Worker("test.queue")
-    await worker.run(migrate, engine)
+    await worker.run(migrate, sqlite_url(tmp_path / "jobs.db"))
     yield SqlJobQueue(engine, worker, clock=clock, queued_limit=10)
     await worker.close()
     engine.dispose()
@@ -89,7 +91,7 @@ async def test_a_job_is_there_after_a_restart_with_its_times_unchanged(tmp_path,
     found = []
     for _ in range(2):
         engine, worker = open_engine(sqlite_url(tmp_path / "jobs.db")), Worker("test.queue")
-        await worker.run(migrate, engine)
+        await worker.run(migrate, sqlite_url(tmp_path / "jobs.db"))
         queue = SqlJobQueue(engine, worker, clock=clock, queued_limit=10)
         found.append(await (queue.get(asked.name) if found else queue.enqueue(asked)))
         await worker.close()

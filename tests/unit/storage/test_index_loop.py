@@ -1,13 +1,13 @@
 """The loop that feeds the vector index: what it does when the index was away."""
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
 
 from memos_kernel.errors import DependencyUnavailable
 from memos_storage.adapters import background
-from memos_storage.adapters.background import AuditLoop, IndexLoop
+from memos_storage.adapters.background import AuditLoop, CompareLoop, IndexLoop
 from memos_storage.usecases.ship_audit import ShipAudit
 from storage_cubes import MAIN, scope, vector
 
@@ -19,17 +19,23 @@ def quick(monkeypatch):
 
 
 @asynccontextmanager
-async def running(world):
+async def running(world, *, compare_seconds=3600):
     loop = IndexLoop(
-        follow=world.follow, outbox=world.outbox, index=world.index, batch_rows=9, idle_seconds=0, delay_seconds=0
+        follow=world.follow,
+        outbox=world.outbox,
+        index=world.index,
+        batch_rows=9,
+        idle_seconds=0,
+        delay_seconds=0,
     )
-    task = asyncio.create_task(loop.run())
+    compare = CompareLoop(reconcile=world.reconcile, index=world.index, interval_seconds=compare_seconds)
+    tasks = [asyncio.create_task(each.run()) for each in (loop, compare)]
     try:
         yield loop
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def held(world):
@@ -88,3 +94,35 @@ async def test_an_index_that_came_back_empty_between_two_looks_is_filled_again(w
         world.index._points.clear()
         world.index.losses += 1
         await comes(world, cube.uid)
+
+
+async def test_what_got_lost_without_a_sign_is_found_by_the_next_comparison(world, caplog):
+    async with running(world, compare_seconds=0.02) as loop:
+        cube = await world.add("tea", seed=1)
+        loop.notify()
+        await comes(world, cube.uid)
+        world.index._points.clear()
+        await comes(world, cube.uid)
+    assert "lacked 1 points" in caplog.text
+
+
+async def test_the_index_is_in_doubt_until_it_was_compared_and_writers_go_on_meanwhile(world, monkeypatch):
+    go, contents = asyncio.Event(), world.index.contents
+
+    async def slow(*args, **options):
+        await go.wait()
+        return await contents(*args, **options)
+
+    await world.add("coffee", seed=2)
+    monkeypatch.setattr(world.index, "contents", slow)
+    async with running(world) as loop:
+        cube = await world.add("tea", seed=1)
+        loop.notify()
+        async with asyncio.timeout(5):
+            while cube.uid not in await held(world):
+                await asyncio.sleep(0.002)
+        assert "compared" in world.reconcile.doubt
+        go.set()
+        async with asyncio.timeout(5):
+            while world.reconcile.doubt:
+                await asyncio.sleep(0.002)

@@ -1,16 +1,18 @@
 """Searching."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from memos_kernel import limits
-from memos_kernel.cube import State, TraceRef
-from memos_kernel.errors import InvalidField, LimitExceeded, MissingField, VaultNotFound
+from memos_kernel.cube import Plaintext, State, TraceRef
+from memos_kernel.errors import DependencyUnavailable, InvalidField, LimitExceeded, MissingField, VaultNotFound
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.usecases import legs
-from storage_cubes import FOREIGN, MAIN, NOTES, NOW, grant, said, vector
+from memos_storage.usecases.pending_rows import PendingRows
+from storage_cubes import FOREIGN, MAIN, NOTES, NOW, grant, said, scope, vector
 from storage_world import mutation
 
 
@@ -37,7 +39,7 @@ async def test_a_new_cube_is_found_at_once_and_again_after_it_was_indexed(world)
 
 async def test_a_cube_that_is_indexed_during_the_search_is_found(world, monkeypatch):
     cube = await world.add("Nora moved to Oslo.", seed=1)
-    search, pending = world.index.search, world.outbox.pending
+    search, waiting = world.index.search, world.outbox.waiting
 
     async def overtaken(*args, **options):
         hits = await search(*args, **options)
@@ -46,25 +48,88 @@ async def test_a_cube_that_is_indexed_during_the_search_is_found(world, monkeypa
 
     async def slow(**options):
         await asyncio.sleep(0.01)
-        return await pending(**options)
+        return await waiting(**options)
 
     monkeypatch.setattr(world.index, "search", overtaken)
-    monkeypatch.setattr(world.outbox, "pending", slow)
+    monkeypatch.setattr(world.outbox, "waiting", slow)
     assert uids(await world.search("?", vector=vector(1))) == [cube.uid]
 
 
-async def test_a_row_that_is_settled_while_it_is_read_does_not_stay_in_memory(world, monkeypatch):
-    await world.add("Nora moved to Oslo.", seed=1)
-    pending = world.outbox.pending
+async def test_rows_that_another_process_writes_and_settles_come_and_go(world):
+    other = PendingRows(world.outbox)
+    cube = await world.add("Nora moved to Oslo.", seed=1)
+    await other.refresh()
+    assert [hit.uid for hit in other.search(vector(1), scope(MAIN), limit=9)] == [cube.uid]
+    await world.follow()
+    await other.refresh()
+    assert len(other) == 0
+
+
+async def test_a_row_whose_number_is_smaller_but_was_committed_later_is_found(world):
+    first, second = await world.add("tea", seed=1), await world.add("coffee", seed=2)
+    late = world.catalog.tables.outbox.pop(1)
+    assert uids(await world.search("?", vector=vector(1))) == [second.uid]
+    world.catalog.tables.outbox[1] = late
+    assert uids(await world.search("?", vector=vector(1))) == [first.uid, second.uid]
+
+
+async def test_a_text_that_changes_during_the_search_is_found(world, monkeypatch):
+    cube = await world.add("tea", seed=1)
+    await world.follow()
+    search = world.index.search
+
+    async def overtaken(*args, **options):
+        hits = await search(*args, **options)
+        wanted = replace(cube, payload=Plaintext("green tea"), etag="")
+        await world.update(wanted, mask=["plaintext.text"], vector=vector(1), mutation=mutation())
+        return hits
+
+    monkeypatch.setattr(world.index, "search", overtaken)
+    found = await world.search("?", vector=vector(1))
+    assert [hit.cube.text for hit in found.hits] == ["green tea"]
+
+
+async def test_searches_that_come_together_share_their_looks_at_what_waits(world, monkeypatch):
+    await world.add("tea", seed=1)
+    waiting, looks = world.outbox.waiting, []
 
     async def slow(**options):
-        read = await pending(**options)
-        await asyncio.sleep(0.01)
-        return read
+        looks.append(options)
+        await asyncio.sleep(0.005)
+        return await waiting(**options)
 
-    monkeypatch.setattr(world.outbox, "pending", slow)
-    await asyncio.gather(world.pending.refresh(), world.follow())
-    assert len(world.pending) == 0
+    monkeypatch.setattr(world.outbox, "waiting", slow)
+    first = asyncio.create_task(world.pending.refresh())
+    await asyncio.sleep(0)
+    await asyncio.gather(first, *(world.pending.refresh() for _ in range(20)))
+    assert len(looks) == 2
+    assert len(world.pending) == 1
+
+
+async def test_a_look_that_failed_fails_those_who_waited_for_it_and_no_later_one(world, monkeypatch):
+    await world.add("tea", seed=1)
+    waiting = world.outbox.waiting
+
+    async def away(**options):
+        raise DependencyUnavailable("The catalogue does not answer.", dependency="catalogue database")
+
+    monkeypatch.setattr(world.outbox, "waiting", away)
+    results = await asyncio.gather(*(world.pending.refresh() for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(result, DependencyUnavailable) for result in results)
+    monkeypatch.setattr(world.outbox, "waiting", waiting)
+    await world.pending.refresh()
+    assert len(world.pending) == 1
+
+
+async def test_an_index_that_may_lack_something_is_searched_and_the_answer_says_so(world):
+    cube = await world.add("tea", seed=1)
+    await world.follow()
+    world.doubt = "it is being compared"
+    found = await world.search("?", vector=vector(1))
+    assert uids(found) == [cube.uid]
+    assert found.degraded
+    assert leg(found, "dense").ran
+    assert leg(found, "dense").reason == "it is being compared"
 
 
 async def test_words_and_meaning_add_up(world):
@@ -106,7 +171,7 @@ async def test_equal_scores_come_in_the_order_of_uids(world):
 
 async def test_a_stale_vector_finds_nothing(world):
     cube = await world.add("tea", seed=1)
-    stale = (await world.outbox.pending(after=0))[1]
+    stale = (await world.outbox.waiting(known=frozenset())).points
     await world.follow()
     await world.delete(cube.name, etag="", mutation=mutation())
     await world.follow()

@@ -698,6 +698,60 @@ class DeleteMemoryResponse(_message.Message):
 Global___DeleteMemoryResponse: _TypeAlias = DeleteMemoryResponse  # noqa: Y015
 
 @_typing.final
+class UndeleteMemoryRequest(_message.Message):
+    """Request of UndeleteMemory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the deleted cube."""
+    etag: _builtins.str
+    """If set, must be the newest: that of the answer of DeleteMemory."""
+    request_id: _builtins.str
+    """Makes the call idempotent."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteMemoryRequest: _TypeAlias = UndeleteMemoryRequest  # noqa: Y015
+
+@_typing.final
+class UndeleteMemoryResponse(_message.Message):
+    """Answer of UndeleteMemory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUBE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cube(self) -> _memcube_pb2.MemCube:
+        """The header of the cube, as a new revision without delete and purge time."""
+
+    def __init__(
+        self,
+        *,
+        cube: _memcube_pb2.MemCube | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteMemoryResponse: _TypeAlias = UndeleteMemoryResponse  # noqa: Y015
+
+@_typing.final
 class FreezeMemoryRequest(_message.Message):
     """Request of FreezeMemory."""
 
@@ -951,7 +1005,7 @@ class SearchLeg(_message.Message):
     ran: _builtins.bool
     """Whether it ran."""
     reason: _builtins.str
-    """Why it did not run; empty if it ran."""
+    """Why it did not run, or why it may have missed something; otherwise empty."""
     candidates: _builtins.int
     """Candidates it gave."""
     duration_ms: _builtins.float

@@ -70,6 +70,11 @@ class MemoryServiceStub:
                 request_serializer=memos__api_dot_v1_dot_memory__service__pb2.DeleteMemoryRequest.SerializeToString,
                 response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.DeleteMemoryResponse.FromString,
                 _registered_method=True)
+        self.UndeleteMemory = channel.unary_unary(
+                '/memos.v1.MemoryService/UndeleteMemory',
+                request_serializer=memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryRequest.SerializeToString,
+                response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryResponse.FromString,
+                _registered_method=True)
         self.FreezeMemory = channel.unary_unary(
                 '/memos.v1.MemoryService/FreezeMemory',
                 request_serializer=memos__api_dot_v1_dot_memory__service__pb2.FreezeMemoryRequest.SerializeToString,
@@ -150,6 +155,14 @@ class MemoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UndeleteMemory(self, request, context):
+        """Takes the deletion of a cube back, until its purge time. One that is not deleted is refused with RESOURCE_EXISTS,
+        and one whose content another cube holds by now with DUPLICATE_CONTENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FreezeMemory(self, request, context):
         """Forbids to change or delete a cube until it is unfrozen; it is still read, found and used in prompts,
         and does not expire.
@@ -218,6 +231,11 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     servicer.DeleteMemory,
                     request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.DeleteMemoryRequest.FromString,
                     response_serializer=memos__api_dot_v1_dot_memory__service__pb2.DeleteMemoryResponse.SerializeToString,
+            ),
+            'UndeleteMemory': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteMemory,
+                    request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryRequest.FromString,
+                    response_serializer=memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryResponse.SerializeToString,
             ),
             'FreezeMemory': grpc.unary_unary_rpc_method_handler(
                     servicer.FreezeMemory,
@@ -430,6 +448,33 @@ class MemoryService:
             '/memos.v1.MemoryService/DeleteMemory',
             memos__api_dot_v1_dot_memory__service__pb2.DeleteMemoryRequest.SerializeToString,
             memos__api_dot_v1_dot_memory__service__pb2.DeleteMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeleteMemory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.v1.MemoryService/UndeleteMemory',
+            memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryRequest.SerializeToString,
+            memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,10 @@ class MemoryServiceStub:
     """Takes a cube out of every read and search; it is kept until its purge time at least. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH,
     CUBE_FROZEN.
     """
+    UndeleteMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.UndeleteMemoryRequest, _memory_service_pb2.UndeleteMemoryResponse]
+    """Takes the deletion of a cube back, until its purge time. One that is not deleted is refused with RESOURCE_EXISTS,
+    and one whose content another cube holds by now with DUPLICATE_CONTENT.
+    """
     FreezeMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.FreezeMemoryRequest, _memory_service_pb2.FreezeMemoryResponse]
     """Forbids to change or delete a cube until it is unfrozen; it is still read, found and used in prompts,
     and does not expire.
@@ -117,6 +121,16 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_memory_service_pb2.DeleteMemoryResponse]:
         """Takes a cube out of every read and search; it is kept until its purge time at least. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH,
         CUBE_FROZEN.
+        """
+
+    @_abc_1.abstractmethod
+    def UndeleteMemory(
+        self,
+        request: _memory_service_pb2.UndeleteMemoryRequest,
+        context: _aio.ServicerContext[_memory_service_pb2.UndeleteMemoryRequest, _abc.Awaitable[_memory_service_pb2.UndeleteMemoryResponse]],
+    ) -> _abc.Awaitable[_memory_service_pb2.UndeleteMemoryResponse]:
+        """Takes the deletion of a cube back, until its purge time. One that is not deleted is refused with RESOURCE_EXISTS,
+        and one whose content another cube holds by now with DUPLICATE_CONTENT.
         """
 
     @_abc_1.abstractmethod

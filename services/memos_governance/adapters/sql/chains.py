@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from memos_governance.adapters.sql.database import insert_new
 from memos_governance.adapters.sql.schema import audit_entries, audit_heads
 from memos_governance.domain.audit import GENESIS, AuditEntry, AuditEvent, Head, link
 from memos_kernel.names import TenantName
+from memos_runtime.sql.engine import insert_or_ignore
 
 _MEMBERS = ("event_id", "time", "principal", "service", "action", "resource", "outcome", "reason", "trace_id")
 
@@ -45,9 +45,8 @@ def head_of(connection: Connection, tenant: TenantName, *, lock: bool = False) -
 def _lock(connection: Connection, tenant: TenantName) -> Head:
     head = head_of(connection, tenant, lock=True)
     if head is None:
-        connection.execute(
-            insert_new(connection, audit_heads), {"tenant": tenant.tenant, "sequence": 0, "hash": GENESIS}
-        )
+        first = insert_or_ignore(connection.dialect.name, audit_heads)
+        connection.execute(first, {"tenant": tenant.tenant, "sequence": 0, "hash": GENESIS})
         head = head_of(connection, tenant, lock=True)
     assert head is not None, "the row was just inserted"
     return head

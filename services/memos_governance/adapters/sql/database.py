@@ -1,22 +1,20 @@
 """The database of governance: one writer, a few readers, nothing of it on the event loop."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from memos_governance.adapters.sql.writer import STORE, Writer
-from memos_runtime.sql_faults import fault_of
+from memos_runtime.sql.engine import open_engine
+from memos_runtime.sql.faults import fault_of
 from memos_runtime.workers import Worker
 
 T = TypeVar("T")
 
 _GROUP = 64
 _WAITING = 4_096
-_BUSY_MILLISECONDS = 5_000
 
 
 class Database:
@@ -31,8 +29,8 @@ class Database:
 
     def open(self) -> None:
         """Connect and start the threads. Blocks."""
-        writing = open_engine(self._url, connections=1)
-        reading = open_engine(self._url, connections=self._readers, read_only=True)
+        writing = open_engine(self._url, pool_size=1)
+        reading = open_engine(self._url, pool_size=self._readers, read_only=True)
         self._engines = [writing, reading]
         # Several replicas lock tenants in a database of their own: a group could lock them crosswise.
         group = _GROUP if writing.dialect.name == "sqlite" else 1
@@ -74,34 +72,3 @@ class Database:
                 return work(connection)
         except SQLAlchemyError as error:
             raise fault_of(error, store=STORE) from error
-
-
-def open_engine(url: str, *, connections: int = 1, read_only: bool = False) -> Engine:
-    """Return an engine whose transactions are real in SQLite too, and durable when committed."""
-    if make_url(url).get_backend_name() != "sqlite":
-        level = "REPEATABLE READ" if read_only else "READ COMMITTED"
-        return create_engine(
-            url, pool_size=connections, max_overflow=0, pool_pre_ping=True, isolation_level=level, hide_parameters=True
-        )
-    engine = create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _: object) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions by its own rules
-        pragmas = ["foreign_keys=ON", f"busy_timeout={_BUSY_MILLISECONDS}"]
-        pragmas += ["query_only=ON"] if read_only else ["journal_mode=WAL", "synchronous=FULL"]
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
-
-    return engine
-
-
-def insert_new(connection: Connection, table: Table) -> Insert:
-    """Return an INSERT that leaves rows that are there already as they are."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()

@@ -6,13 +6,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Table, or_, select
 
 from memos_governance.adapters.sql import chains
-from memos_governance.adapters.sql.database import Database, insert_new
+from memos_governance.adapters.sql.database import Database
 from memos_governance.adapters.sql.schema import audit_entries, audit_heads, lineage_edges, lineage_nodes
 from memos_governance.domain.audit import AuditEntry, AuditEvent, AuditFilter, Head, TenantEvent
 from memos_governance.domain.lineage import Direction, OwnedEdge, OwnedNode
 from memos_kernel.errors import ResourceNotFound
 from memos_kernel.lineage import Edge, Node, NodeKind, Relation
 from memos_kernel.names import PrincipalName, TenantName
+from memos_runtime.sql.engine import insert_or_ignore
 
 
 class SqlLedgerStore:
@@ -105,11 +106,11 @@ def _visible(table: Table, viewer: PrincipalName) -> tuple[ColumnElement[bool], 
 def _record(connection: Connection, tenant: TenantName, nodes: Sequence[OwnedNode], edges: Sequence[OwnedEdge]) -> None:
     if nodes:
         rows = [_node_values(tenant, owned) for owned in nodes]
-        connection.execute(insert_new(connection, lineage_nodes), rows)
+        connection.execute(insert_or_ignore(connection.dialect.name, lineage_nodes), rows)
         _check_owners(connection, tenant, nodes)
     if edges:
         rows = [_edge_values(tenant, owned) for owned in edges]
-        connection.execute(insert_new(connection, lineage_edges), rows)
+        connection.execute(insert_or_ignore(connection.dialect.name, lineage_edges), rows)
 
 
 def _check_owners(connection: Connection, tenant: TenantName, nodes: Sequence[OwnedNode]) -> None:

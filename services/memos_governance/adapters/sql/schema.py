@@ -39,6 +39,9 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else _EPOCH + value * _MICROSECOND
 
 
+VERSION_TABLE = "governance_version"
+"""A version table of its own, so that services can share a database."""
+
 metadata = MetaData()
 
 tenants = Table(

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from memos_kernel.errors import Overloaded
-from memos_runtime.sql_faults import translated
+from memos_runtime.sql.faults import translated
 
 STORE = "governance"
 """What people call the database."""

@@ -13,7 +13,7 @@ from memos_kernel.ids import Clock
 from memos_kernel.names import JobName, PrincipalName, TenantName
 from memos_kernel.permission import SYSTEM_PRINCIPAL_ID
 from memos_kernel.requests import RequestKey
-from memos_runtime.sql_faults import fault_of
+from memos_runtime.sql.faults import fault_of
 from memos_runtime.workers import Worker
 from memos_scheduler.adapters.sql.rows import record_of, row_of
 from memos_scheduler.adapters.sql.schema import jobs as table

@@ -114,6 +114,16 @@ class MemoryTransaction:
         """Return a cube that is not deleted."""
         return next((row for row in self._live() if row.cube.name == name), None)
 
+    def deleted(self, name: CubeName) -> StoredCube | None:
+        """Return a cube that is deleted."""
+        rows = (row for row in self.tables.cubes.values() if row.cube.delete_time is not None)
+        return next((row for row in rows if row.cube.name == name), None)
+
+    def vector(self, uid: str) -> Vector | None:
+        """Return the vector of a cube's newest text, deleted or not."""
+        held = self.tables.vectors.get(uid)
+        return None if held is None else held[0]
+
     def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
         """Return the live cube of the vault that has this content."""
         rows = (row for row in self._live() if row.cube.vault == vault)
@@ -137,7 +147,8 @@ class MemoryTransaction:
         if content:
             self._put_vector(cube, vector)
         if cube.delete_time is not None and cube.uid in self.tables.vectors:
-            enqueue(self.tables, cube.uid, cube.update_time)
+            vector, revision = self.tables.vectors[cube.uid]
+            enqueue(self.tables, cube.uid, vector.embedder, cube.update_time, gone=revision)
 
     def set_usage(self, uid: str, usage: Usage) -> None:
         """Store the usage."""
@@ -178,8 +189,12 @@ class MemoryTransaction:
     def _put_vector(self, cube: MemCube, vector: Vector | None) -> None:
         if vector is not None:
             self.tables.dimensions.setdefault(vector.embedder, vector.values.size)
+            before, gone = self.tables.vectors.get(cube.uid, (vector, None))
             self.tables.vectors[cube.uid] = (vector, cube.revision)
-            enqueue(self.tables, cube.uid, cube.update_time)
+            if before.embedder != vector.embedder:
+                enqueue(self.tables, cube.uid, before.embedder, cube.update_time, gone=gone)
+                gone = None
+            enqueue(self.tables, cube.uid, vector.embedder, cube.update_time, gone=gone)
 
 
 def _identity(owner: RequestOwner) -> RequestOwner:

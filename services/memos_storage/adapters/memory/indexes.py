@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -13,7 +13,7 @@ from memos_kernel.names import VaultName
 from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.terms import frequencies, terms
 from memos_storage.domain.filters import CubeFilter
-from memos_storage.domain.values import DenseHit, Drift, Point, Scope, Scored, Vector
+from memos_storage.domain.values import DenseHit, Point, PointId, Scope, Scored, Vector
 
 K1, B = 1.2, 0.75
 
@@ -43,7 +43,7 @@ class MemoryVectorIndex:
     def __init__(self) -> None:
         self.away = False
         self.losses = 0
-        self._points: dict[tuple[str, str], Point] = {}
+        self._points: dict[tuple[str, PointId], Point] = {}
 
     @property
     def healthy(self) -> bool:
@@ -56,44 +56,32 @@ class MemoryVectorIndex:
         return "the vector index is away" if self.away else ""
 
     async def put(self, points: Sequence[Point]) -> None:
-        """Add or replace."""
+        """Add points."""
         self._check()
-        self._points.update({(point.vector.embedder, point.uid): point for point in points})
+        self._points.update({(point.vector.embedder, point.id): point for point in points})
 
-    async def remove(self, embedder: str, uids: Sequence[str]) -> None:
-        """Remove; unknown uids are left out."""
+    async def remove(self, embedder: str, ids: Sequence[PointId]) -> None:
+        """Remove; unknown ids are left out."""
         self._check()
-        for uid in uids:
-            self._points.pop((embedder, uid), None)
+        for id in ids:
+            self._points.pop((embedder, id), None)
 
-    async def verify(self, embedder: str, dimensions: int, expected: Mapping[str, int]) -> Drift:
-        """Compare with uid -> content revision of the catalogue."""
+    async def contents(self, embedder: str, dimensions: int, *, after: str, until: str | None) -> list[PointId]:
+        """Return what it holds of the cubes with `after` < uid <= `until`."""
         self._check()
-        held = {
-            uid: point.revision
-            for (name, uid), point in self._points.items()
+        return [
+            id
+            for (name, id), point in self._points.items()
             if name == embedder and point.vector.values.size == dimensions
-        }
-        missing = frozenset(uid for uid, revision in expected.items() if held.get(uid) != revision)
-        return Drift(missing, frozenset(held.keys() - expected.keys()))
-
-    async def rebuild(self, embedder: str, dimensions: int, batches: AsyncIterator[Sequence[Point]]) -> None:
-        """Throw everything of an embedder away and make it again."""
-        self._check()
-        self._points = {
-            key: point
-            for key, point in self._points.items()
-            if key[0] != embedder or point.vector.values.size != dimensions
-        }
-        async for points in batches:
-            await self.put(points)
+            if after < id.uid and (until is None or id.uid <= until)
+        ]
 
     async def search(self, query: Vector, scope: Scope, *, limit: int) -> list[DenseHit]:
         """Return the nearest cubes of the scope, best first, by cosine."""
         self._check()
         hits = [
-            DenseHit(uid, point.revision, float(np.dot(point.vector.values, query.values)))
-            for (embedder, uid), point in self._points.items()
+            DenseHit(point.uid, point.revision, float(np.dot(point.vector.values, query.values)))
+            for (embedder, _), point in self._points.items()
             if embedder == query.embedder and point.vector.values.size == query.values.size
             if scope.covers(point.vault)
         ]

@@ -1,11 +1,11 @@
 """The outboxes in memory."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from datetime import datetime, timedelta
 
 from memos_storage.adapters.memory.catalog import MemoryCatalog
-from memos_storage.adapters.memory.tables import Entry, Tables, enqueue
-from memos_storage.domain.values import AuditEvent, Claim, OutboxEntry, Point
+from memos_storage.adapters.memory.tables import Entry, Tables
+from memos_storage.domain.values import AuditEvent, Claim, OutboxEntry, Point, PointId, Waiting
 
 
 class MemoryOutbox:
@@ -14,11 +14,11 @@ class MemoryOutbox:
     def __init__(self, catalog: MemoryCatalog) -> None:
         self._catalog = catalog
 
-    async def pending(self, *, after: int) -> tuple[int, list[Point]]:
-        """Return the newest sequence number, and the points to put that came after `after`."""
+    async def waiting(self, *, known: Set[int]) -> Waiting:
+        """Return what waits now, with the points of the entries that are not `known`."""
         tables = self._catalog.tables
-        points = [_point(tables, entry) for entry in tables.outbox.values() if entry.sequence > after]
-        return max(tables.outbox, default=0), [point for point in points if point is not None]
+        points = [_point(tables, entry) for entry in tables.outbox.values() if entry.sequence not in known]
+        return Waiting(frozenset(tables.outbox), tuple(point for point in points if point is not None))
 
     async def size(self) -> int:
         """Return how many entries wait."""
@@ -38,10 +38,7 @@ class MemoryOutbox:
         if not taken:
             return Claim(0, ())
         tables.fence += 1
-        entries = tuple(
-            OutboxEntry(entry.sequence, entry.uid, entry.embedder, entry.attempts, _point(tables, entry))
-            for entry in taken
-        )
+        entries = tuple(_claimed(tables, entry) for entry in taken)
         for entry in taken:
             entry.token, entry.until = tables.fence, now + timedelta(seconds=lease_seconds)
             entry.attempts += 1
@@ -61,30 +58,32 @@ class MemoryOutbox:
         for entry in self._held(claim):
             entry.token, entry.until, entry.due = 0, None, until
 
-    async def requeue(self, uids: Iterable[str], *, now: datetime) -> int:
-        """Enqueue what the catalogue says of these cubes now."""
-        known = [uid for uid in uids if uid in self._catalog.tables.vectors]
-        for uid in known:
-            enqueue(self._catalog.tables, uid, now)
-        return len(known)
+    async def points(self, embedder: str, uids: Sequence[str]) -> list[Point]:
+        """Return the vectors that these cubes have now, deleted cubes left out."""
+        tables = self._catalog.tables
+        return [
+            Point(uid, tables.cubes[uid].cube.vault, tables.vectors[uid][1], tables.vectors[uid][0])
+            for uid in uids
+            if _is_live(tables, uid, embedder)
+        ]
 
     async def indexed(self) -> AsyncIterator[Sequence[Point]]:
         """Return the vectors of everything that the index should hold by now."""
         tables = self._catalog.tables
         for embedder in tables.dimensions:
-            for uid in await self.expected(embedder):
-                vector, revision = tables.vectors[uid]
-                yield [Point(uid, tables.cubes[uid].cube.vault, revision, vector)]
+            settled = await self.expected(embedder, after="", limit=len(tables.cubes))
+            yield await self.points(embedder, [id.uid for id in settled])
 
-    async def expected(self, embedder: str) -> dict[str, int]:
-        """Return uid -> content revision of everything that the index should hold by now."""
+    async def expected(self, embedder: str, *, after: str, limit: int) -> list[PointId]:
+        """Return what the index should hold by now of the cubes whose uid is greater than `after`, by uid."""
         tables = self._catalog.tables
         waiting = {entry.uid for entry in tables.outbox.values()}
-        return {
-            uid: revision
-            for uid, (vector, revision) in tables.vectors.items()
-            if vector.embedder == embedder and uid not in waiting and tables.cubes[uid].cube.delete_time is None
-        }
+        held = [
+            PointId(uid, revision)
+            for uid, (_, revision) in sorted(tables.vectors.items())
+            if uid > after and uid not in waiting and _is_live(tables, uid, embedder)
+        ]
+        return held[:limit]
 
     async def embedders(self) -> list[tuple[str, int]]:
         """Return the embedders that have vectors, with their dimensions."""
@@ -120,8 +119,18 @@ class MemoryAuditOutbox:
         return len(old)
 
 
+def _is_live(tables: Tables, uid: str, embedder: str) -> bool:
+    held = tables.vectors.get(uid)
+    return held is not None and held[0].embedder == embedder and tables.cubes[uid].cube.delete_time is None
+
+
 def _point(tables: Tables, entry: Entry) -> Point | None:
-    cube, (vector, revision) = tables.cubes[entry.uid].cube, tables.vectors[entry.uid]
-    if cube.delete_time is not None:
+    if not _is_live(tables, entry.uid, entry.embedder):
         return None
+    cube, (vector, revision) = tables.cubes[entry.uid].cube, tables.vectors[entry.uid]
     return Point(entry.uid, cube.vault, revision, vector, entry.sequence)
+
+
+def _claimed(tables: Tables, entry: Entry) -> OutboxEntry:
+    gone = PointId(entry.uid, entry.gone) if entry.gone is not None else None
+    return OutboxEntry(entry.sequence, entry.uid, entry.embedder, entry.attempts, _point(tables, entry), gone)

@@ -15,6 +15,7 @@ class Entry:
     uid: str
     embedder: str
     due: datetime
+    gone: int | None = None
     attempts: int = 0
     token: int = 0
     until: datetime | None = None
@@ -44,9 +45,9 @@ def copied(tables: Tables) -> Tables:
     return fresh
 
 
-def enqueue(tables: Tables, uid: str, now: datetime | None) -> None:
-    """Add an outbox entry of a cube that has a vector."""
+def enqueue(tables: Tables, uid: str, embedder: str, now: datetime | None, *, gone: int | None = None) -> None:
+    """Add an outbox entry; `gone` is the revision whose vector has to leave."""
     assert now is not None
     tables.last_sequence += 1
-    entry = Entry(tables.last_sequence, uid, tables.vectors[uid][0].embedder, due=now)
+    entry = Entry(tables.last_sequence, uid, embedder, due=now, gone=gone)
     tables.outbox[entry.sequence] = entry

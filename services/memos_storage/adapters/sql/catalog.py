@@ -1,4 +1,4 @@
-"""The catalogue: one writer with group commit, and a few readers with connections of their own."""
+"""The catalogue: writers, and a few readers with connections of their own."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -12,12 +12,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.names import CubeName, VaultName
-from memos_runtime.sql_faults import fault_of
+from memos_runtime.sql.engine import is_sqlite, open_engine
+from memos_runtime.sql.faults import fault_of
 from memos_runtime.workers import Worker
 from memos_storage.adapters.sql import filters, rows, schema, statements
-from memos_storage.adapters.sql.engine import STORE, open_engine
 from memos_storage.adapters.sql.filters import Parameters, Shape
-from memos_storage.adapters.sql.schema import micros
+from memos_storage.adapters.sql.schema import STORE, micros
 from memos_storage.adapters.sql.transaction import SqlTransaction
 from memos_storage.adapters.sql.writer import GroupWriter
 from memos_storage.domain.filters import CubeFilter
@@ -30,12 +30,22 @@ T = TypeVar("T")
 class Database:
     """Connections to the catalogue database: everything that reads or writes goes through here."""
 
-    def __init__(self, url: str, *, readers: int, read_queue: int, write_queue: int, group_size: int) -> None:
-        """Take the SQLAlchemy URL; nothing is opened before `open`."""
+    def __init__(
+        self, url: str, *, readers: int, read_queue: int, write_queue: int, group_size: int, writers: int = 4
+    ) -> None:
+        """Take the SQLAlchemy URL; nothing is opened before `open`.
+
+        SQLite has one writer whose commands share commits, at most `group_size` of them; PostgreSQL has `writers`, and
+        lets their commits share what they can.
+        """
+        if is_sqlite(url):
+            writers = 1
+        else:
+            group_size = 1
         self._reading = open_engine(url, pool_size=readers, read_only=True)
-        self._writing = open_engine(url, pool_size=1)
+        self._writing = open_engine(url, pool_size=writers)
         self._readers = Worker("catalogue-reader", threads=readers, queue=read_queue)
-        self._writer = GroupWriter(self._writing, queue_size=write_queue, group_size=group_size)
+        self._writer = GroupWriter(self._writing, queue_size=write_queue, group_size=group_size, threads=writers)
         self._open = False
         self._away = False
 

@@ -1,18 +1,18 @@
 """The outbox of the vector index, and that of the audit log."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Select, String, and_, cast, delete, func, insert, select, tuple_, update
 from sqlalchemy.orm import aliased
 
 from memos_kernel.names import VaultName
 from memos_storage.adapters.sql import rows, schema
 from memos_storage.adapters.sql.catalog import Database
 from memos_storage.adapters.sql.schema import micros, moment
-from memos_storage.domain.values import AuditEvent, Claim, OutboxEntry, Point, Vector
+from memos_storage.domain.values import AuditEvent, Claim, OutboxEntry, Point, PointId, Vector, Waiting
 
 _OUTBOX, _CUBES, _VAULTS, _VECTORS = schema.outbox, schema.cubes, schema.vaults, schema.vectors
 _FENCE = "outbox"
@@ -22,6 +22,7 @@ _ENTRIES = (
         _OUTBOX.c.cube_key,
         _OUTBOX.c.embedder,
         _OUTBOX.c.attempts,
+        _OUTBOX.c.gone_revision,
         _CUBES.c.uid,
         _CUBES.c.delete_time,
         _CUBES.c.content_revision,
@@ -37,9 +38,11 @@ _ENTRIES = (
     .order_by(_OUTBOX.c.sequence)
 )
 
+_SEQUENCES = select(func.aggregate_strings(cast(_OUTBOX.c.sequence, String), ","))
+"""In one row: 10,000 rows of one number take ten times as long to fetch."""
 
 _WAITING = select(1).where(_OUTBOX.c.cube_key == _CUBES.c.key).exists()
-_INDEXED = (
+_HELD = (
     select(
         _CUBES.c.key,
         _CUBES.c.uid,
@@ -51,8 +54,9 @@ _INDEXED = (
     )
     .join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
     .join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key)
-    .where(_CUBES.c.delete_time.is_(None), ~_WAITING)
+    .where(_CUBES.c.delete_time.is_(None))
 )
+_INDEXED = _HELD.where(~_WAITING)
 
 
 class SqlOutbox:
@@ -61,15 +65,22 @@ class SqlOutbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def pending(self, *, after: int) -> tuple[int, list[Point]]:
-        """Return the newest sequence number, and the points to put that came after `after`."""
+    async def waiting(self, *, known: Set[int]) -> Waiting:
+        """Return what waits now, with the points of the entries that are not `known`, all of one moment.
 
-        def work(connection: Connection) -> tuple[int, list[Point]]:
-            newest = connection.execute(select(func.max(_OUTBOX.c.sequence))).scalar() or 0
-            if newest <= after:
-                return newest, []
-            found = connection.execute(_ENTRIES.where(_OUTBOX.c.sequence > after))
-            return newest, [entry.point for entry in map(_entry, found) if entry.point is not None]
+        Sequence numbers are compared one by one: on PostgreSQL a smaller one may be committed after a larger one.
+        """
+
+        def work(connection: Connection) -> Waiting:
+            listed = connection.execute(_SEQUENCES).scalar()
+            sequences = frozenset(map(int, listed.split(","))) if listed else frozenset[int]()
+            fresh = sorted(sequences - known)
+            found = [
+                _entry(row)
+                for start in range(0, len(fresh), _CHUNK)
+                for row in connection.execute(_ENTRIES.where(_OUTBOX.c.sequence.in_(fresh[start : start + _CHUNK])))
+            ]
+            return Waiting(sequences, tuple(entry.point for entry in found if entry.point is not None))
 
         return await self._database.read(work)
 
@@ -94,10 +105,11 @@ class SqlOutbox:
         until = micros(now + timedelta(seconds=lease_seconds))
 
         def work(connection: Connection) -> Claim:
-            found = [_entry(row) for row in connection.execute(_ENTRIES.where(*free).limit(limit))]
-            if not found:
+            if connection.execute(_ENTRIES.where(*free).limit(1)).first() is None:
                 return Claim(0, ())
+            # The token first: while one process holds its row, no other leases anything.
             token = _next_token(connection)
+            found = [_entry(row) for row in connection.execute(_ENTRIES.where(*free).limit(limit))]
             sequences = [entry.sequence for entry in found]
             connection.execute(
                 update(_OUTBOX)
@@ -126,24 +138,19 @@ class SqlOutbox:
         statement = update(_OUTBOX).where(*_held(claim)).values(lease_token=0, lease_until=0, due_time=micros(until))
         await self._database.write(lambda connection: connection.execute(statement).rowcount)
 
-    async def requeue(self, uids: Iterable[str], *, now: datetime) -> int:
-        """Enqueue what the catalogue says of these cubes now; returns how many entries were made."""
-        wanted = list(uids)
+    async def points(self, embedder: str, uids: Sequence[str]) -> list[Point]:
+        """Return the vectors that these cubes have now, deleted cubes left out."""
 
-        def work(connection: Connection) -> int:
-            made = 0
-            for start in range(0, len(wanted), _CHUNK):
-                found = connection.execute(
-                    select(_VECTORS.c.cube_key, _VECTORS.c.embedder)
-                    .join(_CUBES, _CUBES.c.key == _VECTORS.c.cube_key)
-                    .where(_CUBES.c.uid.in_(wanted[start : start + _CHUNK]))
-                ).all()
-                if found:
-                    connection.execute(insert(_OUTBOX), [_row(*pair, micros(now)) for pair in found])
-                made += len(found)
-            return made
+        def work(connection: Connection) -> list[Point]:
+            return [
+                _point(row)
+                for start in range(0, len(uids), _CHUNK)
+                for row in connection.execute(
+                    _HELD.where(_VECTORS.c.embedder == embedder, _CUBES.c.uid.in_(uids[start : start + _CHUNK]))
+                )
+            ]
 
-        return await self._database.write(work)
+        return await self._database.read(work)
 
     async def indexed(self) -> AsyncIterator[Sequence[Point]]:
         """Return the vectors of everything that the index should hold by now, in batches."""
@@ -156,26 +163,21 @@ class SqlOutbox:
             found = await self._database.read(partial(_all, statement))
             if not found:
                 return
-            yield [
-                Point(
-                    row.uid,
-                    VaultName(row.tenant, row.vault),
-                    row.revision,
-                    Vector(row.embedder, rows.vector_of(row.data)),
-                )
-                for row in found
-            ]
+            yield [_point(row) for row in found]
             last = (found[-1].key, found[-1].embedder)
 
-    async def expected(self, embedder: str) -> dict[str, int]:
-        """Return uid -> content revision of everything that the index should hold by now."""
+    async def expected(self, embedder: str, *, after: str, limit: int) -> list[PointId]:
+        """Return what the index should hold by now of the cubes whose uid is greater than `after`, by uid."""
         statement = (
             select(_CUBES.c.uid, _VECTORS.c.revision)
             .join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key)
             .where(_VECTORS.c.embedder == embedder, _CUBES.c.delete_time.is_(None), ~_WAITING)
+            .where(_CUBES.c.uid > after)
+            .order_by(_CUBES.c.uid)
+            .limit(limit)
         )
-        found = await self._database.read(lambda connection: connection.execute(statement).all())
-        return {row.uid: row.revision for row in found}
+        found = await self._database.read(partial(_all, statement))
+        return [PointId(row.uid, row.revision) for row in found]
 
     async def embedders(self) -> list[tuple[str, int]]:
         """Return the embedders that have vectors, with their dimensions."""
@@ -230,20 +232,21 @@ def _all(statement: Select[Any], connection: Connection) -> Sequence[Any]:
     return connection.execute(statement).all()
 
 
+def _point(row: Any, *, sequence: int = 0) -> Point:
+    vector = Vector(row.embedder, rows.vector_of(row.data))
+    return Point(row.uid, VaultName(row.tenant, row.vault), row.revision, vector, sequence)
+
+
 def _entry(row: Any) -> OutboxEntry:
-    gone = row.delete_time is not None or row.data is None
-    point = (
-        None
-        if gone
-        else Point(
-            uid=row.uid,
-            vault=VaultName(row.tenant, row.vault),
-            revision=row.revision,
-            vector=Vector(row.embedder, rows.vector_of(row.data)),
-            sequence=row.sequence,
-        )
+    absent = row.delete_time is not None or row.data is None
+    return OutboxEntry(
+        row.sequence,
+        row.uid,
+        row.embedder,
+        row.attempts,
+        point=None if absent else _point(row, sequence=row.sequence),
+        gone=None if row.gone_revision is None else PointId(row.uid, row.gone_revision),
     )
-    return OutboxEntry(row.sequence, row.uid, row.embedder, row.attempts, point)
 
 
 def _held(claim: Claim) -> tuple[Any, ...]:
@@ -259,15 +262,3 @@ def _next_token(connection: Connection) -> int:
     if not changed:
         connection.execute(insert(table), {"name": _FENCE, "token": 1})
     return int(connection.execute(select(table.c.token).where(table.c.name == _FENCE)).scalar_one())
-
-
-def _row(cube_key: int, embedder: str, now: int) -> dict[str, Any]:
-    return {
-        "cube_key": cube_key,
-        "embedder": embedder,
-        "record_time": now,
-        "attempts": 0,
-        "due_time": now,
-        "lease_token": 0,
-        "lease_until": 0,
-    }

@@ -1,11 +1,12 @@
 """Answers stored under request ids. Cubes are kept as references to their revisions, so that content is stored once."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select
+from sqlalchemy import Connection, and_, func, insert, select
 
 from memos_kernel import errors
 from memos_kernel.cube import MemCube
@@ -27,8 +28,13 @@ class RequestLog:
         self._connection = connection
 
     def recall(self, owner: RequestOwner) -> Remembered | None:
-        """Return what a request id was answered with; a cube that is no longer there is answered as not found."""
+        """Return what a request id was answered with; a cube that is no longer there is answered as not found.
+
+        Whoever asks holds the id until its transaction ends: another process that is sent the same request waits.
+        """
         table = schema.request_ids
+        if self._connection.dialect.name != "sqlite":
+            self._connection.execute(select(func.pg_advisory_xact_lock(_lock_number(owner))))
         row = self._connection.execute(
             select(table.c.body_sha256, table.c.provenance_id, table.c.outcomes).where(
                 *(table.c[name] == value for name, value in _identity(owner).items())
@@ -93,3 +99,8 @@ def _reference(outcome: Outcome) -> dict[str, Any]:
     cube = outcome.cube
     assert cube is not None
     return {"name": str(cube.name), "uid": cube.uid, "revision": cube.revision, "created": outcome.created}
+
+
+def _lock_number(owner: RequestOwner) -> int:
+    digest = hashlib.sha256("\0".join(map(str, _identity(owner).values())).encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)

@@ -30,6 +30,9 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
+STORE = "catalogue"
+"""What people call the database."""
+
 VERSION_TABLE = "storage_version"
 """A version table of its own, so that services can share a database."""
 
@@ -160,6 +163,7 @@ outbox = Table(
     Column("due_time", BigInteger, nullable=False),
     Column("lease_token", BigInteger, nullable=False),  # 0: not leased
     Column("lease_until", BigInteger, nullable=False),
+    Column("gone_revision", BigInteger),  # the content revision whose vector has to leave
     sqlite_autoincrement=True,
 )
 

@@ -11,24 +11,35 @@ from sqlalchemy.exc import IntegrityError
 from memos_kernel.cube import MemCube, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.names import CubeName, VaultName
+from memos_runtime.sql.engine import insert_or_ignore
 from memos_storage.adapters.sql import rows, schema
-from memos_storage.adapters.sql.engine import insert_or_ignore
 from memos_storage.adapters.sql.requests import RequestLog
 from memos_storage.adapters.sql.schema import micros
 from memos_storage.adapters.terms import frequencies
 from memos_storage.domain.values import AuditEvent, StoredCube, Vector
 
-_LIVE = (
-    select(*rows.STORED)
-    .join(
-        schema.revisions,
-        and_(schema.revisions.c.cube_key == schema.cubes.c.key, schema.revisions.c.revision == schema.cubes.c.revision),
-    )
-    .where(schema.cubes.c.delete_time.is_(None))
+_STORED = select(*rows.STORED).join(
+    schema.revisions,
+    and_(schema.revisions.c.cube_key == schema.cubes.c.key, schema.revisions.c.revision == schema.cubes.c.revision),
 )
-_BY_NAME = _LIVE.where(schema.cubes.c.tenant == bindparam("tenant"), schema.cubes.c.cube == bindparam("cube"))
+_LIVE = _STORED.where(schema.cubes.c.delete_time.is_(None))
+_NAMED = (schema.cubes.c.tenant == bindparam("tenant"), schema.cubes.c.cube == bindparam("cube"))
+_BY_NAME = _LIVE.where(*_NAMED)
+_DELETED = _STORED.where(schema.cubes.c.delete_time.is_not(None), *_NAMED)
+_VECTOR = (
+    select(schema.vectors.c.embedder, schema.vectors.c.data)
+    .join(schema.cubes, schema.cubes.c.key == schema.vectors.c.cube_key)
+    .where(schema.cubes.c.uid == bindparam("uid"))
+)
 _BY_CONTENT = _LIVE.where(
     schema.cubes.c.vault_key == bindparam("vault_key"), schema.cubes.c.content_hash == bindparam("content_hash")
+)
+_LOCK_NAME = select(schema.cubes.c.key).where(*_NAMED).with_for_update()
+_LOCK_CONTENT = (
+    select(schema.cubes.c.key)
+    .where(schema.cubes.c.vault_key == bindparam("vault_key"), schema.cubes.c.content_hash == bindparam("content_hash"))
+    .where(schema.cubes.c.delete_time.is_(None))
+    .with_for_update()
 )
 _VAULT_KEY = select(schema.vaults.c.key).where(
     schema.vaults.c.tenant == bindparam("tenant"), schema.vaults.c.vault == bindparam("vault")
@@ -79,11 +90,22 @@ class SqlTransaction:
 
     def live(self, name: CubeName) -> StoredCube | None:
         """Return a cube that is not deleted."""
-        return self._read(_BY_NAME, {"tenant": name.tenant, "cube": name.id})
+        return self._read(_BY_NAME, {"tenant": name.tenant, "cube": name.id}, lock=_LOCK_NAME)
+
+    def deleted(self, name: CubeName) -> StoredCube | None:
+        """Return a cube that is deleted."""
+        return self._read(_DELETED, {"tenant": name.tenant, "cube": name.id}, lock=_LOCK_NAME)
+
+    def vector(self, uid: str) -> Vector | None:
+        """Return the vector of a cube's newest text, deleted or not."""
+        self.flush()
+        row = self._connection.execute(_VECTOR, {"uid": uid}).first()
+        return None if row is None else Vector(row.embedder, rows.vector_of(row.data))
 
     def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
         """Return the live cube of the vault that has this content."""
-        return self._read(_BY_CONTENT, {"vault_key": self._vault_key(vault), "content_hash": content_hash})
+        values = {"vault_key": self._vault_key(vault), "content_hash": content_hash}
+        return self._read(_BY_CONTENT, values, lock=_LOCK_CONTENT)
 
     def insert(self, cube: MemCube, *, vector: Vector | None) -> None:
         """Add a cube; the unique indexes decide whether it may be added."""
@@ -99,13 +121,25 @@ class SqlTransaction:
             "hits": 0,
             "heat": 0.0,
         }
-        key = self._connection.execute(_insert_cube(self._connection.dialect.name), values).scalar()
-        if key is None:
-            raise self._conflict(cube)
+        key = self._insert(cube, values)
         self._add_children(key, cube)
         self._index_terms(key, vault_key, cube)
         if vector is not None:
             self._put_vector(key, cube, vector)
+
+    def _insert(self, cube: MemCube, values: Mapping[str, Any]) -> int:
+        statement = _insert_cube(self._connection.dialect.name)
+        while (key := self._connection.execute(statement, values).scalar()) is None:
+            holder = self.holder(cube.vault, cube.content_hash)
+            if holder is not None:
+                raise _duplicate(holder.cube)
+            taken = select(schema.cubes.c.key).where(
+                schema.cubes.c.tenant == cube.name.tenant, schema.cubes.c.cube == cube.name.id
+            )
+            if self._connection.execute(taken).first() is not None:
+                raise ResourceExists(f"{cube.name} is taken; choose another id.", name=str(cube.name))
+            # What stood in the way was deleted by another process meanwhile.
+        return int(key)
 
     def replace(self, cube: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
         """Store a new revision; a deleted cube leaves the lexical index and the vector index."""
@@ -118,7 +152,7 @@ class SqlTransaction:
             self._unindex_terms(key, vault_key)
         if content:
             self._index_terms(key, vault_key, cube)
-            assert vector is not None
+        if vector is not None:
             self._put_vector(key, cube, vector)
         if cube.delete_time is not None:
             self._enqueue_removal(key, cube)
@@ -185,7 +219,7 @@ class SqlTransaction:
         for name, statement in _INSERTS.items():
             if name in self._new:
                 self._connection.execute(statement, self._new[name])
-        for vault_key, (documents, count) in self._growth.items():
+        for vault_key, (documents, count) in sorted(self._growth.items()):  # all writers in one order
             self._connection.execute(_GROW, {"vault_key": vault_key, "documents": documents, "count": count})
         self._new, self._growth = {}, {}
 
@@ -236,8 +270,7 @@ class SqlTransaction:
             self._connection.execute(
                 insert(schema.embedders), {"embedder": vector.embedder, "dimensions": vector.values.size}
             )
-        if cube.revision > 1:
-            self._connection.execute(delete(schema.vectors).where(schema.vectors.c.cube_key == key))
+        gone = self._take_vectors(key) if cube.revision > 1 else {}
         self._add(
             schema.vectors,
             {
@@ -247,17 +280,23 @@ class SqlTransaction:
                 "data": rows.vector_bytes(vector.values),
             },
         )
-        self._enqueue(key, vector.embedder, cube)
+        self._enqueue(key, vector.embedder, cube, gone=gone.pop(vector.embedder, None))
+        for embedder, revision in gone.items():
+            self._enqueue(key, embedder, cube, gone=revision)
+
+    def _take_vectors(self, key: int) -> dict[str, int]:
+        """Delete the vectors of a cube; returns embedder -> content revision."""
+        table = schema.vectors
+        taken = delete(table).where(table.c.cube_key == key).returning(table.c.embedder, table.c.revision)
+        return {row.embedder: row.revision for row in self._connection.execute(taken)}
 
     def _enqueue_removal(self, key: int, cube: MemCube) -> None:
         self.flush()
-        embedders = self._connection.execute(
-            select(schema.vectors.c.embedder).where(schema.vectors.c.cube_key == key)
-        ).scalars()
-        for embedder in embedders:
-            self._enqueue(key, embedder, cube)
+        table = schema.vectors
+        for row in self._connection.execute(select(table.c.embedder, table.c.revision).where(table.c.cube_key == key)):
+            self._enqueue(key, row.embedder, cube, gone=row.revision)
 
-    def _enqueue(self, key: int, embedder: str, cube: MemCube) -> None:
+    def _enqueue(self, key: int, embedder: str, cube: MemCube, *, gone: int | None = None) -> None:
         now = micros(cube.update_time)
         self._add(
             schema.outbox,
@@ -269,14 +308,9 @@ class SqlTransaction:
                 "due_time": now,
                 "lease_token": 0,
                 "lease_until": 0,
+                "gone_revision": gone,
             },
         )
-
-    def _conflict(self, cube: MemCube) -> DuplicateContent | ResourceExists:
-        holder = self.holder(cube.vault, cube.content_hash)
-        if holder is not None:
-            return _duplicate(holder.cube)
-        return ResourceExists(f"{cube.name} is taken; choose another id.", name=str(cube.name))
 
     def _vault_key(self, vault: VaultName) -> int:
         if vault not in self._vault_keys:
@@ -293,8 +327,12 @@ class SqlTransaction:
         row = self._connection.execute(_KEY, {"uid": uid}).one()
         return row.key, row.vault_key
 
-    def _read(self, statement: Any, values: Mapping[str, Any]) -> StoredCube | None:
+    def _read(self, statement: Any, values: Mapping[str, Any], *, lock: Any) -> StoredCube | None:
         self.flush()
+        if self._connection.dialect.name != "sqlite":
+            # Apart from the read: a row that another process has just changed is joined to its new revision only by a
+            # statement that begins afterwards. On SQLite the whole transaction is the only writer.
+            self._connection.execute(lock, values)
         row: RowMapping | None = self._connection.execute(statement, values).mappings().one_or_none()
         return None if row is None else rows.stored_cube(row)
 

@@ -1,8 +1,10 @@
-"""One thread that writes, with group commit: commands that wait together share one transaction and one fsync."""
+"""The threads that write to the catalogue."""
 
 import asyncio
 import queue
+import random
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -12,14 +14,18 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from memos_kernel.errors import Draining, Overloaded
-from memos_runtime.sql_faults import translated
-from memos_storage.adapters.sql.engine import STORE
+from memos_runtime.sql.faults import lost_a_race, translated
+from memos_storage.adapters.sql.schema import STORE
 
 T = TypeVar("T")
 Work = Callable[[Connection], Any]
 
 _RETRY_AFTER = 0.2
 _JOIN_SECONDS = 10.0
+_ATTEMPTS = 6
+"""Most times that a command is run while others come between."""
+
+_PAUSE_SECONDS = 0.02
 
 
 @dataclass(slots=True)
@@ -31,19 +37,28 @@ class _Command:
 
 
 class GroupWriter:
-    """Runs commands one after the other; each is answered after the commit that made it durable."""
+    """Runs commands; each is answered after the commit that made it durable.
 
-    def __init__(self, engine: Engine, *, queue_size: int, group_size: int) -> None:
-        """Take the engine of one writing connection; at most `group_size` commands share a transaction."""
+    With one thread, commands that wait together share one transaction and one fsync. With several, each command is a
+    transaction of its own: groups would lock rows crosswise.
+    """
+
+    def __init__(self, engine: Engine, *, queue_size: int, group_size: int, threads: int = 1) -> None:
+        """Take an engine with a connection for each thread; at most `group_size` commands share a transaction."""
+        assert threads == 1 or group_size == 1
         self._engine = engine
         self._group_size = group_size
         self._queue: queue.Queue[_Command | None] = queue.Queue(queue_size)
-        self._thread = threading.Thread(target=self._loop, name="catalogue-writer", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._loop, name=f"catalogue-writer-{number}", daemon=True)
+            for number in range(threads)
+        ]
         self._closed = False
 
     def start(self) -> None:
         """Begin to take commands."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Run a command and return its result once it is durable. A command cancelled while it waits is not run.
@@ -66,9 +81,11 @@ class GroupWriter:
         """Finish what waits, and stop. Can be called twice."""
         if not self._closed:
             self._closed = True
-            self._queue.put(None)
-        if self._thread.is_alive():
-            self._thread.join(_JOIN_SECONDS)
+            for _ in self._threads:
+                self._queue.put(None)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(_JOIN_SECONDS)
 
     def _loop(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -86,17 +103,16 @@ class GroupWriter:
             if last:
                 return
 
-    def _commit(self, group: list[_Command]) -> None:
+    def _commit(self, group: list[_Command], *, attempt: int = 1) -> None:
         try:
             with self._engine.begin() as connection:
                 for command in group:
                     _run(connection, command, alone=len(group) == 1)
         except Exception as error:  # the transaction is gone, and every command with it
-            if len(group) > 1 and isinstance(error, DataError | IntegrityError):
-                # a value of one command that the database refuses, or that another process was first with
+            if self._is_worth_another_try(group, error, attempt):
                 for command in group:
                     command.error = None
-                    self._commit([command])
+                    self._commit([command], attempt=attempt + 1)
                 return
             for command in group:
                 command.error = command.error or translated(error, store=STORE)
@@ -105,6 +121,14 @@ class GroupWriter:
                 command.future.set_exception(command.error)
             else:
                 command.future.set_result(command.result)
+
+    def _is_worth_another_try(self, group: list[_Command], error: Exception, attempt: int) -> bool:
+        if len(group) > 1:  # a value of one of them that the database refuses; alone, the others succeed
+            return isinstance(error, DataError | IntegrityError)
+        if not lost_a_race(error) or attempt == _ATTEMPTS:
+            return False
+        time.sleep(random.uniform(0, _PAUSE_SECONDS * attempt))  # noqa: S311 - so that both do not meet again
+        return True
 
 
 def _run(connection: Connection, command: _Command, *, alone: bool) -> None:

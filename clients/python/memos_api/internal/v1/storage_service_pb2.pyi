@@ -404,6 +404,62 @@ class DeleteMemCubeResponse(_message.Message):
 Global___DeleteMemCubeResponse: _TypeAlias = DeleteMemCubeResponse  # noqa: Y015
 
 @_typing.final
+class UndeleteMemCubeRequest(_message.Message):
+    """Request of UndeleteMemCube."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_KEY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name."""
+    etag: _builtins.str
+    """If set, must be the newest."""
+    @_builtins.property
+    def request_key(self) -> _grant_pb2.RequestKey:
+        """Identity of the mutation."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_key: _grant_pb2.RequestKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request_key", b"request_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_key", b"request_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteMemCubeRequest: _TypeAlias = UndeleteMemCubeRequest  # noqa: Y015
+
+@_typing.final
+class UndeleteMemCubeResponse(_message.Message):
+    """Answer of UndeleteMemCube."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUBE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cube(self) -> _memcube_pb2.MemCube:
+        """The header."""
+
+    def __init__(
+        self,
+        *,
+        cube: _memcube_pb2.MemCube | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteMemCubeResponse: _TypeAlias = UndeleteMemCubeResponse  # noqa: Y015
+
+@_typing.final
 class ApplyTransitionRequest(_message.Message):
     """Request of ApplyTransition."""
 

@@ -61,6 +61,11 @@ class StorageServiceStub:
                 request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.DeleteMemCubeRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.DeleteMemCubeResponse.FromString,
                 _registered_method=True)
+        self.UndeleteMemCube = channel.unary_unary(
+                '/memos.internal.v1.StorageService/UndeleteMemCube',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.UndeleteMemCubeRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.UndeleteMemCubeResponse.FromString,
+                _registered_method=True)
         self.ApplyTransition = channel.unary_unary(
                 '/memos.internal.v1.StorageService/ApplyTransition',
                 request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ApplyTransitionRequest.SerializeToString,
@@ -123,6 +128,13 @@ class StorageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UndeleteMemCube(self, request, context):
+        """Takes a deletion back, until the purge time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ApplyTransition(self, request, context):
         """Applies a decision of lifecycle by compare-and-set on the revision.
         """
@@ -178,6 +190,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.DeleteMemCube,
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.DeleteMemCubeRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.DeleteMemCubeResponse.SerializeToString,
+            ),
+            'UndeleteMemCube': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteMemCube,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.UndeleteMemCubeRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.UndeleteMemCubeResponse.SerializeToString,
             ),
             'ApplyTransition': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyTransition,
@@ -337,6 +354,33 @@ class StorageService:
             '/memos.internal.v1.StorageService/DeleteMemCube',
             memos__api_dot_internal_dot_v1_dot_storage__service__pb2.DeleteMemCubeRequest.SerializeToString,
             memos__api_dot_internal_dot_v1_dot_storage__service__pb2.DeleteMemCubeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeleteMemCube(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.StorageService/UndeleteMemCube',
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.UndeleteMemCubeRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.UndeleteMemCubeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,6 +28,8 @@ class StorageServiceStub:
     """Changes a cube as a new revision."""
     DeleteMemCube: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.DeleteMemCubeRequest, _storage_service_pb2.DeleteMemCubeResponse]
     """Deletes a cube softly."""
+    UndeleteMemCube: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.UndeleteMemCubeRequest, _storage_service_pb2.UndeleteMemCubeResponse]
+    """Takes a deletion back, until the purge time."""
     ApplyTransition: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ApplyTransitionRequest, _storage_service_pb2.ApplyTransitionResponse]
     """Applies a decision of lifecycle by compare-and-set on the revision."""
     RecordUsage: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.RecordUsageRequest, _storage_service_pb2.RecordUsageResponse]
@@ -81,6 +83,14 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_storage_service_pb2.DeleteMemCubeRequest, _abc.Awaitable[_storage_service_pb2.DeleteMemCubeResponse]],
     ) -> _abc.Awaitable[_storage_service_pb2.DeleteMemCubeResponse]:
         """Deletes a cube softly."""
+
+    @_abc_1.abstractmethod
+    def UndeleteMemCube(
+        self,
+        request: _storage_service_pb2.UndeleteMemCubeRequest,
+        context: _aio.ServicerContext[_storage_service_pb2.UndeleteMemCubeRequest, _abc.Awaitable[_storage_service_pb2.UndeleteMemCubeResponse]],
+    ) -> _abc.Awaitable[_storage_service_pb2.UndeleteMemCubeResponse]:
+        """Takes a deletion back, until the purge time."""
 
     @_abc_1.abstractmethod
     def ApplyTransition(

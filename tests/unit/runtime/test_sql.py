@@ -6,7 +6,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from memos_kernel.errors import DependencyUnavailable, InternalError, Overloaded, StoreFull
-from memos_runtime.sql_faults import fault_of
+from memos_runtime.sql.faults import fault_of
 
 
 @pytest.fixture

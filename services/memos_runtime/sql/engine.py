@@ -1,4 +1,4 @@
-"""Opening the catalogue database, and what differs between SQLite and PostgreSQL."""
+"""Opening a database, and what differs between SQLite and PostgreSQL."""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +6,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 
-STORE = "catalogue"
-"""What people call the database."""
-
 _BUSY_SECONDS = 10
+_FROZEN_SECONDS = 30
 _CACHE_KIB = 32 * 1024
 
 
@@ -18,7 +16,12 @@ def sqlite_url(path: Path) -> str:
     return URL.create("sqlite+pysqlite", database=str(path)).render_as_string(hide_password=False)
 
 
-def open_engine(url: str, *, pool_size: int, read_only: bool = False) -> Engine:
+def is_sqlite(url: str) -> bool:
+    """Return whether the URL names an SQLite database."""
+    return make_url(url).get_backend_name() == "sqlite"
+
+
+def open_engine(url: str, *, pool_size: int = 1, read_only: bool = False) -> Engine:
     """Return an engine that keeps `pool_size` connections; nothing is opened yet.
 
     SQLite: WAL, `synchronous=FULL` (a commit is on the disk when it returns), foreign keys, and transactions that are
@@ -28,10 +31,8 @@ def open_engine(url: str, *, pool_size: int, read_only: bool = False) -> Engine:
         make_url(url),
         pool_size=pool_size,
         max_overflow=0,
-        pool_pre_ping=not is_sqlite(url),
-        # A read of several statements sees one moment; SQLite's transactions are so by themselves.
-        **({"isolation_level": "REPEATABLE READ"} if read_only and not is_sqlite(url) else {}),
         hide_parameters=True,  # an error's text ends in a log, and parameters are content
+        **({} if is_sqlite(url) else _postgresql_options(read_only)),
     )
     if is_sqlite(url):
         event.listen(engine, "connect", _sqlite_reader if read_only else _sqlite_writer)
@@ -39,16 +40,36 @@ def open_engine(url: str, *, pool_size: int, read_only: bool = False) -> Engine:
     return engine
 
 
-def is_sqlite(url: str) -> bool:
-    """Return whether the URL names an SQLite database."""
-    return make_url(url).get_backend_name() == "sqlite"
-
-
 def insert_or_ignore(dialect: str, table: Table) -> Any:
     """Return an INSERT that leaves out rows which break a unique constraint."""
     if dialect == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing()
     return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def _postgresql_options(read_only: bool) -> dict[str, Any]:
+    """A read of several statements sees one moment; a write sees what others committed while it waited for a lock.
+
+    A process that freezes, or is cut off, inside a transaction must not hold its locks for ever.
+    """
+    settings = {
+        "lock_timeout": f"{_BUSY_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{_FROZEN_SECONDS}s",
+        "tcp_keepalives_idle": _FROZEN_SECONDS,
+        "tcp_keepalives_interval": 5,
+        "tcp_keepalives_count": 3,
+    }
+    return {
+        "pool_pre_ping": True,
+        "isolation_level": "REPEATABLE READ" if read_only else "READ COMMITTED",
+        "connect_args": {
+            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+            "connect_timeout": _BUSY_SECONDS,
+            "keepalives_idle": _FROZEN_SECONDS,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        },
+    }
 
 
 def _sqlite_writer(connection: Any, _: object) -> None:

@@ -6,8 +6,26 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from memos_kernel.errors import DependencyUnavailable, InternalError, MemosError, Overloaded, StoreFull
 
 _FULL = ("disk is full", "disk i/o error", "readonly database", "no space left", "could not extend file")
-_BUSY = ("database is locked", "database table is locked", "deadlock detected")
+_BUSY = (
+    "database is locked",
+    "database table is locked",
+    "deadlock detected",
+    "lock timeout",
+    "could not serialize access",
+)
 _AWAY = ("unable to open database file", "connection failed", "connection refused", "server closed the connection")
+
+
+_RACES = ("40001", "40P01", "23505", "23503")
+"""SQLSTATE of serialization failure, deadlock, and rows that somebody else made or removed first."""
+
+
+def lost_a_race(error: Exception) -> bool:
+    """Return whether a transaction may have failed only because of another one at the same time; run again, it sees it.
+
+    Never on SQLite, which lets one write at a time.
+    """
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _RACES
 
 
 def translated(error: Exception, *, store: str) -> Exception:

@@ -1,0 +1,54 @@
+"""The real Milvus server for the tests, one a session."""
+
+import atexit
+import shutil
+import tempfile
+import warnings
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class MilvusProcess:
+    """A standalone server over a directory. Its wheel unpacks 250 MB of programs into it at the first start."""
+
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="memos-milvus-")))
+    port: int = 0
+    _server: Any = None
+
+    @property
+    def uri(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, on other ports each time, and wait until it answers; blocks for about 20 s."""
+        from milvus import MilvusServer, MilvusServerConfig
+
+        self._server = MilvusServer(MilvusServerConfig(data_dir=str(self.folder)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # the sockets that it looks for free ports with
+            self._server.start()
+        self.port = self._server.listen_port
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self._server.running:
+            self._server.server_proc.kill()
+            self._server.stop()
+
+    def remove(self) -> None:
+        """End it and remove its directory."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@cache
+def shared_server() -> MilvusProcess:
+    """Return the server of the session."""
+    server = MilvusProcess()
+    server.start()
+    atexit.register(server.remove)
+    return server

@@ -1,0 +1,16 @@
+"""What the configuration of storage refuses."""
+
+import pytest
+from pydantic import ValidationError
+
+from memos_storage.config import StorageConfig
+
+POSTGRESQL = "postgresql+psycopg://memos:secret@db/memos"
+
+
+def test_a_shared_catalogue_needs_a_shared_index():
+    with pytest.raises(ValidationError, match="milvus_uri is needed too") as refused:
+        StorageConfig(database_url=POSTGRESQL)
+    assert "secret@" not in str(refused.value)
+    StorageConfig(database_url=POSTGRESQL, milvus_uri="http://milvus:19530")
+    StorageConfig(database_url="sqlite+pysqlite:////var/lib/memos/catalogue.db")
