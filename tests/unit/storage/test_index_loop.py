@@ -1,6 +1,7 @@
 """The loop that feeds the vector index: what it does when the index was away."""
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 
 import pytest
@@ -83,7 +84,7 @@ async def test_an_audit_event_that_nobody_told_of_is_sent_and_an_outage_is_told_
             await asyncio.sleep(0.002)
     task.cancel()
     assert [event.action for event in ledger.events] == ["cube.create"]
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert sum(record.levelno >= logging.WARNING for record in caplog.records) == 1
 
 
 async def test_an_index_that_came_back_empty_between_two_looks_is_filled_again(world):
