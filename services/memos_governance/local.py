@@ -82,8 +82,9 @@ def prepare(url: str) -> None:
         RuntimeError: the shared database has an older schema.
     """
     from memos_governance import migrations
+    from memos_runtime.sql.engine import is_sqlite
 
-    if url.startswith("sqlite"):
+    if is_sqlite(url):
         migrations.migrate(url)
     else:
         _require_current(url)

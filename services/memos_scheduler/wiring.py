@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import grpc
 
@@ -43,9 +42,6 @@ from memos_scheduler.usecases.run_job import RunJob
 from memos_scheduler.usecases.steer_job import CancelJob, RetryJob
 from memos_scheduler.usecases.watch_job import WatchJob
 from memos_wire.methods import GOVERNANCE, INFERENCE, LIFECYCLE, STORAGE
-
-if TYPE_CHECKING:
-    pass
 
 POLICIES: Mapping[str, SelectionPolicy] = {"similarity": SimilarityPolicy(), "usage": UsagePolicy()}
 """Selection policies by the name that the configuration knows them under."""

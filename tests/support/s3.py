@@ -3,7 +3,6 @@
 import atexit
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,8 @@ import uuid
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+
+from deployment import free_port
 
 ACCESS_KEY, SECRET_KEY = "memos-tests", "memos-tests-secret"
 
@@ -28,7 +29,7 @@ class S3Server:
 
     def start(self) -> None:
         """Start it, on the port that it had before, and wait until it answers."""
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         options = ["--data-dir", self.folder, "--host", "127.0.0.1", "--port", str(self.port), "--log-level", "error"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "nanio", "serve", *options, "--no-access-log"],
@@ -68,9 +69,3 @@ def shared_server() -> S3Server:
 
     atexit.register(stop)
     return server
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

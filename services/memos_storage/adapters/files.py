@@ -1,23 +1,18 @@
 """Blobs in a directory: atomic rename, fsync of file and directory."""
 
 import asyncio
-import errno
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO
 
 from memos_kernel.cube import BlobRef
-from memos_kernel.errors import DataCorrupted, ResourceNotFound, StoreFull
+from memos_kernel.errors import ResourceNotFound, StoreFull
 from memos_kernel.names import VaultName
 from memos_runtime.workers import Worker
-
-CHUNK = 1024 * 1024
-_NAME = re.compile(r"[0-9a-f]{64}")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+from memos_storage.adapters.blobs import CHUNK, FULL, is_name, name_of, verified
 
 
 class FileBlobStore:
@@ -36,7 +31,7 @@ class FileBlobStore:
                 await self._worker.run(writing.write, chunk)
             name = await self._worker.run(writing.finish)
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise StoreFull("The disk of the blob store is full; nothing was stored.", store="blobs") from error
             raise
         finally:
@@ -46,16 +41,11 @@ class FileBlobStore:
     async def get(self, vault: VaultName, blob: BlobRef) -> AsyncIterator[bytes]:
         """Return the bytes in chunks of at most 1 MiB; size and hash are compared at the end."""
         file = await self._worker.run(self._open, vault, blob)
-        digest, size = hashlib.sha256(), 0
         try:
-            while chunk := await self._worker.run(file.read, CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
+            async for chunk in verified(blob, lambda: self._worker.run(file.read, CHUNK)):
                 yield chunk
         finally:
             file.close()
-        if size != blob.size_bytes or digest.hexdigest() != blob.sha256:
-            raise DataCorrupted(f"Blob {blob.name} differs from its hash or size.", name=blob.name)
 
     async def remove(self, vault: VaultName, blob: BlobRef) -> bool:
         """Remove a blob; False if there was none."""
@@ -74,9 +64,7 @@ class FileBlobStore:
         return self._root / vault.tenant / vault.id
 
     def _path(self, vault: VaultName, blob: BlobRef) -> Path:
-        if not _NAME.fullmatch(blob.name):
-            raise ResourceNotFound(f"{vault} has no blob {blob.name[:80]!r}.", name=blob.name[:80])
-        return self._directory(vault) / blob.name
+        return self._directory(vault) / name_of(vault, blob)
 
     def _open(self, vault: VaultName, blob: BlobRef) -> IO[bytes]:
         try:
@@ -97,7 +85,7 @@ class FileBlobStore:
         directory = self._directory(vault)
         if not directory.is_dir():
             return []
-        return sorted(path.name for path in directory.iterdir() if _NAME.fullmatch(path.name))
+        return sorted(path.name for path in directory.iterdir() if is_name(path.name))
 
 
 class _Writing:

@@ -1,9 +1,7 @@
 """Blobs on MinIO, or anything else that speaks S3."""
 
 import asyncio
-import errno
 import hashlib
-import re
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
@@ -15,20 +13,18 @@ from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
 from memos_kernel.cube import BlobRef
-from memos_kernel.errors import DataCorrupted, DependencyUnavailable, InvalidField, ResourceNotFound, StoreFull
+from memos_kernel.errors import DependencyUnavailable, InvalidField, ResourceNotFound, StoreFull
 from memos_kernel.names import VaultName
 from memos_runtime.workers import Worker
+from memos_storage.adapters.blobs import CHUNK, FULL, is_name, name_of, verified
 
 T = TypeVar("T")
 
-CHUNK = 1024 * 1024
 PART = 16 * CHUNK
 """A larger blob is uploaded in parts of this size; S3 takes 10,000 of them."""
 
 _IN_MEMORY = 8 * CHUNK
 _RETRIES = 2
-_NAME = re.compile(r"[0-9a-f]{64}")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_CODES = ("XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage", "QuotaExceeded")
 _ABSENT_CODES = ("NoSuchKey", "NoSuchBucket", "NotFound")
 _REFUSED_CODES = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
@@ -74,7 +70,7 @@ class S3BlobStore:
                     await self._worker.run(file.write, chunk)
                 file.seek(0)
             except OSError as error:
-                if error.errno in _FULL:
+                if error.errno in FULL:
                     raise StoreFull("No room for a blob on its way; nothing was stored.", store="blobs") from error
                 raise
             blob = BlobRef(digest.hexdigest(), size, digest.hexdigest(), media_type)
@@ -88,17 +84,12 @@ class S3BlobStore:
     async def get(self, vault: VaultName, blob: BlobRef) -> AsyncIterator[bytes]:
         """Return the bytes in chunks of at most 1 MiB; size and hash are compared at the end."""
         response = await self._call(self._open, self._key(vault, blob))
-        digest, size = hashlib.sha256(), 0
         try:
-            while chunk := await self._call(response.read, CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
+            async for chunk in verified(blob, lambda: self._call(response.read, CHUNK)):
                 yield chunk
         finally:
             response.close()
             response.release_conn()
-        if size != blob.size_bytes or digest.hexdigest() != blob.sha256:
-            raise DataCorrupted(f"Blob {blob.name} differs from its hash or size.", name=blob.name)
 
     async def remove(self, vault: VaultName, blob: BlobRef) -> bool:
         """Remove a blob; False if there was none."""
@@ -113,9 +104,7 @@ class S3BlobStore:
         await self._worker.close()
 
     def _key(self, vault: VaultName, blob: BlobRef) -> str:
-        if not _NAME.fullmatch(blob.name):
-            raise ResourceNotFound(f"{vault} has no blob {blob.name[:80]!r}.", name=blob.name[:80])
-        return f"{vault.tenant}/{vault.id}/{blob.name}"
+        return f"{vault.tenant}/{vault.id}/{name_of(vault, blob)}"
 
     async def _call(self, work: Callable[..., T], *args: Any) -> T:
         """Run work in a thread.
@@ -185,7 +174,7 @@ class S3BlobStore:
                 return []
             raise
         names = (key.removeprefix(prefix) for key in keys if key is not None)
-        return sorted(name for name in names if _NAME.fullmatch(name))
+        return sorted(name for name in names if is_name(name))
 
 
 def _parsed(url: str) -> tuple[str, str, bool]:

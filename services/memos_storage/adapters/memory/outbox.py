@@ -17,7 +17,8 @@ class MemoryOutbox:
     async def waiting(self, *, known: Set[int]) -> Waiting:
         """Return what waits now, with the points of the entries that are not `known`."""
         tables = self._catalog.tables
-        points = [_point(tables, entry) for entry in tables.outbox.values() if entry.sequence not in known]
+        fresh = [entry for entry in tables.outbox.values() if entry.sequence not in known]
+        points = [_point(tables, entry.uid, entry.embedder, entry.sequence) for entry in fresh]
         return Waiting(frozenset(tables.outbox), tuple(point for point in points if point is not None))
 
     async def size(self) -> int:
@@ -60,12 +61,8 @@ class MemoryOutbox:
 
     async def points(self, embedder: str, uids: Sequence[str]) -> list[Point]:
         """Return the vectors that these cubes have now, deleted cubes left out."""
-        tables = self._catalog.tables
-        return [
-            Point(uid, tables.cubes[uid].cube.vault, tables.vectors[uid][1], tables.vectors[uid][0])
-            for uid in uids
-            if _is_live(tables, uid, embedder)
-        ]
+        held = [_point(self._catalog.tables, uid, embedder) for uid in uids]
+        return [point for point in held if point is not None]
 
     async def indexed(self) -> AsyncIterator[Sequence[Point]]:
         """Return the vectors of everything that the index should hold by now."""
@@ -124,13 +121,14 @@ def _is_live(tables: Tables, uid: str, embedder: str) -> bool:
     return held is not None and held[0].embedder == embedder and tables.cubes[uid].cube.delete_time is None
 
 
-def _point(tables: Tables, entry: Entry) -> Point | None:
-    if not _is_live(tables, entry.uid, entry.embedder):
+def _point(tables: Tables, uid: str, embedder: str, sequence: int = 0) -> Point | None:
+    if not _is_live(tables, uid, embedder):
         return None
-    cube, (vector, revision) = tables.cubes[entry.uid].cube, tables.vectors[entry.uid]
-    return Point(entry.uid, cube.vault, revision, vector, entry.sequence)
+    vector, revision = tables.vectors[uid]
+    return Point(uid, tables.cubes[uid].cube.vault, revision, vector, sequence)
 
 
 def _claimed(tables: Tables, entry: Entry) -> OutboxEntry:
     gone = PointId(entry.uid, entry.gone) if entry.gone is not None else None
-    return OutboxEntry(entry.sequence, entry.uid, entry.embedder, entry.attempts, _point(tables, entry), gone)
+    point = _point(tables, entry.uid, entry.embedder, entry.sequence)
+    return OutboxEntry(entry.sequence, entry.uid, entry.embedder, entry.attempts, point, gone)

@@ -22,25 +22,23 @@ _STORED = select(*rows.STORED).join(
     schema.revisions,
     and_(schema.revisions.c.cube_key == schema.cubes.c.key, schema.revisions.c.revision == schema.cubes.c.revision),
 )
-_LIVE = _STORED.where(schema.cubes.c.delete_time.is_(None))
 _NAMED = (schema.cubes.c.tenant == bindparam("tenant"), schema.cubes.c.cube == bindparam("cube"))
-_BY_NAME = _LIVE.where(*_NAMED)
+_BY_NAME = _STORED.where(schema.cubes.c.delete_time.is_(None), *_NAMED)
 _DELETED = _STORED.where(schema.cubes.c.delete_time.is_not(None), *_NAMED)
 _VECTOR = (
     select(schema.vectors.c.embedder, schema.vectors.c.data)
     .join(schema.cubes, schema.cubes.c.key == schema.vectors.c.cube_key)
     .where(schema.cubes.c.uid == bindparam("uid"))
 )
-_BY_CONTENT = _LIVE.where(
-    schema.cubes.c.vault_key == bindparam("vault_key"), schema.cubes.c.content_hash == bindparam("content_hash")
+_HOLDING = (
+    schema.cubes.c.vault_key == bindparam("vault_key"),
+    schema.cubes.c.content_hash == bindparam("content_hash"),
+    schema.cubes.c.delete_time.is_(None),
 )
-_LOCK_NAME = select(schema.cubes.c.key).where(*_NAMED).with_for_update()
-_LOCK_CONTENT = (
-    select(schema.cubes.c.key)
-    .where(schema.cubes.c.vault_key == bindparam("vault_key"), schema.cubes.c.content_hash == bindparam("content_hash"))
-    .where(schema.cubes.c.delete_time.is_(None))
-    .with_for_update()
-)
+_BY_CONTENT = _STORED.where(*_HOLDING)
+_TAKEN = select(schema.cubes.c.key).where(*_NAMED)
+_LOCK_NAME = _TAKEN.with_for_update()
+_LOCK_CONTENT = select(schema.cubes.c.key).where(*_HOLDING).with_for_update()
 _VAULT_KEY = select(schema.vaults.c.key).where(
     schema.vaults.c.tenant == bindparam("tenant"), schema.vaults.c.vault == bindparam("vault")
 )
@@ -133,10 +131,8 @@ class SqlTransaction:
             holder = self.holder(cube.vault, cube.content_hash)
             if holder is not None:
                 raise _duplicate(holder.cube)
-            taken = select(schema.cubes.c.key).where(
-                schema.cubes.c.tenant == cube.name.tenant, schema.cubes.c.cube == cube.name.id
-            )
-            if self._connection.execute(taken).first() is not None:
+            name = {"tenant": cube.name.tenant, "cube": cube.name.id}
+            if self._connection.execute(_TAKEN, name).first() is not None:
                 raise ResourceExists(f"{cube.name} is taken; choose another id.", name=str(cube.name))
             # What stood in the way was deleted by another process meanwhile.
         return int(key)
