@@ -87,6 +87,29 @@ def undeleted(cube: MemCube, *, now: datetime) -> MemCube:
     return next_revision(replace(cube, delete_time=None, purge_time=None), now=now)
 
 
+def rolled_back(cube: MemCube, old: MemCube, *, now: datetime) -> MemCube:
+    """Return the cube with the text and every other field that an update can change as they were in an old revision.
+
+    It descends from both revisions. State, frozenness and use are not taken back: they belong to lifecycle.
+
+    Raises:
+        CubeFrozen: the cube is frozen.
+    """
+    check_not_frozen(cube)
+    fields = {path: getattr(old, path) for path in UPDATABLE if not path.startswith("plaintext.")}
+    changed = replace(cube, payload=old.payload, fingerprint=old.fingerprint, content_hash=old.content_hash, **fields)
+    if changed == cube:
+        return cube
+    return replace(next_revision(changed, now=now), parent_revisions=(cube.revision, old.revision))
+
+
+def changed_paths(before: MemCube, after: MemCube) -> tuple[str, ...]:
+    """Return what differs between two revisions of a cube, as paths; not what every revision has of its own."""
+    paths = [path for path in UPDATABLE if _at(before, path) != _at(after, path)]
+    paths += [name for name in ("state", "frozen", "delete_time") if getattr(before, name) != getattr(after, name)]
+    return tuple(paths)
+
+
 def moved(cube: MemCube, *, state: State, frozen: bool, now: datetime) -> MemCube:
     """Return the cube in the state that lifecycle decided; the same cube if it is there already."""
     if cube.state is state and cube.frozen is frozen:
@@ -142,6 +165,11 @@ def check_etag(cube: MemCube, given: str) -> None:
     """
     if given and given != cube.etag:
         raise EtagMismatch(f"{cube.name} has changed; read it again and repeat the change.", name=str(cube.name))
+
+
+def _at(cube: MemCube, path: str) -> object:
+    owner, name = (cube.payload, path.removeprefix("plaintext.")) if path.startswith("plaintext.") else (cube, path)
+    return getattr(owner, name, None)
 
 
 def _with_plaintext(cube: MemCube, wanted: MemCube, part: str) -> MemCube:
