@@ -47,6 +47,10 @@ class Transaction(Protocol):
         """Return the vector of the text that came with a revision, deleted or not."""
         ...
 
+    def at(self, uid: str, moment: datetime) -> StoredCube | None:
+        """Return a cube in the revision that it had at a moment of record time, deleted or not."""
+        ...
+
     def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
         """Return the live cube of the vault that has this content."""
         ...
@@ -131,6 +135,15 @@ class Catalog(Protocol):
         self, name: CubeName, scope: Scope, *, before: int | None, limit: int, now: datetime
     ) -> list[StoredCube]:
         """Return revisions of a cube, newest first, below `before`; a deleted one has them until its purge time."""
+        ...
+
+    async def altered(
+        self, vault: VaultName, *, since: datetime, created_until: datetime, after: str, limit: int, now: datetime
+    ) -> list[tuple[str, CubeName]]:
+        """Return uid and name of cubes, deleted or not, that have changed since a moment, by uid from above `after`.
+
+        Those past their purge time, and those created later than `created_until`, are left out.
+        """
         ...
 
     async def due(self, scope: Scope, *, at: datetime, limit: int) -> list[StoredCube]:

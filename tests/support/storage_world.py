@@ -23,6 +23,7 @@ from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
 from memos_storage.usecases.reconcile import Reconcile
+from memos_storage.usecases.restore_cubes import RestoreCubes
 from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.search_cubes import Query, SearchCubes
 from memos_storage.usecases.undelete_cube import UndeleteCube
@@ -56,6 +57,7 @@ class World:
         self.undelete = UndeleteCube(catalog=catalog, clock=clock, ids=uuid7)
         self.history = ListRevisions(catalog=catalog, clock=clock)
         self.diff = DiffRevisions(catalog=catalog, clock=clock)
+        self.restore = RestoreCubes(catalog=catalog, clock=clock, ids=uuid7)
         self.roll_back = RollBackCube(catalog=catalog, clock=clock, ids=uuid7)
         self.transition = ApplyTransition(catalog=catalog, clock=clock, ids=uuid7)
         self.use = RecordUsage(catalog=catalog, clock=clock)

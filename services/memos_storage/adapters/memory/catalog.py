@@ -71,6 +71,19 @@ class MemoryCatalog:
         ]
         return found[:limit]
 
+    async def altered(
+        self, vault: VaultName, *, since: datetime, created_until: datetime, after: str, limit: int, now: datetime
+    ) -> list[tuple[str, CubeName]]:
+        """Return uid and name of cubes, deleted or not, that have changed since a moment, by uid from above `after`."""
+        found = [
+            (uid, row.cube.name)
+            for uid, row in sorted(self.tables.cubes.items())
+            if uid > after and row.cube.vault == vault and _recorded(row) > since
+            if row.cube.create_time is not None and row.cube.create_time <= created_until
+            if not _is_past_purge(row, now)
+        ]
+        return found[:limit]
+
     async def due(self, scope: Scope, *, at: datetime, limit: int) -> list[StoredCube]:
         """Return live cubes past their expire time that are neither expired nor frozen."""
         rows = [
@@ -165,6 +178,11 @@ class MemoryTransaction:
     def revision(self, uid: str, revision: int) -> StoredCube | None:
         """Return a cube as a revision stored it, deleted or not."""
         return next((row for row in self.tables.history.get(uid, ()) if row.cube.revision == revision), None)
+
+    def at(self, uid: str, moment: datetime) -> StoredCube | None:
+        """Return a cube in the revision that it had at a moment of record time, deleted or not."""
+        then = [row for row in self.tables.history.get(uid, ()) if _recorded(row) <= moment]
+        return then[-1] if then else None
 
     def vector(self, uid: str, content_revision: int) -> Vector | None:
         """Return the vector of the text that came with a revision, deleted or not."""

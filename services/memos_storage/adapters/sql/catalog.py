@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from memos_kernel.cube import State
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.moments import micros
-from memos_kernel.names import CubeName
+from memos_kernel.names import CubeName, VaultName
 from memos_runtime.sql.engine import is_sqlite, open_engine
 from memos_runtime.sql.faults import fault_of
 from memos_runtime.workers import Worker
@@ -167,6 +167,22 @@ class SqlCatalog:
         parameters = {**filters.scope_values(scope), "id": name.id, "now": micros(now), "limit": limit}
         statement = statements.history(all_vaults=scope.vaults is None, first=before is None)
         return await self._stored(statement, {**parameters, "before_revision": before})
+
+    async def altered(
+        self, vault: VaultName, *, since: datetime, created_until: datetime, after: str, limit: int, now: datetime
+    ) -> list[tuple[str, CubeName]]:
+        """Return uid and name of cubes, deleted or not, that have changed since a moment, by uid from above `after`."""
+        parameters = {
+            "tenant": vault.tenant,
+            "vault": vault.id,
+            "since": micros(since),
+            "created_until": micros(created_until),
+            "after_uid": after,
+            "now": micros(now),
+            "limit": limit,
+        }
+        found = await self._database.read(lambda connection: connection.execute(past.ALTERED, parameters).all())
+        return [(row.uid, CubeName(vault.tenant, row.cube)) for row in found]
 
     async def due(self, scope: Scope, *, at: datetime, limit: int) -> list[StoredCube]:
         """Return live cubes past their expire time that are not expired, those that are not frozen first."""

@@ -29,6 +29,22 @@ _BY = {
 }
 """Parameters that narrow a read -> their conditions."""
 
+ALTERED = (
+    select(_CUBES.c.uid, _CUBES.c.cube)
+    .join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
+    .where(
+        _VAULTS.c.tenant == bindparam("tenant"),
+        _VAULTS.c.vault == bindparam("vault"),
+        _CUBES.c.update_time > bindparam("since"),
+        _CUBES.c.create_time <= bindparam("created_until"),
+        _CUBES.c.uid > bindparam("after_uid"),
+        or_(_CUBES.c.purge_time.is_(None), _CUBES.c.purge_time > bindparam("now")),
+    )
+    .order_by(_CUBES.c.uid)
+    .limit(bindparam("limit", type_=Integer))
+)
+"""Cubes of a vault that have changed since a moment, by uid."""
+
 
 def changed(connection: Connection, selection: Selection, *, by: str = "", values: Parameters) -> list[StoredCube]:
     """Return the cubes that are selected and have changed since; `by` names what `values` narrow the read to."""

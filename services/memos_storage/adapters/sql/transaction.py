@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -29,6 +30,13 @@ _REVISION = (
     select(*rows.PAST)
     .join(schema.revisions, schema.revisions.c.cube_key == schema.cubes.c.key)
     .where(schema.cubes.c.uid == bindparam("uid"), schema.revisions.c.revision == bindparam("revision"))
+)
+_AT = (
+    select(*rows.PAST)
+    .join(schema.revisions, schema.revisions.c.cube_key == schema.cubes.c.key)
+    .where(schema.cubes.c.uid == bindparam("uid"), schema.revisions.c.record_time <= bindparam("moment"))
+    .order_by(schema.revisions.c.revision.desc())
+    .limit(1)
 )
 _VECTOR = (
     select(schema.vectors.c.embedder, schema.vectors.c.data)
@@ -105,6 +113,12 @@ class SqlTransaction:
         """Return a cube as a revision stored it, deleted or not."""
         self.flush()
         row = self._connection.execute(_REVISION, {"uid": uid, "revision": revision}).mappings().one_or_none()
+        return None if row is None else rows.stored_cube(row)
+
+    def at(self, uid: str, moment: datetime) -> StoredCube | None:
+        """Return a cube in the revision that it had at a moment of record time, deleted or not."""
+        self.flush()
+        row = self._connection.execute(_AT, {"uid": uid, "moment": micros(moment)}).mappings().first()
         return None if row is None else rows.stored_cube(row)
 
     def vector(self, uid: str, content_revision: int) -> Vector | None:
