@@ -7,6 +7,7 @@ case reacts to.
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from memos_interface.domain.audit import AuditEvent
@@ -14,6 +15,7 @@ from memos_interface.domain.chat import Delta, GenerationEnd, Plan, PlannedMemor
 from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.extraction import Engine
 from memos_interface.domain.question import MemoryCall, Turn
+from memos_interface.domain.revisions import Difference
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
 from memos_kernel.cube import MemCube, RevisionRef, TraceRef
 from memos_kernel.errors import MemosError
@@ -91,12 +93,22 @@ class MemoryStore(Protocol):
         """Store cubes in one transaction, all or none but for errors that concern a single one."""
         ...
 
-    async def get(self, names: Sequence[CubeName], *, full: bool) -> tuple[MemCube | MemosError, ...]:
-        """Return up to 100 cubes or why not, in the order asked for."""
+    async def get(
+        self, names: Sequence[CubeName], *, full: bool, as_of: datetime | None = None
+    ) -> tuple[MemCube | MemosError, ...]:
+        """Return up to 100 cubes or why not, in the order asked for, as they were `as_of` then."""
         ...
 
-    async def list(self, vault: VaultName, *, filter: CubeFilter | None, page_size: int, page_token: str) -> CubePage:
-        """Return a page of headers."""
+    async def list(
+        self,
+        vault: VaultName,
+        *,
+        filter: CubeFilter | None,
+        page_size: int,
+        page_token: str,
+        as_of: datetime | None = None,
+    ) -> CubePage:
+        """Return a page of headers, as they were `as_of` then."""
         ...
 
     async def update(self, change: CubeChange, vectors: Vectors | None, *, request: RequestKey) -> MemCube:
@@ -109,6 +121,20 @@ class MemoryStore(Protocol):
 
     async def undelete(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
         """Take the deletion of a cube back; return its header."""
+        ...
+
+    async def revisions(self, name: CubeName, *, page_size: int, page_token: str) -> CubePage:
+        """Return a page of the headers of a cube's revisions, newest first."""
+        ...
+
+    async def diff(self, name: CubeName, *, before: int, after: int) -> Difference:
+        """Return two revisions of a cube; `after` 0 is the newest, `before` 0 the one in front of `after`."""
+        ...
+
+    async def roll_back(
+        self, name: CubeName, *, revision: int, etag: str, vectors: Vectors | None, request: RequestKey
+    ) -> MemCube:
+        """Take a cube back to an older revision; `vectors` holds one vector if its text changes."""
         ...
 
     async def search(self, query: SearchQuery, vectors: Vectors | None, *, top_k: int) -> SearchAnswer:

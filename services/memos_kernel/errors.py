@@ -130,6 +130,12 @@ class CubeNotFound(NotFound):
     reason = "CUBE_NOT_FOUND"
 
 
+class RevisionNotFound(NotFound):
+    """The cube has no such revision."""
+
+    reason = "REVISION_NOT_FOUND"
+
+
 class VaultNotFound(NotFound):
     """No such vault for this caller."""
 

@@ -20,7 +20,7 @@ from memos_storage.usecases.legs import LegResult
 from memos_storage.usecases.search_cubes import Hit
 from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
 from memos_wire.errors import status_of
-from memos_wire.times import from_timestamp
+from memos_wire.times import from_timestamp, optional_time
 
 
 def new_cube(item: pb.NewMemCube, *, embedder: str, index: int) -> NewCube:
@@ -67,8 +67,9 @@ def cube_filter(message: public.CubeFilter) -> CubeFilter:
         semantic_types=enums_from_proto(SemanticType, message.semantic_types, field="filter.semantic_types"),
         speakers=frozenset(message.speakers),
         sessions=frozenset(message.sessions),
-        after=from_timestamp(message.after, field="filter.after") if message.HasField("after") else None,
-        before=from_timestamp(message.before, field="filter.before") if message.HasField("before") else None,
+        after=optional_time(message, "after", field="filter.after"),
+        before=optional_time(message, "before", field="filter.before"),
+        valid_at=optional_time(message, "valid_at", field="filter.valid_at"),
     )
 
 

@@ -7,12 +7,13 @@ from typing import Protocol, TypeVar
 
 from memos_kernel.cube import BlobRef, MemCube, TraceRef, Usage
 from memos_kernel.names import CubeName, VaultName
-from memos_storage.domain.filters import CubeFilter
+from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import (
     Answer,
     AuditEvent,
     Claim,
     DenseHit,
+    PastCube,
     Point,
     PointId,
     Remembered,
@@ -38,8 +39,16 @@ class Transaction(Protocol):
         """Return a cube that is deleted."""
         ...
 
-    def vector(self, uid: str) -> Vector | None:
-        """Return the vector of a cube's newest text, deleted or not."""
+    def revision(self, uid: str, revision: int) -> StoredCube | None:
+        """Return a cube as a revision stored it, deleted or not."""
+        ...
+
+    def vector(self, uid: str, content_revision: int) -> Vector | None:
+        """Return the vector of the text that came with a revision, deleted or not."""
+        ...
+
+    def at(self, uid: str, moment: datetime) -> StoredCube | None:
+        """Return a cube in the revision that it had at a moment of record time, deleted or not."""
         ...
 
     def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
@@ -109,30 +118,52 @@ class Catalog(Protocol):
         """Return the live cubes of the scope among the names."""
         ...
 
-    async def page(
-        self, vault: VaultName, filter: CubeFilter, *, after: tuple[datetime, str] | None, limit: int, now: datetime
-    ) -> list[StoredCube]:
+    async def get_as_of(
+        self, names: Sequence[CubeName], scope: Scope, *, as_of: datetime, now: datetime
+    ) -> dict[CubeName, StoredCube]:
+        """Return the cubes of the scope among the names as they were at a moment, those that were live then.
+
+        What was deleted since stays readable until its purge time.
+        """
+        ...
+
+    async def page(self, selection: Selection, *, after: tuple[datetime, str] | None, limit: int) -> list[StoredCube]:
         """Return live cubes, newest first; `after` is (create time, uid) of the last one of the page before."""
+        ...
+
+    async def history(
+        self, name: CubeName, scope: Scope, *, before: int | None, limit: int, now: datetime
+    ) -> list[StoredCube]:
+        """Return revisions of a cube, newest first, below `before`; a deleted one has them until its purge time."""
+        ...
+
+    async def altered(
+        self, vault: VaultName, *, since: datetime, created_until: datetime, after: str, limit: int, now: datetime
+    ) -> list[tuple[str, CubeName]]:
+        """Return uid and name of cubes, deleted or not, that have changed since a moment, by uid from above `after`.
+
+        Those past their purge time, and those created later than `created_until`, are left out.
+        """
         ...
 
     async def due(self, scope: Scope, *, at: datetime, limit: int) -> list[StoredCube]:
         """Return live cubes past their expire time that are neither expired nor frozen."""
         ...
 
-    async def eligible(self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime) -> dict[str, int]:
-        """Return uid -> content revision of those that are live cubes of the scope and fulfil the filter."""
+    async def eligible(self, uids: Sequence[str], selection: Selection) -> dict[str, int]:
+        """Return uid -> content revision of those that are selected; of the past, those that have not changed since."""
         ...
 
-    async def resolve(
-        self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime
-    ) -> dict[str, StoredCube]:
-        """Return the same cubes as `eligible`, whole."""
+    async def resolve(self, uids: Sequence[str], selection: Selection) -> dict[str, StoredCube]:
+        """Return those that are selected, whole; of the past, those that have changed since as well."""
         ...
 
-    async def nearest(
-        self, query: Vector, scope: Scope, filter: CubeFilter, *, bound: int, limit: int, now: datetime
-    ) -> list[DenseHit] | None:
-        """Return the nearest of all cubes that fulfil the filter, exactly; None if more than `bound` do."""
+    async def nearest(self, query: Vector, selection: Selection, *, bound: int, limit: int) -> list[DenseHit] | None:
+        """Return the nearest of the `eligible` cubes, exactly; None if more than `bound` are."""
+        ...
+
+    async def changed(self, selection: Selection, *, embedder: str | None, bound: int) -> list[PastCube] | None:
+        """Return what is selected of the past and has changed since; None if more than `bound` of the scope have."""
         ...
 
     async def cosines(self, query: Vector, uids: Sequence[str]) -> dict[str, float]:
@@ -147,8 +178,12 @@ class Catalog(Protocol):
 class LexicalIndex(Protocol):
     """Terms of the texts, written in the catalogue's transaction. Statistics are per vault."""
 
-    async def search(self, query: str, scope: Scope, filter: CubeFilter, *, limit: int, now: datetime) -> list[Scored]:
-        """Return the cubes that share terms with the query, best first; scores from 0 to 1."""
+    async def search(self, query: str, selection: Selection, *, limit: int) -> list[Scored]:
+        """Return the `eligible` cubes that share terms with the query, best first; scores from 0 to 1."""
+        ...
+
+    async def score(self, query: str, cubes: Sequence[MemCube]) -> list[Scored]:
+        """Return those of these cubes that share terms with the query, scored as if their texts were in the index."""
         ...
 
 
@@ -238,8 +273,8 @@ class VectorIndex(DerivedTier, Protocol):
         """How often it did not answer so far; after each it may hold something else."""
         ...
 
-    async def search(self, query: Vector, scope: Scope, *, limit: int) -> list[DenseHit]:
-        """Return the nearest cubes of the scope, best first, by cosine.
+    async def search(self, query: Vector, scope: Scope, *, limit: int, until: datetime | None = None) -> list[DenseHit]:
+        """Return the nearest cubes of the scope, best first, by cosine; only points recorded `until` then.
 
         Raises:
             DependencyUnavailable: it does not answer.

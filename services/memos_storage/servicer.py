@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+
 from memos_api.internal.v1 import storage_service_pb2 as pb
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceServicer
 from memos_kernel.names import CubeName, VaultName
+from memos_kernel.permission import Grant
 from memos_runtime.context import current_grant, current_trace
 from memos_runtime.paging import PageTokens, page_size, request_hash
 from memos_storage import messages
@@ -15,13 +19,17 @@ from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, Rec
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
+from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
+from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.search_cubes import Query, SearchCubes
 from memos_storage.usecases.undelete_cube import UndeleteCube
 from memos_wire.cubes import cube_to_proto
 from memos_wire.errors import attempt
 from memos_wire.requests import request_key_from_proto
+from memos_wire.times import optional_time
 
 _LIST = "/memos.internal.v1.StorageService/ListMemCubes"
+_HISTORY = "/memos.internal.v1.StorageService/ListMemCubeRevisions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +42,9 @@ class UseCases:
     update: UpdateCube
     delete: DeleteCube
     undelete: UndeleteCube
+    history: ListRevisions
+    diff: DiffRevisions
+    roll_back: RollBackCube
     transition: ApplyTransition
     use: RecordUsage
     due: ListDueCubes
@@ -66,7 +77,8 @@ class StorageServicer(StorageServiceServicer):
         """Return cubes by name."""
         payload = messages.wants_payload(request.view)
         names = [attempt(CubeName.parse, name, field=f"names[{index}]") for index, name in enumerate(request.names)]
-        outcomes = await self._do.get(names, grant=current_grant())
+        as_of = optional_time(request, "as_of")
+        outcomes = await self._do.get(names, as_of=as_of, grant=current_grant())
         return pb.BatchGetMemCubesResponse(
             results=[
                 messages.cube_result(name, outcome, payload=payload)
@@ -77,11 +89,12 @@ class StorageServicer(StorageServiceServicer):
     async def ListMemCubes(self, request: pb.ListMemCubesRequest, context: Any) -> pb.ListMemCubesResponse:
         """List headers."""
         grant = current_grant()
-        binding = {"method": _LIST, "principal": str(grant.principal), "request_hash": request_hash(request)}
+        binding = _binding(_LIST, request, grant)
         cursor = self._do.pages().open(request.page_token, **binding)
         cubes, last = await self._do.page(
             VaultName.parse(request.vault, field="vault"),
             messages.cube_filter(request.filter),
+            as_of=optional_time(request, "as_of"),
             after=(datetime.fromisoformat(str(cursor["time"])), str(cursor["uid"])) if cursor else None,
             size=page_size(request.page_size),
             grant=grant,
@@ -108,6 +121,51 @@ class StorageServicer(StorageServiceServicer):
         """Take a deletion back."""
         cube = await self._do.undelete(CubeName.parse(request.name), etag=request.etag, mutation=_mutation(request))
         return pb.UndeleteMemCubeResponse(cube=messages.header(cube))
+
+    async def ListMemCubeRevisions(
+        self, request: pb.ListMemCubeRevisionsRequest, context: Any
+    ) -> pb.ListMemCubeRevisionsResponse:
+        """List headers of revisions."""
+        grant = current_grant()
+        binding = _binding(_HISTORY, request, grant)
+        cursor = self._do.pages().open(request.page_token, **binding)
+        cubes, last = await self._do.history(
+            CubeName.parse(request.name),
+            before=int(str(cursor["revision"])) if cursor else None,
+            size=page_size(request.page_size),
+            grant=grant,
+        )
+        token = self._do.pages().seal({"revision": last}, **binding) if last else ""
+        return pb.ListMemCubeRevisionsResponse(
+            revisions=[messages.header(cube) for cube in cubes], next_page_token=token
+        )
+
+    async def DiffMemCubeRevisions(
+        self, request: pb.DiffMemCubeRevisionsRequest, context: Any
+    ) -> pb.DiffMemCubeRevisionsResponse:
+        """Compare two revisions."""
+        found = await self._do.diff(
+            CubeName.parse(request.name),
+            before=request.from_revision,
+            after=request.to_revision,
+            grant=current_grant(),
+        )
+        return pb.DiffMemCubeRevisionsResponse(
+            before=cube_to_proto(found.before),
+            after=cube_to_proto(found.after),
+            changed=FieldMask(paths=found.paths),
+        )
+
+    async def RollbackMemCube(self, request: pb.RollbackMemCubeRequest, context: Any) -> pb.RollbackMemCubeResponse:
+        """Take a cube back to an older revision."""
+        cube = await self._do.roll_back(
+            CubeName.parse(request.name),
+            revision=request.revision,
+            etag=request.etag,
+            vector=messages.vector(request, embedder=request.embedder),
+            mutation=_mutation(request),
+        )
+        return pb.RollbackMemCubeResponse(cube=cube_to_proto(cube))
 
     async def ApplyTransition(self, request: pb.ApplyTransitionRequest, context: Any) -> pb.ApplyTransitionResponse:
         """Move a cube as lifecycle decided."""
@@ -146,6 +204,7 @@ class StorageServicer(StorageServiceServicer):
             vaults=messages.vault_names(list(request.vaults), field="vaults"),
             top_k=request.top_k,
             filter=messages.cube_filter(request.filter),
+            as_of=optional_time(request, "as_of"),
         )
         found = await self._do.search(query, grant=current_grant())
         return pb.SearchMemCubesResponse(
@@ -155,11 +214,17 @@ class StorageServicer(StorageServiceServicer):
         )
 
 
+def _binding(method: str, request: Message, grant: Grant) -> dict[str, str]:
+    """Return what a page token is bound to."""
+    return {"method": method, "principal": str(grant.principal), "request_hash": request_hash(request)}
+
+
 def _mutation(
     request: pb.BatchCreateMemCubesRequest
     | pb.UpdateMemCubeRequest
     | pb.DeleteMemCubeRequest
     | pb.UndeleteMemCubeRequest
+    | pb.RollbackMemCubeRequest
     | pb.ApplyTransitionRequest,
 ) -> Mutation:
     key = request_key_from_proto(request.request_key)

@@ -26,9 +26,12 @@ from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, Rec
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
+from memos_storage.usecases.past_leg import PastLeg
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
+from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
 from memos_storage.usecases.reconcile import Reconcile
+from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.search_cubes import SearchCubes
 from memos_storage.usecases.ship_audit import ShipAudit
 from memos_storage.usecases.undelete_cube import UndeleteCube
@@ -123,6 +126,7 @@ class _Storage:
 
     def _use_cases(self, context: ServiceContext, pending: PendingRows) -> UseCases:
         catalog, clock, spans = self._catalog, context.clock, context.telemetry
+        words = SqlLexicalIndex(self.database)
         return UseCases(
             create=CreateCubes(catalog=catalog, index=self.index, clock=clock, ids=uuid7),
             get=GetCubes(catalog=catalog, clock=clock, spans=spans),
@@ -130,6 +134,9 @@ class _Storage:
             update=UpdateCube(catalog=catalog, clock=clock, ids=uuid7),
             delete=DeleteCube(catalog=catalog, clock=clock, ids=uuid7),
             undelete=UndeleteCube(catalog=catalog, clock=clock, ids=uuid7),
+            history=ListRevisions(catalog=catalog, clock=clock),
+            diff=DiffRevisions(catalog=catalog, clock=clock),
+            roll_back=RollBackCube(catalog=catalog, clock=clock, ids=uuid7),
             transition=ApplyTransition(catalog=catalog, clock=clock, ids=uuid7),
             use=RecordUsage(catalog=catalog, clock=clock),
             due=ListDueCubes(catalog=catalog, clock=clock),
@@ -137,7 +144,8 @@ class _Storage:
                 catalog=catalog,
                 dense=DenseLeg(index=self.index, catalog=catalog, spans=spans, doubt=self._doubt),
                 pending=PendingLeg(rows=pending, catalog=catalog, spans=spans),
-                lexical=LexicalLeg(index=SqlLexicalIndex(self.database), spans=spans),
+                lexical=LexicalLeg(index=words, spans=spans),
+                past=PastLeg(catalog=catalog, lexical=words, spans=spans),
                 clock=clock,
                 spans=spans,
             ),

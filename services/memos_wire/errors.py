@@ -27,6 +27,7 @@ CODES: Mapping[type[domain.MemosError], grpc.StatusCode] = {
     domain.GrantInvalid: grpc.StatusCode.PERMISSION_DENIED,
     domain.PeerForbidden: grpc.StatusCode.PERMISSION_DENIED,
     domain.CubeNotFound: grpc.StatusCode.NOT_FOUND,
+    domain.RevisionNotFound: grpc.StatusCode.NOT_FOUND,
     domain.VaultNotFound: grpc.StatusCode.NOT_FOUND,
     domain.ResourceNotFound: grpc.StatusCode.NOT_FOUND,
     domain.ResourceExists: grpc.StatusCode.ALREADY_EXISTS,

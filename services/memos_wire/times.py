@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from memos_kernel.errors import InvalidField
@@ -26,3 +27,13 @@ def from_timestamp(stamp: Timestamp, *, field: str) -> datetime:
         return stamp.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
         raise InvalidField(f"{field} is not a time between the years 1 and 9999.", field=field) from error
+
+
+def optional_time(message: Message, name: str, *, field: str = "") -> datetime | None:
+    """Return a time that may be left out; `field` is what an error calls it, if not by its name.
+
+    Raises:
+        InvalidField: outside the years 1 to 9999.
+    """
+    stamp: Timestamp = getattr(message, name)
+    return from_timestamp(stamp, field=field or name) if message.HasField(name) else None

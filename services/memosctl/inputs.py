@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from memosctl.failures import usage
 
 if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from memos_api.v1.memory_service_pb2 import CubeFilter
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -91,6 +93,7 @@ def cube_filter(
     session: Sequence[str] | None = None,
     after: str | None = None,
     before: str | None = None,
+    valid_at: str | None = None,
 ) -> "CubeFilter":
     """Return the conditions on cubes."""
     from memos_api.v1.memcube_pb2 import CubeState, SemanticType
@@ -107,7 +110,20 @@ def cube_filter(
         wanted.after.FromDatetime(moment(after, option="--after", past=True))
     if before:
         wanted.before.FromDatetime(moment(before, option="--before", past=True))
+    if valid_at:
+        wanted.valid_at.FromDatetime(moment(valid_at, option="--valid-at", past=True))
     return wanted
+
+
+def as_of(given: str | None) -> "Timestamp | None":
+    """Return the moment to read at, if one is given."""
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    if not given:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment(given, option="--as-of", past=True))
+    return stamp
 
 
 def text_or_stdin(text: str) -> str:

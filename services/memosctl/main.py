@@ -15,6 +15,7 @@ from memosctl.commands import (
     config,
     demo,
     doctor,
+    history,
     importing,
     jobs,
     key,
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for flat in (up, write, importing, read, chat, provenance, demo, doctor, config, migrate, certs):
+for flat in (up, write, importing, read, history, chat, provenance, demo, doctor, config, migrate, certs):
     app.add_typer(flat.app)
 for group in (vault, key, tenant, jobs, audit):
     app.add_typer(group.app)

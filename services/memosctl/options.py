@@ -19,6 +19,12 @@ SpeakerOption = Annotated[list[str] | None, typer.Option("--speaker", help="Who 
 SessionOption = Annotated[list[str] | None, typer.Option("--session", help="Conversation; repeatable.")]
 AfterOption = Annotated[str | None, typer.Option("--after", metavar="TIME", help="Said at this time or later.")]
 BeforeOption = Annotated[str | None, typer.Option("--before", metavar="TIME", help="Said before this time.")]
+ValidOption = Annotated[
+    str | None, typer.Option("--valid-at", metavar="TIME", help="Facts that hold in the world at this time.")
+]
+AsOfOption = Annotated[
+    str | None, typer.Option("--as-of", metavar="TIME", help="What was known at this time, such as 2d (ago).")
+]
 PageSizeOption = Annotated[int, typer.Option("--page-size", min=1, max=1000, help="Most rows.")]
 PageTokenOption = Annotated[str, typer.Option("--page-token", help="Token of the previous page.", show_default=False)]
 EtagOption = Annotated[str, typer.Option("--etag", help="Only if the cube has this etag.", show_default=False)]

@@ -27,6 +27,7 @@ from storage_cubes import (
     retold,
     said,
     scope,
+    selected,
     stored,
     vector,
     with_usage_of,
@@ -117,7 +118,7 @@ async def test_commands_at_the_same_time_fail_and_succeed_each_for_itself(store)
     cubes = [stored(f"note {number % 20}") for number in range(40)]
     results = await asyncio.gather(*(put(store, cube) for cube in cubes), return_exceptions=True)
     assert sum(isinstance(result, DuplicateContent) for result in results) == 20
-    rows = await store.catalog.page(MAIN, ANY, after=None, limit=99, now=NOW)
+    rows = await store.catalog.page(selected(scope(MAIN)), after=None, limit=99)
     assert len(rows) == 20
 
 
@@ -163,7 +164,7 @@ async def test_a_deleted_cube_comes_back_with_its_vector_and_its_words(store):
 
     def command(tx):
         assert tx.live(cube.name) is None
-        found, held = tx.deleted(cube.name), tx.vector(cube.uid)
+        found, held = tx.deleted(cube.name), tx.vector(cube.uid, 1)
         assert (found.cube.revision, found.content_revision) == (2, 1)
         assert held.values.tolist() == vector(1).values.tolist()
         tx.replace(revisions.undeleted(found.cube, now=NOW), vector=held, content=True)
@@ -171,12 +172,12 @@ async def test_a_deleted_cube_comes_back_with_its_vector_and_its_words(store):
     await store.catalog.write(command)
     back = await got(store, cube)
     assert (back.cube.text, back.cube.delete_time, back.content_revision) == (cube.text, None, 3)
-    (hit,) = await store.lexical.search("oslo", scope(MAIN), ANY, limit=9, now=NOW)
+    (hit,) = await store.lexical.search("oslo", selected(scope(MAIN)), limit=9)
     assert hit.uid == cube.uid
     (point,) = await store.outbox.points(EMBEDDER, [cube.uid])
     assert point.id == (cube.uid, 3)
     assert await store.catalog.write(lambda tx: tx.deleted(cube.name)) is None
-    assert await store.catalog.write(lambda tx: tx.vector("nobody")) is None
+    assert await store.catalog.write(lambda tx: tx.vector("nobody", 1)) is None
 
 
 async def test_content_that_was_stored_again_keeps_a_deleted_cube_away(store):
@@ -225,7 +226,7 @@ async def test_pages_follow_each_other_newest_first_and_miss_nothing(store):
     cubes = [stored(f"note {number}", now=NOW + timedelta(seconds=number // 3)) for number in range(10)]
     await put(store, *cubes)
     seen, after = [], None
-    while rows := await store.catalog.page(MAIN, ANY, after=after, limit=4, now=NOW):
+    while rows := await store.catalog.page(selected(scope(MAIN)), after=after, limit=4):
         seen += [row.cube for row in rows]
         after = (seen[-1].create_time, seen[-1].uid)
     assert seen == sorted(cubes, key=lambda cube: (cube.create_time, cube.uid), reverse=True)
@@ -266,17 +267,17 @@ async def test_a_filter_means_the_same_as_in_the_domain(store, number):
     cubes += [replace(archived, revision=1), frozen]
     await put(store, *cubes, seed=1)
     now = NOW + timedelta(hours=2)
-    rows = await store.catalog.page(MAIN, FILTERS[number], after=None, limit=99, now=now)
+    rows = await store.catalog.page(selected(scope(MAIN), FILTERS[number], now=now), after=None, limit=99)
     expected = [cube for cube in cubes if FILTERS[number].matches(cube, now=now)]
     uids = {cube.uid for cube in expected}
     assert {row.cube.uid for row in rows} == uids
     everyone = [cube.uid for cube in cubes]
     for where in (scope(MAIN), Scope("acme", None)):
-        assert (await store.catalog.eligible(everyone, where, FILTERS[number], now=now)).keys() == uids
-        assert (await store.catalog.resolve(everyone, where, FILTERS[number], now=now)).keys() == uids
-        near = await store.catalog.nearest(vector(1), where, FILTERS[number], bound=99, limit=99, now=now)
+        assert (await store.catalog.eligible(everyone, selected(where, FILTERS[number], now=now))).keys() == uids
+        assert (await store.catalog.resolve(everyone, selected(where, FILTERS[number], now=now))).keys() == uids
+        near = await store.catalog.nearest(vector(1), selected(where, FILTERS[number], now=now), bound=99, limit=99)
         assert {hit.uid for hit in near} == uids
-    assert await store.catalog.eligible(everyone, scope(FOREIGN), FILTERS[number], now=now) == {}
+    assert await store.catalog.eligible(everyone, selected(scope(FOREIGN), FILTERS[number], now=now)) == {}
 
 
 async def test_a_scope_without_vaults_holds_nothing(store):
@@ -284,8 +285,8 @@ async def test_a_scope_without_vaults_holds_nothing(store):
     await put(store, cube)
     nowhere = Scope("acme", frozenset())
     assert await store.catalog.get([cube.name], nowhere) == {}
-    assert await store.catalog.eligible([cube.uid], nowhere, ANY, now=NOW) == {}
-    assert await store.lexical.search("a note", nowhere, ANY, limit=9, now=NOW) == []
+    assert await store.catalog.eligible([cube.uid], selected(nowhere)) == {}
+    assert await store.lexical.search("a note", selected(nowhere), limit=9) == []
 
 
 async def test_due_cubes_are_those_past_their_time_unless_frozen(store):
@@ -313,10 +314,10 @@ async def test_candidates_are_joined_to_what_is_live_granted_and_fits(store):
     await put(store, live, gone, hidden, seed=1)
     await change(store, revisions.deleted(gone, now=NOW))
     uids = [live.uid, gone.uid, hidden.uid, "nobody"]
-    assert await store.catalog.eligible(uids, scope(MAIN), ANY, now=NOW) == {live.uid: 1}
-    resolved = await store.catalog.resolve(uids, scope(MAIN), ANY, now=NOW)
+    assert await store.catalog.eligible(uids, selected(scope(MAIN))) == {live.uid: 1}
+    resolved = await store.catalog.resolve(uids, selected(scope(MAIN)))
     assert {uid: row.cube for uid, row in resolved.items()} == {live.uid: live}
-    assert await store.catalog.eligible([], scope(MAIN), ANY, now=NOW) == {}
+    assert await store.catalog.eligible([], selected(scope(MAIN))) == {}
 
 
 async def test_the_exact_scan_finds_the_nearest_or_says_that_there_are_too_many(store):
@@ -324,7 +325,7 @@ async def test_the_exact_scan_finds_the_nearest_or_says_that_there_are_too_many(
     await put(store, *cubes, seed=10)
     await put(store, stored("elsewhere", NOTES), seed=12)
     query = vector(12)
-    scan = {"scope": scope(MAIN), "filter": ANY, "limit": 3, "now": NOW}
+    scan = {"selection": selected(scope(MAIN)), "limit": 3}
     hits = await store.catalog.nearest(query, bound=6, **scan)
     assert hits[0].uid == cubes[2].uid
     assert hits[0].score == pytest.approx(1.0, abs=1e-5)

@@ -19,9 +19,8 @@ from memos_runtime.sql.engine import open_engine, sqlite_url
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.outbox import SqlOutbox
 from memos_storage.adapters.sql.schema import VERSION_TABLE, metadata
-from memos_storage.domain.filters import CubeFilter
 from memos_storage.migrations import migrate
-from storage_cubes import EMBEDDER, MAIN, NOW, scope, stored, vector
+from storage_cubes import EMBEDDER, MAIN, scope, selected, stored, vector
 
 WRITER = """
 import asyncio, sys
@@ -78,7 +77,7 @@ async def test_what_was_acknowledged_before_a_kill_is_there_once(tmp_path):
     reopened = database_of(path)
     reopened.open()
     try:
-        rows = await SqlCatalog(reopened).page(MAIN, CubeFilter(), after=None, limit=10_000, now=NOW)
+        rows = await SqlCatalog(reopened).page(selected(scope(MAIN)), after=None, limit=10_000)
         uids = [row.cube.uid for row in rows]
         assert set(acknowledged) <= set(uids)
         assert len(uids) == len(set(uids)) == len({row.cube.text for row in rows})
@@ -128,7 +127,7 @@ async def test_a_full_disk_stores_nothing_and_says_so(database):
         *(catalog.write(lambda tx, c=cube: tx.insert(c, vector=vector(1))) for cube in cubes), return_exceptions=True
     )
     assert all(isinstance(result, StoreFull) for result in results)
-    rows = await catalog.page(MAIN, CubeFilter(), after=None, limit=99, now=NOW)
+    rows = await catalog.page(selected(scope(MAIN)), after=None, limit=99)
     assert [row.cube.uid for row in rows] == [before.uid]
     await database.write(lambda connection: connection.execute(text("PRAGMA max_page_count = 1000000")).scalar())
     await catalog.write(lambda tx: tx.insert(cubes[0], vector=vector(1)))
@@ -204,7 +203,7 @@ async def test_a_value_that_the_database_refuses_fails_its_own_command_alone(dat
     commands = [*map(add, good[:3]), catalog.write(broken), *map(add, good[3:])]
     results = await asyncio.gather(*commands, return_exceptions=True)
     assert [isinstance(result, Exception) for result in results] == [False] * 3 + [True] + [False] * 3
-    rows = await catalog.page(MAIN, CubeFilter(), after=None, limit=99, now=NOW)
+    rows = await catalog.page(selected(scope(MAIN)), after=None, limit=99)
     assert {row.cube.uid for row in rows} == {cube.uid for cube in good}
 
 

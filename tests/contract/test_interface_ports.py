@@ -1,7 +1,7 @@
 """What the interface relies on, kept by the services behind it and by the twins alike."""
 
 import dataclasses
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -21,6 +21,7 @@ from memos_kernel.errors import (
     InvalidField,
     RequestIdReused,
     ResourceExists,
+    RevisionNotFound,
     VaultNotFound,
 )
 from memos_kernel.ids import uuid7
@@ -155,6 +156,36 @@ async def test_an_update_is_a_revision_and_a_stale_etag_is_refused(ports):
         )
     assert (new.text, new.revision, new.labels) == ("The key is with Felix.", 2, {"a": "b"})
     assert (labelled.revision, labelled.labels, labelled.priority) == (3, {"c": "d"}, 70)
+
+
+async def test_a_cube_is_read_as_it_was_compared_and_taken_back(ports):
+    async with acting(ports):
+        old = await one(ports, "The key is under the mat.", labels={"a": "b"})
+        await ports.later()
+        change = CubeChange(name=old.name, paths=("plaintext.text", "labels"), text="It is with Felix.", labels={})
+        await ports.store.update(change, vectors(1), request=NO_KEY)
+        page = await ports.store.revisions(old.name, page_size=1, page_token="")
+        rest = await ports.store.revisions(old.name, page_size=1, page_token=page.next_page_token)
+        then = {"as_of": old.update_time}
+        (read,) = await ports.store.get([old.name], full=True, **then)
+        listed = await ports.store.list(ports.vault, filter=None, page_size=9, page_token="", **then)
+        found = await ports.store.search(SearchQuery(query="key", vaults=(ports.vault,), **then), None, top_k=9)
+        difference = await ports.store.diff(old.name, before=0, after=0)
+        with pytest.raises(RevisionNotFound):
+            await ports.store.diff(old.name, before=1, after=7)
+        with pytest.raises(InvalidField):
+            await ports.store.get([old.name], full=True, as_of=old.update_time + timedelta(days=9))
+        back = await ports.store.roll_back(old.name, revision=1, etag="", vectors=vectors(1), request=NO_KEY)
+        with pytest.raises(RevisionNotFound):
+            await ports.store.roll_back(old.name, revision=7, etag="", vectors=None, request=NO_KEY)
+    assert [cube.revision for cube in (*page.cubes, *rest.cubes)] == [2, 1]
+    assert (page.cubes[0].payload, rest.next_page_token) == (None, "")
+    assert (read.text, read.revision) == ("The key is under the mat.", 1)
+    assert [cube.revision for cube in listed.cubes] == [1]
+    assert [hit.cube.text for hit in found.hits] == ["The key is under the mat."]
+    assert (difference.before.text, difference.after.text) == ("The key is under the mat.", "It is with Felix.")
+    assert set(difference.paths) == {"plaintext.text", "labels"}
+    assert (back.text, dict(back.labels), back.revision) == ("The key is under the mat.", {"a": "b"}, 3)
 
 
 async def test_a_deleted_cube_comes_back_unless_its_content_is_there_again(ports):

@@ -8,7 +8,7 @@ from memos_kernel.cube import State
 from memos_storage.adapters.sql import lexical
 from memos_storage.domain import revisions
 from memos_storage.domain.filters import CubeFilter
-from storage_cubes import FOREIGN, MAIN, NOTES, NOW, STORES, opened, said, scope, stored
+from storage_cubes import FOREIGN, MAIN, NOTES, NOW, STORES, opened, said, scope, selected, stored
 
 ANY = CubeFilter()
 
@@ -24,7 +24,7 @@ async def put(store, *cubes):
 
 
 async def search(store, query, *vaults, filter=ANY, limit=10, now=NOW):
-    return await store.lexical.search(query, scope(*(vaults or (MAIN,))), filter, limit=limit, now=now)
+    return await store.lexical.search(query, selected(scope(*(vaults or (MAIN,))), filter, now=now), limit=limit)
 
 
 async def found(store, query, *vaults, **options):

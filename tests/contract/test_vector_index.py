@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -17,7 +19,7 @@ from memos_storage.adapters.milvus import MilvusVectorIndex
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
 from memos_storage.domain.values import Point, PointId, Scope
 from milvus_server import shared_server
-from storage_cubes import DIMENSIONS, EMBEDDER, FOREIGN, MAIN, NOTES, grant, scope, vector
+from storage_cubes import DIMENSIONS, EMBEDDER, FOREIGN, MAIN, NOTES, NOW, grant, scope, vector
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def embedder():
 
 
 def points(embedder, count, vault=MAIN, *, seed=1, revision=1):
-    return [Point(uuid7(), vault, revision, vector(seed + number, embedder)) for number in range(count)]
+    return [Point(uuid7(), vault, revision, vector(seed + number, embedder), NOW) for number in range(count)]
 
 
 async def found(index, query, *vaults, limit=10):
@@ -97,6 +99,19 @@ async def test_a_vault_is_searched_alone(index, embedder):
     assert {hit.uid for hit in hits} == {point.uid for point in here + there}
 
 
+async def test_only_what_was_recorded_until_a_moment_is_found(index, embedder):
+    old, same, new = points(embedder, 3)
+    same = replace(same, recorded=NOW + timedelta(hours=1))
+    new = replace(new, recorded=NOW + timedelta(hours=1, microseconds=1))
+    await index.put([old, same, new])
+    until = NOW + timedelta(hours=1)
+    hits = await index.search(vector(1, embedder), scope(MAIN), limit=9, until=until)
+    assert {hit.uid for hit in hits} == {old.uid, same.uid}
+    everywhere = Scope.of(grant(MAIN, all_vaults=True))
+    hits = await index.search(vector(1, embedder), everywhere, limit=9, until=NOW)
+    assert {hit.uid for hit in hits} == {old.uid}
+
+
 async def test_nothing_is_found_in_no_vault_or_by_an_unknown_embedder(index, embedder):
     await index.put(points(embedder, 3))
     assert await index.search(vector(1, embedder), Scope("acme", frozenset()), limit=9) == []
@@ -105,14 +120,14 @@ async def test_nothing_is_found_in_no_vault_or_by_an_unknown_embedder(index, emb
 
 async def test_embedders_never_meet_and_neither_do_sizes(index, embedder):
     await index.put(points(embedder, 2))
-    await index.put([Point(uuid7(), MAIN, 1, vector(1, f"{embedder}-wide", DIMENSIONS * 2))])
+    await index.put([Point(uuid7(), MAIN, 1, vector(1, f"{embedder}-wide", DIMENSIONS * 2), NOW)])
     assert len(await found(index, vector(1, embedder))) == 2
     assert len(await found(index, vector(1, f"{embedder}-wide", DIMENSIONS * 2))) == 1
 
 
 async def test_a_new_revision_stands_beside_the_old_one_until_that_is_removed(index, embedder):
     (old,) = points(embedder, 1)
-    new = Point(old.uid, MAIN, 2, vector(9, embedder))
+    new = Point(old.uid, MAIN, 2, vector(9, embedder), NOW)
     await index.put([new])
     await index.put([old])  # the worker that sent it stalled
     hits = await index.search(vector(9, embedder), scope(MAIN), limit=9)
@@ -140,7 +155,7 @@ async def test_what_is_removed_is_not_found(index, embedder):
 
 async def test_the_contents_are_told_by_ranges_of_uids(index, embedder):
     made = sorted(points(embedder, 5), key=lambda point: point.uid)
-    await index.put([*made, Point(made[1].uid, MAIN, 2, vector(9, embedder))])
+    await index.put([*made, Point(made[1].uid, MAIN, 2, vector(9, embedder), NOW)])
     ids = [point.id for point in made]
     everything = {*ids, PointId(made[1].uid, 2)}
     assert set(await contents(index, embedder)) == everything

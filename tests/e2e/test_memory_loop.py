@@ -129,6 +129,30 @@ async def test_an_update_is_a_revision_and_guards_against_a_lost_update(caller, 
     await caller.refused(caller.memory.UpdateMemory(request), grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
 
 
+async def test_every_past_is_readable_and_can_be_brought_back(caller, vault):
+    added = await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, texts=["Nora lives in Oslo."]))
+    old = added.added[0].cube
+    new = cubes.MemCube(name=old.name, plaintext=cubes.PlaintextPayload(text="Nora lives in Bergen."))
+    mask = FieldMask(paths=["plaintext.text"])
+    await caller.memory.UpdateMemory(memory.UpdateMemoryRequest(cube=new, update_mask=mask))
+    await caller.memory.DeleteMemory(memory.DeleteMemoryRequest(name=old.name))
+    then = {"as_of": old.update_time}
+    read = await caller.memory.GetMemory(memory.GetMemoryRequest(name=old.name, **then))
+    assert read.cube.plaintext.text == "Nora lives in Oslo."
+    found = await search(caller, vault, "where does Nora live?", **then)
+    assert [hit.cube.plaintext.text for hit in found.hits] == ["Nora lives in Oslo."]
+    assert not (await search(caller, vault, "where does Nora live?")).hits
+    listed = await caller.memory.ListMemories(memory.ListMemoriesRequest(vault=vault, **then))
+    assert [cube.revision for cube in listed.cubes] == [1]
+    history = await caller.memory.ListMemoryRevisions(memory.ListMemoryRevisionsRequest(name=old.name))
+    assert [cube.revision for cube in history.revisions] == [3, 2, 1]
+    await caller.memory.UndeleteMemory(memory.UndeleteMemoryRequest(name=old.name))
+    back = (await caller.memory.RollbackMemory(memory.RollbackMemoryRequest(name=old.name, revision=1))).cube
+    assert (back.revision, back.plaintext.text) == (5, "Nora lives in Oslo.")
+    (hit,) = (await search(caller, vault, "where does Nora live?")).hits
+    assert hit.cube.plaintext.text == "Nora lives in Oslo."
+
+
 async def test_a_deleted_memory_is_nowhere(caller, vault):
     added = await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, texts=["The safe is in the attic."]))
     name = added.added[0].cube.name

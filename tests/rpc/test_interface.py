@@ -5,6 +5,7 @@ import asyncio
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 
 from interface_server import KEY, serving
@@ -23,6 +24,7 @@ from memos_api.v1.job_service_pb2_grpc import JobServiceStub
 from memos_api.v1.memory_service_pb2_grpc import MemoryServiceStub
 
 VAULT = "tenants/t/vaults/notes"
+FUTURE = Timestamp(seconds=1 << 36)
 AUTHORIZED = (("authorization", f"Bearer {KEY}"),)
 
 
@@ -112,6 +114,27 @@ async def test_a_cube_is_created_read_changed_and_deleted(caller):
         "RESOURCE_EXISTS",
         "",
     )
+
+
+async def test_a_cube_has_a_past_that_is_read_compared_and_brought_back(server, caller):
+    added = pb.AddMemoriesRequest(vault=VAULT, texts=["The key is under the mat."])
+    old = (await caller(caller.memory.AddMemories, added)).added[0].cube
+    server.desk.clock.pass_(3600)
+    new = memcube_pb2.MemCube(name=old.name, plaintext=memcube_pb2.PlaintextPayload(text="It is with Felix."))
+    mask = FieldMask(paths=["plaintext.text"])
+    await caller(caller.memory.UpdateMemory, pb.UpdateMemoryRequest(cube=new, update_mask=mask))
+    then = await caller(caller.memory.GetMemory, pb.GetMemoryRequest(name=old.name, as_of=old.update_time))
+    assert then.cube.plaintext.text == "The key is under the mat."
+    listed = await caller(caller.memory.ListMemoryRevisions, pb.ListMemoryRevisionsRequest(name=old.name, page_size=1))
+    assert [(cube.revision, cube.WhichOneof("payload")) for cube in listed.revisions] == [(2, None)]
+    assert listed.next_page_token
+    found = await caller(caller.memory.DiffMemoryRevisions, pb.DiffMemoryRevisionsRequest(name=old.name))
+    assert (found.before.revision, found.after.revision, found.changed.paths) == (1, 2, ["plaintext.text"])
+    request = pb.RollbackMemoryRequest(name=old.name, revision=1, request_id="r")
+    back = (await caller(caller.memory.RollbackMemory, request)).cube
+    assert (back.plaintext.text, back.revision) == ("The key is under the mat.", 3)
+    missing = pb.RollbackMemoryRequest(name=old.name, revision=9)
+    assert await caller.refused(caller.memory.RollbackMemory, missing) == ("NOT_FOUND", "REVISION_NOT_FOUND", "")
 
 
 async def test_a_frozen_cube_refuses_update_and_deletion_until_it_is_unfrozen(caller):
@@ -285,6 +308,23 @@ BAD = [
         "IMMUTABLE_FIELD",
         "update_mask",
     ),
+    (
+        pb.GetMemoryRequest(name="tenants/t/cubes/x", as_of=FUTURE),
+        "INVALID_ARGUMENT",
+        "INVALID_FIELD",
+        "as_of",
+    ),
+    (pb.ListMemoriesRequest(vault=VAULT, as_of=FUTURE), "INVALID_ARGUMENT", "INVALID_FIELD", "as_of"),
+    (pb.SearchMemoriesRequest(query="a", as_of=FUTURE), "INVALID_ARGUMENT", "INVALID_FIELD", "as_of"),
+    (pb.ListMemoryRevisionsRequest(name="tenants/t/cubes/x"), "NOT_FOUND", "CUBE_NOT_FOUND", ""),
+    (
+        pb.DiffMemoryRevisionsRequest(name="tenants/t/cubes/x", from_revision=-1),
+        "INVALID_ARGUMENT",
+        "INVALID_FIELD",
+        "from_revision",
+    ),
+    (pb.RollbackMemoryRequest(name="tenants/t/cubes/x"), "INVALID_ARGUMENT", "MISSING_FIELD", "revision"),
+    (pb.RollbackMemoryRequest(name="tenants/t/cubes/x", revision=-2), "INVALID_ARGUMENT", "INVALID_FIELD", "revision"),
     (pb.FreezeMemoryRequest(), "INVALID_ARGUMENT", "MISSING_FIELD", "name"),
     (pb.FreezeMemoryRequest(name="x"), "INVALID_ARGUMENT", "MALFORMED_NAME", "name"),
     (pb.FreezeMemoryRequest(name="tenants/u/cubes/x"), "NOT_FOUND", "CUBE_NOT_FOUND", ""),

@@ -318,6 +318,42 @@ async def test_an_update_makes_a_revision_and_an_old_etag_loses(served):
             )
 
 
+async def test_a_cube_is_read_as_it_was_and_taken_back(served):
+    with served.acting():
+        made = await served.add("tea")
+        request = pb.UpdateMemCubeRequest(
+            cube=memcube_pb2.MemCube(name=made.name, plaintext={"text": "coffee"}),
+            update_mask=FieldMask(paths=["plaintext.text"]),
+            embedding=embedding_of(2),
+            embedder=EMBEDDER,
+        )
+        await served.interface.UpdateMemCube(request)
+        then = made.update_time
+        got = await served.interface.BatchGetMemCubes(pb.BatchGetMemCubesRequest(names=[made.name], as_of=then))
+        assert got.results[0].cube.plaintext.text == "tea"
+        listed = await served.interface.ListMemCubes(pb.ListMemCubesRequest(vault=MAIN, as_of=then))
+        assert [cube.revision for cube in listed.cubes] == [1]
+        search = pb.SearchMemCubesRequest(query="tea", embedding=embedding_of(1), embedder=EMBEDDER, as_of=then)
+        found = await served.interface.SearchMemCubes(search)
+        assert [hit.cube.plaintext.text for hit in found.hits] == ["tea"]
+        assert [leg.name for leg in found.legs] == ["dense", "pending", "past", "lexical"]
+        first = await served.interface.ListMemCubeRevisions(pb.ListMemCubeRevisionsRequest(name=made.name, page_size=1))
+        second = await served.interface.ListMemCubeRevisions(
+            pb.ListMemCubeRevisionsRequest(name=made.name, page_size=1, page_token=first.next_page_token)
+        )
+        assert [cube.revision for cube in (*first.revisions, *second.revisions)] == [2, 1]
+        assert not second.next_page_token
+        with pytest.raises(PageTokenMismatch):
+            await served.interface.ListMemCubeRevisions(
+                pb.ListMemCubeRevisionsRequest(name=f"{made.name}x", page_token=first.next_page_token)
+            )
+        compared = await served.interface.DiffMemCubeRevisions(pb.DiffMemCubeRevisionsRequest(name=made.name))
+        assert (compared.before.plaintext.text, compared.after.plaintext.text) == ("tea", "coffee")
+        assert compared.changed.paths == ["plaintext.text"]
+        back = await served.interface.RollbackMemCube(pb.RollbackMemCubeRequest(name=made.name, revision=1))
+        assert (back.cube.plaintext.text, back.cube.revision, back.cube.parent_revisions) == ("tea", 3, [2, 1])
+
+
 async def test_a_deleted_cube_is_gone(served):
     with served.acting():
         made = await served.add("tea")

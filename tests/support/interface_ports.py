@@ -1,6 +1,7 @@
 """The ports of the interface twice: as twins, and as clients of real governance, storage and lifecycle."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ TOKEN = "a shared secret"
 
 @dataclass(frozen=True, kw_only=True)
 class PortSet:
-    """The ports, a caller with a key, and a vault of his."""
+    """The ports, a caller with a key, and a vault of his. `later` lets a moment pass on the clock behind them."""
 
     store: MemoryStore
     lifecycle: Lifecycle
@@ -52,6 +53,7 @@ class PortSet:
     caller: Principal
     vault: VaultName
     api_key: str
+    later: Callable[[], Awaitable[None]]
 
 
 def twins() -> PortSet:
@@ -66,7 +68,15 @@ def twins() -> PortSet:
         caller=desk.caller,
         vault=desk.vault,
         api_key="mk_nora",
+        later=_turned(desk),
     )
+
+
+def _turned(desk: Desk) -> Callable[[], Awaitable[None]]:
+    async def later() -> None:
+        desk.clock.pass_(1)
+
+    return later
 
 
 @asynccontextmanager
@@ -120,6 +130,7 @@ async def clients(directory: Path) -> AsyncIterator[PortSet]:
             caller=await authority.authenticate(secret),
             vault=VaultName("local", "main"),
             api_key=secret,
+            later=lambda: asyncio.sleep(0.001),
         )
     finally:
         await host.stop(grace=0)

@@ -45,6 +45,7 @@ MEANINGS = {
     "PROVENANCE_DEPTH_DEFAULT": "steps, if the call does not say",
     "PRINCIPAL_VAULTS": "vaults in which one principal has a role",
     "PENDING_ROWS": "rows that may wait for the vector index",
+    "PAST_ROWS": "cubes changed since, in one search of the past",
     "GRANT_LIFETIME": "life of a grant",
     "DELETED_RETENTION": "time for which a deleted cube is kept at least",
     "REQUEST_ID_RETENTION": "time for which a request id is remembered",

@@ -20,7 +20,9 @@ from memos_storage.adapters.memory import MemoryAuditOutbox, MemoryCatalog, Memo
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
+from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.revisions import first_revision, next_revision
+from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import NewCube, Scope, Vector
 from memos_storage.migrations import migrate
 from postgres import new_database
@@ -66,6 +68,11 @@ def grant(
 def scope(*vaults: VaultName) -> Scope:
     """Return the scope of a grant for the vaults."""
     return Scope.of(grant(*vaults))
+
+
+def selected(where: Scope, filter: CubeFilter | None = None, *, now: datetime = NOW, as_of: datetime | None = None):
+    """Return what a read is about."""
+    return Selection(scope=where, filter=filter or CubeFilter(), now=now, as_of=as_of)
 
 
 def vector(seed: int, embedder: str = EMBEDDER, dimensions: int = DIMENSIONS) -> Vector:

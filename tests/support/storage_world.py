@@ -18,9 +18,13 @@ from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.mutation import Mutation
+from memos_storage.usecases.past_leg import PastLeg
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
+from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
 from memos_storage.usecases.reconcile import Reconcile
+from memos_storage.usecases.restore_cubes import RestoreCubes
+from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.search_cubes import Query, SearchCubes
 from memos_storage.usecases.undelete_cube import UndeleteCube
 from storage_cubes import MAIN, Clock, grant, item
@@ -51,15 +55,21 @@ class World:
         self.update = UpdateCube(catalog=catalog, clock=clock, ids=uuid7)
         self.delete = DeleteCube(catalog=catalog, clock=clock, ids=uuid7)
         self.undelete = UndeleteCube(catalog=catalog, clock=clock, ids=uuid7)
+        self.history = ListRevisions(catalog=catalog, clock=clock)
+        self.diff = DiffRevisions(catalog=catalog, clock=clock)
+        self.restore = RestoreCubes(catalog=catalog, clock=clock, ids=uuid7)
+        self.roll_back = RollBackCube(catalog=catalog, clock=clock, ids=uuid7)
         self.transition = ApplyTransition(catalog=catalog, clock=clock, ids=uuid7)
         self.use = RecordUsage(catalog=catalog, clock=clock)
         self.reconcile = Reconcile(outbox=self.outbox, index=self.index, window=2)
         self.doubt = ""
+        words = MemoryLexicalIndex(catalog)
         self.search_cubes = SearchCubes(
             catalog=catalog,
             dense=DenseLeg(index=self.index, catalog=catalog, spans=spans, doubt=lambda: self.doubt),
             pending=PendingLeg(rows=self.pending, catalog=catalog, spans=spans),
-            lexical=LexicalLeg(index=MemoryLexicalIndex(catalog), spans=spans),
+            lexical=LexicalLeg(index=words, spans=spans),
+            past=PastLeg(catalog=catalog, lexical=words, spans=spans),
             clock=clock,
             spans=spans,
         )

@@ -133,6 +133,7 @@ BY_REASON: Mapping[str, type[MemosError]] = {
     "GRANT_INVALID": PermissionDenied,
     "PEER_FORBIDDEN": PermissionDenied,
     "CUBE_NOT_FOUND": NotFound,
+    "REVISION_NOT_FOUND": NotFound,
     "VAULT_NOT_FOUND": NotFound,
     "RESOURCE_NOT_FOUND": NotFound,
     "RESOURCE_EXISTS": AlreadyExists,

@@ -31,7 +31,7 @@ from memos_client._governance import NewApiKey
 from memos_client._portal import Portal
 from memos_client._retry import Retries
 from memos_client._settings import DEFAULT_ADDRESS, DEFAULT_TENANT, Settings, Tls
-from memos_client._values import AddAnswer, ChatEvent, Cube, Message, SearchAnswer
+from memos_client._values import AddAnswer, ChatEvent, Cube, Difference, Message, SearchAnswer
 
 _List = list  # the method `list` of the class hides the type
 

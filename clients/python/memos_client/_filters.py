@@ -19,6 +19,7 @@ class Filter:
         states: any of, such as `ARCHIVED`; empty means GENERATED and ACTIVATED.
         semantic_types: any of, such as `PREFERENCE`.
         after, before: bounds of the event time, `before` exclusive; aware datetimes.
+        valid_at: moment in the world at which the fact holds.
     """
 
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -28,6 +29,7 @@ class Filter:
     semantic_types: Iterable[str] = ()
     after: datetime | None = None
     before: datetime | None = None
+    valid_at: datetime | None = None
 
     def to_proto(self) -> memory_service_pb2.CubeFilter:
         """Return the message of the contract.
@@ -43,6 +45,7 @@ class Filter:
             semantic_types=[semantic_type(name) for name in self.semantic_types],
             after=timestamp(self.after),
             before=timestamp(self.before),
+            valid_at=timestamp(self.valid_at),
         )
 
 

@@ -12,7 +12,7 @@ from memos_api.v1 import memory_service_pb2 as pb
 from memos_client._base import Calls, pages
 from memos_client._errors import MemosError, error_of_item
 from memos_client._filters import Filter, semantic_type, timestamp
-from memos_client._values import AddAnswer, Cube, Message, SearchAnswer
+from memos_client._values import AddAnswer, Cube, Difference, Message, SearchAnswer
 
 
 class MemoryCalls(Calls):
@@ -91,37 +91,49 @@ class MemoryCalls(Calls):
         )
         return Cube(answer.cube)
 
-    async def get(self, name: str, *, timeout: float | None = None) -> Cube:
-        """Return one cube with its text.
+    async def get(self, name: str, *, as_of: datetime | None = None, timeout: float | None = None) -> Cube:
+        """Return one cube with its text, as it was known at a moment of the past if one is given.
 
         Raises:
-            MemosError: NotFound.
+            MemosError: NotFound, RequestError (a moment that has not come).
         """
-        answer: pb.GetMemoryResponse = await self.call(
-            pb.GetMemoryRequest(name=self._name("cubes", name)), timeout=timeout
-        )
+        request = pb.GetMemoryRequest(name=self._name("cubes", name), as_of=timestamp(as_of))
+        answer: pb.GetMemoryResponse = await self.call(request, timeout=timeout)
         return Cube(answer.cube)
 
-    async def batch_get(self, names: Iterable[str], *, timeout: float | None = None) -> list[Cube | MemosError]:
+    async def batch_get(
+        self, names: Iterable[str], *, as_of: datetime | None = None, timeout: float | None = None
+    ) -> list[Cube | MemosError]:
         """Return up to 100 cubes in the order asked for; one that cannot be read is its error instead.
 
         Raises:
             MemosError: RequestError.
         """
-        request = pb.BatchGetMemoriesRequest(names=[self._name("cubes", name) for name in names])
+        request = pb.BatchGetMemoriesRequest(
+            names=[self._name("cubes", name) for name in names], as_of=timestamp(as_of)
+        )
         answer: pb.BatchGetMemoriesResponse = await self.call(request, timeout=timeout)
         return [
             error_of_item(item.error) if item.WhichOneof("result") == "error" else Cube(item.cube)
             for item in answer.results
         ]
 
-    async def list(self, vault: str, *, filter: Filter | None = None, page_size: int = 0) -> AsyncGenerator[Cube, None]:
+    async def list(
+        self, vault: str, *, filter: Filter | None = None, as_of: datetime | None = None, page_size: int = 0
+    ) -> AsyncGenerator[Cube, None]:
         """Yield the headers (without text) of a vault's cubes, newest first, page after page.
+
+        With `as_of` they are those of a moment of the past.
 
         Raises:
             MemosError: NotFound (the vault), RequestError.
         """
-        request = pb.ListMemoriesRequest(vault=self._name("vaults", vault), filter=_filter(filter), page_size=page_size)
+        request = pb.ListMemoriesRequest(
+            vault=self._name("vaults", vault),
+            filter=_filter(filter),
+            as_of=timestamp(as_of),
+            page_size=page_size,
+        )
         async for cube in pages(self, request, "cubes"):
             yield Cube(cube)
 
@@ -185,6 +197,44 @@ class MemoryCalls(Calls):
         answer: pb.UndeleteMemoryResponse = await self.call(request, timeout=timeout)
         return Cube(answer.cube)
 
+    async def revisions(self, name: str, *, page_size: int = 0) -> AsyncGenerator[Cube, None]:
+        """Yield the headers (without text) of a cube's revisions, newest first, page after page.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        request = pb.ListMemoryRevisionsRequest(name=self._name("cubes", name), page_size=page_size)
+        async for cube in pages(self, request, "revisions"):
+            yield Cube(cube)
+
+    async def diff(
+        self, name: str, *, from_revision: int = 0, to_revision: int = 0, timeout: float | None = None
+    ) -> Difference:
+        """Return two revisions of a cube and what differs; without numbers the newest and the one in front of it.
+
+        Raises:
+            MemosError: NotFound (the cube, a revision).
+        """
+        request = pb.DiffMemoryRevisionsRequest(
+            name=self._name("cubes", name), from_revision=from_revision, to_revision=to_revision
+        )
+        return Difference.from_proto(await self.call(request, timeout=timeout))
+
+    async def rollback(
+        self, name: str, revision: int, *, etag: str = "", request_id: str = "", timeout: float | None = None
+    ) -> Cube:
+        """Give a cube the text and the fields of an older revision, as a new revision.
+
+        Raises:
+            MemosError: NotFound (the cube, the revision), EtagMismatch, PreconditionFailed (a frozen cube),
+                DuplicateContent, Unavailable.
+        """
+        request = pb.RollbackMemoryRequest(
+            name=self._name("cubes", name), revision=revision, etag=etag, request_id=request_id
+        )
+        answer: pb.RollbackMemoryResponse = await self.call(request, timeout=timeout)
+        return Cube(answer.cube)
+
     async def freeze(self, name: str, *, etag: str = "", request_id: str = "", timeout: float | None = None) -> Cube:
         """Forbid changes to a cube until it is unfrozen; it is still found and used. Return its header.
 
@@ -212,6 +262,7 @@ class MemoryCalls(Calls):
         vaults: Iterable[str] = (),
         top_k: int = 0,
         filter: Filter | None = None,
+        as_of: datetime | None = None,
         timeout: float | None = None,
     ) -> SearchAnswer:
         """Find the cubes that fit a query best.
@@ -221,13 +272,14 @@ class MemoryCalls(Calls):
             vaults: where; empty means every vault that the key may read.
             top_k: most cubes, 1 to 100; 0 means 10.
             filter: conditions.
+            as_of: moment of the past to search at; None is the present.
             timeout: seconds for all attempts.
 
         Raises:
             MemosError: RequestError, NotFound (a vault), Unavailable.
         """
         request = pb.SearchMemoriesRequest(
-            vaults=self._vaults(vaults), query=query, top_k=top_k, filter=_filter(filter)
+            vaults=self._vaults(vaults), query=query, top_k=top_k, filter=_filter(filter), as_of=timestamp(as_of)
         )
         return SearchAnswer.from_proto(await self.call(request, timeout=timeout))
 

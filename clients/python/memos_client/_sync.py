@@ -15,7 +15,7 @@ from memos_client._governance import NewApiKey
 from memos_client._portal import Portal
 from memos_client._retry import Retries
 from memos_client._settings import DEFAULT_ADDRESS, DEFAULT_TENANT, Settings, Tls
-from memos_client._values import AddAnswer, ChatEvent, Cube, Message, SearchAnswer
+from memos_client._values import AddAnswer, ChatEvent, Cube, Difference, Message, SearchAnswer
 
 _List = list  # the method `list` of the class hides the type
 
@@ -174,29 +174,35 @@ class Client:
             )
         )
 
-    def get(self, name: str, *, timeout: float | None = None) -> Cube:
-        """Return one cube with its text.
+    def get(self, name: str, *, as_of: datetime | None = None, timeout: float | None = None) -> Cube:
+        """Return one cube with its text, as it was known at a moment of the past if one is given.
 
         Raises:
-            MemosError: NotFound.
+            MemosError: NotFound, RequestError (a moment that has not come).
         """
-        return self._portal.run(self._client.get(name, timeout=timeout))
+        return self._portal.run(self._client.get(name, as_of=as_of, timeout=timeout))
 
-    def batch_get(self, names: Iterable[str], *, timeout: float | None = None) -> _List[Cube | MemosError]:
+    def batch_get(
+        self, names: Iterable[str], *, as_of: datetime | None = None, timeout: float | None = None
+    ) -> _List[Cube | MemosError]:
         """Return up to 100 cubes in the order asked for; one that cannot be read is its error instead.
 
         Raises:
             MemosError: RequestError.
         """
-        return self._portal.run(self._client.batch_get(names, timeout=timeout))
+        return self._portal.run(self._client.batch_get(names, as_of=as_of, timeout=timeout))
 
-    def list(self, vault: str, *, filter: Filter | None = None, page_size: int = 0) -> Iterator[Cube]:
+    def list(
+        self, vault: str, *, filter: Filter | None = None, as_of: datetime | None = None, page_size: int = 0
+    ) -> Iterator[Cube]:
         """Yield the headers (without text) of a vault's cubes, newest first, page after page.
+
+        With `as_of` they are those of a moment of the past.
 
         Raises:
             MemosError: NotFound (the vault), RequestError.
         """
-        return self._portal.iterate(self._client.list(vault, filter=filter, page_size=page_size))
+        return self._portal.iterate(self._client.list(vault, filter=filter, as_of=as_of, page_size=page_size))
 
     def update(
         self,
@@ -247,6 +253,39 @@ class Client:
         """
         return self._portal.run(self._client.undelete(name, etag=etag, request_id=request_id, timeout=timeout))
 
+    def revisions(self, name: str, *, page_size: int = 0) -> Iterator[Cube]:
+        """Yield the headers (without text) of a cube's revisions, newest first, page after page.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        return self._portal.iterate(self._client.revisions(name, page_size=page_size))
+
+    def diff(
+        self, name: str, *, from_revision: int = 0, to_revision: int = 0, timeout: float | None = None
+    ) -> Difference:
+        """Return two revisions of a cube and what differs; without numbers the newest and the one in front of it.
+
+        Raises:
+            MemosError: NotFound (the cube, a revision).
+        """
+        return self._portal.run(
+            self._client.diff(name, from_revision=from_revision, to_revision=to_revision, timeout=timeout)
+        )
+
+    def rollback(
+        self, name: str, revision: int, *, etag: str = "", request_id: str = "", timeout: float | None = None
+    ) -> Cube:
+        """Give a cube the text and the fields of an older revision, as a new revision.
+
+        Raises:
+            MemosError: NotFound (the cube, the revision), EtagMismatch, PreconditionFailed (a frozen cube),
+                DuplicateContent, Unavailable.
+        """
+        return self._portal.run(
+            self._client.rollback(name, revision, etag=etag, request_id=request_id, timeout=timeout)
+        )
+
     def freeze(self, name: str, *, etag: str = "", request_id: str = "", timeout: float | None = None) -> Cube:
         """Forbid changes to a cube until it is unfrozen; it is still found and used. Return its header.
 
@@ -270,6 +309,7 @@ class Client:
         vaults: Iterable[str] = (),
         top_k: int = 0,
         filter: Filter | None = None,
+        as_of: datetime | None = None,
         timeout: float | None = None,
     ) -> SearchAnswer:
         """Find the cubes that fit a query best.
@@ -279,12 +319,15 @@ class Client:
             vaults: where; empty means every vault that the key may read.
             top_k: most cubes, 1 to 100; 0 means 10.
             filter: conditions.
+            as_of: moment of the past to search at; None is the present.
             timeout: seconds for all attempts.
 
         Raises:
             MemosError: RequestError, NotFound (a vault), Unavailable.
         """
-        return self._portal.run(self._client.search(query, vaults=vaults, top_k=top_k, filter=filter, timeout=timeout))
+        return self._portal.run(
+            self._client.search(query, vaults=vaults, top_k=top_k, filter=filter, as_of=as_of, timeout=timeout)
+        )
 
     def provenance(self, name: str, *, depth: int = 0, timeout: float | None = None) -> provenance_pb2.Provenance:
         """Return the graph around a cube, an answer or a plan. A short name is that of a cube.

@@ -175,6 +175,20 @@ class SearchAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """Two revisions of a cube, and the paths of the fields that differ."""
+
+    before: Cube
+    after: Cube
+    changed: tuple[str, ...]
+
+    @classmethod
+    def from_proto(cls, message: memory_service_pb2.DiffMemoryRevisionsResponse) -> "Difference":
+        """Return the value of a message."""
+        return cls(Cube(message.before), Cube(message.after), tuple(message.changed.paths))
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedMemory:
     """A memory and what was decided about it."""
 

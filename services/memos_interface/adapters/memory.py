@@ -4,10 +4,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from memos_interface.domain.chat import Plan, PlannedMemory
 from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.question import MemoryCall
+from memos_interface.domain.revisions import Difference
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchHit, SearchLeg, SearchQuery
 from memos_interface.ports import CubePage, Stored, StoredBatch, Vectors
 from memos_kernel.cube import Access, MemCube, Plaintext, RevisionRef, content_hash, fingerprint
@@ -19,6 +21,7 @@ from memos_kernel.errors import (
     MemosError,
     RequestIdReused,
     ResourceExists,
+    RevisionNotFound,
     VaultNotFound,
 )
 from memos_kernel.ids import Clock, IdFactory
@@ -34,6 +37,7 @@ class MemoryStorage:
     def __init__(self, vaults: Iterable[VaultName], *, owner: PrincipalName, clock: Clock, new_id: IdFactory) -> None:
         self.vaults = set(vaults)
         self.cubes: dict[CubeName, MemCube] = {}
+        self.history: dict[CubeName, tuple[MemCube, ...]] = {}
         self.vectors: dict[CubeName, Sequence[float]] = {}
         self._owner = owner
         self._clock = clock
@@ -60,14 +64,24 @@ class MemoryStorage:
             self._answers[identity] = (request, answer)
         return answer
 
-    async def get(self, names: Sequence[CubeName], *, full: bool) -> tuple[MemCube | MemosError, ...]:
+    async def get(
+        self, names: Sequence[CubeName], *, full: bool, as_of: datetime | None = None
+    ) -> tuple[MemCube | MemosError, ...]:
         """See the port."""
-        return tuple(self._read(name, full) for name in names)
+        return tuple(self._read(name, full, as_of) for name in names)
 
-    async def list(self, vault: VaultName, *, filter: CubeFilter | None, page_size: int, page_token: str) -> CubePage:
+    async def list(
+        self,
+        vault: VaultName,
+        *,
+        filter: CubeFilter | None,
+        page_size: int,
+        page_token: str,
+        as_of: datetime | None = None,
+    ) -> CubePage:
         """See the port. A token is the number of cubes that came before."""
         self._check_vault(vault)
-        found = [cube for cube in reversed(self._live()) if cube.vault == vault and _fits(cube, filter)]
+        found = [cube for cube in reversed(self._live(as_of)) if cube.vault == vault and _fits(cube, filter)]
         start, size = int(page_token or 0), page_size or 50
         headers = tuple(replace(cube, payload=None) for cube in found[start : start + size])
         return CubePage(headers, str(start + size) if start + size < len(found) else "")
@@ -101,6 +115,31 @@ class MemoryStorage:
             raise DuplicateContent(f"{held[0].name} holds the same content.", existing=str(held[0].name))
         return replace(self._replace(replace(cube, delete_time=None)), payload=None)
 
+    async def revisions(self, name: CubeName, *, page_size: int, page_token: str) -> CubePage:
+        """See the port. A token is the number of revisions that came before."""
+        found = tuple(replace(cube, payload=None) for cube in reversed(self._revisions(name)))
+        start, size = int(page_token or 0), page_size or 50
+        return CubePage(found[start : start + size], str(start + size) if start + size < len(found) else "")
+
+    async def diff(self, name: CubeName, *, before: int, after: int) -> Difference:
+        """See the port."""
+        found = self._revisions(name)
+        last = after or found[-1].revision
+        old, new = (self._revision(name, number) for number in (before or max(1, last - 1), last))
+        fields = ("labels", "semantic_type", "priority", "expire_time", "delete_time")
+        paths = [path for path in fields if getattr(old, path) != getattr(new, path)]
+        return Difference(old, new, (*paths, *(["plaintext.text"] if old.text != new.text else [])))
+
+    async def roll_back(
+        self, name: CubeName, *, revision: int, etag: str, vectors: Vectors | None, request: RequestKey
+    ) -> MemCube:
+        """See the port."""
+        cube, old = self._live_cube(name, etag), self._revision(name, revision)
+        check_not_frozen(cube)
+        if vectors is not None:
+            self.vectors[name] = vectors.values[0]
+        return self._replace(replace(cube, payload=old.payload, labels=old.labels, priority=old.priority))
+
     async def search(self, query: SearchQuery, vectors: Vectors | None, *, top_k: int) -> SearchAnswer:
         """See the port. A cube fits as well as it has words of the query."""
         for vault in query.vaults:
@@ -108,7 +147,7 @@ class MemoryStorage:
         words = set(query.query.casefold().split())
         scored = [
             (len(words & set(cube.text.casefold().split())), cube)
-            for cube in self._live()
+            for cube in self._live(query.as_of)
             if (not query.vaults or cube.vault in query.vaults) and _fits(cube, query.filter)
         ]
         best = sorted((pair for pair in scored if pair[0]), key=lambda pair: -pair[0])[:top_k]
@@ -150,16 +189,21 @@ class MemoryStorage:
             etag="r1",
             provenance_id=provenance_id,
         )
+        self.history[cube.name] = (self.cubes[cube.name],)
         return Stored(self.cubes[cube.name], created=True)
 
-    def _live(self) -> tuple[MemCube, ...]:
-        live = (cube for cube in self.cubes.values() if cube.delete_time is None and cube.vault in self.vaults)
-        return tuple(live)
+    def _live(self, as_of: datetime | None = None) -> tuple[MemCube, ...]:
+        moment = as_of or self._clock.now()
+        if moment > self._clock.now():
+            raise InvalidField("as_of has not come.", field="as_of")
+        then = [[cube for cube in held if _recorded(cube) <= moment] for held in self.history.values()]
+        cubes = self.cubes.values() if as_of is None else [held[-1] for held in then if held]
+        return tuple(cube for cube in cubes if cube.delete_time is None and cube.vault in self.vaults)
 
-    def _read(self, name: CubeName, full: bool) -> MemCube | MemosError:
-        cube = self.cubes.get(name)
-        if cube is None or cube not in self._live():
-            return CubeNotFound(f"{name} is not there.", name=str(name))
+    def _read(self, name: CubeName, full: bool, as_of: datetime | None = None) -> MemCube | MemosError:
+        cube = next((cube for cube in self._live(as_of) if cube.name == name), None)
+        if cube is None:
+            return _missing(name)
         return cube if full else replace(cube, payload=None)
 
     def _live_cube(self, name: CubeName, etag: str) -> MemCube:
@@ -173,7 +217,20 @@ class MemoryStorage:
     def _replace(self, cube: MemCube) -> MemCube:
         revision = cube.revision + 1
         self.cubes[cube.name] = replace(cube, revision=revision, etag=f"r{revision}", update_time=self._clock.now())
+        self.history[cube.name] += (self.cubes[cube.name],)
         return self.cubes[cube.name]
+
+    def _revisions(self, name: CubeName) -> tuple[MemCube, ...]:
+        found = self.history.get(name, ())
+        if not found or found[0].vault not in self.vaults:
+            raise _missing(name)
+        return found
+
+    def _revision(self, name: CubeName, number: int) -> MemCube:
+        found = next((cube for cube in self._revisions(name) if cube.revision == number), None)
+        if found is None:
+            raise RevisionNotFound(f"{name} has no revision {number}.", name=str(name), revision=str(number))
+        return found
 
     def _check_vault(self, vault: VaultName) -> None:
         if vault not in self.vaults:
@@ -282,6 +339,15 @@ class MemoryLineage:
         nodes = tuple(node for node in self.nodes.values() if node.name in reached)
         edges = tuple(edge for edge in self.edges if {edge.source, edge.target} <= reached)
         return Graph(nodes, edges, truncated=not beyond <= reached)
+
+
+def _missing(name: CubeName) -> CubeNotFound:
+    return CubeNotFound(f"{name} is not there.", name=str(name))
+
+
+def _recorded(cube: MemCube) -> datetime:
+    assert cube.update_time is not None
+    return cube.update_time
 
 
 def _fits(cube: MemCube, conditions: CubeFilter | None) -> bool:

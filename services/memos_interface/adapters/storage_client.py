@@ -1,6 +1,7 @@
 """Storage, over its channel."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -9,6 +10,7 @@ from memos_api.internal.v1 import storage_service_pb2 as pb
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
 from memos_api.v1 import memcube_pb2, memory_service_pb2
 from memos_interface.domain.cubes import CubeChange
+from memos_interface.domain.revisions import Difference
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
 from memos_interface.ports import CubePage, Stored, StoredBatch, Vectors
 from memos_interface.wire.search import filter_to_proto, hits_from_proto, legs_from_proto
@@ -52,17 +54,33 @@ class StorageClient:
             degraded=answer.degraded,
         )
 
-    async def get(self, names: Sequence[CubeName], *, full: bool) -> tuple[MemCube | MemosError, ...]:
+    async def get(
+        self, names: Sequence[CubeName], *, full: bool, as_of: datetime | None = None
+    ) -> tuple[MemCube | MemosError, ...]:
         """See the port."""
-        request = pb.BatchGetMemCubesRequest(names=[str(name) for name in names], view=_view(full))
+        request = pb.BatchGetMemCubesRequest(
+            names=[str(name) for name in names], view=_view(full), as_of=to_timestamp(as_of)
+        )
         answer = await self._stub.BatchGetMemCubes(request)
         return tuple(_read(result) for result in answer.results)
 
-    async def list(self, vault: VaultName, *, filter: CubeFilter | None, page_size: int, page_token: str) -> CubePage:
+    async def list(
+        self,
+        vault: VaultName,
+        *,
+        filter: CubeFilter | None,
+        page_size: int,
+        page_token: str,
+        as_of: datetime | None = None,
+    ) -> CubePage:
         """See the port."""
         answer = await self._stub.ListMemCubes(
             pb.ListMemCubesRequest(
-                vault=str(vault), filter=filter_to_proto(filter), page_size=page_size, page_token=page_token
+                vault=str(vault),
+                filter=filter_to_proto(filter),
+                page_size=page_size,
+                page_token=page_token,
+                as_of=to_timestamp(as_of),
             )
         )
         return CubePage(tuple(cube_from_proto(cube) for cube in answer.cubes), answer.next_page_token)
@@ -72,9 +90,7 @@ class StorageClient:
         message = pb.UpdateMemCubeRequest(
             cube=_changed(change), update_mask=FieldMask(paths=change.paths), request_key=request_key_to_proto(request)
         )
-        if vectors is not None:
-            message.embedding.values.extend(vectors.values[0])
-            message.embedder = vectors.embedder
+        _put_vector(message, vectors)
         return cube_from_proto((await self._stub.UpdateMemCube(message)).cube)
 
     async def delete(self, name: CubeName, *, etag: str, request: RequestKey) -> MemCube:
@@ -87,6 +103,28 @@ class StorageClient:
         message = pb.UndeleteMemCubeRequest(name=str(name), etag=etag, request_key=request_key_to_proto(request))
         return cube_from_proto((await self._stub.UndeleteMemCube(message)).cube)
 
+    async def revisions(self, name: CubeName, *, page_size: int, page_token: str) -> CubePage:
+        """See the port."""
+        message = pb.ListMemCubeRevisionsRequest(name=str(name), page_size=page_size, page_token=page_token)
+        answer = await self._stub.ListMemCubeRevisions(message)
+        return CubePage(tuple(cube_from_proto(cube) for cube in answer.revisions), answer.next_page_token)
+
+    async def diff(self, name: CubeName, *, before: int, after: int) -> Difference:
+        """See the port."""
+        message = pb.DiffMemCubeRevisionsRequest(name=str(name), from_revision=before, to_revision=after)
+        answer = await self._stub.DiffMemCubeRevisions(message)
+        return Difference(cube_from_proto(answer.before), cube_from_proto(answer.after), tuple(answer.changed.paths))
+
+    async def roll_back(
+        self, name: CubeName, *, revision: int, etag: str, vectors: Vectors | None, request: RequestKey
+    ) -> MemCube:
+        """See the port."""
+        message = pb.RollbackMemCubeRequest(
+            name=str(name), revision=revision, etag=etag, request_key=request_key_to_proto(request)
+        )
+        _put_vector(message, vectors)
+        return cube_from_proto((await self._stub.RollbackMemCube(message)).cube)
+
     async def search(self, query: SearchQuery, vectors: Vectors | None, *, top_k: int) -> SearchAnswer:
         """See the port."""
         message = pb.SearchMemCubesRequest(
@@ -95,14 +133,21 @@ class StorageClient:
             top_k=top_k,
             filter=filter_to_proto(query.filter),
             view=_view(query.full),
+            as_of=to_timestamp(query.as_of),
         )
-        if vectors is not None:
-            message.embedding.values.extend(vectors.values[0])
-            message.embedder = vectors.embedder
+        _put_vector(message, vectors)
         answer = await self._stub.SearchMemCubes(message)
         return SearchAnswer(
             hits=hits_from_proto(answer.hits), legs=legs_from_proto(answer.legs), degraded=answer.degraded
         )
+
+
+def _put_vector(
+    message: pb.UpdateMemCubeRequest | pb.RollbackMemCubeRequest | pb.SearchMemCubesRequest, vectors: Vectors | None
+) -> None:
+    if vectors is not None:
+        message.embedding.values.extend(vectors.values[0])
+        message.embedder = vectors.embedder
 
 
 def _view(full: bool) -> memcube_pb2.CubeView.ValueType:

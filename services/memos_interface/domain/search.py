@@ -23,17 +23,19 @@ class CubeFilter:
     sessions: tuple[str, ...] = ()
     after: datetime | None = None
     before: datetime | None = None
+    valid_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchQuery:
-    """What to look for. `full` asks for payloads, not only headers."""
+    """What to look for. `full` asks for payloads, not only headers; `as_of` is a moment of record time, None now."""
 
     query: str
     vaults: tuple[VaultName, ...] = ()
     top_k: int = 0
     filter: CubeFilter | None = None
     full: bool = True
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """MemoryService: convert, call the use case, convert."""
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from memos_api.v1 import memory_service_pb2 as pb
 from memos_api.v1 import memory_service_pb2_grpc as pb_grpc
 from memos_api.v1 import provenance_pb2
@@ -23,7 +25,7 @@ from memos_runtime.context import current_principal, current_request_key
 from memos_wire.cubes import cube_to_proto, enum_from_proto
 from memos_wire.errors import attempt, status_of
 from memos_wire.lineage import edge_to_proto, node_to_proto
-from memos_wire.times import from_timestamp
+from memos_wire.times import optional_time
 
 
 class MemoryServicer(pb_grpc.MemoryServiceServicer):
@@ -52,7 +54,9 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
     async def GetMemory(self, request: pb.GetMemoryRequest, context: object) -> pb.GetMemoryResponse:
         """Return one cube."""
         full = wants_payload(request.view, default=True)
-        cube = await self._do.read.get(CubeName.parse(request.name), full=full, caller=current_principal())
+        cube = await self._do.read.get(
+            CubeName.parse(request.name), full=full, as_of=optional_time(request, "as_of"), caller=current_principal()
+        )
         return pb.GetMemoryResponse(cube=cube_to_proto(cube, payload=full))
 
     async def BatchGetMemories(
@@ -61,7 +65,9 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
         """Return cubes, each with a status of its own."""
         full = wants_payload(request.view, default=True)
         names = [attempt(CubeName.parse, name, field=f"names[{index}]") for index, name in enumerate(request.names)]
-        results = await self._do.read.batch_get(names, full=full, caller=current_principal())
+        results = await self._do.read.batch_get(
+            names, full=full, as_of=optional_time(request, "as_of"), caller=current_principal()
+        )
         return pb.BatchGetMemoriesResponse(
             results=[_result(name, result, full) for name, result in zip(request.names, results, strict=True)]
         )
@@ -75,6 +81,7 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
             filter=_filter(request),
             page_size=request.page_size,
             page_token=request.page_token,
+            as_of=optional_time(request, "as_of"),
             caller=current_principal(),
         )
         cubes = [cube_to_proto(cube, payload=False) for cube in page.cubes]
@@ -95,6 +102,40 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
         cube = await self._do.undelete(CubeName.parse(request.name), etag=request.etag, key=current_request_key())
         return pb.UndeleteMemoryResponse(cube=cube_to_proto(cube, payload=False))
 
+    async def ListMemoryRevisions(
+        self, request: pb.ListMemoryRevisionsRequest, context: object
+    ) -> pb.ListMemoryRevisionsResponse:
+        """List headers of revisions."""
+        page = await self._do.revisions.list(
+            CubeName.parse(request.name),
+            page_size=request.page_size,
+            page_token=request.page_token,
+            caller=current_principal(),
+        )
+        revisions = [cube_to_proto(cube, payload=False) for cube in page.cubes]
+        return pb.ListMemoryRevisionsResponse(revisions=revisions, next_page_token=page.next_page_token)
+
+    async def DiffMemoryRevisions(
+        self, request: pb.DiffMemoryRevisionsRequest, context: object
+    ) -> pb.DiffMemoryRevisionsResponse:
+        """Compare two revisions."""
+        found = await self._do.revisions.diff(
+            CubeName.parse(request.name),
+            before=request.from_revision,
+            after=request.to_revision,
+            caller=current_principal(),
+        )
+        return pb.DiffMemoryRevisionsResponse(
+            before=cube_to_proto(found.before), after=cube_to_proto(found.after), changed=FieldMask(paths=found.paths)
+        )
+
+    async def RollbackMemory(self, request: pb.RollbackMemoryRequest, context: object) -> pb.RollbackMemoryResponse:
+        """Take a cube back to an older revision."""
+        cube = await self._do.roll_back(
+            CubeName.parse(request.name), revision=request.revision, etag=request.etag, key=current_request_key()
+        )
+        return pb.RollbackMemoryResponse(cube=cube_to_proto(cube))
+
     async def FreezeMemory(self, request: pb.FreezeMemoryRequest, context: object) -> pb.FreezeMemoryResponse:
         """Forbid changes."""
         cube = await self._do.freeze(CubeName.parse(request.name), etag=request.etag, key=current_request_key())
@@ -113,6 +154,7 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
             top_k=request.top_k,
             filter=_filter(request),
             full=wants_payload(request.view, default=True),
+            as_of=optional_time(request, "as_of"),
         )
         answer = await self._do.search(query, caller=current_principal())
         return pb.SearchMemoriesResponse(
@@ -135,7 +177,6 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
 
 
 def _add_request(request: pb.AddMemoriesRequest) -> AddRequest:
-    expires = request.HasField("expire_time")
     return AddRequest(
         vault=VaultName.parse(request.vault, field="vault"),
         messages=messages_from_proto(request.messages),
@@ -143,7 +184,7 @@ def _add_request(request: pb.AddMemoriesRequest) -> AddRequest:
         labels=dict(request.labels),
         semantic_type=enum_from_proto(SemanticType, request.semantic_type, field="semantic_type"),
         extract=request.extract,
-        expire_time=from_timestamp(request.expire_time, field="expire_time") if expires else None,
+        expire_time=optional_time(request, "expire_time"),
     )
 
 

@@ -23,7 +23,9 @@ from memos_interface.usecases.finishing import Finishing
 from memos_interface.usecases.freeze_memory import FreezeMemory, UnfreezeMemory
 from memos_interface.usecases.get_provenance import GetProvenance
 from memos_interface.usecases.read_memories import ReadMemories
+from memos_interface.usecases.read_revisions import ReadRevisions
 from memos_interface.usecases.record_turn import RecordTurn
+from memos_interface.usecases.roll_back_memory import RollBackMemory
 from memos_interface.usecases.search_memories import SearchMemories
 from memos_kernel.ids import Clock, IdFactory
 
@@ -60,6 +62,8 @@ class UseCases:
     update: UpdateMemory
     delete: DeleteMemory
     undelete: UndeleteMemory
+    revisions: ReadRevisions
+    roll_back: RollBackMemory
     freeze: FreezeMemory
     unfreeze: UnfreezeMemory
     search: SearchMemories
@@ -96,6 +100,8 @@ def assemble(ports: Ports, *, embed_timeout: float) -> UseCases:
         update=UpdateMemory(embedder=embedder, store=store, clock=clock, spans=spans),
         delete=DeleteMemory(store=store, spans=spans),
         undelete=UndeleteMemory(store=store, spans=spans),
+        revisions=ReadRevisions(store=store, audit_trail=ports.audit_trail),
+        roll_back=RollBackMemory(embedder=embedder, store=store, spans=spans),
         freeze=FreezeMemory(lifecycle=ports.lifecycle, spans=spans),
         unfreeze=UnfreezeMemory(lifecycle=ports.lifecycle, spans=spans),
         search=SearchMemories(

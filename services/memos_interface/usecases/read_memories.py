@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from memos_interface.domain import audit
 from memos_interface.domain.search import CubeFilter
@@ -21,19 +22,20 @@ class ReadMemories:
     audit_trail: AuditTrail
     spans: Spans
 
-    async def get(self, name: CubeName, *, full: bool, caller: Principal) -> MemCube:
-        """Return one cube.
+    async def get(self, name: CubeName, *, full: bool, as_of: datetime | None = None, caller: Principal) -> MemCube:
+        """Return one cube, as it was `as_of` then.
 
         Raises:
-            CubeNotFound: it is not there for this caller.
+            CubeNotFound: it is not there for this caller, or was not then.
+            InvalidField: the moment has not come.
         """
-        (result,) = await self.batch_get([name], full=full, caller=caller)
+        (result,) = await self.batch_get([name], full=full, as_of=as_of, caller=caller)
         if isinstance(result, MemosError):
             raise result
         return result
 
     async def batch_get(
-        self, names: Sequence[CubeName | MemosError], *, full: bool, caller: Principal
+        self, names: Sequence[CubeName | MemosError], *, full: bool, as_of: datetime | None = None, caller: Principal
     ) -> tuple[MemCube | MemosError, ...]:
         """Return cubes, or why one could not be read, in the order asked for. A name that is an error stays one.
 
@@ -50,7 +52,7 @@ class ReadMemories:
                 unit="names",
             )
         good = [name for name in names if isinstance(name, CubeName)]
-        found = iter(await self.store.get(good, full=full) if good else ())
+        found = iter(await self.store.get(good, full=full, as_of=as_of) if good else ())
         results = tuple(next(found) if isinstance(name, CubeName) else name for name in names)
         cubes = [result for result in results if not isinstance(result, MemosError)]
         self.spans.link((cube.origin_trace for cube in cubes), used_for="read")
@@ -58,9 +60,16 @@ class ReadMemories:
         return results
 
     async def list(
-        self, vault: VaultName, *, filter: CubeFilter | None, page_size: int, page_token: str, caller: Principal
+        self,
+        vault: VaultName,
+        *,
+        filter: CubeFilter | None,
+        page_size: int,
+        page_token: str,
+        as_of: datetime | None = None,
+        caller: Principal,
     ) -> CubePage:
         """Return a page of headers, newest first; storage checks size and token of the page."""
-        page = await self.store.list(vault, filter=filter, page_size=page_size, page_token=page_token)
+        page = await self.store.list(vault, filter=filter, page_size=page_size, page_token=page_token, as_of=as_of)
         self.audit_trail.note(caller.name, audit.LIST, (str(vault),))
         return page

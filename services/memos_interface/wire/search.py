@@ -6,7 +6,7 @@ from memos_api.v1 import memcube_pb2, memory_service_pb2
 from memos_interface.domain.search import CubeFilter, SearchHit, SearchLeg
 from memos_kernel.cube import Kind, SemanticType, State
 from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
-from memos_wire.times import from_timestamp, to_timestamp
+from memos_wire.times import optional_time, to_timestamp
 
 
 def filter_from_proto(message: memory_service_pb2.CubeFilter, *, field: str = "filter") -> CubeFilter:
@@ -22,8 +22,9 @@ def filter_from_proto(message: memory_service_pb2.CubeFilter, *, field: str = "f
         semantic_types=enums_from_proto(SemanticType, message.semantic_types, field=f"{field}.semantic_types"),
         speakers=tuple(message.speakers),
         sessions=tuple(message.sessions),
-        after=from_timestamp(message.after, field=f"{field}.after") if message.HasField("after") else None,
-        before=from_timestamp(message.before, field=f"{field}.before") if message.HasField("before") else None,
+        after=optional_time(message, "after", field=f"{field}.after"),
+        before=optional_time(message, "before", field=f"{field}.before"),
+        valid_at=optional_time(message, "valid_at", field=f"{field}.valid_at"),
     )
 
 
@@ -40,6 +41,7 @@ def filter_to_proto(value: CubeFilter | None) -> memory_service_pb2.CubeFilter |
         sessions=value.sessions,
         after=to_timestamp(value.after),
         before=to_timestamp(value.before),
+        valid_at=to_timestamp(value.valid_at),
     )
 
 

@@ -1,6 +1,7 @@
 """A copy in memory in front of a vector index, for as long as there is room for all of it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from memos_storage.domain.values import DenseHit, Point, PointId, Scope, Vector
 from memos_storage.domain.vector_sets import VectorSet
@@ -72,8 +73,8 @@ class HotVectorIndex:
         """Return what the index behind holds of the cubes with `after` < uid <= `until`."""
         return await self._inner.contents(embedder, dimensions, after=after, until=until)
 
-    async def search(self, query: Vector, scope: Scope, *, limit: int) -> list[DenseHit]:
-        """Return the nearest cubes of the scope, best first, by cosine."""
+    async def search(self, query: Vector, scope: Scope, *, limit: int, until: datetime | None = None) -> list[DenseHit]:
+        """Return the nearest cubes of the scope, best first, by cosine; only points recorded `until` then."""
         if self._complete:
-            return self._copy.search(query.embedder, query.values, scope, limit=limit)
-        return await self._inner.search(query, scope, limit=limit)
+            return self._copy.search(query.embedder, query.values, scope, limit=limit, until=until)
+        return await self._inner.search(query, scope, limit=limit, until=until)

@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from memos_kernel.errors import DependencyUnavailable, Overloaded
+from memos_kernel.moments import micros
 from memos_runtime.workers import Worker
 from memos_storage.domain.values import DenseHit, Point, PointId, Scope, Vector
 
@@ -28,7 +30,7 @@ _PAGE = 10_000
 _DELETES = 1_000
 """Most ids of one delete, whose filter lists them all."""
 
-_LAYOUT = "v2"
+_LAYOUT = "v3"
 """Fields of a collection; when they change, the reconciler fills a new one."""
 
 _BEHIND = ":"
@@ -141,8 +143,8 @@ class MilvusVectorIndex:
 
         return await self._call(self._writer, work)
 
-    async def search(self, query: Vector, scope: Scope, *, limit: int) -> list[DenseHit]:
-        """Return the nearest cubes of the scope, best first, by cosine."""
+    async def search(self, query: Vector, scope: Scope, *, limit: int, until: datetime | None = None) -> list[DenseHit]:
+        """Return the nearest cubes of the scope, best first, by cosine; only points recorded `until` then."""
 
         def work(client: MilvusClient) -> list[DenseHit]:
             name = self._collection(client, query.embedder, query.values.size)
@@ -150,7 +152,7 @@ class MilvusVectorIndex:
                 name,
                 [query.values],
                 limit=limit,
-                filter=_expression(scope),
+                filter=_expression(scope, until),
                 search_params={"metric_type": "IP", "params": {} if self._embedded else {"ef": max(64, 2 * limit)}},
                 timeout=self._timeout,
             )
@@ -219,6 +221,7 @@ class MilvusVectorIndex:
         schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
         schema.add_field("tenant", DataType.VARCHAR, max_length=63)
         schema.add_field("vault", DataType.VARCHAR, max_length=160)
+        schema.add_field("recorded", DataType.INT64)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimensions)
         index = client.prepare_index_params()
         if self._embedded:  # exact: no neighbour of another vault changes what is found
@@ -269,15 +272,18 @@ def _row(point: Point) -> dict[str, Any]:
         "id": _key(point.id),
         "tenant": point.vault.tenant,
         "vault": str(point.vault),
+        "recorded": micros(point.recorded),
         "vector": point.vector.values,
     }
 
 
-def _expression(scope: Scope) -> str:
+def _expression(scope: Scope, until: datetime | None) -> str:
     """Return the filter; names are of a form that needs no escaping, and JSON quotes them anyway."""
-    if scope.vaults is None:
-        return f"tenant == {json.dumps(scope.tenant)}"
-    return f"vault in {json.dumps(sorted(str(vault) for vault in scope.vaults if vault.tenant == scope.tenant))}"
+    inside = f"tenant == {json.dumps(scope.tenant)}"
+    if scope.vaults is not None:
+        vaults = sorted(str(vault) for vault in scope.vaults if vault.tenant == scope.tenant)
+        inside = f"vault in {json.dumps(vaults)}"
+    return inside if until is None else f"{inside} and recorded <= {micros(until)}"
 
 
 def _key(id: PointId) -> str:

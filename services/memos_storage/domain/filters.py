@@ -25,6 +25,7 @@ class CubeFilter:
     sessions: frozenset[str] = frozenset()
     after: datetime | None = None
     before: datetime | None = None
+    valid_at: datetime | None = None
 
     @property
     def selective(self) -> bool:
@@ -62,6 +63,7 @@ class CubeFilter:
             and (not self.sessions or any(source.session in self.sessions for source in cube.sources))
             and (self.after is None or moment >= self.after)
             and (self.before is None or moment < self.before)
+            and (self.valid_at is None or holds_at(cube, self.valid_at))
         )
 
     @property
@@ -86,6 +88,19 @@ def event_time(cube: MemCube) -> datetime:
     moment = min(times, default=cube.create_time)
     assert moment is not None
     return moment
+
+
+def newest_first(cube: MemCube) -> tuple[datetime, str]:
+    """Return the place of a cube in a list, to be sorted from the greatest down."""
+    assert cube.create_time is not None
+    return cube.create_time, cube.uid
+
+
+def holds_at(cube: MemCube, moment: datetime) -> bool:
+    """Return whether what a cube tells is true in the world at a moment, as far as it says so."""
+    return (cube.valid_from is None or cube.valid_from <= moment) and (
+        cube.valid_until is None or moment < cube.valid_until
+    )
 
 
 def effective_state(cube: MemCube, *, now: datetime) -> State:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-DENSE, PENDING, LEXICAL = "dense", "pending", "lexical"
+DENSE, PENDING, PAST, LEXICAL = "dense", "pending", "past", "lexical"
 
 WEIGHTS: Mapping[str, float] = {"semantic": 0.5, "lexical": 0.5}
 """Weights of the two kinds of evidence, both from 0 to 1.
 
-`semantic` is the cosine of query and cube (legs `dense` and `pending`: one measure, two places where vectors
-are), below zero taken as zero. `lexical` is the BM25 score over the highest that any document could reach for the
-query in its vault. Neither depends on the other candidates, so a cube's score does not change with what else is found.
+`semantic` is the cosine of query and cube (legs `dense`, `pending` and `past`: one measure, three places where
+vectors are), below zero taken as zero. `lexical` is the BM25 score over the highest that any document could reach for
+the query in its vault. Neither depends on the other candidates, so a score does not change with what else is found.
 """
 
 
@@ -38,7 +38,7 @@ def fuse(legs: Mapping[str, Mapping[str, float]], *, cosines: Mapping[str, float
 
 
 def _fuse_one(uid: str, scores: Mapping[str, float], cosines: Mapping[str, float]) -> Fused:
-    semantic = max(_present((scores.get(DENSE), scores.get(PENDING), cosines.get(uid))), default=0.0)
+    semantic = max(_present((*(scores.get(leg) for leg in (DENSE, PENDING, PAST)), cosines.get(uid))), default=0.0)
     score = WEIGHTS["semantic"] * max(0.0, semantic) + WEIGHTS["lexical"] * scores.get(LEXICAL, 0.0)
     return Fused(uid, score, scores)
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from memos_kernel import limits
 from memos_kernel.cube import (
@@ -87,6 +88,41 @@ def undeleted(cube: MemCube, *, now: datetime) -> MemCube:
     return next_revision(replace(cube, delete_time=None, purge_time=None), now=now)
 
 
+def restored(cube: MemCube, old: MemCube, *, now: datetime) -> MemCube:
+    """Return the cube, deleted or not, as it was in an old revision that was live; the same cube if it is so.
+
+    Raises:
+        CubeFrozen: the cube is frozen, and was different.
+    """
+    if cube.delete_time is None:
+        return rolled_back(cube, old, now=now) if _changeable(cube) != _changeable(old) else cube
+    back = replace(cube, delete_time=None, purge_time=None)
+    changed = rolled_back(back, old, now=now)
+    return undeleted(cube, now=now) if changed is back else changed
+
+
+def rolled_back(cube: MemCube, old: MemCube, *, now: datetime) -> MemCube:
+    """Return the cube with the text and every other field that an update can change as they were in an old revision.
+
+    It descends from both revisions. State, frozenness and use are not taken back: they belong to lifecycle.
+
+    Raises:
+        CubeFrozen: the cube is frozen.
+    """
+    check_not_frozen(cube)
+    changed = replace(cube, fingerprint=old.fingerprint, content_hash=old.content_hash, **_changeable(old))
+    if changed == cube:
+        return cube
+    return replace(next_revision(changed, now=now), parent_revisions=(cube.revision, old.revision))
+
+
+def changed_paths(before: MemCube, after: MemCube) -> tuple[str, ...]:
+    """Return what differs between two revisions of a cube, as paths; not what every revision has of its own."""
+    paths = [path for path in UPDATABLE if _at(before, path) != _at(after, path)]
+    paths += [name for name in ("state", "frozen", "delete_time") if getattr(before, name) != getattr(after, name)]
+    return tuple(paths)
+
+
 def moved(cube: MemCube, *, state: State, frozen: bool, now: datetime) -> MemCube:
     """Return the cube in the state that lifecycle decided; the same cube if it is there already."""
     if cube.state is state and cube.frozen is frozen:
@@ -142,6 +178,17 @@ def check_etag(cube: MemCube, given: str) -> None:
     """
     if given and given != cube.etag:
         raise EtagMismatch(f"{cube.name} has changed; read it again and repeat the change.", name=str(cube.name))
+
+
+def _changeable(cube: MemCube) -> dict[str, Any]:
+    """Return the payload and the fields that an update can change."""
+    fields = {path: getattr(cube, path) for path in UPDATABLE if not path.startswith("plaintext.")}
+    return {"payload": cube.payload, **fields}
+
+
+def _at(cube: MemCube, path: str) -> object:
+    owner, name = (cube.payload, path.removeprefix("plaintext.")) if path.startswith("plaintext.") else (cube, path)
+    return getattr(owner, name, None)
 
 
 def _with_plaintext(cube: MemCube, wanted: MemCube, part: str) -> MemCube:

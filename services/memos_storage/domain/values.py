@@ -18,10 +18,10 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class StoredCube:
-    """A cube as the catalogue holds it.
+    """A cube as the catalogue holds it, in its newest revision or an older one.
 
     Attributes:
-        content_revision: the newest revision that changed the text; vectors and postings are of it.
+        content_revision: the revision that brought the text of this one; its vector is of it.
     """
 
     cube: MemCube
@@ -34,6 +34,14 @@ class Vector:
 
     embedder: str
     values: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PastCube:
+    """A cube as it was at a moment, with the vector of its text then; None if there is none of the embedder."""
+
+    stored: StoredCube
+    vector: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,12 +147,18 @@ class PointId(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """A vector with what the index keeps beside it. `sequence` is the outbox entry it came from, or 0."""
+    """A vector with what the index keeps beside it.
+
+    Attributes:
+        recorded: record time of the revision.
+        sequence: the outbox entry it came from, or 0.
+    """
 
     uid: str
     vault: VaultName
     revision: int
     vector: Vector
+    recorded: datetime
     sequence: int = 0
 
     @property

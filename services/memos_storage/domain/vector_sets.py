@@ -2,10 +2,12 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 
+from memos_kernel.moments import micros
 from memos_kernel.names import VaultName
 from memos_storage.domain.values import DenseHit, Floats, Point, PointId, Scope
 
@@ -48,10 +50,12 @@ class VectorSet:
         """Forget everything."""
         self._matrices = {}
 
-    def search(self, embedder: str, query: Floats, scope: Scope, *, limit: int) -> list[DenseHit]:
-        """Return the nearest points of the scope by cosine, best first."""
+    def search(
+        self, embedder: str, query: Floats, scope: Scope, *, limit: int, until: datetime | None = None
+    ) -> list[DenseHit]:
+        """Return the nearest points of the scope by cosine, best first; only those recorded `until` then."""
         matrix = self._matrices.get((embedder, query.size))
-        return matrix.search(query, scope, limit) if matrix is not None else []
+        return matrix.search(query, scope, limit, until) if matrix is not None else []
 
 
 @dataclass(slots=True)
@@ -64,10 +68,12 @@ class _Matrix:
     codes: dict[VaultName, int] = field(default_factory=dict)
     vectors: Floats = field(init=False)
     vaults: npt.NDArray[np.int32] = field(init=False)
+    recorded: npt.NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
         self.vectors = np.zeros((_FIRST_ROWS, self.dimensions), np.float32)
         self.vaults = np.zeros(_FIRST_ROWS, np.int32)
+        self.recorded = np.zeros(_FIRST_ROWS, np.int64)
 
     def put(self, point: Point) -> None:
         row = self.rows.get(point.uid)
@@ -77,6 +83,7 @@ class _Matrix:
             if row == len(self.vectors):
                 self.vectors = np.concatenate([self.vectors, np.zeros_like(self.vectors)])
                 self.vaults = np.concatenate([self.vaults, np.zeros_like(self.vaults)])
+                self.recorded = np.concatenate([self.recorded, np.zeros_like(self.recorded)])
         elif (self.points[row].revision, self.points[row].sequence) > (point.revision, point.sequence):
             return
         self._set(row, point)
@@ -95,13 +102,16 @@ class _Matrix:
         if row is not None and self.points[row].revision == id.revision:
             self.remove(id.uid)
 
-    def search(self, query: Floats, scope: Scope, limit: int) -> list[DenseHit]:
+    def search(self, query: Floats, scope: Scope, limit: int, until: datetime | None) -> list[DenseHit]:
         size = len(self.points)
         inside = [code for vault, code in self.codes.items() if scope.covers(vault)]
-        if len(inside) == len(self.codes):
+        if len(inside) == len(self.codes) and until is None:
             rows, scores = np.arange(size), self.vectors[:size] @ query
         else:
-            rows = np.flatnonzero(np.isin(self.vaults[:size], inside))
+            kept = np.isin(self.vaults[:size], inside)
+            if until is not None:
+                kept &= self.recorded[:size] <= micros(until)
+            rows = np.flatnonzero(kept)
             scores = self.vectors[rows] @ query
         if len(rows) > limit:
             best = np.argpartition(-scores, limit)[:limit]
@@ -114,3 +124,4 @@ class _Matrix:
         self.points[row] = point
         self.vectors[row] = point.vector.values
         self.vaults[row] = self.codes.setdefault(point.vault, len(self.codes))
+        self.recorded[row] = micros(point.recorded)

@@ -51,22 +51,12 @@ class UpdateCube:
             changed = revisions.updated(stored, wanted, paths=paths, now=now)
             if changed is not stored:
                 check_validity(changed.valid_from, changed.valid_until, field="cube")
-                self._replace(tx, stored, changed, vector)
+                replace_cube(tx, stored, changed, vector)
                 tx.audit(mutation.event(self.ids, "cube.update", changed, now=now))
             return single(changed)
 
         answer = await self.catalog.write(lambda tx: once(tx, mutation, lambda: work(tx), now=now))
         return shown(cube_of(answer), mutation.grant, now=now)
-
-    def _replace(self, tx: Transaction, stored: MemCube, changed: MemCube, vector: Vector | None) -> None:
-        if changed.text == stored.text:
-            tx.replace(changed)
-            return
-        if vector is None:
-            raise MissingField("The text changes; give the vector of the new text.", field="embedding")
-        check_known_dimensions(tx, vector, field="embedding")
-        check_room(tx, 1)
-        tx.replace(changed, vector=vector, content=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,3 +165,20 @@ class RecordUsage:
     def _visible(self, tx: Transaction, name: CubeName, grant: Grant) -> MemCube | None:
         stored = tx.live(name)
         return stored.cube if stored is not None and grant.covers(stored.cube.vault) else None
+
+
+def replace_cube(tx: Transaction, stored: MemCube, changed: MemCube, vector: Vector | None) -> None:
+    """Store a changed cube; a text that changed needs its vector.
+
+    Raises:
+        MissingField, InvalidField: the vector.
+        DuplicateContent, Overloaded.
+    """
+    if changed.text == stored.text:
+        tx.replace(changed)
+        return
+    if vector is None:
+        raise MissingField("The text changes; give the vector of the new text.", field="embedding")
+    check_known_dimensions(tx, vector, field="embedding")
+    check_room(tx, 1)
+    tx.replace(changed, vector=vector, content=True)

@@ -3,12 +3,11 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from memos_kernel.errors import Capacity
-from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.fusion import DENSE, LEXICAL, PENDING
-from memos_storage.domain.values import DenseHit, Scope, Vector
+from memos_storage.domain.selection import Selection
+from memos_storage.domain.values import DenseHit, Vector
 from memos_storage.ports import Catalog, LexicalIndex, Spans, VectorIndex
 from memos_storage.usecases.pending_rows import PendingRows
 
@@ -54,36 +53,32 @@ class DenseLeg:
     spans: Spans
     doubt: Callable[[], str]
 
-    async def __call__(
-        self, vector: Vector, scope: Scope, filter: CubeFilter, *, depth: int, now: datetime
-    ) -> LegResult:
+    async def __call__(self, vector: Vector, selection: Selection, *, depth: int) -> LegResult:
         """Return the nearest cubes. A selective filter is answered exactly from the catalogue."""
         started = time.perf_counter()
         with self.spans.span("storage.search.dense"):
-            if filter.selective:
-                exact = await self.catalog.nearest(vector, scope, filter, bound=EXACT_ROWS, limit=depth, now=now)
+            if selection.filter.selective:
+                exact = await self.catalog.nearest(vector, selection, bound=EXACT_ROWS, limit=depth)
                 if exact is not None:
                     return _result(DENSE, _Confirmed(exact), started)
             if not self.index.healthy:
                 return skipped(DENSE, self.index.reason)
             try:
                 doubt = self.doubt()
-                found = await self._widening(vector, scope, filter, depth, now)
+                found = await self._widening(vector, selection, depth)
                 return _result(DENSE, found, started, reason=doubt or self.doubt())
             except Capacity as error:
                 return skipped(DENSE, error.message)
 
-    async def _widening(
-        self, vector: Vector, scope: Scope, filter: CubeFilter, depth: int, now: datetime
-    ) -> "_Confirmed":
+    async def _widening(self, vector: Vector, selection: Selection, depth: int) -> "_Confirmed":
         limit = depth
         while True:
-            hits = await self.index.search(vector, scope, limit=limit)
-            confirmed = await _confirmed(self.catalog, hits, scope, filter, now)
+            hits = await self.index.search(vector, selection.scope, limit=limit, until=selection.as_of)
+            confirmed = await _confirmed(self.catalog, hits, selection)
             if len(confirmed.hits) >= depth or len(hits) < limit:
                 return confirmed.first(depth)
             if limit >= WIDEST:
-                exact = await self.catalog.nearest(vector, scope, filter, bound=EXACT_ROWS_LAST, limit=depth, now=now)
+                exact = await self.catalog.nearest(vector, selection, bound=EXACT_ROWS_LAST, limit=depth)
                 return confirmed if exact is None else _Confirmed(exact)
             limit = min(WIDEST, WIDEN * limit)
 
@@ -96,16 +91,14 @@ class PendingLeg:
     catalog: Catalog
     spans: Spans
 
-    async def __call__(
-        self, vector: Vector, scope: Scope, filter: CubeFilter, *, depth: int, now: datetime
-    ) -> LegResult:
+    async def __call__(self, vector: Vector, selection: Selection, *, depth: int) -> LegResult:
         """Return the nearest of them; exact."""
         started = time.perf_counter()
         with self.spans.span("storage.search.pending"):
             limit = depth
             while True:
-                hits = self.rows.search(vector, scope, limit=limit)
-                confirmed = await _confirmed(self.catalog, hits, scope, filter, now)
+                hits = self.rows.search(vector, selection.scope, limit=limit)
+                confirmed = await _confirmed(self.catalog, hits, selection)
                 if len(confirmed.hits) >= depth or len(hits) < limit:
                     return _result(PENDING, confirmed.first(depth), started)
                 limit *= WIDEN
@@ -118,13 +111,13 @@ class LexicalLeg:
     index: LexicalIndex
     spans: Spans
 
-    async def __call__(self, query: str, scope: Scope, filter: CubeFilter, *, depth: int, now: datetime) -> LegResult:
+    async def __call__(self, query: str, selection: Selection, *, depth: int) -> LegResult:
         """Return the cubes that share the most telling words with the query."""
         started = time.perf_counter()
         with self.spans.span("storage.search.lexical"):
-            found = await self.index.search(query, scope, filter, limit=depth, now=now)
+            found = await self.index.search(query, selection, limit=depth)
         scores = {item.uid: item.score for item in found}
-        return LegResult(LEXICAL, ran=True, scores=scores, duration_ms=_milliseconds(started))
+        return LegResult(LEXICAL, ran=True, scores=scores, duration_ms=milliseconds(started))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +129,11 @@ class _Confirmed:
         return replace(self, hits=self.hits[:count])
 
 
-async def _confirmed(
-    catalog: Catalog, hits: Sequence[DenseHit], scope: Scope, filter: CubeFilter, now: datetime
-) -> _Confirmed:
-    """Keep the hits whose cube is live, granted, fulfils the filter and still has the text that was matched."""
+async def _confirmed(catalog: Catalog, hits: Sequence[DenseHit], selection: Selection) -> _Confirmed:
+    """Keep the hits whose cube is selected and still has the text that was matched."""
     if not hits:
         return _Confirmed(())
-    revisions = await catalog.eligible([hit.uid for hit in hits], scope, filter, now=now)
+    revisions = await catalog.eligible([hit.uid for hit in hits], selection)
     kept = [hit for hit in hits if revisions.get(hit.uid) == hit.revision]
     return _Confirmed(kept, frozenset({hit.uid for hit in hits} & revisions.keys() - {hit.uid for hit in kept}))
 
@@ -150,9 +141,10 @@ async def _confirmed(
 def _result(name: str, found: _Confirmed, started: float, *, reason: str = "") -> LegResult:
     scores = {hit.uid: hit.score for hit in found.hits}
     return LegResult(
-        name, ran=True, reason=reason, outdated=found.outdated, scores=scores, duration_ms=_milliseconds(started)
+        name, ran=True, reason=reason, outdated=found.outdated, scores=scores, duration_ms=milliseconds(started)
     )
 
 
-def _milliseconds(started: float) -> float:
+def milliseconds(started: float) -> float:
+    """Return the time since a reading of `time.perf_counter`."""
     return (time.perf_counter() - started) * 1e3

@@ -11,6 +11,7 @@ from memos_kernel.ids import Clock
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.permission import Grant
 from memos_storage.domain.filters import CubeFilter
+from memos_storage.domain.selection import Selection, check_as_of
 from memos_storage.domain.values import Outcome, Scope
 from memos_storage.ports import Catalog, Spans
 from memos_storage.usecases.access import cube_not_found, require_vault, shown
@@ -28,11 +29,15 @@ class GetCubes:
     clock: Clock
     spans: Spans
 
-    async def __call__(self, names: Sequence[CubeName | MemosError], *, grant: Grant) -> list[Outcome]:
+    async def __call__(
+        self, names: Sequence[CubeName | MemosError], *, as_of: datetime | None = None, grant: Grant
+    ) -> list[Outcome]:
         """Return an outcome for each name, in order; a name that could not be read is its error, and stays one.
 
+        Of a moment in the past, the cubes are in the revision of then, with the use of now.
+
         Raises:
-            MissingField, LimitExceeded: no names or too many.
+            MissingField, LimitExceeded, InvalidField: no names or too many, or a moment that has not come.
         """
         if not names:
             raise MissingField("names is empty; give at least one.", field="names")
@@ -44,8 +49,13 @@ class GetCubes:
                 unit="names",
             )
         now = self.clock.now()
+        check_as_of(as_of, now=now)
+        wanted, scope = [name for name in names if isinstance(name, CubeName)], Scope.of(grant)
         with self.spans.span("storage.get") as span:
-            found = await self.catalog.get([name for name in names if isinstance(name, CubeName)], Scope.of(grant))
+            if as_of is None:
+                found = await self.catalog.get(wanted, scope)
+            else:
+                found = await self.catalog.get_as_of(wanted, scope, as_of=as_of, now=now)
             link_origins(span, (stored.cube for stored in found.values()))
         return [
             Outcome(error=name)
@@ -65,18 +75,28 @@ class ListCubes:
     clock: Clock
 
     async def __call__(
-        self, vault: VaultName, filter: CubeFilter, *, after: tuple[datetime, str] | None, size: int, grant: Grant
+        self,
+        vault: VaultName,
+        filter: CubeFilter,
+        *,
+        as_of: datetime | None = None,
+        after: tuple[datetime, str] | None,
+        size: int,
+        grant: Grant,
     ) -> tuple[list[MemCube], tuple[datetime, str] | None]:
         """Return a page, and (create time, uid) of its last cube if there are more.
 
         Raises:
             VaultNotFound: the grant does not cover the vault.
-            LimitExceeded, InvalidField: the filter.
+            LimitExceeded, InvalidField: the filter, or a moment that has not come.
         """
         require_vault(grant, vault, field="vault")
         filter.check()
         now = self.clock.now()
-        rows = await self.catalog.page(vault, filter, after=after, limit=size + 1, now=now)
+        check_as_of(as_of, now=now)
+        scope = Scope(vault.tenant, frozenset((vault,)))
+        selection = Selection(scope=scope, filter=filter, now=now, as_of=as_of)
+        rows = await self.catalog.page(selection, after=after, limit=size + 1)
         cubes = [shown(row.cube, grant, now=now) for row in rows[:size]]
         if len(rows) <= size:
             return cubes, None

@@ -15,11 +15,13 @@ from memos_kernel.text import check_text
 from memos_storage.domain.checks import check_vector
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.fusion import DENSE, LEXICAL, PENDING, Fused, fuse
-from memos_storage.domain.values import Scope, StoredCube, Vector
+from memos_storage.domain.selection import Selection, check_as_of
+from memos_storage.domain.values import StoredCube, Vector
 from memos_storage.ports import Catalog, Span, Spans
 from memos_storage.usecases.access import narrowed, shown
 from memos_storage.usecases.legs import DenseLeg, LegResult, LexicalLeg, PendingLeg, skipped
 from memos_storage.usecases.links import link_origins
+from memos_storage.usecases.past_leg import PastLeg
 
 DEPTH = 50
 """Least candidates asked of each leg."""
@@ -29,13 +31,14 @@ NO_VECTOR = "the query has no vector"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What is looked for. `vaults` empty means those of the grant; `top_k` 0 means the default."""
+    """What is looked for. `vaults` empty means those of the grant, `top_k` 0 the default, `as_of` None the present."""
 
     text: str
     vector: Vector | None = None
     vaults: tuple[VaultName, ...] = ()
     top_k: int = 0
     filter: CubeFilter = field(default_factory=CubeFilter)
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class SearchCubes:
     dense: DenseLeg
     pending: PendingLeg
     lexical: LexicalLeg
+    past: PastLeg
     clock: Clock
     spans: Spans
 
@@ -78,57 +82,58 @@ class SearchCubes:
             VaultNotFound: the grant does not cover a vault.
         """
         top_k = _check(query)
-        scope = narrowed(grant, query.vaults)
-        now = self.clock.now()
+        scope, now = narrowed(grant, query.vaults), self.clock.now()
+        check_as_of(query.as_of, now=now)
+        selection = Selection(scope=scope, filter=query.filter, now=now, as_of=query.as_of)
         with self.spans.span("storage.search") as span:
-            legs = await self._run_legs(query, scope, max(DEPTH, 3 * top_k), now)
+            legs = await self._run_legs(query, selection, max(DEPTH, 3 * top_k))
             cosines = await self._missing_cosines(query.vector, legs)
             order = fuse({leg.name: leg.scores for leg in legs}, cosines=cosines)
-            hits = await self._join(order, scope, query.filter, top_k, now, grant)
+            hits = await self._join(order, selection, top_k, grant)
             self._describe(span, hits, legs)
         return Found(tuple(hits), tuple(legs))
 
-    async def _run_legs(self, query: Query, scope: Scope, depth: int, now: datetime) -> list[LegResult]:
-        lexical = self.lexical(query.text, scope, query.filter, depth=depth, now=now)
-        if query.vector is None:
-            return [skipped(DENSE, NO_VECTOR), skipped(PENDING, NO_VECTOR), await lexical]
-        (pending, dense), words = await asyncio.gather(self._by_vector(query, query.vector, scope, depth, now), lexical)
-        return [dense, pending, words]
+    async def _run_legs(self, query: Query, selection: Selection, depth: int) -> list[LegResult]:
+        (pending, dense), words = await asyncio.gather(
+            self._by_vector(query.vector, selection, depth), self.lexical(query.text, selection, depth=depth)
+        )
+        if selection.as_of is None:
+            return [dense, pending, words]
+        # After the others: what changes while they run is then among what has changed.
+        past = await self.past(query.text, query.vector, selection, depth=depth)
+        return [dense, pending, past.leg, replace(words, scores={**words.scores, **past.words})]
 
-    async def _by_vector(
-        self, query: Query, vector: Vector, scope: Scope, depth: int, now: datetime
-    ) -> tuple[LegResult, LegResult]:
+    async def _by_vector(self, vector: Vector | None, selection: Selection, depth: int) -> tuple[LegResult, LegResult]:
+        if vector is None:
+            return skipped(PENDING, NO_VECTOR), skipped(DENSE, NO_VECTOR)
         # What waits is read before the index is asked: a row that goes over meanwhile is found twice, and not never.
         await self.pending.rows.refresh()
         pending, dense = await asyncio.gather(
-            self.pending(vector, scope, query.filter, depth=depth, now=now),
-            self.dense(vector, scope, query.filter, depth=depth, now=now),
+            self.pending(vector, selection, depth=depth),
+            self.dense(vector, selection, depth=depth),
         )
         if (pending.outdated | dense.outdated) - pending.scores.keys() - dense.scores.keys():
             # The text changed after what waits was read: its new vector waits now, or is in the index.
             await self.pending.rows.refresh()
-            again = await self.pending(vector, scope, query.filter, depth=depth, now=now)
+            again = await self.pending(vector, selection, depth=depth)
             pending = replace(again, scores={**pending.scores, **again.scores})
         return pending, dense
 
     async def _missing_cosines(self, vector: Vector | None, legs: Sequence[LegResult]) -> dict[str, float]:
         """Give those that only their words brought in the same chance as the others."""
         by_name = {leg.name: leg.scores for leg in legs}
-        missing = by_name[LEXICAL].keys() - by_name[DENSE].keys() - by_name[PENDING].keys()
+        missing = by_name.pop(LEXICAL).keys() - set[str]().union(*by_name.values())
         if vector is None or not missing:
             return {}
         return await self.catalog.cosines(vector, sorted(missing))
 
-    async def _join(
-        self, order: Sequence[Fused], scope: Scope, filter: CubeFilter, top_k: int, now: datetime, grant: Grant
-    ) -> list[Hit]:
+    async def _join(self, order: Sequence[Fused], selection: Selection, top_k: int, grant: Grant) -> list[Hit]:
         hits: list[Hit] = []
         for start in range(0, len(order), top_k):
             part = order[start : start + top_k]
-            cubes: dict[str, StoredCube] = await self.catalog.resolve(
-                [item.uid for item in part], scope, filter, now=now
-            )
-            hits += [Hit(shown(cubes[item.uid].cube, grant, now=now), item) for item in part if item.uid in cubes]
+            cubes: dict[str, StoredCube] = await self.catalog.resolve([item.uid for item in part], selection)
+            found = ((item, cubes[item.uid].cube) for item in part if item.uid in cubes)
+            hits += [Hit(shown(cube, grant, now=selection.now), item) for item, cube in found]
             if len(hits) >= top_k:
                 break
         return hits[:top_k]

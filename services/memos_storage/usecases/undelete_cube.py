@@ -7,7 +7,7 @@ from memos_kernel.errors import ResourceExists
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName
 from memos_storage.domain import revisions
-from memos_storage.domain.values import Answer
+from memos_storage.domain.values import Answer, StoredCube
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import cube_not_found, shown
 from memos_storage.usecases.create_cubes import check_room
@@ -34,12 +34,13 @@ class UndeleteCube:
         now = self.clock.now()
 
         def work(tx: Transaction) -> Answer:
-            gone = self._deleted(tx, name, mutation)
+            stored = self._deleted(tx, name, mutation)
+            gone = stored.cube
             if gone.purge_time is not None and gone.purge_time <= now:
                 raise cube_not_found(name)
             revisions.check_etag(gone, etag)
             back = revisions.undeleted(gone, now=now)
-            vector = tx.vector(back.uid)
+            vector = tx.vector(back.uid, stored.content_revision)
             check_room(tx, 1 if vector is not None else 0)
             tx.replace(back, vector=vector, content=True)
             tx.audit(mutation.event(self.ids, "cube.undelete", back, now=now))
@@ -48,10 +49,10 @@ class UndeleteCube:
         answer = await self.catalog.write(lambda tx: once(tx, mutation, lambda: work(tx), now=now))
         return shown(cube_of(answer), mutation.grant, now=now)
 
-    def _deleted(self, tx: Transaction, name: CubeName, mutation: Mutation) -> MemCube:
+    def _deleted(self, tx: Transaction, name: CubeName, mutation: Mutation) -> StoredCube:
         stored = tx.deleted(name)
         if stored is not None and mutation.grant.covers(stored.cube.vault):
-            return stored.cube
+            return stored
         live = tx.live(name)
         if live is not None and mutation.grant.covers(live.cube.vault):
             raise ResourceExists(f"{name} is not deleted.", name=str(name))

@@ -1,4 +1,4 @@
-"""`memosctl search`, `get` and `list`."""
+"""`memosctl search`, `get` and `list`; each also of a moment of the past."""
 
 from typing import Annotated
 
@@ -8,6 +8,7 @@ from memosctl import inputs, names
 from memosctl.command import Cli, command
 from memosctl.options import (
     AfterOption,
+    AsOfOption,
     BeforeOption,
     LabelOption,
     PageSizeOption,
@@ -16,6 +17,7 @@ from memosctl.options import (
     SortOption,
     SpeakerOption,
     StatusOption,
+    ValidOption,
     VaultsOption,
 )
 
@@ -34,6 +36,8 @@ def search(
     session: SessionOption = None,
     after: AfterOption = None,
     before: BeforeOption = None,
+    valid_at: ValidOption = None,
+    as_of: AsOfOption = None,
 ) -> None:
     """Find the memories that fit a query best."""
     from memos_api.v1 import memory_service_pb2 as pb
@@ -44,7 +48,16 @@ def search(
         vaults=[names.vault(item) for item in vault or ()],
         query=query,
         top_k=top,
-        filter=inputs.cube_filter(label=label, sort=sort, speaker=speaker, session=session, after=after, before=before),
+        filter=inputs.cube_filter(
+            label=label,
+            sort=sort,
+            speaker=speaker,
+            session=session,
+            after=after,
+            before=before,
+            valid_at=valid_at,
+        ),
+        as_of=inputs.as_of(as_of),
     )
     with cli.client() as client:
         response = client.call(request)
@@ -52,14 +65,18 @@ def search(
 
 
 @command(app, "get")
-def get(cli: Cli, cube: Annotated[str, typer.Argument(help="Name or id of the cube.")]) -> None:
+def get(
+    cli: Cli,
+    cube: Annotated[str, typer.Argument(help="Name or id of the cube.")],
+    as_of: AsOfOption = None,
+) -> None:
     """Show one memory."""
     from memos_api.v1 import memory_service_pb2 as pb
     from memosctl.documents import document
     from memosctl.views import cubes
 
     with cli.client() as client:
-        response = client.call(pb.GetMemoryRequest(name=names.cube(cube)))
+        response = client.call(pb.GetMemoryRequest(name=names.cube(cube), as_of=inputs.as_of(as_of)))
     cli.output.answer(document(response), lambda: cubes.card(response.cube))
 
 
@@ -74,6 +91,8 @@ def list_(
     session: SessionOption = None,
     after: AfterOption = None,
     before: BeforeOption = None,
+    valid_at: ValidOption = None,
+    as_of: AsOfOption = None,
     page_size: PageSizeOption = 50,
     page_token: PageTokenOption = "",
 ) -> None:
@@ -85,8 +104,16 @@ def list_(
     request = pb.ListMemoriesRequest(
         vault=names.vault(vault),
         filter=inputs.cube_filter(
-            label=label, sort=sort, state=state, speaker=speaker, session=session, after=after, before=before
+            label=label,
+            sort=sort,
+            state=state,
+            speaker=speaker,
+            session=session,
+            after=after,
+            before=before,
+            valid_at=valid_at,
         ),
+        as_of=inputs.as_of(as_of),
         page_size=page_size,
         page_token=page_token,
     )

@@ -42,7 +42,9 @@ def hits(response: "SearchMemoriesResponse") -> RenderableType:
 
 def headers(cubes: Iterable["MemCube"], next_page_token: str) -> RenderableType:
     """Return the headers of cubes."""
-    rows = [(short(cube.name), _state(cube), said(cube), str(cube.usage.hits), day(cube.create_time)) for cube in cubes]
+    rows = [
+        (short(cube.name), state_word(cube), said(cube), str(cube.usage.hits), day(cube.create_time)) for cube in cubes
+    ]
     view = table("cube state said uses made", rows)
     if not next_page_token:
         return view
@@ -58,9 +60,9 @@ def card(cube: "MemCube") -> RenderableType:
     rows = {
         "name": cube.name,
         "vault": cube.vault,
-        "state": _state(cube) + (", frozen" if cube.frozen else ""),
+        "state": state_word(cube) + (", frozen" if cube.frozen else ""),
         "type": _sort(cube),
-        "labels": ", ".join(f"{key}={value}" for key, value in sorted(cube.labels.items())),
+        "labels": label_list(cube),
         "said": said(cube),
         "source": f"{source.session or '-'}/{source.message_id}" if source and source.message_id else "",
         "created": moment(cube.create_time),
@@ -82,7 +84,13 @@ def card(cube: "MemCube") -> RenderableType:
     return Group(text, view)
 
 
-def _state(cube: "MemCube") -> str:
+def label_list(cube: "MemCube") -> str:
+    """Return the labels in one line."""
+    return ", ".join(f"{key}={value}" for key, value in sorted(cube.labels.items()))
+
+
+def state_word(cube: "MemCube") -> str:
+    """Return the state as a word."""
     from memos_api.v1.memcube_pb2 import CubeState
 
     return enum_word(CubeState.Name(cube.state), "CUBE_STATE_")

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -82,6 +82,27 @@ async def test_a_cube_is_created_changed_and_deleted(memos):
     with pytest.raises(AlreadyExists):
         await memos.undelete("mine")
     assert (await memos.get("mine")).text == "The key is with Felix."
+
+
+async def test_a_cube_has_revisions_that_are_compared_and_brought_back(memos):
+    cube = await memos.create("notes", "The key is under the mat.", name="mine")
+    await memos.update("mine", text="The key is with Felix.")
+    assert [one.revision async for one in memos.revisions("mine", page_size=1)] == [2, 1]
+    found = await memos.diff("mine")
+    assert (found.before.text, found.after.text) == ("The key is under the mat.", "The key is with Felix.")
+    assert found.changed == ("plaintext.text",)
+    assert (await memos.rollback("mine", 1)).text == "The key is under the mat."
+    with pytest.raises(NotFound) as caught:
+        await memos.rollback("mine", 9)
+    assert caught.value.reason == "REVISION_NOT_FOUND"
+    made = cube.message.create_time.ToDatetime(tzinfo=UTC)
+    before = made - timedelta(seconds=1)
+    with pytest.raises(NotFound):
+        await memos.get("mine", as_of=before)
+    assert [one async for one in memos.list("notes", as_of=before)] == []
+    assert (await memos.search("key", as_of=before)).hits == ()
+    (missing,) = await memos.batch_get(["mine"], as_of=before)
+    assert isinstance(missing, NotFound)
 
 
 async def test_a_frozen_cube_is_changed_only_after_it_is_unfrozen(memos):

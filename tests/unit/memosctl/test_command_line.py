@@ -12,7 +12,7 @@ from memosctl.certificates import write_certificates
 
 COMMANDS = (
     "up", "serve", "add", "update", "delete", "undelete", "freeze", "unfreeze", "import",
-    "search", "get", "list", "chat", "provenance",
+    "search", "get", "list", "history", "diff", "rollback", "chat", "provenance",
 )  # fmt: skip
 CHORES = ("demo", "doctor", "config", "migrate", "certs")
 GROUPS = ("vault", "key", "tenant", "jobs", "audit")

@@ -5,7 +5,7 @@ import io
 from rich.console import Console, RenderableType
 
 from memos_api.v1 import chat_service_pb2, memcube_pb2, memory_service_pb2, provenance_pb2
-from memosctl.views import chat, cubes, provenance
+from memosctl.views import chat, cubes, provenance, revisions
 
 CUBE = memcube_pb2.MemCube(
     name="tenants/local/cubes/c1",
@@ -115,3 +115,42 @@ def test_the_memories_of_an_answer_come_with_their_reasons() -> None:
 
 def test_times_are_named_in_the_order_in_which_they_pass() -> None:
     assert chat.timings({"total": 1500.0, "plan": 20.4}) == "plan 20 ms, total 1.50 s"
+
+
+def revision(number: int, text: str = "", **fields: object) -> memcube_pb2.MemCube:
+    made = {"update_time": {"seconds": 1770000000 + number}, "parent_revisions": [number - 1] if number > 1 else []}
+    payload = memcube_pb2.PlaintextPayload(text=text) if text else None
+    return memcube_pb2.MemCube(revision=number, state=1, plaintext=payload, **{**made, **fields})
+
+
+def test_a_history_says_where_each_revision_comes_from() -> None:
+    newest = revision(3, parent_revisions=[2, 1], delete_time={"seconds": 1770000009})
+
+    text = shown(revisions.history([newest, revision(2, frozen=True), revision(1)], "next"))
+
+    assert "2 and 1" in text
+    assert "deleted" in text
+    assert "generated, frozen" in text
+    assert "more: --page-token next" in text
+
+
+def test_a_difference_shows_the_words_and_the_fields() -> None:
+    response = memory_service_pb2.DiffMemoryRevisionsResponse(
+        before=revision(1, "Nora lives in Oslo now.", labels={"topic": "home"}, priority=3),
+        after=revision(2, "Nora lives in Bergen now.", valid_until={"seconds": 1770000000}, sensitivity_tags=["pii"]),
+        changed={"paths": ["labels", "priority", "valid_until", "sensitivity_tags", "state", "plaintext.text"]},
+    )
+
+    text = shown(revisions.difference(response))
+
+    assert "revision 1 -> 2" in text
+    assert "Nora lives in OsloBergen now." in text
+    assert "topic=home" in text
+    assert "pii" in text
+    assert "2026-02-02" in text
+
+
+def test_a_difference_of_nothing_says_so() -> None:
+    response = memory_service_pb2.DiffMemoryRevisionsResponse(before=revision(1, "a"), after=revision(1, "a"))
+
+    assert "nothing differs" in shown(revisions.difference(response))

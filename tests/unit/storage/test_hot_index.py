@@ -2,7 +2,7 @@
 
 from memos_storage.adapters.hot_index import HotVectorIndex
 from memos_storage.domain.values import Point
-from storage_cubes import MAIN, NOTES, scope, vector
+from storage_cubes import MAIN, NOTES, NOW, scope, vector
 
 
 class Counting:
@@ -49,7 +49,7 @@ async def test_a_copy_that_grows_too_large_gives_way_to_the_index(world):
     hot = HotVectorIndex(inner, world.outbox, rows=2)
     await hot.load()
     for number in range(3):
-        await hot.put([Point(f"u{number}", MAIN, 1, vector(number))])
+        await hot.put([Point(f"u{number}", MAIN, 1, vector(number), NOW)])
     assert not hot.complete
     assert set(await found(hot)) == {"u0", "u1", "u2"}
     assert inner.searches == 1

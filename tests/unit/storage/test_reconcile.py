@@ -5,7 +5,7 @@ import pytest
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.ids import uuid7
 from memos_storage.domain.values import Drift, Point, PointId
-from storage_cubes import DIMENSIONS, EMBEDDER, MAIN, vector
+from storage_cubes import DIMENSIONS, EMBEDDER, MAIN, NOW, vector
 from storage_world import mutation
 
 
@@ -14,7 +14,7 @@ async def ids(world):
 
 
 def stranger():
-    return Point(uuid7(), MAIN, 1, vector(3))
+    return Point(uuid7(), MAIN, 1, vector(3), NOW)
 
 
 async def test_an_index_that_lost_rows_or_has_too_many_is_mended(world):
@@ -22,7 +22,7 @@ async def test_an_index_that_lost_rows_or_has_too_many_is_mended(world):
     await world.follow()
     right = await ids(world)
     await world.index.remove(EMBEDDER, [PointId(cubes[0].uid, 1), PointId(cubes[3].uid, 1)])
-    await world.index.put([stranger(), Point(cubes[1].uid, MAIN, 7, vector(3))])
+    await world.index.put([stranger(), Point(cubes[1].uid, MAIN, 7, vector(3), NOW)])
     assert await world.reconcile() == Drift(missing=2, extra=2)
     assert await ids(world) == right
     assert not await world.reconcile()

@@ -169,6 +169,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"reason": "DATA_CORRUPTED", "domain": "memos", "metadata": {"name": "tenants/local/cubes/x"}}
     """
+    ERROR_REASON_REVISION_NOT_FOUND: _ErrorReason.ValueType  # 30
+    """The cube has no such revision, or it was purged. NOT_FOUND.
+
+        {"reason": "REVISION_NOT_FOUND", "domain": "memos", "metadata": {"name": "tenants/local/cubes/x", "revision": "7"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo that every error carries; its `domain` is
@@ -322,5 +327,10 @@ ERROR_REASON_DATA_CORRUPTED: ErrorReason.ValueType  # 29
 """A signature or hash does not fit: stored data were changed. DATA_LOSS.
 
     {"reason": "DATA_CORRUPTED", "domain": "memos", "metadata": {"name": "tenants/local/cubes/x"}}
+"""
+ERROR_REASON_REVISION_NOT_FOUND: ErrorReason.ValueType  # 30
+"""The cube has no such revision, or it was purged. NOT_FOUND.
+
+    {"reason": "REVISION_NOT_FOUND", "domain": "memos", "metadata": {"name": "tenants/local/cubes/x", "revision": "7"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -299,19 +299,27 @@ class GetMemoryRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the cube."""
     view: _memcube_pb2.CubeView.ValueType
     """How much to return; FULL by default."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Moment of record time to read at: the cube as it was known then, with the use of now. Unset means now.
+        A moment that has not come is refused; what was deleted since is readable until its purge time.
+        """
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         view: _memcube_pb2.CubeView.ValueType = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "name", b"name", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -349,21 +357,27 @@ class BatchGetMemoriesRequest(_message.Message):
 
     NAMES_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     view: _memcube_pb2.CubeView.ValueType
     """How much to return; FULL by default."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of cubes, at most 100."""
 
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Moment of record time to read at, as in GetMemory."""
+
     def __init__(
         self,
         *,
         names: _abc.Iterable[_builtins.str] | None = ...,
         view: _memcube_pb2.CubeView.ValueType = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "names", b"names", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -440,6 +454,7 @@ class ListMemoriesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     vault: _builtins.str
     """Vault to list."""
     page_size: _builtins.int
@@ -452,6 +467,10 @@ class ListMemoriesRequest(_message.Message):
     def filter(self) -> Global___CubeFilter:
         """Conditions that a cube must fulfil."""
 
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Moment of record time to read at, as in GetMemory: the cubes that were live then."""
+
     def __init__(
         self,
         *,
@@ -460,10 +479,11 @@ class ListMemoriesRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         view: _memcube_pb2.CubeView.ValueType = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "vault", b"vault", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "vault", b"vault", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -531,6 +551,7 @@ class CubeFilter(_message.Message):
     SESSIONS_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
+    VALID_AT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Labels that the cube has, with these values."""
@@ -563,6 +584,10 @@ class CubeFilter(_message.Message):
     def before(self) -> _timestamp_pb2.Timestamp:
         """Latest event time (or create time), exclusive."""
 
+    @_builtins.property
+    def valid_at(self) -> _timestamp_pb2.Timestamp:
+        """Moment in the world at which the fact holds: from `valid_from` on and before `valid_until`, where they are set."""
+
     def __init__(
         self,
         *,
@@ -574,10 +599,11 @@ class CubeFilter(_message.Message):
         sessions: _abc.Iterable[_builtins.str] | None = ...,
         after: _timestamp_pb2.Timestamp | None = ...,
         before: _timestamp_pb2.Timestamp | None = ...,
+        valid_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "valid_at", b"valid_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "kinds", b"kinds", "labels", b"labels", "semantic_types", b"semantic_types", "sessions", b"sessions", "speakers", b"speakers", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "kinds", b"kinds", "labels", b"labels", "semantic_types", b"semantic_types", "sessions", b"sessions", "speakers", b"speakers", "states", b"states", "valid_at", b"valid_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -752,6 +778,188 @@ class UndeleteMemoryResponse(_message.Message):
 Global___UndeleteMemoryResponse: _TypeAlias = UndeleteMemoryResponse  # noqa: Y015
 
 @_typing.final
+class ListMemoryRevisionsRequest(_message.Message):
+    """Request of ListMemoryRevisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the cube."""
+    page_size: _builtins.int
+    """Most revisions to return, 1 to 1000; 0 means 50."""
+    page_token: _builtins.str
+    """Token of the previous answer, bound to the other fields of this request."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMemoryRevisionsRequest: _TypeAlias = ListMemoryRevisionsRequest  # noqa: Y015
+
+@_typing.final
+class ListMemoryRevisionsResponse(_message.Message):
+    """Answer of ListMemoryRevisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty on the last."""
+    @_builtins.property
+    def revisions(self) -> _containers.RepeatedCompositeFieldContainer[_memcube_pb2.MemCube]:
+        """Headers of the cube as each revision stored it; `update_time` is when."""
+
+    def __init__(
+        self,
+        *,
+        revisions: _abc.Iterable[_memcube_pb2.MemCube] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "revisions", b"revisions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMemoryRevisionsResponse: _TypeAlias = ListMemoryRevisionsResponse  # noqa: Y015
+
+@_typing.final
+class DiffMemoryRevisionsRequest(_message.Message):
+    """Request of DiffMemoryRevisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FROM_REVISION_FIELD_NUMBER: _builtins.int
+    TO_REVISION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the cube."""
+    from_revision: _builtins.int
+    """Revision to compare from; 0 means the one in front of `to_revision`."""
+    to_revision: _builtins.int
+    """Revision to compare with; 0 means the newest."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        from_revision: _builtins.int = ...,
+        to_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_revision", b"from_revision", "name", b"name", "to_revision", b"to_revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffMemoryRevisionsRequest: _TypeAlias = DiffMemoryRevisionsRequest  # noqa: Y015
+
+@_typing.final
+class DiffMemoryRevisionsResponse(_message.Message):
+    """Answer of DiffMemoryRevisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def before(self) -> _memcube_pb2.MemCube:
+        """The cube in `from_revision`."""
+
+    @_builtins.property
+    def after(self) -> _memcube_pb2.MemCube:
+        """The cube in `to_revision`."""
+
+    @_builtins.property
+    def changed(self) -> _field_mask_pb2.FieldMask:
+        """Fields that differ, of those that an update can change and `state`, `frozen` and `delete_time`."""
+
+    def __init__(
+        self,
+        *,
+        before: _memcube_pb2.MemCube | None = ...,
+        after: _memcube_pb2.MemCube | None = ...,
+        changed: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "changed", b"changed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "changed", b"changed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffMemoryRevisionsResponse: _TypeAlias = DiffMemoryRevisionsResponse  # noqa: Y015
+
+@_typing.final
+class RollbackMemoryRequest(_message.Message):
+    """Request of RollbackMemory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the cube."""
+    revision: _builtins.int
+    """Revision to go back to."""
+    etag: _builtins.str
+    """If set, must be the newest."""
+    request_id: _builtins.str
+    """Makes the call idempotent."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackMemoryRequest: _TypeAlias = RollbackMemoryRequest  # noqa: Y015
+
+@_typing.final
+class RollbackMemoryResponse(_message.Message):
+    """Answer of RollbackMemory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUBE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cube(self) -> _memcube_pb2.MemCube:
+        """The cube as stored; without a new revision if it was as it was then."""
+
+    def __init__(
+        self,
+        *,
+        cube: _memcube_pb2.MemCube | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackMemoryResponse: _TypeAlias = RollbackMemoryResponse  # noqa: Y015
+
+@_typing.final
 class FreezeMemoryRequest(_message.Message):
     """Request of FreezeMemory."""
 
@@ -870,6 +1078,7 @@ class SearchMemoriesRequest(_message.Message):
     TOP_K_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """What to look for, 1 to 4,096 bytes."""
     top_k: _builtins.int
@@ -884,6 +1093,12 @@ class SearchMemoriesRequest(_message.Message):
     def filter(self) -> Global___CubeFilter:
         """Conditions that a cube must fulfil."""
 
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Moment of record time to search at, as in GetMemory: what would have been found then, with the statistics of words
+        of now.
+        """
+
     def __init__(
         self,
         *,
@@ -892,10 +1107,11 @@ class SearchMemoriesRequest(_message.Message):
         top_k: _builtins.int = ...,
         filter: Global___CubeFilter | None = ...,
         view: _memcube_pb2.CubeView.ValueType = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "query", b"query", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter", "query", b"query", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1001,7 +1217,9 @@ class SearchLeg(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     DURATION_MS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name: `dense`, `lexical`, or `pending` for rows that are not in the vector index yet."""
+    """Name: `dense`, `lexical`, `pending` for rows that are not in the vector index yet, or `past` for what has changed
+    since the moment that was asked about.
+    """
     ran: _builtins.bool
     """Whether it ran."""
     reason: _builtins.str

@@ -75,6 +75,21 @@ class MemoryServiceStub:
                 request_serializer=memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryRequest.SerializeToString,
                 response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryResponse.FromString,
                 _registered_method=True)
+        self.ListMemoryRevisions = channel.unary_unary(
+                '/memos.v1.MemoryService/ListMemoryRevisions',
+                request_serializer=memos__api_dot_v1_dot_memory__service__pb2.ListMemoryRevisionsRequest.SerializeToString,
+                response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.ListMemoryRevisionsResponse.FromString,
+                _registered_method=True)
+        self.DiffMemoryRevisions = channel.unary_unary(
+                '/memos.v1.MemoryService/DiffMemoryRevisions',
+                request_serializer=memos__api_dot_v1_dot_memory__service__pb2.DiffMemoryRevisionsRequest.SerializeToString,
+                response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.DiffMemoryRevisionsResponse.FromString,
+                _registered_method=True)
+        self.RollbackMemory = channel.unary_unary(
+                '/memos.v1.MemoryService/RollbackMemory',
+                request_serializer=memos__api_dot_v1_dot_memory__service__pb2.RollbackMemoryRequest.SerializeToString,
+                response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.RollbackMemoryResponse.FromString,
+                _registered_method=True)
         self.FreezeMemory = channel.unary_unary(
                 '/memos.v1.MemoryService/FreezeMemory',
                 request_serializer=memos__api_dot_v1_dot_memory__service__pb2.FreezeMemoryRequest.SerializeToString,
@@ -163,6 +178,29 @@ class MemoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMemoryRevisions(self, request, context):
+        """Lists the revisions of a cube, newest first; those of a deleted one until its purge time. Fails with CUBE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffMemoryRevisions(self, request, context):
+        """Returns two revisions of a cube and what differs. Fails with CUBE_NOT_FOUND, REVISION_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackMemory(self, request, context):
+        """Gives a cube the text and the fields that it had in an older revision, as a new revision. State and use stay as they
+        are, and so does what came between. Fails with CUBE_NOT_FOUND, REVISION_NOT_FOUND, ETAG_MISMATCH, CUBE_FROZEN, and
+        with DUPLICATE_CONTENT if another cube holds the content by now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FreezeMemory(self, request, context):
         """Forbids to change or delete a cube until it is unfrozen; it is still read, found and used in prompts,
         and does not expire.
@@ -236,6 +274,21 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     servicer.UndeleteMemory,
                     request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryRequest.FromString,
                     response_serializer=memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryResponse.SerializeToString,
+            ),
+            'ListMemoryRevisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMemoryRevisions,
+                    request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.ListMemoryRevisionsRequest.FromString,
+                    response_serializer=memos__api_dot_v1_dot_memory__service__pb2.ListMemoryRevisionsResponse.SerializeToString,
+            ),
+            'DiffMemoryRevisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffMemoryRevisions,
+                    request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.DiffMemoryRevisionsRequest.FromString,
+                    response_serializer=memos__api_dot_v1_dot_memory__service__pb2.DiffMemoryRevisionsResponse.SerializeToString,
+            ),
+            'RollbackMemory': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackMemory,
+                    request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.RollbackMemoryRequest.FromString,
+                    response_serializer=memos__api_dot_v1_dot_memory__service__pb2.RollbackMemoryResponse.SerializeToString,
             ),
             'FreezeMemory': grpc.unary_unary_rpc_method_handler(
                     servicer.FreezeMemory,
@@ -475,6 +528,87 @@ class MemoryService:
             '/memos.v1.MemoryService/UndeleteMemory',
             memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryRequest.SerializeToString,
             memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMemoryRevisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.v1.MemoryService/ListMemoryRevisions',
+            memos__api_dot_v1_dot_memory__service__pb2.ListMemoryRevisionsRequest.SerializeToString,
+            memos__api_dot_v1_dot_memory__service__pb2.ListMemoryRevisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffMemoryRevisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.v1.MemoryService/DiffMemoryRevisions',
+            memos__api_dot_v1_dot_memory__service__pb2.DiffMemoryRevisionsRequest.SerializeToString,
+            memos__api_dot_v1_dot_memory__service__pb2.DiffMemoryRevisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackMemory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.v1.MemoryService/RollbackMemory',
+            memos__api_dot_v1_dot_memory__service__pb2.RollbackMemoryRequest.SerializeToString,
+            memos__api_dot_v1_dot_memory__service__pb2.RollbackMemoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

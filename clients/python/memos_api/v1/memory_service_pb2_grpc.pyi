@@ -42,6 +42,15 @@ class MemoryServiceStub:
     """Takes the deletion of a cube back, until its purge time. One that is not deleted is refused with RESOURCE_EXISTS,
     and one whose content another cube holds by now with DUPLICATE_CONTENT.
     """
+    ListMemoryRevisions: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.ListMemoryRevisionsRequest, _memory_service_pb2.ListMemoryRevisionsResponse]
+    """Lists the revisions of a cube, newest first; those of a deleted one until its purge time. Fails with CUBE_NOT_FOUND."""
+    DiffMemoryRevisions: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.DiffMemoryRevisionsRequest, _memory_service_pb2.DiffMemoryRevisionsResponse]
+    """Returns two revisions of a cube and what differs. Fails with CUBE_NOT_FOUND, REVISION_NOT_FOUND."""
+    RollbackMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.RollbackMemoryRequest, _memory_service_pb2.RollbackMemoryResponse]
+    """Gives a cube the text and the fields that it had in an older revision, as a new revision. State and use stay as they
+    are, and so does what came between. Fails with CUBE_NOT_FOUND, REVISION_NOT_FOUND, ETAG_MISMATCH, CUBE_FROZEN, and
+    with DUPLICATE_CONTENT if another cube holds the content by now.
+    """
     FreezeMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.FreezeMemoryRequest, _memory_service_pb2.FreezeMemoryResponse]
     """Forbids to change or delete a cube until it is unfrozen; it is still read, found and used in prompts,
     and does not expire.
@@ -131,6 +140,33 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_memory_service_pb2.UndeleteMemoryResponse]:
         """Takes the deletion of a cube back, until its purge time. One that is not deleted is refused with RESOURCE_EXISTS,
         and one whose content another cube holds by now with DUPLICATE_CONTENT.
+        """
+
+    @_abc_1.abstractmethod
+    def ListMemoryRevisions(
+        self,
+        request: _memory_service_pb2.ListMemoryRevisionsRequest,
+        context: _aio.ServicerContext[_memory_service_pb2.ListMemoryRevisionsRequest, _abc.Awaitable[_memory_service_pb2.ListMemoryRevisionsResponse]],
+    ) -> _abc.Awaitable[_memory_service_pb2.ListMemoryRevisionsResponse]:
+        """Lists the revisions of a cube, newest first; those of a deleted one until its purge time. Fails with CUBE_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def DiffMemoryRevisions(
+        self,
+        request: _memory_service_pb2.DiffMemoryRevisionsRequest,
+        context: _aio.ServicerContext[_memory_service_pb2.DiffMemoryRevisionsRequest, _abc.Awaitable[_memory_service_pb2.DiffMemoryRevisionsResponse]],
+    ) -> _abc.Awaitable[_memory_service_pb2.DiffMemoryRevisionsResponse]:
+        """Returns two revisions of a cube and what differs. Fails with CUBE_NOT_FOUND, REVISION_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def RollbackMemory(
+        self,
+        request: _memory_service_pb2.RollbackMemoryRequest,
+        context: _aio.ServicerContext[_memory_service_pb2.RollbackMemoryRequest, _abc.Awaitable[_memory_service_pb2.RollbackMemoryResponse]],
+    ) -> _abc.Awaitable[_memory_service_pb2.RollbackMemoryResponse]:
+        """Gives a cube the text and the fields that it had in an older revision, as a new revision. State and use stay as they
+        are, and so does what came between. Fails with CUBE_NOT_FOUND, REVISION_NOT_FOUND, ETAG_MISMATCH, CUBE_FROZEN, and
+        with DUPLICATE_CONTENT if another cube holds the content by now.
         """
 
     @_abc_1.abstractmethod

@@ -1,12 +1,9 @@
 """Governance's tables. Ids are stored without their `tenants/{tenant}/...` prefix; the tenant leads every key."""
 
-from datetime import UTC, datetime, timedelta
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Dialect,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -18,26 +15,8 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.types import TypeDecorator
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-class Moment(TypeDecorator[datetime]):
-    """An aware datetime as microseconds since 1970: exact and sortable in every database."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        """Return what is stored."""
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        """Return the moment, with zone UTC."""
-        return None if value is None else _EPOCH + value * _MICROSECOND
-
+from memos_runtime.sql.types import Moment
 
 VERSION_TABLE = "governance_version"
 """A version table of its own, so that services can share a database."""

@@ -1,29 +1,8 @@
 """Tables of the queue. The migrations build them; a test compares the two."""
 
-from datetime import UTC, datetime, timedelta
-
 import sqlalchemy as sa
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TICK = timedelta(microseconds=1)
-
-
-class Moment(TypeDecorator[datetime]):
-    """An aware datetime as microseconds since 1970, the same on every database."""
-
-    impl = sa.BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        """Return what is stored."""
-        return None if value is None else (value - _EPOCH) // _TICK
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        """Return what was stored."""
-        return None if value is None else _EPOCH + value * _TICK
-
+from memos_runtime.sql.types import Moment
 
 VERSION_TABLE = "scheduler_version"
 """A version table of its own, so that services can share a database."""

@@ -9,12 +9,14 @@ from memos_kernel.cube import MemCube, State, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.states import is_over
-from memos_storage.adapters.memory.tables import Tables, copied, enqueue
-from memos_storage.domain.filters import CubeFilter
+from memos_storage.adapters.memory.tables import Tables, copied, current_vector, enqueue
+from memos_storage.domain.filters import newest_first
+from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import (
     Answer,
     AuditEvent,
     DenseHit,
+    PastCube,
     Remembered,
     RequestOwner,
     Scope,
@@ -44,13 +46,43 @@ class MemoryCatalog:
         wanted = set(names)
         return {row.cube.name: row for row in self._live() if row.cube.name in wanted and scope.covers(row.cube.vault)}
 
-    async def page(
-        self, vault: VaultName, filter: CubeFilter, *, after: tuple[datetime, str] | None, limit: int, now: datetime
-    ) -> list[StoredCube]:
+    async def get_as_of(
+        self, names: Sequence[CubeName], scope: Scope, *, as_of: datetime, now: datetime
+    ) -> dict[CubeName, StoredCube]:
+        """Return the cubes of the scope among the names as they were at a moment, those that were live then."""
+        rows = [row for uid in self.tables.cubes if (row := self._then(uid, as_of, now)) is not None]
+        return {row.cube.name: row for row in rows if row.cube.name in set(names) and scope.covers(row.cube.vault)}
+
+    async def page(self, selection: Selection, *, after: tuple[datetime, str] | None, limit: int) -> list[StoredCube]:
         """Return live cubes, newest first."""
-        rows = [row for row in self._live() if row.cube.vault == vault and filter.matches(row.cube, now=now)]
-        rows = [row for row in rows if after is None or _position(row) < after]
-        return sorted(rows, key=_position, reverse=True)[:limit]
+        rows = [row for row in self._selected(selection) if after is None or newest_first(row.cube) < after]
+        return sorted(rows, key=lambda row: newest_first(row.cube), reverse=True)[:limit]
+
+    async def history(
+        self, name: CubeName, scope: Scope, *, before: int | None, limit: int, now: datetime
+    ) -> list[StoredCube]:
+        """Return revisions of a cube, newest first."""
+        found = [
+            row
+            for uid, newest in self.tables.cubes.items()
+            if newest.cube.name == name and scope.covers(newest.cube.vault) and not _is_past_purge(newest, now)
+            for row in reversed(self.tables.history[uid])
+            if before is None or row.cube.revision < before
+        ]
+        return found[:limit]
+
+    async def altered(
+        self, vault: VaultName, *, since: datetime, created_until: datetime, after: str, limit: int, now: datetime
+    ) -> list[tuple[str, CubeName]]:
+        """Return uid and name of cubes, deleted or not, that have changed since a moment, by uid from above `after`."""
+        found = [
+            (uid, row.cube.name)
+            for uid, row in sorted(self.tables.cubes.items())
+            if uid > after and row.cube.vault == vault and _recorded(row) > since
+            if row.cube.create_time is not None and row.cube.create_time <= created_until
+            if not _is_past_purge(row, now)
+        ]
+        return found[:limit]
 
     async def due(self, scope: Scope, *, at: datetime, limit: int) -> list[StoredCube]:
         """Return live cubes past their expire time that are neither expired nor frozen."""
@@ -61,36 +93,42 @@ class MemoryCatalog:
         ]
         return sorted(rows, key=lambda row: (row.cube.expire_time, row.cube.uid))[:limit]
 
-    async def eligible(self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime) -> dict[str, int]:
-        """Return uid -> content revision of those that are live cubes of the scope and fulfil the filter."""
-        found = await self.resolve(uids, scope, filter, now=now)
-        return {uid: row.content_revision for uid, row in found.items()}
+    async def eligible(self, uids: Sequence[str], selection: Selection) -> dict[str, int]:
+        """Return uid -> content revision of those that are selected; of the past, those that have not changed since."""
+        found = await self.resolve(uids, selection)
+        return {uid: row.content_revision for uid, row in found.items() if self._is_newest(row)}
 
-    async def resolve(
-        self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime
-    ) -> dict[str, StoredCube]:
-        """Return the same cubes as `eligible`, whole."""
+    async def resolve(self, uids: Sequence[str], selection: Selection) -> dict[str, StoredCube]:
+        """Return those that are selected, whole; of the past, those that have changed since as well."""
         wanted = set(uids)
-        return {row.cube.uid: row for row in self._matching(scope, filter, now) if row.cube.uid in wanted}
+        return {row.cube.uid: row for row in self._selected(selection) if row.cube.uid in wanted}
 
-    async def nearest(
-        self, query: Vector, scope: Scope, filter: CubeFilter, *, bound: int, limit: int, now: datetime
-    ) -> list[DenseHit] | None:
-        """Return the nearest of all cubes that fulfil the filter, exactly; None if more than `bound` do."""
-        rows = {row.cube.uid: row for row in self._matching(scope, filter, now)}
+    async def nearest(self, query: Vector, selection: Selection, *, bound: int, limit: int) -> list[DenseHit] | None:
+        """Return the nearest of the `eligible` cubes, exactly; None if more than `bound` are."""
+        rows = {row.cube.uid: row for row in self._selected(selection) if self._is_newest(row)}
         scores = await self.cosines(query, list(rows))
         if len(scores) > bound:
             return None
         hits = [DenseHit(uid, rows[uid].content_revision, score) for uid, score in scores.items()]
         return sorted(hits, key=lambda hit: (-hit.score, hit.uid))[:limit]
 
+    async def changed(self, selection: Selection, *, embedder: str | None, bound: int) -> list[PastCube] | None:
+        """Return what is selected of the past and has changed since; None if more than `bound` of the scope have."""
+        assert selection.as_of is not None
+        then = [self._then(uid, selection.as_of, selection.now) for uid in self.tables.cubes]
+        old = [row for row in then if row is not None and not self._is_newest(row)]
+        old = [row for row in old if selection.scope.covers(row.cube.vault)]
+        if len(old) > bound:
+            return None
+        return [PastCube(row, self._vector_of(row, embedder)) for row in old if selection.matches(row.cube)]
+
     async def cosines(self, query: Vector, uids: Sequence[str]) -> dict[str, float]:
         """Return the cosine of the query with each cube that has a vector of its embedder."""
-        held = {uid: self.tables.vectors[uid][0] for uid in uids if uid in self.tables.vectors}
+        held = {uid: current_vector(self.tables, uid) for uid in uids}
         return {
             uid: float(vector.values @ query.values)
             for uid, vector in held.items()
-            if vector.embedder == query.embedder
+            if vector is not None and vector.embedder == query.embedder
         }
 
     async def meta(self, name: str, make: Callable[[], bytes]) -> bytes:
@@ -100,8 +138,26 @@ class MemoryCatalog:
     def _live(self) -> list[StoredCube]:
         return [row for row in self.tables.cubes.values() if row.cube.delete_time is None]
 
-    def _matching(self, scope: Scope, filter: CubeFilter, now: datetime) -> list[StoredCube]:
-        return [row for row in self._live() if scope.covers(row.cube.vault) and filter.matches(row.cube, now=now)]
+    def _selected(self, selection: Selection) -> list[StoredCube]:
+        if selection.as_of is None:
+            return [row for row in self._live() if selection.matches(row.cube)]
+        then = [self._then(uid, selection.as_of, selection.now) for uid in self.tables.cubes]
+        return [row for row in then if row is not None and selection.matches(row.cube)]
+
+    def _then(self, uid: str, as_of: datetime, now: datetime) -> StoredCube | None:
+        """Return a cube as it was, with its present use; None if it was not there or is past its purge time."""
+        newest = self.tables.cubes[uid]
+        rows = [row for row in self.tables.history[uid] if _recorded(row) <= as_of]
+        if not rows or rows[-1].cube.delete_time is not None or _is_past_purge(newest, now):
+            return None
+        return replace(rows[-1], cube=replace(rows[-1].cube, usage=newest.cube.usage))
+
+    def _is_newest(self, row: StoredCube) -> bool:
+        return self.tables.cubes[row.cube.uid].cube.revision == row.cube.revision
+
+    def _vector_of(self, row: StoredCube, embedder: str | None) -> Vector | None:
+        vector = self.tables.vectors.get((row.cube.uid, row.content_revision))
+        return vector if vector is not None and vector.embedder == embedder else None
 
 
 class MemoryTransaction:
@@ -119,10 +175,18 @@ class MemoryTransaction:
         rows = (row for row in self.tables.cubes.values() if row.cube.delete_time is not None)
         return next((row for row in rows if row.cube.name == name), None)
 
-    def vector(self, uid: str) -> Vector | None:
-        """Return the vector of a cube's newest text, deleted or not."""
-        held = self.tables.vectors.get(uid)
-        return None if held is None else held[0]
+    def revision(self, uid: str, revision: int) -> StoredCube | None:
+        """Return a cube as a revision stored it, deleted or not."""
+        return next((row for row in self.tables.history.get(uid, ()) if row.cube.revision == revision), None)
+
+    def at(self, uid: str, moment: datetime) -> StoredCube | None:
+        """Return a cube in the revision that it had at a moment of record time, deleted or not."""
+        then = [row for row in self.tables.history.get(uid, ()) if _recorded(row) <= moment]
+        return then[-1] if then else None
+
+    def vector(self, uid: str, content_revision: int) -> Vector | None:
+        """Return the vector of the text that came with a revision, deleted or not."""
+        return self.tables.vectors.get((uid, content_revision))
 
     def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
         """Return the live cube of the vault that has this content."""
@@ -134,21 +198,22 @@ class MemoryTransaction:
         self._check_content(cube)
         if any(row.cube.name == cube.name for row in self.tables.cubes.values()):
             raise ResourceExists(f"{cube.name} is taken; choose another id.", name=str(cube.name))
-        self.tables.cubes[cube.uid] = StoredCube(cube, cube.revision)
-        self._put_vector(cube, vector)
+        self._store(StoredCube(cube, cube.revision))
+        self._put_vector(cube, vector, gone=None)
 
     def replace(self, cube: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
         """Store a new revision."""
         if content:
             self._check_content(cube)
         before = self.tables.cubes[cube.uid]
+        gone = current_vector(self.tables, cube.uid) if content or cube.delete_time is not None else None
         revision = cube.revision if content else before.content_revision
-        self.tables.cubes[cube.uid] = StoredCube(replace(cube, usage=before.cube.usage), revision)
-        if content:
-            self._put_vector(cube, vector)
-        if cube.delete_time is not None and cube.uid in self.tables.vectors:
-            vector, revision = self.tables.vectors[cube.uid]
-            enqueue(self.tables, cube.uid, vector.embedder, cube.update_time, gone=revision)
+        self._store(StoredCube(replace(cube, usage=before.cube.usage), revision))
+        same = vector is not None and gone is not None and vector.embedder == gone.embedder
+        if vector is not None:
+            self._put_vector(cube, vector, gone=before.content_revision if same else None)
+        if gone is not None and not same:
+            enqueue(self.tables, cube.uid, gone.embedder, cube.update_time, gone=before.content_revision)
 
     def set_usage(self, uid: str, usage: Usage) -> None:
         """Store the usage."""
@@ -186,14 +251,14 @@ class MemoryTransaction:
                 f"{holder.cube.name} holds the same content; use that one.", existing=str(holder.cube.name)
             )
 
-    def _put_vector(self, cube: MemCube, vector: Vector | None) -> None:
+    def _store(self, row: StoredCube) -> None:
+        self.tables.cubes[row.cube.uid] = row
+        self.tables.history[row.cube.uid] = (*self.tables.history.get(row.cube.uid, ()), row)
+
+    def _put_vector(self, cube: MemCube, vector: Vector | None, *, gone: int | None) -> None:
         if vector is not None:
             self.tables.dimensions.setdefault(vector.embedder, vector.values.size)
-            before, gone = self.tables.vectors.get(cube.uid, (vector, None))
-            self.tables.vectors[cube.uid] = (vector, cube.revision)
-            if before.embedder != vector.embedder:
-                enqueue(self.tables, cube.uid, before.embedder, cube.update_time, gone=gone)
-                gone = None
+            self.tables.vectors[cube.uid, cube.revision] = vector
             enqueue(self.tables, cube.uid, vector.embedder, cube.update_time, gone=gone)
 
 
@@ -201,6 +266,10 @@ def _identity(owner: RequestOwner) -> RequestOwner:
     return replace(owner, key=replace(owner.key, body_sha256=""))
 
 
-def _position(row: StoredCube) -> tuple[datetime, str]:
-    assert row.cube.create_time is not None
-    return row.cube.create_time, row.cube.uid
+def _recorded(row: StoredCube) -> datetime:
+    assert row.cube.update_time is not None
+    return row.cube.update_time
+
+
+def _is_past_purge(newest: StoredCube, now: datetime) -> bool:
+    return newest.cube.purge_time is not None and newest.cube.purge_time <= now

@@ -12,7 +12,7 @@ from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.names import VaultName
 from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.terms import frequencies, terms
-from memos_storage.domain.filters import CubeFilter
+from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import DenseHit, Point, PointId, Scope, Scored, Vector
 
 K1, B = 1.2, 0.75
@@ -24,17 +24,27 @@ class MemoryLexicalIndex:
     def __init__(self, catalog: MemoryCatalog) -> None:
         self._catalog = catalog
 
-    async def search(self, query: str, scope: Scope, filter: CubeFilter, *, limit: int, now: datetime) -> list[Scored]:
+    async def search(self, query: str, selection: Selection, *, limit: int) -> list[Scored]:
         """Return the cubes that share terms with the query, best first."""
         wanted = list(dict.fromkeys(terms(query)))
-        by_vault: dict[VaultName, list[MemCube]] = {}
-        for row in self._catalog.tables.cubes.values():
-            if row.cube.delete_time is None and scope.covers(row.cube.vault):
-                by_vault.setdefault(row.cube.vault, []).append(row.cube)
-        scored = [item for cubes in by_vault.values() for item in _bm25(cubes, wanted)]
-        matching = {cube.uid for cubes in by_vault.values() for cube in cubes if filter.matches(cube, now=now)}
+        matching = await self._catalog.eligible(list(self._catalog.tables.cubes), selection)
+        by_vault = {vault: cubes for vault, cubes in self._by_vault().items() if selection.scope.covers(vault)}
+        scored = [item for cubes in by_vault.values() for item in _bm25(cubes, wanted, among=cubes)]
         kept = [item for item in scored if item.uid in matching]
         return sorted(kept, key=lambda item: (-item.score, item.uid))[:limit]
+
+    async def score(self, query: str, cubes: Sequence[MemCube]) -> list[Scored]:
+        """Return those of these cubes that share terms with the query, scored as if their texts were in the index."""
+        wanted = list(dict.fromkeys(terms(query)))
+        by_vault = self._by_vault()
+        return [item for cube in cubes for item in _bm25([cube], wanted, among=by_vault.get(cube.vault, []))]
+
+    def _by_vault(self) -> dict[VaultName, list[MemCube]]:
+        found: dict[VaultName, list[MemCube]] = {}
+        for row in self._catalog.tables.cubes.values():
+            if row.cube.delete_time is None:
+                found.setdefault(row.cube.vault, []).append(row.cube)
+        return found
 
 
 class MemoryVectorIndex:
@@ -76,14 +86,14 @@ class MemoryVectorIndex:
             if after < id.uid and (until is None or id.uid <= until)
         ]
 
-    async def search(self, query: Vector, scope: Scope, *, limit: int) -> list[DenseHit]:
-        """Return the nearest cubes of the scope, best first, by cosine."""
+    async def search(self, query: Vector, scope: Scope, *, limit: int, until: datetime | None = None) -> list[DenseHit]:
+        """Return the nearest cubes of the scope, best first, by cosine; only points recorded `until` then."""
         self._check()
         hits = [
             DenseHit(point.uid, point.revision, float(np.dot(point.vector.values, query.values)))
             for (embedder, _), point in self._points.items()
             if embedder == query.embedder and point.vector.values.size == query.values.size
-            if scope.covers(point.vault)
+            if scope.covers(point.vault) and (until is None or point.recorded <= until)
         ]
         return sorted(hits, key=lambda hit: (-hit.score, hit.uid))[:limit]
 
@@ -92,18 +102,18 @@ class MemoryVectorIndex:
             raise DependencyUnavailable("The vector index does not answer.", dependency="milvus")
 
 
-def _bm25(cubes: Sequence[MemCube], wanted: Sequence[str]) -> list[Scored]:
-    counted = {cube.uid: found for cube in cubes if (found := frequencies(cube))}
-    if not counted:
-        return []
-    mean = sum(found.total() for found in counted.values()) / len(counted)
-    holders = Counter(term for found in counted.values() for term in found)
+def _bm25(cubes: Sequence[MemCube], wanted: Sequence[str], *, among: Sequence[MemCube]) -> list[Scored]:
+    """Score texts with the statistics of others."""
+    counted = [found for cube in among if (found := frequencies(cube))]
+    mean = sum(found.total() for found in counted) / len(counted) if counted else None
+    holders = Counter(term for found in counted for term in found)
     idf = {term: math.log(1 + (len(counted) - holders[term] + 0.5) / (holders[term] + 0.5)) for term in wanted}
     best = sum(idf.values())
     scored: list[Scored] = []
-    for uid, found in counted.items():
-        norm = K1 * (1 - B + B * found.total() / mean)
+    for cube in cubes:
+        found = frequencies(cube)
+        norm = K1 * (1 - B + B * (found.total() / mean if mean else 1.0))
         score = sum(idf[term] * found[term] / (found[term] + norm) for term in wanted if term in found)
         if score:
-            scored.append(Scored(uid, score / best))
+            scored.append(Scored(cube.uid, score / best))
     return scored

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence, Set
 from datetime import datetime, timedelta
 
 from memos_storage.adapters.memory.catalog import MemoryCatalog
-from memos_storage.adapters.memory.tables import Entry, Tables
+from memos_storage.adapters.memory.tables import Entry, Tables, current_vector
 from memos_storage.domain.values import AuditEvent, Claim, OutboxEntry, Point, PointId, Waiting
 
 
@@ -76,8 +76,8 @@ class MemoryOutbox:
         tables = self._catalog.tables
         waiting = {entry.uid for entry in tables.outbox.values()}
         held = [
-            PointId(uid, revision)
-            for uid, (_, revision) in sorted(tables.vectors.items())
+            PointId(uid, row.content_revision)
+            for uid, row in sorted(tables.cubes.items())
             if uid > after and uid not in waiting and _is_live(tables, uid, embedder)
         ]
         return held[:limit]
@@ -117,15 +117,18 @@ class MemoryAuditOutbox:
 
 
 def _is_live(tables: Tables, uid: str, embedder: str) -> bool:
-    held = tables.vectors.get(uid)
-    return held is not None and held[0].embedder == embedder and tables.cubes[uid].cube.delete_time is None
+    held = current_vector(tables, uid)
+    return held is not None and held.embedder == embedder and tables.cubes[uid].cube.delete_time is None
 
 
 def _point(tables: Tables, uid: str, embedder: str, sequence: int = 0) -> Point | None:
     if not _is_live(tables, uid, embedder):
         return None
-    vector, revision = tables.vectors[uid]
-    return Point(uid, tables.cubes[uid].cube.vault, revision, vector, sequence)
+    row, vector = tables.cubes[uid], current_vector(tables, uid)
+    assert vector is not None
+    brought = tables.history[uid][row.content_revision - 1].cube
+    assert brought.update_time is not None
+    return Point(uid, row.cube.vault, row.content_revision, vector, brought.update_time, sequence)
 
 
 def _claimed(tables: Tables, entry: Entry) -> OutboxEntry:

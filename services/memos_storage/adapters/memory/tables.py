@@ -26,7 +26,8 @@ class Tables:
     """Everything that is stored."""
 
     cubes: dict[str, StoredCube] = field(default_factory=dict)  # by uid, deleted ones too
-    vectors: dict[str, tuple[Vector, int]] = field(default_factory=dict)
+    history: dict[str, tuple[StoredCube, ...]] = field(default_factory=dict)  # by uid, oldest first
+    vectors: dict[tuple[str, int], Vector] = field(default_factory=dict)  # by uid and content revision
     outbox: dict[int, Entry] = field(default_factory=dict)
     audit: list[AuditEvent] = field(default_factory=list)
     answers: dict[RequestOwner, tuple[Remembered, datetime]] = field(default_factory=dict)
@@ -39,10 +40,16 @@ class Tables:
 def copied(tables: Tables) -> Tables:
     """Return tables that can be changed without changing these."""
     fresh = copy.copy(tables)
-    for name in ("cubes", "vectors", "audit", "answers", "dimensions"):
+    for name in ("cubes", "history", "vectors", "audit", "answers", "dimensions"):
         setattr(fresh, name, copy.copy(getattr(tables, name)))
     fresh.outbox = {sequence: copy.copy(entry) for sequence, entry in tables.outbox.items()}
     return fresh
+
+
+def current_vector(tables: Tables, uid: str) -> Vector | None:
+    """Return the vector of a cube's newest text, deleted or not."""
+    row = tables.cubes.get(uid)
+    return None if row is None else tables.vectors.get((uid, row.content_revision))
 
 
 def enqueue(tables: Tables, uid: str, embedder: str, now: datetime | None, *, gone: int | None = None) -> None:

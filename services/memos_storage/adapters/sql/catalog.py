@@ -1,7 +1,7 @@
 """The catalogue: writers, and a few readers with connections of their own."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, TypeVar
@@ -10,18 +10,21 @@ import numpy as np
 from sqlalchemy import Connection, Select, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from memos_kernel.cube import State
 from memos_kernel.errors import DependencyUnavailable
+from memos_kernel.moments import micros
 from memos_kernel.names import CubeName, VaultName
 from memos_runtime.sql.engine import is_sqlite, open_engine
 from memos_runtime.sql.faults import fault_of
 from memos_runtime.workers import Worker
-from memos_storage.adapters.sql import filters, rows, schema, statements
+from memos_storage.adapters.sql import filters, past, rows, schema, statements
 from memos_storage.adapters.sql.filters import Parameters, Shape
-from memos_storage.adapters.sql.schema import STORE, micros
+from memos_storage.adapters.sql.schema import STORE
 from memos_storage.adapters.sql.transaction import SqlTransaction
 from memos_storage.adapters.sql.writer import GroupWriter
-from memos_storage.domain.filters import CubeFilter
-from memos_storage.domain.values import DenseHit, Scope, StoredCube, Vector
+from memos_storage.domain.filters import CubeFilter, newest_first
+from memos_storage.domain.selection import Selection
+from memos_storage.domain.values import DenseHit, PastCube, Scope, StoredCube, Vector
 from memos_storage.ports import Spans, Transaction
 
 T = TypeVar("T")
@@ -133,45 +136,76 @@ class SqlCatalog:
         if not ids:
             return {}
         parameters = {**filters.scope_values(scope), "ids": ids}
-        found = await self._stored(statements.named(all_vaults=scope.vaults is None), parameters)
+        found = await self._stored(statements.named(all_vaults=scope.vaults is None, past=False), parameters)
         return {stored.cube.name: stored for stored in found}
 
-    async def page(
-        self, vault: VaultName, filter: CubeFilter, *, after: tuple[datetime, str] | None, limit: int, now: datetime
-    ) -> list[StoredCube]:
+    async def get_as_of(
+        self, names: Sequence[CubeName], scope: Scope, *, as_of: datetime, now: datetime
+    ) -> dict[CubeName, StoredCube]:
+        """Return the cubes of the scope among the names as they were at a moment, those that were live then."""
+        ids = sorted({name.id for name in names if name.tenant == scope.tenant})
+        if not ids:
+            return {}
+        selection = Selection(scope=scope, filter=CubeFilter(states=frozenset(State)), now=now, as_of=as_of)
+        unchanged = statements.named(all_vaults=scope.vaults is None, past=True)
+        found = await self._stored_then(unchanged, {**filters.values(selection), "ids": ids}, selection, by="ids")
+        return {stored.cube.name: stored for stored in found}
+
+    async def page(self, selection: Selection, *, after: tuple[datetime, str] | None, limit: int) -> list[StoredCube]:
         """Return live cubes, newest first."""
-        scope = Scope(vault.tenant, frozenset((vault,)))
-        parameters = {**filters.values(scope, filter, now=now), "limit": limit}
+        parameters = {**filters.values(selection), "limit": limit}
         if after is not None:
             parameters |= {"after_time": micros(after[0]), "after_uid": after[1]}
-        return await self._stored(statements.newest(Shape.of(scope, filter), first=after is None), parameters)
+        statement = statements.newest(Shape.of(selection), first=after is None)
+        found = await self._stored_then(statement, parameters, selection, by="" if after is None else "after")
+        return sorted(found, key=lambda stored: newest_first(stored.cube), reverse=True)[:limit]
+
+    async def history(
+        self, name: CubeName, scope: Scope, *, before: int | None, limit: int, now: datetime
+    ) -> list[StoredCube]:
+        """Return revisions of a cube, newest first."""
+        parameters = {**filters.scope_values(scope), "id": name.id, "now": micros(now), "limit": limit}
+        statement = statements.history(all_vaults=scope.vaults is None, first=before is None)
+        return await self._stored(statement, {**parameters, "before_revision": before})
+
+    async def altered(
+        self, vault: VaultName, *, since: datetime, created_until: datetime, after: str, limit: int, now: datetime
+    ) -> list[tuple[str, CubeName]]:
+        """Return uid and name of cubes, deleted or not, that have changed since a moment, by uid from above `after`."""
+        parameters = {
+            "tenant": vault.tenant,
+            "vault": vault.id,
+            "since": micros(since),
+            "created_until": micros(created_until),
+            "after_uid": after,
+            "now": micros(now),
+            "limit": limit,
+        }
+        found = await self._database.read(lambda connection: connection.execute(past.ALTERED, parameters).all())
+        return [(row.uid, CubeName(vault.tenant, row.cube)) for row in found]
 
     async def due(self, scope: Scope, *, at: datetime, limit: int) -> list[StoredCube]:
         """Return live cubes past their expire time that are not expired, those that are not frozen first."""
         parameters = {**filters.scope_values(scope), "at": micros(at), "limit": limit}
         return await self._stored(statements.due(all_vaults=scope.vaults is None), parameters)
 
-    async def eligible(self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime) -> dict[str, int]:
-        """Return uid -> content revision of those that are live cubes of the scope and fulfil the filter."""
-        statement = statements.eligible(Shape.of(scope, filter))
-        parameters = {**filters.values(scope, filter, now=now), "uids": uids}
+    async def eligible(self, uids: Sequence[str], selection: Selection) -> dict[str, int]:
+        """Return uid -> content revision of those that are selected; of the past, those that have not changed since."""
+        statement = statements.eligible(Shape.of(selection))
+        parameters = {**filters.values(selection), "uids": uids}
         found = await self._database.read(lambda connection: connection.execute(statement, parameters).all())
         return {row.uid: row.content_revision for row in found}
 
-    async def resolve(
-        self, uids: Sequence[str], scope: Scope, filter: CubeFilter, *, now: datetime
-    ) -> dict[str, StoredCube]:
-        """Return the same cubes as `eligible`, whole."""
-        parameters = {**filters.values(scope, filter, now=now), "uids": uids}
-        found = await self._stored(statements.resolved(Shape.of(scope, filter)), parameters)
+    async def resolve(self, uids: Sequence[str], selection: Selection) -> dict[str, StoredCube]:
+        """Return those that are selected, whole; of the past, those that have changed since as well."""
+        parameters = {**filters.values(selection), "uids": uids}
+        found = await self._stored_then(statements.resolved(Shape.of(selection)), parameters, selection, by="uids")
         return {stored.cube.uid: stored for stored in found}
 
-    async def nearest(
-        self, query: Vector, scope: Scope, filter: CubeFilter, *, bound: int, limit: int, now: datetime
-    ) -> list[DenseHit] | None:
-        """Return the nearest of all cubes that fulfil the filter, exactly; None if more than `bound` do."""
-        counted = statements.with_vector(Shape.of(scope, filter))
-        parameters = {**filters.values(scope, filter, now=now), "embedder": query.embedder, "limit": bound + 1}
+    async def nearest(self, query: Vector, selection: Selection, *, bound: int, limit: int) -> list[DenseHit] | None:
+        """Return the nearest of the `eligible` cubes, exactly; None if more than `bound` are."""
+        counted = statements.with_vector(Shape.of(selection))
+        parameters = {**filters.values(selection), "embedder": query.embedder, "limit": bound + 1}
 
         def work(connection: Connection) -> list[DenseHit] | None:
             keys = connection.execute(counted, parameters).scalars().all()
@@ -189,6 +223,12 @@ class SqlCatalog:
             return sorted(hits, key=lambda hit: (-hit.score, hit.uid))[:limit]
 
         return await self._database.read(work)
+
+    async def changed(self, selection: Selection, *, embedder: str | None, bound: int) -> list[PastCube] | None:
+        """Return what is selected of the past and has changed since; None if more than `bound` of the scope have."""
+        return await self._database.read(
+            lambda connection: past.with_vectors(connection, selection, embedder=embedder, bound=bound)
+        )
 
     async def cosines(self, query: Vector, uids: Sequence[str]) -> dict[str, float]:
         """Return the cosine of the query with each cube that has a vector of its embedder."""
@@ -208,6 +248,19 @@ class SqlCatalog:
             return bytes(value)
 
         return await self._database.write(work)
+
+    async def _stored_then(
+        self, statement: Select[Any], parameters: Mapping[str, Any], selection: Selection, *, by: str
+    ) -> list[StoredCube]:
+        """Return the cubes of a statement, and of a past moment those that have changed since, of one snapshot."""
+
+        def work(connection: Connection) -> list[StoredCube]:
+            found = [rows.stored_cube(row) for row in connection.execute(statement, parameters).mappings()]
+            if selection.as_of is not None:
+                found += past.changed(connection, selection, by=by, values=parameters)
+            return found
+
+        return await self._database.read(work)
 
     async def _stored(self, statement: Select[Any], parameters: Parameters) -> list[StoredCube]:
         def work(connection: Connection) -> list[StoredCube]:

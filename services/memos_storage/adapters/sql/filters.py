@@ -6,15 +6,14 @@ call would take longer than to run it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Self
 
 from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, exists, not_, or_, select
 
 from memos_kernel.cube import State
+from memos_kernel.moments import micros
 from memos_storage.adapters.sql import schema
-from memos_storage.adapters.sql.schema import micros
-from memos_storage.domain.filters import CubeFilter
+from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import Scope
 
 Condition = ColumnElement[bool]
@@ -36,11 +35,14 @@ class Shape:
     before: bool
     speakers: bool
     sessions: bool
+    valid_at: bool
     labels: int
+    past: bool
 
     @classmethod
-    def of(cls, scope: Scope, filter: CubeFilter) -> Self:
-        """Return the shape of both."""
+    def of(cls, selection: Selection) -> Self:
+        """Return the shape of a selection."""
+        scope, filter = selection.scope, selection.filter
         return cls(
             all_vaults=scope.vaults is None,
             expired=State.EXPIRED in filter.states,
@@ -50,7 +52,9 @@ class Shape:
             before=filter.before is not None,
             speakers=bool(filter.speakers),
             sessions=bool(filter.sessions),
+            valid_at=filter.valid_at is not None,
             labels=len(filter.labels),
+            past=selection.as_of is not None,
         )
 
 
@@ -69,12 +73,15 @@ def scope_values(scope: Scope) -> Parameters:
 
 
 def conditions(shape: Shape) -> tuple[Condition, ...]:
-    """Return the conditions of a scope and a filter."""
+    """Return the conditions of a selection."""
     return (in_scope(all_vaults=shape.all_vaults), *conditions_on_cubes(shape))
 
 
 def conditions_on_cubes(shape: Shape) -> tuple[Condition, ...]:
-    """Return the conditions of a filter; they mean what `CubeFilter.matches` means."""
+    """Return the conditions of a filter; they mean what `CubeFilter.matches` means.
+
+    Of a past moment they select what has not changed since: the row is as it was. `past.py` has the others.
+    """
     found: list[Condition] = [_CUBES.delete_time.is_(None), _in_states(expired=shape.expired)]
     if shape.kinds:
         found.append(_CUBES.kind.in_(_several("kinds")))
@@ -84,6 +91,11 @@ def conditions_on_cubes(shape: Shape) -> tuple[Condition, ...]:
         found.append(_CUBES.event_time >= bindparam("after"))
     if shape.before:
         found.append(_CUBES.event_time < bindparam("before"))
+    if shape.valid_at:
+        found += [_open_or(_CUBES.valid_from, _CUBES.valid_from <= bindparam("valid_at"))]
+        found += [_open_or(_CUBES.valid_until, _CUBES.valid_until > bindparam("valid_at"))]
+    if shape.past:
+        found.append(_CUBES.update_time <= bindparam("as_of"))
     found += [_has_label(number) for number in range(shape.labels)]
     if shape.speakers:
         found.append(_has_source(_SOURCES.speaker.in_(_several("speakers"))))
@@ -92,16 +104,22 @@ def conditions_on_cubes(shape: Shape) -> tuple[Condition, ...]:
     return tuple(found)
 
 
-def values(scope: Scope, filter: CubeFilter, *, now: datetime) -> Parameters:
+def values(selection: Selection) -> Parameters:
     """Return the parameters of `conditions`, and so of `conditions_on_cubes`."""
+    filter = selection.filter
     living = sorted(filter.states - {State.EXPIRED})
-    found = {**scope_values(scope), "now": micros(now), "living": living}
+    found = {**scope_values(selection.scope), "now": micros(selection.moment), "living": living}
     found |= {"kinds": sorted(filter.kinds), "semantic_types": sorted(filter.semantic_types)}
     found |= {"speakers": sorted(filter.folded_speakers), "sessions": sorted(filter.sessions)}
     found |= {"after": micros(filter.after), "before": micros(filter.before)}
+    found |= {"valid_at": micros(filter.valid_at), "as_of": micros(selection.as_of)}
     for number, (label, value) in enumerate(sorted(filter.labels.items())):
         found |= {f"label_{number}": label, f"label_value_{number}": value}
     return found
+
+
+def _open_or(bound: ColumnElement[Any], condition: Condition) -> Condition:
+    return or_(bound.is_(None), condition)
 
 
 def _several(name: str) -> BindParameter[Any]:

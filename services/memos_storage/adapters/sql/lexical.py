@@ -1,20 +1,21 @@
 """BM25 in SQL over the postings of the catalogue; statistics are per vault (Robertson and Zaragoza 2009)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Float, Integer, Row, Select, String, bindparam, case, cast, func, select, type_coerce
 
+from memos_kernel.cube import MemCube
+from memos_kernel.names import VaultName
 from memos_storage.adapters.sql import filters, schema
 from memos_storage.adapters.sql.catalog import Database
 from memos_storage.adapters.sql.filters import Parameters, Shape
-from memos_storage.adapters.terms import terms
-from memos_storage.domain.filters import CubeFilter
-from memos_storage.domain.values import Scope, Scored
+from memos_storage.adapters.terms import frequencies, terms
+from memos_storage.domain.selection import Selection
+from memos_storage.domain.values import Scored
 
 K1 = 1.2
 B = 0.75
@@ -50,7 +51,7 @@ class SqlLexicalIndex:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def search(self, query: str, scope: Scope, filter: CubeFilter, *, limit: int, now: datetime) -> list[Scored]:
+    async def search(self, query: str, selection: Selection, *, limit: int) -> list[Scored]:
         """Return the cubes that share terms with the query, best first; scores from 0 to 1.
 
         A score is the BM25 sum over what it would be in a text that holds every term of the query very often.
@@ -58,7 +59,8 @@ class SqlLexicalIndex:
         wanted = list(dict.fromkeys(terms(query)))[:QUERY_TERMS]
         if not wanted:
             return []
-        asked = _Asked(Shape.of(scope, filter), filters.values(scope, filter, now=now), limit)
+        asked = _Asked(Shape.of(selection), filters.values(selection), limit)
+        scope = selection.scope
 
         def work(connection: Connection) -> list[Scored]:
             found = connection.execute(_vaults(all_vaults=scope.vaults is None), filters.scope_values(scope))
@@ -71,13 +73,45 @@ class SqlLexicalIndex:
 
         return await self._database.read(work)
 
+    async def score(self, query: str, cubes: Sequence[MemCube]) -> list[Scored]:
+        """Return those of these cubes that share terms with the query, scored as if their texts were in the index."""
+        wanted = list(dict.fromkeys(terms(query)))[:QUERY_TERMS]
+        by_vault: dict[VaultName, list[MemCube]] = {}
+        for cube in cubes:
+            by_vault.setdefault(cube.vault, []).append(cube)
+        if not wanted:
+            return []
+
+        def work(connection: Connection) -> list[Scored]:
+            return [item for name, held in by_vault.items() for item in _score_texts(connection, name, wanted, held)]
+
+        return await self._database.read(work)
+
+
+def _score_texts(
+    connection: Connection, name: VaultName, wanted: Sequence[str], cubes: Sequence[MemCube]
+) -> Iterator[Scored]:
+    vault = _Vault(*connection.execute(_VAULT, {"tenant": name.tenant, "vault": name.id}).one())
+    weights = _weights(vault, wanted, _found(connection, vault, wanted))
+    for cube in cubes:
+        counted = frequencies(cube)
+        relative = counted.total() * vault.documents / vault.terms if vault.terms else 1.0
+        norm = K1 * (1 - B + B * relative)
+        score = sum(weight * counted[term] / (counted[term] + norm) for term, weight in weights.items())
+        if score:
+            yield Scored(cube.uid, score)
+
+
+def _found(connection: Connection, vault: _Vault, wanted: Sequence[str]) -> dict[str, int]:
+    counted = connection.execute(_FREQUENCIES, {"vault_key": vault.key, "terms": wanted})
+    return {term: int(count) for term, count in counted}
+
 
 def _score_vault(connection: Connection, vault: _Vault, wanted: Sequence[str], asked: _Asked) -> Sequence[Row[Any]]:
-    counted = connection.execute(_FREQUENCIES, {"vault_key": vault.key, "terms": wanted})
-    found = {term: int(count) for term, count in counted}
+    found = _found(connection, vault, wanted)
     if not found:
         return []
-    weights = _weights(vault, wanted, found)
+    weights = {term: weight for term, weight in _weights(vault, wanted, found).items() if term in found}
     telling = {term: weights[term] for term in _telling(found)}
     if len(telling) < len(found):
         first = _best(connection, vault, telling, asked, limit=CANDIDATES * asked.limit)
@@ -115,7 +149,7 @@ def _weights(vault: _Vault, wanted: Sequence[str], found: Mapping[str, int]) -> 
         term: math.log(1 + (vault.documents - found.get(term, 0) + 0.5) / (found.get(term, 0) + 0.5)) for term in wanted
     }
     best = sum(idf.values())
-    return {term: idf[term] / best for term in wanted if term in found}
+    return {term: idf[term] / best for term in wanted}
 
 
 def _telling(found: Mapping[str, int]) -> list[str]:
@@ -140,6 +174,11 @@ _FREQUENCIES: Select[Any] = (
     .group_by(_POSTINGS.c.term)
 )
 """In how many texts of a vault each term is, without those in none."""
+
+
+_VAULT: Select[Any] = select(_VAULTS.c.key, _VAULTS.c.documents, _VAULTS.c.terms).where(
+    _VAULTS.c.tenant == bindparam("tenant"), _VAULTS.c.vault == bindparam("vault")
+)
 
 
 @lru_cache(maxsize=2)

@@ -8,14 +8,17 @@ from typing import Any
 from sqlalchemy import Connection, Select, String, and_, cast, delete, func, insert, select, tuple_, update
 from sqlalchemy.orm import aliased
 
+from memos_kernel.moments import micros, moment
 from memos_kernel.names import VaultName
 from memos_storage.adapters.sql import rows, schema
 from memos_storage.adapters.sql.catalog import Database
-from memos_storage.adapters.sql.schema import micros, moment
 from memos_storage.domain.values import AuditEvent, Claim, OutboxEntry, Point, PointId, Vector, Waiting
 
 _OUTBOX, _CUBES, _VAULTS, _VECTORS = schema.outbox, schema.cubes, schema.vaults, schema.vectors
+_REVISIONS = schema.revisions
 _FENCE = "outbox"
+_OF_TEXT = and_(_REVISIONS.c.cube_key == _CUBES.c.key, _REVISIONS.c.revision == _CUBES.c.content_revision)
+_VECTOR_OF_TEXT = and_(_VECTORS.c.cube_key == _CUBES.c.key, _VECTORS.c.revision == _CUBES.c.content_revision)
 _ENTRIES = (
     select(
         _OUTBOX.c.sequence,
@@ -30,11 +33,13 @@ _ENTRIES = (
         _VAULTS.c.vault,
         _VECTORS.c.revision,
         _VECTORS.c.data,
+        _REVISIONS.c.record_time,
     )
     .select_from(_OUTBOX)
     .join(_CUBES, _CUBES.c.key == _OUTBOX.c.cube_key)
     .join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
-    .outerjoin(_VECTORS, and_(_VECTORS.c.cube_key == _OUTBOX.c.cube_key, _VECTORS.c.embedder == _OUTBOX.c.embedder))
+    .join(_REVISIONS, _OF_TEXT)
+    .outerjoin(_VECTORS, and_(_VECTOR_OF_TEXT, _VECTORS.c.embedder == _OUTBOX.c.embedder))
     .order_by(_OUTBOX.c.sequence)
 )
 
@@ -51,9 +56,12 @@ _HELD = (
         _VECTORS.c.embedder,
         _VECTORS.c.revision,
         _VECTORS.c.data,
+        _REVISIONS.c.record_time,
     )
+    .select_from(_CUBES)
     .join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
-    .join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key)
+    .join(_REVISIONS, _OF_TEXT)
+    .join(_VECTORS, _VECTOR_OF_TEXT)
     .where(_CUBES.c.delete_time.is_(None))
 )
 _INDEXED = _HELD.where(~_WAITING)
@@ -170,7 +178,7 @@ class SqlOutbox:
         """Return what the index should hold by now of the cubes whose uid is greater than `after`, by uid."""
         statement = (
             select(_CUBES.c.uid, _VECTORS.c.revision)
-            .join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key)
+            .join(_VECTORS, _VECTOR_OF_TEXT)
             .where(_VECTORS.c.embedder == embedder, _CUBES.c.delete_time.is_(None), ~_WAITING)
             .where(_CUBES.c.uid > after)
             .order_by(_CUBES.c.uid)
@@ -234,7 +242,8 @@ def _all(statement: Select[Any], connection: Connection) -> Sequence[Any]:
 
 def _point(row: Any, *, sequence: int = 0) -> Point:
     vector = Vector(row.embedder, rows.vector_of(row.data))
-    return Point(row.uid, VaultName(row.tenant, row.vault), row.revision, vector, sequence)
+    vault = VaultName(row.tenant, row.vault)
+    return Point(row.uid, vault, row.revision, vector, moment(row.record_time), sequence)
 
 
 def _entry(row: Any) -> OutboxEntry:

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, and_, func, insert, select
 
 from memos_kernel import errors
 from memos_kernel.cube import MemCube
+from memos_kernel.moments import micros
 from memos_storage.adapters.sql import rows, schema
-from memos_storage.adapters.sql.schema import micros
 from memos_storage.domain.values import Answer, Outcome, Remembered, RequestOwner
 
 _ERRORS: Mapping[str, type[errors.MemosError]] = {

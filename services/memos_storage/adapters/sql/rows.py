@@ -9,8 +9,8 @@ from sqlalchemy import RowMapping
 
 from memos_api.v1 import memcube_pb2
 from memos_kernel.cube import MemCube, Usage
+from memos_kernel.moments import micros, moment
 from memos_storage.adapters.sql import schema
-from memos_storage.adapters.sql.schema import micros, moment
 from memos_storage.domain.filters import event_time, fold
 from memos_storage.domain.values import Floats, StoredCube
 from memos_wire.cubes import cube_from_proto, cube_to_proto
@@ -25,9 +25,19 @@ STORED = (
 )
 """Columns that a cube is read from."""
 
+PAST = (
+    schema.cubes.c.key,
+    schema.revisions.c.content_revision,
+    schema.cubes.c.hits,
+    schema.cubes.c.heat,
+    schema.cubes.c.last_used_time,
+    schema.revisions.c.document,
+)
+"""The same for any revision."""
+
 
 def stored_cube(row: RowMapping | Mapping[str, Any]) -> StoredCube:
-    """Return the cube of a row with the columns `STORED`."""
+    """Return the cube of a row with the columns `STORED` or `PAST`."""
     usage = Usage(hits=row["hits"], last_used_time=moment(row["last_used_time"]), heat=row["heat"])
     return StoredCube(replace(cube_of(row["document"]), usage=usage), row["content_revision"])
 

@@ -1,8 +1,5 @@
 """Tables of the catalogue. Times are microseconds since 1970 in UTC; keys are internal and never leave the service."""
 
-from datetime import UTC, datetime, timedelta
-from typing import overload
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -19,9 +16,6 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -90,6 +84,7 @@ Index(
     postgresql_where=text("delete_time IS NULL"),
 )
 Index("ix_cubes_newest", cubes.c.vault_key, cubes.c.create_time, cubes.c.uid)
+Index("ix_cubes_changed", cubes.c.vault_key, cubes.c.update_time)
 Index(
     "ix_cubes_due",
     cubes.c.expire_time,
@@ -102,6 +97,7 @@ revisions = Table(
     metadata,
     Column("cube_key", ForeignKey("cubes.key", ondelete="CASCADE"), primary_key=True),
     Column("revision", BigInteger, primary_key=True),
+    Column("content_revision", BigInteger, nullable=False),  # the revision that brought its text
     Column("record_time", BigInteger, nullable=False),
     Column("document", LargeBinary, nullable=False),  # memos.v1.MemCube without usage
 )
@@ -130,7 +126,7 @@ vectors = Table(
     metadata,
     Column("cube_key", ForeignKey("cubes.key", ondelete="CASCADE"), primary_key=True),
     Column("embedder", String(256), primary_key=True),
-    Column("revision", BigInteger, nullable=False),
+    Column("revision", BigInteger, primary_key=True),  # the content revision; those of older texts stay
     Column("data", LargeBinary, nullable=False),  # float32, little endian
 )
 
@@ -207,21 +203,3 @@ meta = Table(
     Column("name", String(63), primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
-
-
-@overload
-def micros(moment: datetime) -> int: ...
-@overload
-def micros(moment: None) -> None: ...
-def micros(moment: datetime | None) -> int | None:
-    """Return a moment as it is stored."""
-    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
-
-
-@overload
-def moment(value: int) -> datetime: ...
-@overload
-def moment(value: None) -> None: ...
-def moment(value: int | None) -> datetime | None:
-    """Return a stored moment."""
-    return None if value is None else _EPOCH + timedelta(microseconds=value)

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Select, String, and_, bindparam, not_, select, tuple_
+from sqlalchemy import BigInteger, Integer, Select, String, and_, bindparam, not_, or_, select, tuple_
 
 from memos_kernel.cube import State
 from memos_storage.adapters.sql import filters, rows, schema
@@ -13,7 +13,8 @@ _CUBES, _VAULTS, _REVISIONS, _VECTORS = schema.cubes, schema.vaults, schema.revi
 _OF_CURRENT_REVISION = and_(_REVISIONS.c.cube_key == _CUBES.c.key, _REVISIONS.c.revision == _CUBES.c.revision)
 _WITH_VAULT = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
 _WITH_DOCUMENT = _WITH_VAULT.join(_REVISIONS, _OF_CURRENT_REVISION)
-_WITH_VECTOR = _WITH_VAULT.join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key)
+_OF_CURRENT_TEXT = and_(_VECTORS.c.cube_key == _CUBES.c.key, _VECTORS.c.revision == _CUBES.c.content_revision)
+_WITH_VECTOR = _WITH_VAULT.join(_VECTORS, _OF_CURRENT_TEXT)
 
 # Where cubes are looked up by uid or name, the sum keeps a planner that knows no statistics from walking the vault.
 _NAMED_WITH_VAULT = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key + 0)
@@ -23,7 +24,7 @@ _UIDS = _CUBES.c.uid.in_(bindparam("uids", expanding=True))
 
 COSINES = (
     select(_CUBES.c.uid, _VECTORS.c.data)
-    .select_from(_CUBES.join(_VECTORS, _VECTORS.c.cube_key == _CUBES.c.key))
+    .select_from(_CUBES.join(_VECTORS, _OF_CURRENT_TEXT))
     .where(_UIDS, _VECTORS.c.embedder == bindparam("embedder"))
 )
 """Vectors of cubes by `uids`."""
@@ -36,10 +37,10 @@ VECTORS = (
 """Vectors of cubes by `keys`."""
 
 
-@lru_cache(maxsize=2)
-def named(*, all_vaults: bool) -> Select[Any]:
-    """Live cubes of a scope; parameters: those of the scope, `ids`."""
-    return (
+@lru_cache(maxsize=4)
+def named(*, all_vaults: bool, past: bool) -> Select[Any]:
+    """Live cubes of a scope; parameters: those of the scope, `ids`. `past`: unchanged since `as_of`."""
+    statement = (
         select(*rows.STORED)
         .select_from(_NAMED_WITH_DOCUMENT)
         .where(
@@ -49,6 +50,7 @@ def named(*, all_vaults: bool) -> Select[Any]:
             _CUBES.c.delete_time.is_(None),
         )
     )
+    return statement.where(_CUBES.c.update_time <= bindparam("as_of")) if past else statement
 
 
 @lru_cache(maxsize=128)
@@ -65,6 +67,24 @@ def newest(shape: Shape, *, first: bool) -> Select[Any]:
         return statement
     after = tuple_(bindparam("after_time", type_=BigInteger), bindparam("after_uid", type_=String))
     return statement.where(tuple_(_CUBES.c.create_time, _CUBES.c.uid) < after)
+
+
+@lru_cache(maxsize=4)
+def history(*, all_vaults: bool, first: bool) -> Select[Any]:
+    """Revisions of a cube; parameters: those of the scope, `id`, `now`, `limit`, unless `first` `before_revision`."""
+    statement = (
+        select(*rows.PAST)
+        .select_from(_NAMED_WITH_VAULT.join(_REVISIONS, _REVISIONS.c.cube_key == _CUBES.c.key))
+        .where(
+            filters.in_scope(all_vaults=all_vaults),
+            _CUBES.c.tenant == bindparam("scope_tenant"),
+            _CUBES.c.cube == bindparam("id"),
+            or_(_CUBES.c.purge_time.is_(None), _CUBES.c.purge_time > bindparam("now")),
+        )
+        .order_by(_REVISIONS.c.revision.desc())
+        .limit(bindparam("limit", type_=Integer))
+    )
+    return statement if first else statement.where(_REVISIONS.c.revision < bindparam("before_revision"))
 
 
 @lru_cache(maxsize=2)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -10,11 +11,11 @@ from sqlalchemy.exc import IntegrityError
 
 from memos_kernel.cube import MemCube, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
+from memos_kernel.moments import micros
 from memos_kernel.names import CubeName, VaultName
 from memos_runtime.sql.engine import insert_or_ignore
 from memos_storage.adapters.sql import rows, schema
 from memos_storage.adapters.sql.requests import RequestLog
-from memos_storage.adapters.sql.schema import micros
 from memos_storage.adapters.terms import frequencies
 from memos_storage.domain.values import AuditEvent, StoredCube, Vector
 
@@ -25,10 +26,22 @@ _STORED = select(*rows.STORED).join(
 _NAMED = (schema.cubes.c.tenant == bindparam("tenant"), schema.cubes.c.cube == bindparam("cube"))
 _BY_NAME = _STORED.where(schema.cubes.c.delete_time.is_(None), *_NAMED)
 _DELETED = _STORED.where(schema.cubes.c.delete_time.is_not(None), *_NAMED)
+_REVISION = (
+    select(*rows.PAST)
+    .join(schema.revisions, schema.revisions.c.cube_key == schema.cubes.c.key)
+    .where(schema.cubes.c.uid == bindparam("uid"), schema.revisions.c.revision == bindparam("revision"))
+)
+_AT = (
+    select(*rows.PAST)
+    .join(schema.revisions, schema.revisions.c.cube_key == schema.cubes.c.key)
+    .where(schema.cubes.c.uid == bindparam("uid"), schema.revisions.c.record_time <= bindparam("moment"))
+    .order_by(schema.revisions.c.revision.desc())
+    .limit(1)
+)
 _VECTOR = (
     select(schema.vectors.c.embedder, schema.vectors.c.data)
     .join(schema.cubes, schema.cubes.c.key == schema.vectors.c.cube_key)
-    .where(schema.cubes.c.uid == bindparam("uid"))
+    .where(schema.cubes.c.uid == bindparam("uid"), schema.vectors.c.revision == bindparam("revision"))
 )
 _HOLDING = (
     schema.cubes.c.vault_key == bindparam("vault_key"),
@@ -42,7 +55,9 @@ _LOCK_CONTENT = select(schema.cubes.c.key).where(*_HOLDING).with_for_update()
 _VAULT_KEY = select(schema.vaults.c.key).where(
     schema.vaults.c.tenant == bindparam("tenant"), schema.vaults.c.vault == bindparam("vault")
 )
-_KEY = select(schema.cubes.c.key, schema.cubes.c.vault_key).where(schema.cubes.c.uid == bindparam("uid"))
+_KEY = select(schema.cubes.c.key, schema.cubes.c.vault_key, schema.cubes.c.content_revision).where(
+    schema.cubes.c.uid == bindparam("uid")
+)
 _GROW = (
     update(schema.vaults)
     .where(schema.vaults.c.key == bindparam("vault_key"))
@@ -94,10 +109,22 @@ class SqlTransaction:
         """Return a cube that is deleted."""
         return self._read(_DELETED, {"tenant": name.tenant, "cube": name.id}, lock=_LOCK_NAME)
 
-    def vector(self, uid: str) -> Vector | None:
-        """Return the vector of a cube's newest text, deleted or not."""
+    def revision(self, uid: str, revision: int) -> StoredCube | None:
+        """Return a cube as a revision stored it, deleted or not."""
         self.flush()
-        row = self._connection.execute(_VECTOR, {"uid": uid}).first()
+        row = self._connection.execute(_REVISION, {"uid": uid, "revision": revision}).mappings().one_or_none()
+        return None if row is None else rows.stored_cube(row)
+
+    def at(self, uid: str, moment: datetime) -> StoredCube | None:
+        """Return a cube in the revision that it had at a moment of record time, deleted or not."""
+        self.flush()
+        row = self._connection.execute(_AT, {"uid": uid, "moment": micros(moment)}).mappings().first()
+        return None if row is None else rows.stored_cube(row)
+
+    def vector(self, uid: str, content_revision: int) -> Vector | None:
+        """Return the vector of the text that came with a revision, deleted or not."""
+        self.flush()
+        row = self._connection.execute(_VECTOR, {"uid": uid, "revision": content_revision}).first()
         return None if row is None else Vector(row.embedder, rows.vector_of(row.data))
 
     def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
@@ -120,7 +147,7 @@ class SqlTransaction:
             "heat": 0.0,
         }
         key = self._insert(cube, values)
-        self._add_children(key, cube)
+        self._add_children(key, cube, cube.revision)
         self._index_terms(key, vault_key, cube)
         if vector is not None:
             self._put_vector(key, cube, vector)
@@ -139,19 +166,21 @@ class SqlTransaction:
 
     def replace(self, cube: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
         """Store a new revision; a deleted cube leaves the lexical index and the vector index."""
-        key, vault_key = self._key(cube.uid)
+        key, vault_key, text = self._key(cube.uid)
         self._set_header(key, cube, content=content)
         for table in (schema.sources, schema.labels):
             self._connection.execute(delete(table).where(table.c.cube_key == key))
-        self._add_children(key, cube)
+        self._add_children(key, cube, cube.revision if content else text)
         if content or cube.delete_time is not None:
             self._unindex_terms(key, vault_key)
         if content:
             self._index_terms(key, vault_key, cube)
+        gone = self._indexed(key, text) if content or cube.delete_time is not None else frozenset[str]()
         if vector is not None:
-            self._put_vector(key, cube, vector)
-        if cube.delete_time is not None:
-            self._enqueue_removal(key, cube)
+            self._put_vector(key, cube, vector, gone=text if vector.embedder in gone else None)
+            gone -= {vector.embedder}
+        for embedder in sorted(gone):
+            self._enqueue(key, embedder, cube, gone=text)
 
     def _set_header(self, key: int, cube: MemCube, *, content: bool) -> None:
         values = {**rows.header(cube), **({"content_revision": cube.revision} if content else {})}
@@ -222,12 +251,13 @@ class SqlTransaction:
     def _add(self, table: Table, row: dict[str, Any]) -> None:
         self._new.setdefault(table.name, []).append(row)
 
-    def _add_children(self, key: int, cube: MemCube) -> None:
+    def _add_children(self, key: int, cube: MemCube, content_revision: int) -> None:
         self._add(
             schema.revisions,
             {
                 "cube_key": key,
                 "revision": cube.revision,
+                "content_revision": content_revision,
                 "record_time": micros(cube.update_time),
                 "document": rows.document(cube),
             },
@@ -261,12 +291,11 @@ class SqlTransaction:
         before = self._growth.get(vault_key, (0, 0))
         self._growth[vault_key] = (before[0] + documents, before[1] + count)
 
-    def _put_vector(self, key: int, cube: MemCube, vector: Vector) -> None:
+    def _put_vector(self, key: int, cube: MemCube, vector: Vector, *, gone: int | None = None) -> None:
         if self.dimensions(vector.embedder) is None:
             self._connection.execute(
                 insert(schema.embedders), {"embedder": vector.embedder, "dimensions": vector.values.size}
             )
-        gone = self._take_vectors(key) if cube.revision > 1 else {}
         self._add(
             schema.vectors,
             {
@@ -276,23 +305,16 @@ class SqlTransaction:
                 "data": rows.vector_bytes(vector.values),
             },
         )
-        self._enqueue(key, vector.embedder, cube, gone=gone.pop(vector.embedder, None))
-        for embedder, revision in gone.items():
-            self._enqueue(key, embedder, cube, gone=revision)
+        self._enqueue(key, vector.embedder, cube, gone=gone)
 
-    def _take_vectors(self, key: int) -> dict[str, int]:
-        """Delete the vectors of a cube; returns embedder -> content revision."""
-        table = schema.vectors
-        taken = delete(table).where(table.c.cube_key == key).returning(table.c.embedder, table.c.revision)
-        return {row.embedder: row.revision for row in self._connection.execute(taken)}
-
-    def _enqueue_removal(self, key: int, cube: MemCube) -> None:
+    def _indexed(self, key: int, content_revision: int) -> frozenset[str]:
+        """Return the embedders whose index may hold the vector of a text."""
         self.flush()
         table = schema.vectors
-        for row in self._connection.execute(select(table.c.embedder, table.c.revision).where(table.c.cube_key == key)):
-            self._enqueue(key, row.embedder, cube, gone=row.revision)
+        held = select(table.c.embedder).where(table.c.cube_key == key, table.c.revision == content_revision)
+        return frozenset(self._connection.execute(held).scalars())
 
-    def _enqueue(self, key: int, embedder: str, cube: MemCube, *, gone: int | None = None) -> None:
+    def _enqueue(self, key: int, embedder: str, cube: MemCube, *, gone: int | None) -> None:
         now = micros(cube.update_time)
         self._add(
             schema.outbox,
@@ -318,10 +340,10 @@ class SqlTransaction:
             self._vault_keys[vault] = key
         return self._vault_keys[vault]
 
-    def _key(self, uid: str) -> tuple[int, int]:
+    def _key(self, uid: str) -> tuple[int, int, int]:
         self.flush()
         row = self._connection.execute(_KEY, {"uid": uid}).one()
-        return row.key, row.vault_key
+        return row.key, row.vault_key, row.content_revision
 
     def _read(self, statement: Any, values: Mapping[str, Any], *, lock: Any) -> StoredCube | None:
         self.flush()

@@ -169,21 +169,27 @@ class BatchGetMemCubesRequest(_message.Message):
 
     NAMES_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     view: _memcube_pb2.CubeView.ValueType
     """How much to return."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names, at most 100."""
 
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Moment of record time; unset means now."""
+
     def __init__(
         self,
         *,
         names: _abc.Iterable[_builtins.str] | None = ...,
         view: _memcube_pb2.CubeView.ValueType = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "names", b"names", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -223,6 +229,7 @@ class ListMemCubesRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     vault: _builtins.str
     """Vault."""
     page_size: _builtins.int
@@ -233,6 +240,10 @@ class ListMemCubesRequest(_message.Message):
     def filter(self) -> _memory_service_pb2.CubeFilter:
         """Conditions."""
 
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Moment of record time; unset means now."""
+
     def __init__(
         self,
         *,
@@ -240,10 +251,11 @@ class ListMemCubesRequest(_message.Message):
         filter: _memory_service_pb2.CubeFilter | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "vault", b"vault"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "vault", b"vault"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -460,6 +472,200 @@ class UndeleteMemCubeResponse(_message.Message):
 Global___UndeleteMemCubeResponse: _TypeAlias = UndeleteMemCubeResponse  # noqa: Y015
 
 @_typing.final
+class ListMemCubeRevisionsRequest(_message.Message):
+    """Request of ListMemCubeRevisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name."""
+    page_size: _builtins.int
+    """Most revisions."""
+    page_token: _builtins.str
+    """Token of the previous answer."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMemCubeRevisionsRequest: _TypeAlias = ListMemCubeRevisionsRequest  # noqa: Y015
+
+@_typing.final
+class ListMemCubeRevisionsResponse(_message.Message):
+    """Answer of ListMemCubeRevisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page."""
+    @_builtins.property
+    def revisions(self) -> _containers.RepeatedCompositeFieldContainer[_memcube_pb2.MemCube]:
+        """Headers as each revision stored them, newest first."""
+
+    def __init__(
+        self,
+        *,
+        revisions: _abc.Iterable[_memcube_pb2.MemCube] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "revisions", b"revisions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMemCubeRevisionsResponse: _TypeAlias = ListMemCubeRevisionsResponse  # noqa: Y015
+
+@_typing.final
+class DiffMemCubeRevisionsRequest(_message.Message):
+    """Request of DiffMemCubeRevisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FROM_REVISION_FIELD_NUMBER: _builtins.int
+    TO_REVISION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name."""
+    from_revision: _builtins.int
+    """Revision to compare from; 0 means the one in front of `to_revision`."""
+    to_revision: _builtins.int
+    """Revision to compare with; 0 means the newest."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        from_revision: _builtins.int = ...,
+        to_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_revision", b"from_revision", "name", b"name", "to_revision", b"to_revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffMemCubeRevisionsRequest: _TypeAlias = DiffMemCubeRevisionsRequest  # noqa: Y015
+
+@_typing.final
+class DiffMemCubeRevisionsResponse(_message.Message):
+    """Answer of DiffMemCubeRevisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def before(self) -> _memcube_pb2.MemCube:
+        """The cube in `from_revision`."""
+
+    @_builtins.property
+    def after(self) -> _memcube_pb2.MemCube:
+        """The cube in `to_revision`."""
+
+    @_builtins.property
+    def changed(self) -> _field_mask_pb2.FieldMask:
+        """Fields that differ."""
+
+    def __init__(
+        self,
+        *,
+        before: _memcube_pb2.MemCube | None = ...,
+        after: _memcube_pb2.MemCube | None = ...,
+        changed: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "changed", b"changed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "changed", b"changed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffMemCubeRevisionsResponse: _TypeAlias = DiffMemCubeRevisionsResponse  # noqa: Y015
+
+@_typing.final
+class RollbackMemCubeRequest(_message.Message):
+    """Request of RollbackMemCube."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    EMBEDDING_FIELD_NUMBER: _builtins.int
+    EMBEDDER_FIELD_NUMBER: _builtins.int
+    REQUEST_KEY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name."""
+    revision: _builtins.int
+    """Revision to go back to."""
+    etag: _builtins.str
+    """If set, must be the newest."""
+    embedder: _builtins.str
+    """Embedder of the vector."""
+    @_builtins.property
+    def embedding(self) -> _inference_service_pb2.Embedding:
+        """Vector of the text of that revision; unset takes the one that was stored with it."""
+
+    @_builtins.property
+    def request_key(self) -> _grant_pb2.RequestKey:
+        """Identity of the mutation."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        etag: _builtins.str = ...,
+        embedding: _inference_service_pb2.Embedding | None = ...,
+        embedder: _builtins.str = ...,
+        request_key: _grant_pb2.RequestKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "request_key", b"request_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedder", b"embedder", "embedding", b"embedding", "etag", b"etag", "name", b"name", "request_key", b"request_key", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackMemCubeRequest: _TypeAlias = RollbackMemCubeRequest  # noqa: Y015
+
+@_typing.final
+class RollbackMemCubeResponse(_message.Message):
+    """Answer of RollbackMemCube."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUBE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cube(self) -> _memcube_pb2.MemCube:
+        """The cube as stored."""
+
+    def __init__(
+        self,
+        *,
+        cube: _memcube_pb2.MemCube | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackMemCubeResponse: _TypeAlias = RollbackMemCubeResponse  # noqa: Y015
+
+@_typing.final
 class ApplyTransitionRequest(_message.Message):
     """Request of ApplyTransition."""
 
@@ -662,6 +868,7 @@ class SearchMemCubesRequest(_message.Message):
     TOP_K_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """Text of the query, for the lexical leg."""
     embedder: _builtins.str
@@ -682,6 +889,10 @@ class SearchMemCubesRequest(_message.Message):
     def filter(self) -> _memory_service_pb2.CubeFilter:
         """Conditions."""
 
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Moment of record time; unset means now."""
+
     def __init__(
         self,
         *,
@@ -692,10 +903,11 @@ class SearchMemCubesRequest(_message.Message):
         top_k: _builtins.int = ...,
         filter: _memory_service_pb2.CubeFilter | None = ...,
         view: _memcube_pb2.CubeView.ValueType = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "embedding", b"embedding", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedder", b"embedder", "embedding", b"embedding", "filter", b"filter", "query", b"query", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "embedder", b"embedder", "embedding", b"embedding", "filter", b"filter", "query", b"query", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -66,6 +66,21 @@ class StorageServiceStub:
                 request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.UndeleteMemCubeRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.UndeleteMemCubeResponse.FromString,
                 _registered_method=True)
+        self.ListMemCubeRevisions = channel.unary_unary(
+                '/memos.internal.v1.StorageService/ListMemCubeRevisions',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeRevisionsRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeRevisionsResponse.FromString,
+                _registered_method=True)
+        self.DiffMemCubeRevisions = channel.unary_unary(
+                '/memos.internal.v1.StorageService/DiffMemCubeRevisions',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.DiffMemCubeRevisionsRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.DiffMemCubeRevisionsResponse.FromString,
+                _registered_method=True)
+        self.RollbackMemCube = channel.unary_unary(
+                '/memos.internal.v1.StorageService/RollbackMemCube',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RollbackMemCubeRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RollbackMemCubeResponse.FromString,
+                _registered_method=True)
         self.ApplyTransition = channel.unary_unary(
                 '/memos.internal.v1.StorageService/ApplyTransition',
                 request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ApplyTransitionRequest.SerializeToString,
@@ -135,6 +150,27 @@ class StorageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMemCubeRevisions(self, request, context):
+        """Lists headers of the revisions of a cube.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffMemCubeRevisions(self, request, context):
+        """Compares two revisions of a cube.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackMemCube(self, request, context):
+        """Takes a cube back to an older revision, as a new one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ApplyTransition(self, request, context):
         """Applies a decision of lifecycle by compare-and-set on the revision.
         """
@@ -195,6 +231,21 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.UndeleteMemCube,
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.UndeleteMemCubeRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.UndeleteMemCubeResponse.SerializeToString,
+            ),
+            'ListMemCubeRevisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMemCubeRevisions,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeRevisionsRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeRevisionsResponse.SerializeToString,
+            ),
+            'DiffMemCubeRevisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffMemCubeRevisions,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.DiffMemCubeRevisionsRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.DiffMemCubeRevisionsResponse.SerializeToString,
+            ),
+            'RollbackMemCube': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackMemCube,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RollbackMemCubeRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RollbackMemCubeResponse.SerializeToString,
             ),
             'ApplyTransition': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyTransition,
@@ -381,6 +432,87 @@ class StorageService:
             '/memos.internal.v1.StorageService/UndeleteMemCube',
             memos__api_dot_internal_dot_v1_dot_storage__service__pb2.UndeleteMemCubeRequest.SerializeToString,
             memos__api_dot_internal_dot_v1_dot_storage__service__pb2.UndeleteMemCubeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMemCubeRevisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.StorageService/ListMemCubeRevisions',
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeRevisionsRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeRevisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffMemCubeRevisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.StorageService/DiffMemCubeRevisions',
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.DiffMemCubeRevisionsRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.DiffMemCubeRevisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackMemCube(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.StorageService/RollbackMemCube',
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RollbackMemCubeRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RollbackMemCubeResponse.FromString,
             options,
             channel_credentials,
             insecure,

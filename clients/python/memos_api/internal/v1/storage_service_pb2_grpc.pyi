@@ -30,6 +30,12 @@ class StorageServiceStub:
     """Deletes a cube softly."""
     UndeleteMemCube: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.UndeleteMemCubeRequest, _storage_service_pb2.UndeleteMemCubeResponse]
     """Takes a deletion back, until the purge time."""
+    ListMemCubeRevisions: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ListMemCubeRevisionsRequest, _storage_service_pb2.ListMemCubeRevisionsResponse]
+    """Lists headers of the revisions of a cube."""
+    DiffMemCubeRevisions: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.DiffMemCubeRevisionsRequest, _storage_service_pb2.DiffMemCubeRevisionsResponse]
+    """Compares two revisions of a cube."""
+    RollbackMemCube: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.RollbackMemCubeRequest, _storage_service_pb2.RollbackMemCubeResponse]
+    """Takes a cube back to an older revision, as a new one."""
     ApplyTransition: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ApplyTransitionRequest, _storage_service_pb2.ApplyTransitionResponse]
     """Applies a decision of lifecycle by compare-and-set on the revision."""
     RecordUsage: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.RecordUsageRequest, _storage_service_pb2.RecordUsageResponse]
@@ -91,6 +97,30 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_storage_service_pb2.UndeleteMemCubeRequest, _abc.Awaitable[_storage_service_pb2.UndeleteMemCubeResponse]],
     ) -> _abc.Awaitable[_storage_service_pb2.UndeleteMemCubeResponse]:
         """Takes a deletion back, until the purge time."""
+
+    @_abc_1.abstractmethod
+    def ListMemCubeRevisions(
+        self,
+        request: _storage_service_pb2.ListMemCubeRevisionsRequest,
+        context: _aio.ServicerContext[_storage_service_pb2.ListMemCubeRevisionsRequest, _abc.Awaitable[_storage_service_pb2.ListMemCubeRevisionsResponse]],
+    ) -> _abc.Awaitable[_storage_service_pb2.ListMemCubeRevisionsResponse]:
+        """Lists headers of the revisions of a cube."""
+
+    @_abc_1.abstractmethod
+    def DiffMemCubeRevisions(
+        self,
+        request: _storage_service_pb2.DiffMemCubeRevisionsRequest,
+        context: _aio.ServicerContext[_storage_service_pb2.DiffMemCubeRevisionsRequest, _abc.Awaitable[_storage_service_pb2.DiffMemCubeRevisionsResponse]],
+    ) -> _abc.Awaitable[_storage_service_pb2.DiffMemCubeRevisionsResponse]:
+        """Compares two revisions of a cube."""
+
+    @_abc_1.abstractmethod
+    def RollbackMemCube(
+        self,
+        request: _storage_service_pb2.RollbackMemCubeRequest,
+        context: _aio.ServicerContext[_storage_service_pb2.RollbackMemCubeRequest, _abc.Awaitable[_storage_service_pb2.RollbackMemCubeResponse]],
+    ) -> _abc.Awaitable[_storage_service_pb2.RollbackMemCubeResponse]:
+        """Takes a cube back to an older revision, as a new one."""
 
     @_abc_1.abstractmethod
     def ApplyTransition(
