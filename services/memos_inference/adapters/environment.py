@@ -17,7 +17,7 @@ _SETTINGS = {
 MOST_THREADS = 8
 """Threads unless told otherwise: operations on short texts, and those of small models, gain nothing from more."""
 
-_WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
+_WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "20000"}
 """How OpenMP threads wait, unless the user has said so.
 
 If they spin for long they take the cores of whoever has work; if they never spin they wake so late that two threads
