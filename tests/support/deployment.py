@@ -32,11 +32,18 @@ READY_SECONDS = 180
 SERVICES = ("governance", "storage", "inference", "lifecycle", "scheduler", "interface")
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a TCP port of the loopback interface that nobody listens on, and that was not returned before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:  # a service that was given it may not have bound it yet
+            _given.add(port)
+            return port
 
 
 class Caller:
