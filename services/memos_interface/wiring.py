@@ -7,11 +7,13 @@ from memos_api.internal.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from memos_api.internal.v1.lifecycle_service_pb2_grpc import LifecycleServiceStub
 from memos_api.internal.v1.policy_service_pb2_grpc import PolicyServiceStub
 from memos_api.internal.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
+from memos_api.internal.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
 from memos_api.v1.chat_service_pb2_grpc import add_ChatServiceServicer_to_server
 from memos_api.v1.governance_service_pb2_grpc import add_GovernanceServiceServicer_to_server
 from memos_api.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from memos_api.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
+from memos_api.v1.snapshot_service_pb2_grpc import add_SnapshotServiceServicer_to_server
 from memos_interface.adapters.audit_buffer import AuditBuffer
 from memos_interface.adapters.delegation import EdgeDelegation
 from memos_interface.adapters.governance_client import LedgerClient, PolicyClient
@@ -26,6 +28,7 @@ from memos_interface.servicer.chat import ChatServicer
 from memos_interface.servicer.governance import GovernanceServicer
 from memos_interface.servicer.jobs import JobServicer
 from memos_interface.servicer.memory import MemoryServicer
+from memos_interface.servicer.snapshots import SnapshotServicer
 from memos_interface.usecases.assembly import Ports, assemble
 from memos_kernel.ids import uuid7
 from memos_runtime.context import allow
@@ -77,6 +80,7 @@ def build(config: InterfaceConfig, context: ServiceContext) -> Service:
         add_MemoryServiceServicer_to_server(MemoryServicer(use_cases, new_id=uuid7), server)
         add_ChatServiceServicer_to_server(ChatServicer(use_cases.chat), server)
         add_JobServiceServicer_to_server(JobServicer(scheduler), server)
+        add_SnapshotServiceServicer_to_server(SnapshotServicer(stub(SnapshotServiceStub, STORAGE), scheduler), server)
         add_GovernanceServiceServicer_to_server(GovernanceServicer(policy, ledger, forget=edge.forget), server)
 
     async def close() -> None:

@@ -105,6 +105,14 @@ class JobName(_Child):
     singular = "job"
 
 
+class SnapshotName(_Child):
+    """`tenants/{tenant}/snapshots/{snapshot}`."""
+
+    __slots__ = ()
+    collection = "snapshots"
+    singular = "snapshot"
+
+
 class PlanName(_Child):
     """`tenants/{tenant}/plans/{plan}`."""
 

@@ -37,6 +37,23 @@ def check_plain(value: str, *, field: str, limit: int) -> None:
         )
 
 
+def check_display_name(value: str, *, field: str) -> None:
+    """Refuse a title that is too long or holds control characters.
+
+    Raises:
+        LimitExceeded: more than `limits.DISPLAY_NAME_CHARS` characters.
+        InvalidField: a control character.
+    """
+    if len(value) > limits.DISPLAY_NAME_CHARS:
+        raise LimitExceeded(
+            f"{field} has {len(value)} characters; the limit is {limits.DISPLAY_NAME_CHARS}.",
+            field=field,
+            limit=str(limits.DISPLAY_NAME_CHARS),
+            unit="characters",
+        )
+    check_plain(value, field=field, limit=4 * limits.DISPLAY_NAME_CHARS)
+
+
 def check_labels(labels: dict[str, str], *, field: str = "labels") -> None:
     """Refuse labels whose number, keys or values break the limits.
 

@@ -117,6 +117,36 @@ class Sweeper(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RestoreStep:
+    """What one call to storage changed, and left as it is; `last` is where to go on, empty at the end."""
+
+    changed: int
+    skipped: int
+    last: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreGoal:
+    """A vault, the moment that it goes back to, and when that began: cubes created later are not touched."""
+
+    vault: VaultName
+    as_of: datetime
+    begun: datetime
+
+
+class Restorer(Protocol):
+    """Takes the cubes of a vault back to a moment."""
+
+    async def remove(self, goal: RestoreGoal, *, after: str, limit: int) -> RestoreStep:
+        """Delete at most `limit` cubes that were not there at the moment."""
+        ...
+
+    async def bring_back(self, goal: RestoreGoal, *, after: str, limit: int) -> RestoreStep:
+        """Take back at most `limit` cubes that were there; after nothing is left to remove."""
+        ...
+
+
 class Handler(Protocol):
     """Does the work of one kind of job."""
 

@@ -15,6 +15,7 @@ from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStu
 from memos_api.internal.v1.lifecycle_service_pb2_grpc import LifecycleServiceStub
 from memos_api.internal.v1.policy_service_pb2_grpc import PolicyServiceStub
 from memos_api.internal.v1.scheduler_service_pb2_grpc import add_SchedulerServiceServicer_to_server
+from memos_api.internal.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
 from memos_kernel.ids import uuid7
 from memos_runtime.context import spawn
@@ -24,13 +25,13 @@ from memos_runtime.workers import Worker
 from memos_scheduler.adapters.governance_client import GovernanceGrants, GovernanceTenants
 from memos_scheduler.adapters.inference_client import CachingEngine, InferenceEngine
 from memos_scheduler.adapters.lifecycle_client import LifecycleSweeper
-from memos_scheduler.adapters.storage_client import StorageRetriever
+from memos_scheduler.adapters.storage_client import StorageRestorer, StorageRetriever
 from memos_scheduler.adapters.telemetry import TelemetryJobObserver
 from memos_scheduler.config import SchedulerConfig
 from memos_scheduler.domain.jobs import Backoff
 from memos_scheduler.domain.plan import BudgetRule
 from memos_scheduler.domain.policies import SimilarityPolicy, UsagePolicy
-from memos_scheduler.ports import Grants, JobQueue, SelectionPolicy
+from memos_scheduler.ports import Grants, Handler, JobQueue, SelectionPolicy
 from memos_scheduler.servicer.service import SchedulerServicer
 from memos_scheduler.usecases.dispatch_jobs import DispatchJobs
 from memos_scheduler.usecases.enqueue_job import EnqueueJob
@@ -38,6 +39,7 @@ from memos_scheduler.usecases.expire_sweep import ExpireSweep, TriggerSweeps
 from memos_scheduler.usecases.find_jobs import GetJob, ListJobs
 from memos_scheduler.usecases.plan_injection import PlanInjection
 from memos_scheduler.usecases.repeat import repeat
+from memos_scheduler.usecases.restore_vault import RestoreVault
 from memos_scheduler.usecases.run_job import RunJob
 from memos_scheduler.usecases.steer_job import CancelJob, RetryJob
 from memos_scheduler.usecases.watch_job import WatchJob
@@ -122,7 +124,11 @@ def _database_url(config: SchedulerConfig, state_dir: Path) -> str:
 
 def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQueue, grants: Grants) -> DispatchJobs:
     sweeper = LifecycleSweeper(context.channels.stub(LifecycleServiceStub, LIFECYCLE))
-    handlers = [ExpireSweep(sweeper=sweeper, batch=config.sweep_batch)]
+    restorer = StorageRestorer(context.channels.stub(SnapshotServiceStub, STORAGE))
+    handlers: list[Handler] = [
+        ExpireSweep(sweeper=sweeper, batch=config.sweep_batch),
+        RestoreVault(restorer=restorer, batch=config.restore_batch),
+    ]
     ttl = timedelta(seconds=config.lease_seconds)
     return DispatchJobs(
         queue=queue,

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from memos_kernel.cube import BlobRef, MemCube, TraceRef, Usage
-from memos_kernel.names import CubeName, VaultName
+from memos_kernel.names import CubeName, SnapshotName, VaultName
 from memos_storage.domain.selection import Selection
+from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import (
     Answer,
     AuditEvent,
@@ -84,6 +85,22 @@ class Transaction(Protocol):
 
     def pending(self) -> int:
         """Return how many entries the outbox has."""
+        ...
+
+    def snapshot(self, name: SnapshotName) -> Snapshot | None:
+        """Return a snapshot."""
+        ...
+
+    def add_snapshot(self, snapshot: Snapshot) -> None:
+        """Store a snapshot.
+
+        Raises:
+            ResourceExists: the tenant has one of that name.
+        """
+        ...
+
+    def remove_snapshot(self, name: SnapshotName) -> None:
+        """Forget a snapshot."""
         ...
 
     def audit(self, event: AuditEvent) -> None:
@@ -168,6 +185,14 @@ class Catalog(Protocol):
 
     async def cosines(self, query: Vector, uids: Sequence[str]) -> dict[str, float]:
         """Return the cosine of the query with each cube that has a vector of its embedder."""
+        ...
+
+    async def snapshot(self, name: SnapshotName, scope: Scope) -> Snapshot | None:
+        """Return a snapshot of a vault of the scope."""
+        ...
+
+    async def snapshots(self, vault: VaultName, *, after: tuple[datetime, str] | None, limit: int) -> list[Snapshot]:
+        """Return the snapshots of a vault, the latest moment first; `after` is (as of, id) of the last one before."""
         ...
 
     async def meta(self, name: str, make: Callable[[], bytes]) -> bytes:

@@ -1,23 +1,20 @@
 """StorageService: convert, call a use case, convert."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.message import Message
 
 from memos_api.internal.v1 import storage_service_pb2 as pb
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceServicer
 from memos_kernel.names import CubeName, VaultName
-from memos_kernel.permission import Grant
-from memos_runtime.context import current_grant, current_trace
-from memos_runtime.paging import PageTokens, page_size, request_hash
+from memos_runtime.context import current_grant
+from memos_runtime.paging import page_size
 from memos_storage import messages
+from memos_storage.calls import Pages, mutation_of
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
-from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
 from memos_storage.usecases.roll_back_cube import RollBackCube
@@ -25,7 +22,6 @@ from memos_storage.usecases.search_cubes import Query, SearchCubes
 from memos_storage.usecases.undelete_cube import UndeleteCube
 from memos_wire.cubes import cube_to_proto
 from memos_wire.errors import attempt
-from memos_wire.requests import request_key_from_proto
 from memos_wire.times import optional_time
 
 _LIST = "/memos.internal.v1.StorageService/ListMemCubes"
@@ -49,14 +45,14 @@ class UseCases:
     use: RecordUsage
     due: ListDueCubes
     search: SearchCubes
-    pages: Callable[[], PageTokens]
 
 
 class StorageServicer(StorageServiceServicer):
     """Serves memos.internal.v1.StorageService."""
 
-    def __init__(self, use_cases: UseCases) -> None:
+    def __init__(self, use_cases: UseCases, pages: Pages) -> None:
         self._do = use_cases
+        self._pages = pages
 
     async def BatchCreateMemCubes(
         self, request: pb.BatchCreateMemCubesRequest, context: Any
@@ -66,7 +62,7 @@ class StorageServicer(StorageServiceServicer):
             attempt(messages.new_cube, item, embedder=request.embedder, index=index)
             for index, item in enumerate(request.items)
         ]
-        made = await self._do.create(items, return_existing=request.return_existing, mutation=_mutation(request))
+        made = await self._do.create(items, return_existing=request.return_existing, mutation=mutation_of(request))
         return pb.BatchCreateMemCubesResponse(
             results=[messages.create_result(outcome) for outcome in made.answer.outcomes],
             provenance_id=made.answer.provenance_id,
@@ -89,8 +85,8 @@ class StorageServicer(StorageServiceServicer):
     async def ListMemCubes(self, request: pb.ListMemCubesRequest, context: Any) -> pb.ListMemCubesResponse:
         """List headers."""
         grant = current_grant()
-        binding = _binding(_LIST, request, grant)
-        cursor = self._do.pages().open(request.page_token, **binding)
+        page = self._pages.of(_LIST, request, request.page_token, grant)
+        cursor = page.cursor
         cubes, last = await self._do.page(
             VaultName.parse(request.vault, field="vault"),
             messages.cube_filter(request.filter),
@@ -99,7 +95,7 @@ class StorageServicer(StorageServiceServicer):
             size=page_size(request.page_size),
             grant=grant,
         )
-        token = self._do.pages().seal({"time": last[0].isoformat(), "uid": last[1]}, **binding) if last else ""
+        token = page.seal({"time": last[0].isoformat(), "uid": last[1]}) if last else ""
         return pb.ListMemCubesResponse(cubes=[messages.header(cube) for cube in cubes], next_page_token=token)
 
     async def UpdateMemCube(self, request: pb.UpdateMemCubeRequest, context: Any) -> pb.UpdateMemCubeResponse:
@@ -108,18 +104,18 @@ class StorageServicer(StorageServiceServicer):
             messages.named_cube(request.cube),
             mask=list(request.update_mask.paths),
             vector=messages.vector(request, embedder=request.embedder),
-            mutation=_mutation(request),
+            mutation=mutation_of(request),
         )
         return pb.UpdateMemCubeResponse(cube=cube_to_proto(cube))
 
     async def DeleteMemCube(self, request: pb.DeleteMemCubeRequest, context: Any) -> pb.DeleteMemCubeResponse:
         """Delete a cube softly."""
-        cube = await self._do.delete(CubeName.parse(request.name), etag=request.etag, mutation=_mutation(request))
+        cube = await self._do.delete(CubeName.parse(request.name), etag=request.etag, mutation=mutation_of(request))
         return pb.DeleteMemCubeResponse(cube=messages.header(cube))
 
     async def UndeleteMemCube(self, request: pb.UndeleteMemCubeRequest, context: Any) -> pb.UndeleteMemCubeResponse:
         """Take a deletion back."""
-        cube = await self._do.undelete(CubeName.parse(request.name), etag=request.etag, mutation=_mutation(request))
+        cube = await self._do.undelete(CubeName.parse(request.name), etag=request.etag, mutation=mutation_of(request))
         return pb.UndeleteMemCubeResponse(cube=messages.header(cube))
 
     async def ListMemCubeRevisions(
@@ -127,15 +123,14 @@ class StorageServicer(StorageServiceServicer):
     ) -> pb.ListMemCubeRevisionsResponse:
         """List headers of revisions."""
         grant = current_grant()
-        binding = _binding(_HISTORY, request, grant)
-        cursor = self._do.pages().open(request.page_token, **binding)
+        page = self._pages.of(_HISTORY, request, request.page_token, grant)
         cubes, last = await self._do.history(
             CubeName.parse(request.name),
-            before=int(str(cursor["revision"])) if cursor else None,
+            before=int(page.cursor["revision"]) if page.cursor else None,
             size=page_size(request.page_size),
             grant=grant,
         )
-        token = self._do.pages().seal({"revision": last}, **binding) if last else ""
+        token = page.seal({"revision": last}) if last else ""
         return pb.ListMemCubeRevisionsResponse(
             revisions=[messages.header(cube) for cube in cubes], next_page_token=token
         )
@@ -163,7 +158,7 @@ class StorageServicer(StorageServiceServicer):
             revision=request.revision,
             etag=request.etag,
             vector=messages.vector(request, embedder=request.embedder),
-            mutation=_mutation(request),
+            mutation=mutation_of(request),
         )
         return pb.RollbackMemCubeResponse(cube=cube_to_proto(cube))
 
@@ -173,7 +168,7 @@ class StorageServicer(StorageServiceServicer):
             messages.named_cube(request.cube),
             expected_revision=request.expected_revision,
             reason=request.reason,
-            mutation=_mutation(request),
+            mutation=mutation_of(request),
         )
         return pb.ApplyTransitionResponse(cube=messages.header(cube))
 
@@ -212,20 +207,3 @@ class StorageServicer(StorageServiceServicer):
             legs=[messages.search_leg(leg) for leg in found.legs],
             degraded=found.degraded,
         )
-
-
-def _binding(method: str, request: Message, grant: Grant) -> dict[str, str]:
-    """Return what a page token is bound to."""
-    return {"method": method, "principal": str(grant.principal), "request_hash": request_hash(request)}
-
-
-def _mutation(
-    request: pb.BatchCreateMemCubesRequest
-    | pb.UpdateMemCubeRequest
-    | pb.DeleteMemCubeRequest
-    | pb.UndeleteMemCubeRequest
-    | pb.RollbackMemCubeRequest
-    | pb.ApplyTransitionRequest,
-) -> Mutation:
-    key = request_key_from_proto(request.request_key)
-    return Mutation(grant=current_grant(), request=key, trace=current_trace())

@@ -4,6 +4,9 @@ import asyncio
 import secrets
 from pathlib import Path
 
+import grpc
+
+from memos_api.internal.v1.snapshot_service_pb2_grpc import add_SnapshotServiceServicer_to_server
 from memos_api.internal.v1.storage_service_pb2_grpc import add_StorageServiceServicer_to_server
 from memos_kernel.ids import uuid7
 from memos_runtime.context import spawn
@@ -19,18 +22,22 @@ from memos_storage.adapters.milvus_lite import MilvusLiteServer
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
+from memos_storage.calls import Pages
 from memos_storage.config import StorageConfig
 from memos_storage.ports import VectorIndex
 from memos_storage.servicer import StorageServicer, UseCases
+from memos_storage.snapshot_servicer import SnapshotServicer, SnapshotUseCases
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.follow_outbox import FollowOutbox
+from memos_storage.usecases.keep_snapshots import CreateSnapshot, DeleteSnapshot, ReadSnapshots
 from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.past_leg import PastLeg
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
 from memos_storage.usecases.reconcile import Reconcile
+from memos_storage.usecases.restore_cubes import RestoreCubes
 from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.search_cubes import SearchCubes
 from memos_storage.usecases.ship_audit import ShipAudit
@@ -42,7 +49,7 @@ def build(config: StorageConfig, context: ServiceContext) -> Service:
     storage = _Storage(config, context)
     return Service(
         name=context.name,
-        register=lambda server: add_StorageServiceServicer_to_server(StorageServicer(storage.use_cases), server),
+        register=storage.register,
         start=storage.start,
         close=storage.close,
         ready=lambda: storage.database.is_ready,
@@ -122,9 +129,10 @@ class _Storage:
         self._catalog = SqlCatalog(self.database, spans=spans, committed=self._committed)
         self._tasks: list[asyncio.Task[None]] = []
         self._pages: PageTokens | None = None
-        self.use_cases = self._use_cases(context, pending)
+        self._use_cases = self._make_use_cases(context, pending)
+        self._snapshots = self._make_snapshots(context)
 
-    def _use_cases(self, context: ServiceContext, pending: PendingRows) -> UseCases:
+    def _make_use_cases(self, context: ServiceContext, pending: PendingRows) -> UseCases:
         catalog, clock, spans = self._catalog, context.clock, context.telemetry
         words = SqlLexicalIndex(self.database)
         return UseCases(
@@ -149,8 +157,22 @@ class _Storage:
                 clock=clock,
                 spans=spans,
             ),
-            pages=self._page_tokens,
         )
+
+    def _make_snapshots(self, context: ServiceContext) -> SnapshotUseCases:
+        catalog, clock = self._catalog, context.clock
+        return SnapshotUseCases(
+            create=CreateSnapshot(catalog=catalog, clock=clock, ids=uuid7),
+            read=ReadSnapshots(catalog=catalog),
+            delete=DeleteSnapshot(catalog=catalog, clock=clock, ids=uuid7),
+            restore=RestoreCubes(catalog=catalog, clock=clock, ids=uuid7),
+        )
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Serve both services."""
+        pages = Pages(self._page_tokens)
+        add_StorageServiceServicer_to_server(StorageServicer(self._use_cases, pages), server)
+        add_SnapshotServiceServicer_to_server(SnapshotServicer(self._snapshots, pages), server)
 
     async def start(self) -> None:
         """Migrate and open the catalogue, then start what follows it. The vector index comes up by itself."""

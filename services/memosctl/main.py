@@ -22,6 +22,7 @@ from memosctl.commands import (
     migrate,
     provenance,
     read,
+    snapshot,
     tenant,
     up,
     vault,
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 for flat in (up, write, importing, read, history, chat, provenance, demo, doctor, config, migrate, certs):
     app.add_typer(flat.app)
-for group in (vault, key, tenant, jobs, audit):
+for group in (vault, snapshot, key, tenant, jobs, audit):
     app.add_typer(group.app)
 
 

@@ -26,6 +26,11 @@ def job(value: str) -> str:
     return _full(value, "jobs")
 
 
+def snapshot(value: str) -> str:
+    """Return the full name of a snapshot."""
+    return _full(value, "snapshots")
+
+
 def key(value: str) -> str:
     """Return the full name of an API key."""
     return _full(value, "keys")

@@ -11,10 +11,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from memos_api.v1 import chat_service_pb2 as chat
 from memos_api.v1 import governance_service_pb2 as governance
+from memos_api.v1 import job_pb2
 from memos_api.v1 import job_service_pb2 as jobs
 from memos_api.v1 import memcube_pb2 as cubes
 from memos_api.v1 import memory_service_pb2 as memory
 from memos_api.v1 import provenance_pb2 as provenance
+from memos_api.v1 import snapshot_service_pb2 as snapshots
 
 
 def message(text: str, **fields: str) -> memory.Message:
@@ -151,6 +153,35 @@ async def test_every_past_is_readable_and_can_be_brought_back(caller, vault):
     assert (back.revision, back.plaintext.text) == (5, "Nora lives in Oslo.")
     (hit,) = (await search(caller, vault, "where does Nora live?")).hits
     assert hit.cube.plaintext.text == "Nora lives in Oslo."
+
+
+async def test_a_vault_goes_back_to_a_snapshot(caller, vault):
+    added = await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, texts=["Nora has a cat.", "Tea."]))
+    cat, tea = (item.cube for item in added.added)
+    wanted = snapshots.Snapshot(vault=vault, display_name="before")
+    made = (await caller.snapshots.CreateSnapshot(snapshots.CreateSnapshotRequest(snapshot=wanted))).snapshot
+    new = cubes.MemCube(name=cat.name, plaintext=cubes.PlaintextPayload(text="Nora has a dog."))
+    mask = FieldMask(paths=["plaintext.text"])
+    await caller.memory.UpdateMemory(memory.UpdateMemoryRequest(cube=new, update_mask=mask))
+    await caller.memory.DeleteMemory(memory.DeleteMemoryRequest(name=tea.name))
+    await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, texts=["Coffee."]))
+    read = await caller.memory.ListMemories(memory.ListMemoriesRequest(vault=vault, as_of=made.as_of))
+    assert {cube.name for cube in read.cubes} == {cat.name, tea.name}
+    restored = await caller.snapshots.RestoreSnapshot(snapshots.RestoreSnapshotRequest(name=made.name))
+    job = restored.job
+    async for change in caller.jobs.WatchJob(jobs.WatchJobRequest(name=job.name)):
+        job = change.job
+    assert job.state == job_pb2.JOB_STATE_SUCCEEDED
+    assert dict(job.result) == {"changed": "3", "skipped": "0"}
+    listed = await caller.memory.ListMemories(memory.ListMemoriesRequest(vault=vault))
+    assert {cube.name for cube in listed.cubes} == {cat.name, tea.name}
+    hit = (await search(caller, vault, "which animal does Nora have?")).hits[0]
+    assert hit.cube.plaintext.text == "Nora has a cat."
+    listing = await caller.snapshots.ListSnapshots(snapshots.ListSnapshotsRequest(vault=vault))
+    assert [one.name for one in listing.snapshots] == [made.name]
+    await caller.snapshots.DeleteSnapshot(snapshots.DeleteSnapshotRequest(name=made.name))
+    gone = caller.snapshots.GetSnapshot(snapshots.GetSnapshotRequest(name=made.name))
+    await caller.refused(gone, grpc.StatusCode.NOT_FOUND, "RESOURCE_NOT_FOUND")
 
 
 async def test_a_deleted_memory_is_nowhere(caller, vault):

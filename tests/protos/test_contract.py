@@ -14,6 +14,7 @@ from memos_api.internal.v1 import (  # noqa: F401  loaded for their descriptors
     lifecycle_service_pb2,
     policy_service_pb2,
     scheduler_service_pb2,
+    snapshot_service_pb2,
     storage_service_pb2,
 )
 from memos_api.v1 import (  # noqa: F401
@@ -33,11 +34,13 @@ PROTOS = Path(__file__).resolve().parents[2] / "protos"
 SERVICE_NAMES = [
     "memos.v1.MemoryService",
     "memos.v1.ChatService",
+    "memos.v1.SnapshotService",
     "memos.v1.JobService",
     "memos.v1.GovernanceService",
     "memos.internal.v1.PolicyService",
     "memos.internal.v1.LedgerService",
     "memos.internal.v1.StorageService",
+    "memos.internal.v1.SnapshotService",
     "memos.internal.v1.InferenceService",
     "memos.internal.v1.SchedulerService",
     "memos.internal.v1.LifecycleService",

@@ -5,7 +5,7 @@ import os
 import signal
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,10 +13,17 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from hosting import hosted
-from memos_api.internal.v1 import grant_pb2, inference_service_pb2, storage_service_pb2_grpc
+from memos_api.internal.v1 import (
+    grant_pb2,
+    inference_service_pb2,
+    snapshot_service_pb2_grpc,
+    storage_service_pb2_grpc,
+)
+from memos_api.internal.v1 import snapshot_service_pb2 as internal_snapshots
 from memos_api.internal.v1 import storage_service_pb2 as pb
 from memos_api.v1 import memcube_pb2
 from memos_api.v1 import memory_service_pb2 as public
+from memos_api.v1 import snapshot_service_pb2 as snapshots
 from memos_kernel.errors import (
     CubeNotFound,
     DuplicateContent,
@@ -25,10 +32,12 @@ from memos_kernel.errors import (
     ImmutableField,
     InvalidField,
     MalformedName,
+    MissingField,
     PageTokenMismatch,
     PeerForbidden,
     RequestIdReused,
     ResourceExists,
+    ResourceNotFound,
     VaultNotFound,
 )
 from memos_kernel.ids import SystemClock, uuid7
@@ -58,6 +67,8 @@ class Served:
     verifier: GrantVerifier
     interface: storage_service_pb2_grpc.StorageServiceStub
     lifecycle: storage_service_pb2_grpc.StorageServiceStub
+    snapshots: snapshot_service_pb2_grpc.SnapshotServiceStub
+    restorer: snapshot_service_pb2_grpc.SnapshotServiceStub
 
     def grant(self, *vaults, actions=WRITER, principal=""):
         tenant = vaults[0].split("/")[1] if vaults else "acme"
@@ -166,7 +177,11 @@ async def serving(tmp_path, config):
             channels(name).stub(storage_service_pb2_grpc.StorageServiceStub, "storage")
             for name in ("interface", "lifecycle")
         )
-        yield Served(service, GrantSigner(key), verifier, interface, lifecycle)
+        snapshots, restorer = (
+            channels(name).stub(snapshot_service_pb2_grpc.SnapshotServiceStub, "storage")
+            for name in ("interface", "scheduler")
+        )
+        yield Served(service, GrantSigner(key), verifier, interface, lifecycle, snapshots, restorer)
 
 
 async def test_a_cube_goes_in_and_comes_back(served):
@@ -352,6 +367,64 @@ async def test_a_cube_is_read_as_it_was_and_taken_back(served):
         assert compared.changed.paths == ["plaintext.text"]
         back = await served.interface.RollbackMemCube(pb.RollbackMemCubeRequest(name=made.name, revision=1))
         assert (back.cube.plaintext.text, back.cube.revision, back.cube.parent_revisions) == ("tea", 3, [2, 1])
+
+
+async def test_snapshots_are_kept_paged_and_forgotten(served):
+    async def create(**fields):
+        request = snapshots.CreateSnapshotRequest(snapshot=snapshots.Snapshot(vault=MAIN, **fields))
+        answer = await served.snapshots.CreateSnapshot(internal_snapshots.CreateSnapshotRequest(request=request))
+        return answer.response.snapshot
+
+    async def page(token=""):
+        request = snapshots.ListSnapshotsRequest(vault=MAIN, page_size=1, page_token=token)
+        return (await served.snapshots.ListSnapshots(internal_snapshots.ListSnapshotsRequest(request=request))).response
+
+    def named(name):
+        return internal_snapshots.GetSnapshotRequest(request=snapshots.GetSnapshotRequest(name=name))
+
+    with served.acting():
+        first = await create(name="tenants/acme/snapshots/one", display_name="One")
+        second = await create()
+        assert (first.vault, first.display_name, first.creator) == (MAIN, "One", "tenants/acme/principals/ben")
+        assert (await served.snapshots.GetSnapshot(named(first.name))).response.snapshot == first
+        newest = await page()
+        oldest = await page(newest.next_page_token)
+        assert [one.name for one in (*newest.snapshots, *oldest.snapshots)] == [second.name, first.name]
+        assert not oldest.next_page_token
+        with pytest.raises(ResourceExists):
+            await create(name=first.name)
+        delete = internal_snapshots.DeleteSnapshotRequest(request=snapshots.DeleteSnapshotRequest(name=first.name))
+        await served.snapshots.DeleteSnapshot(delete)
+        with pytest.raises(ResourceNotFound):
+            await served.snapshots.GetSnapshot(named(first.name))
+    with served.acting(FOREIGN), pytest.raises(ResourceNotFound):
+        await served.snapshots.GetSnapshot(named(second.name))
+
+
+async def test_the_scheduler_alone_takes_cubes_back(served):
+    def restore(phase, **fields):
+        options = {"vault": MAIN, "as_of": stamp(then), "begin_time": stamp(SystemClock().now()), "limit": 9, **fields}
+        return internal_snapshots.RestoreMemCubesRequest(phase=phase, **options)
+
+    with served.acting():
+        old = await served.add("tea")
+        then = old.update_time.ToDatetime(tzinfo=UTC)
+        new = await served.add("coffee", seed=2)
+        await served.interface.DeleteMemCube(pb.DeleteMemCubeRequest(name=old.name))
+        removed = await served.restorer.RestoreMemCubes(restore(internal_snapshots.RESTORE_PHASE_REMOVE))
+        brought = await served.restorer.RestoreMemCubes(restore(internal_snapshots.RESTORE_PHASE_BRING_BACK))
+        assert (removed.changed, brought.changed, removed.last, brought.last) == (1, 1, "", "")
+        assert (await served.get(old.name)).plaintext.text == "tea"
+        with pytest.raises(CubeNotFound):
+            await served.get(new.name)
+        with pytest.raises(InvalidField):
+            await served.restorer.RestoreMemCubes(restore(7))
+        with pytest.raises(MissingField):
+            await served.restorer.RestoreMemCubes(restore(1, as_of=None))
+        with pytest.raises(PeerForbidden):
+            await served.snapshots.RestoreMemCubes(restore(1))
+    with served.acting(actions={Action.CUBE_READ}), pytest.raises(GrantInvalid):
+        await served.restorer.RestoreMemCubes(restore(1))
 
 
 async def test_a_deleted_cube_is_gone(served):

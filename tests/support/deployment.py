@@ -24,6 +24,7 @@ from memos_api.v1 import (
     job_service_pb2_grpc,
     memory_service_pb2,
     memory_service_pb2_grpc,
+    snapshot_service_pb2_grpc,
     vault_pb2,
 )
 
@@ -31,11 +32,18 @@ READY_SECONDS = 180
 SERVICES = ("governance", "storage", "inference", "lifecycle", "scheduler", "interface")
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a TCP port of the loopback interface that nobody listens on, and that was not returned before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:  # a service that was given it may not have bound it yet
+            _given.add(port)
+            return port
 
 
 class Caller:
@@ -52,6 +60,7 @@ class Caller:
         self.memory = memory_service_pb2_grpc.MemoryServiceStub(self.channel)
         self.chat = chat_service_pb2_grpc.ChatServiceStub(self.channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)
+        self.snapshots = snapshot_service_pb2_grpc.SnapshotServiceStub(self.channel)
         self.governance = governance_service_pb2_grpc.GovernanceServiceStub(self.channel)
 
     async def __aenter__(self) -> Self:

@@ -9,16 +9,19 @@ import grpc
 
 from interface_desk import Desk
 from memos_api.internal.v1 import ledger_service_pb2, policy_service_pb2, scheduler_service_pb2
-from memos_api.v1 import governance_service_pb2, job_pb2, job_service_pb2, vault_pb2
+from memos_api.internal.v1 import snapshot_service_pb2 as internal_snapshots
+from memos_api.v1 import governance_service_pb2, job_pb2, job_service_pb2, snapshot_service_pb2, vault_pb2
 from memos_api.v1.chat_service_pb2_grpc import add_ChatServiceServicer_to_server
 from memos_api.v1.governance_service_pb2_grpc import add_GovernanceServiceServicer_to_server
 from memos_api.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from memos_api.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
+from memos_api.v1.snapshot_service_pb2_grpc import add_SnapshotServiceServicer_to_server
 from memos_interface.edge import Edge
 from memos_interface.servicer.chat import ChatServicer
 from memos_interface.servicer.governance import GovernanceServicer
 from memos_interface.servicer.jobs import JobServicer
 from memos_interface.servicer.memory import MemoryServicer
+from memos_interface.servicer.snapshots import SnapshotServicer
 from memos_kernel.errors import ResourceNotFound
 from memos_runtime.config import ServerConfig
 from memos_runtime.server import Host, Listener, Trust
@@ -31,9 +34,10 @@ KEY = "mk_nora"
 
 @dataclass
 class Behind:
-    """Stands in for the stubs of governance and scheduler; keeps what it was sent."""
+    """Stands in for the stubs of governance, scheduler and snapshots; keeps what it was sent."""
 
     sent: list[object] = field(default_factory=list)
+    snapshots: dict[str, snapshot_service_pb2.Snapshot] = field(default_factory=dict)
 
     async def CreateVault(self, message):
         self.sent.append(message)
@@ -54,6 +58,40 @@ class Behind:
     async def QueryAudit(self, message):
         self.sent.append(message)
         return ledger_service_pb2.QueryAuditResponse()
+
+    async def CreateSnapshot(self, message):
+        self.sent.append(message)
+        made = snapshot_service_pb2.Snapshot()
+        made.CopyFrom(message.request.snapshot)
+        made.name = made.name or "tenants/t/snapshots/made"
+        self.snapshots[made.name] = made
+        return internal_snapshots.CreateSnapshotResponse(
+            response=snapshot_service_pb2.CreateSnapshotResponse(snapshot=made)
+        )
+
+    async def GetSnapshot(self, message):
+        if message.request.name not in self.snapshots:
+            raise ResourceNotFound(f"{message.request.name} is not there.", name=message.request.name)
+        return internal_snapshots.GetSnapshotResponse(
+            response=snapshot_service_pb2.GetSnapshotResponse(snapshot=self.snapshots[message.request.name])
+        )
+
+    async def ListSnapshots(self, message):
+        return internal_snapshots.ListSnapshotsResponse(
+            response=snapshot_service_pb2.ListSnapshotsResponse(snapshots=self.snapshots.values())
+        )
+
+    async def DeleteSnapshot(self, message):
+        self.sent.append(message)
+        del self.snapshots[message.request.name]
+        return internal_snapshots.DeleteSnapshotResponse()
+
+    async def EnqueueJob(self, message):
+        self.sent.append(message)
+        job = job_pb2.Job()
+        job.CopyFrom(message.job)
+        job.name = "tenants/t/jobs/j1"
+        return scheduler_service_pb2.EnqueueJobResponse(job=job)
 
     async def GetJob(self, message):
         raise ResourceNotFound(f"{message.request.name} is not there.", name=message.request.name)
@@ -95,6 +133,7 @@ async def serving() -> AsyncIterator[Running]:
         add_MemoryServiceServicer_to_server(MemoryServicer(desk.do, new_id=desk.new_id), server)
         add_ChatServiceServicer_to_server(ChatServicer(desk.do.chat), server)
         add_JobServiceServicer_to_server(JobServicer(behind), server)
+        add_SnapshotServiceServicer_to_server(SnapshotServicer(behind, behind), server)
         add_GovernanceServiceServicer_to_server(GovernanceServicer(behind, behind, forget=edge.forget), server)
 
     async def nothing() -> None:

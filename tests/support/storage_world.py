@@ -16,6 +16,7 @@ from memos_storage.adapters.memory import (
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.follow_outbox import FollowOutbox
+from memos_storage.usecases.keep_snapshots import CreateSnapshot, DeleteSnapshot, ReadSnapshots
 from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.past_leg import PastLeg
@@ -57,6 +58,9 @@ class World:
         self.undelete = UndeleteCube(catalog=catalog, clock=clock, ids=uuid7)
         self.history = ListRevisions(catalog=catalog, clock=clock)
         self.diff = DiffRevisions(catalog=catalog, clock=clock)
+        self.create_snapshot = CreateSnapshot(catalog=catalog, clock=clock, ids=uuid7)
+        self.snapshots = ReadSnapshots(catalog=catalog)
+        self.delete_snapshot = DeleteSnapshot(catalog=catalog, clock=clock, ids=uuid7)
         self.restore = RestoreCubes(catalog=catalog, clock=clock, ids=uuid7)
         self.roll_back = RollBackCube(catalog=catalog, clock=clock, ids=uuid7)
         self.transition = ApplyTransition(catalog=catalog, clock=clock, ids=uuid7)

@@ -10,12 +10,13 @@ from memos_client._jobs import JobCalls
 from memos_client._memories import MemoryCalls
 from memos_client._retry import Retries
 from memos_client._settings import DEFAULT_ADDRESS, DEFAULT_TENANT, Settings, Tls
+from memos_client._snapshots import SnapshotCalls
 from memos_client._transport import Transport
 
 DEFAULT_TIMEOUT = 60.0
 
 
-class AsyncClient(MemoryCalls, ChatCalls, JobCalls, GovernanceCalls):
+class AsyncClient(MemoryCalls, ChatCalls, SnapshotCalls, JobCalls, GovernanceCalls):
     """Memory for asyncio.
 
     Usage:

@@ -10,9 +10,16 @@ import sys
 from collections.abc import Iterator
 from types import FunctionType
 
-from memos_client import _base, _chat, _governance, _jobs, _memories
+from memos_client import _base, _chat, _governance, _jobs, _memories, _snapshots
 
-GROUPS = (_base.Calls, _memories.MemoryCalls, _chat.ChatCalls, _jobs.JobCalls, _governance.GovernanceCalls)
+GROUPS = (
+    _base.Calls,
+    _memories.MemoryCalls,
+    _chat.ChatCalls,
+    _snapshots.SnapshotCalls,
+    _jobs.JobCalls,
+    _governance.GovernanceCalls,
+)
 
 _HEAD = '''"""The blocking client. Written by `_facade.py` from the asynchronous one; do not edit it."""
 
@@ -23,7 +30,7 @@ from typing import Any, Self
 
 from google.protobuf.message import Message as ProtoMessage
 
-from memos_api.v1 import governance_service_pb2, job_pb2, provenance_pb2, vault_pb2
+from memos_api.v1 import governance_service_pb2, job_pb2, provenance_pb2, snapshot_service_pb2, vault_pb2
 from memos_client._client import DEFAULT_TIMEOUT, AsyncClient
 from memos_client._errors import MemosError
 from memos_client._filters import Filter

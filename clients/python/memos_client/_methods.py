@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from memos_api.v1 import chat_service_pb2, governance_service_pb2, job_service_pb2, memory_service_pb2
+from memos_api.v1 import (
+    chat_service_pb2,
+    governance_service_pb2,
+    job_service_pb2,
+    memory_service_pb2,
+    snapshot_service_pb2,
+)
+
+_MODULES = (memory_service_pb2, chat_service_pb2, snapshot_service_pb2, job_service_pb2, governance_service_pb2)
 
 _NEVER_TWICE = frozenset({"memos.v1.CreateApiKeyRequest"})
 """A replay of CreateApiKey comes without the secret, so repeating it unasked would lose the key."""
@@ -33,7 +41,7 @@ class Method:
 
 def _read() -> dict[str, Method]:
     found = {}
-    for module in (memory_service_pb2, chat_service_pb2, job_service_pb2, governance_service_pb2):
+    for module in _MODULES:
         for service in module.DESCRIPTOR.services_by_name.values():
             for rpc in service.methods:
                 request = rpc.input_type

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from google.protobuf.message import Message as ProtoMessage
 
-from memos_api.v1 import governance_service_pb2, job_pb2, provenance_pb2, vault_pb2
+from memos_api.v1 import governance_service_pb2, job_pb2, provenance_pb2, snapshot_service_pb2, vault_pb2
 from memos_client._client import DEFAULT_TIMEOUT, AsyncClient
 from memos_client._errors import MemosError
 from memos_client._filters import Filter
@@ -382,6 +382,59 @@ class Client:
                 timeout=timeout,
             )
         )
+
+    def create_snapshot(
+        self,
+        vault: str,
+        *,
+        name: str = "",
+        as_of: datetime | None = None,
+        display_name: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> snapshot_service_pb2.Snapshot:
+        """Name a moment of a vault: now, or one of the past.
+
+        Raises:
+            MemosError: NotFound (the vault), AlreadyExists (the name), RequestError (a moment that has not come).
+        """
+        return self._portal.run(
+            self._client.create_snapshot(
+                vault, name=name, as_of=as_of, display_name=display_name, request_id=request_id, timeout=timeout
+            )
+        )
+
+    def get_snapshot(self, name: str, *, timeout: float | None = None) -> snapshot_service_pb2.Snapshot:
+        """Return one snapshot; read the vault with its `as_of`.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        return self._portal.run(self._client.get_snapshot(name, timeout=timeout))
+
+    def list_snapshots(self, vault: str, *, page_size: int = 0) -> Iterator[snapshot_service_pb2.Snapshot]:
+        """Yield the snapshots of a vault, the latest moment first.
+
+        Raises:
+            MemosError: NotFound (the vault).
+        """
+        return self._portal.iterate(self._client.list_snapshots(vault, page_size=page_size))
+
+    def delete_snapshot(self, name: str, *, request_id: str = "", timeout: float | None = None) -> None:
+        """Forget the name of a moment; the moment can still be read.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        return self._portal.run(self._client.delete_snapshot(name, request_id=request_id, timeout=timeout))
+
+    def restore_snapshot(self, name: str, *, request_id: str = "", timeout: float | None = None) -> job_pb2.Job:
+        """Take a vault back to a snapshot, as a job that can be watched; all of it is new revisions.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        return self._portal.run(self._client.restore_snapshot(name, request_id=request_id, timeout=timeout))
 
     def get_job(self, name: str) -> job_pb2.Job:
         """Return one job.

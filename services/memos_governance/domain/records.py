@@ -8,7 +8,6 @@ from memos_kernel import limits
 from memos_kernel.errors import InvalidField, LimitExceeded, ResourceNotFound
 from memos_kernel.names import KeyName, PrincipalName, TenantName, VaultName
 from memos_kernel.permission import SYSTEM_PRINCIPAL_ID, Role
-from memos_kernel.text import check_plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,23 +69,6 @@ class Standing:
     admin: bool
     roles: Mapping[VaultName, Role]
     epoch: int
-
-
-def check_display_name(value: str, *, field: str) -> None:
-    """Refuse a title that is too long or holds control characters.
-
-    Raises:
-        LimitExceeded: more than `limits.DISPLAY_NAME_CHARS` characters.
-        InvalidField: a control character.
-    """
-    if len(value) > limits.DISPLAY_NAME_CHARS:
-        raise LimitExceeded(
-            f"{field} has {len(value)} characters; the limit is {limits.DISPLAY_NAME_CHARS}.",
-            field=field,
-            limit=str(limits.DISPLAY_NAME_CHARS),
-            unit="characters",
-        )
-    check_plain(value, field=field, limit=4 * limits.DISPLAY_NAME_CHARS)
 
 
 def check_person(principal: PrincipalName, *, tenant: TenantName, field: str) -> None:

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from memos_governance.domain.credentials import digest_of
-from memos_governance.domain.records import ApiKey, PrincipalRecord, check_display_name, check_person
+from memos_governance.domain.records import ApiKey, PrincipalRecord, check_person
 from memos_governance.ports import PolicyStore, PolicyTransaction
 from memos_governance.usecases.authority import Caller, Scribe
 from memos_governance.usecases.request_ids import once
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import KeyName, PrincipalName
 from memos_kernel.requests import RequestKey
+from memos_kernel.text import check_display_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from memos_governance.domain.records import Membership, Permission, Vault, check_display_name, check_vaults
+from memos_governance.domain.records import Membership, Permission, Vault, check_vaults
 from memos_governance.ports import PolicyStore, PolicyTransaction
 from memos_governance.usecases.authority import Caller, Scribe
 from memos_governance.usecases.request_ids import once
@@ -11,6 +11,7 @@ from memos_kernel.ids import Clock
 from memos_kernel.names import VaultName
 from memos_kernel.permission import Role
 from memos_kernel.requests import RequestKey
+from memos_kernel.text import check_display_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,14 +1,16 @@
-"""Retriever over storage's gRPC service."""
+"""Retriever and Restorer over storage's gRPC services."""
 
 from collections.abc import Sequence
 
-from memos_api.internal.v1 import inference_service_pb2, storage_service_pb2
+from memos_api.internal.v1 import inference_service_pb2, snapshot_service_pb2, storage_service_pb2
+from memos_api.internal.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
 from memos_api.v1 import memcube_pb2, memory_service_pb2
 from memos_kernel.names import VaultName
 from memos_scheduler.domain.plan import Candidate, Retrieval
-from memos_scheduler.ports import QueryVector
+from memos_scheduler.ports import QueryVector, RestoreGoal, RestoreStep
 from memos_wire.cubes import cube_from_proto
+from memos_wire.times import to_timestamp
 
 
 class StorageRetriever:
@@ -45,3 +47,32 @@ class StorageRetriever:
             ),
             degraded=response.degraded,
         )
+
+
+class StorageRestorer:
+    """Asks storage, which applies the grant of the call."""
+
+    def __init__(self, stub: SnapshotServiceStub) -> None:
+        self._stub = stub
+
+    async def remove(self, goal: RestoreGoal, *, after: str, limit: int) -> RestoreStep:
+        """See the port."""
+        return await self._ask(goal, after, limit, snapshot_service_pb2.RESTORE_PHASE_REMOVE)
+
+    async def bring_back(self, goal: RestoreGoal, *, after: str, limit: int) -> RestoreStep:
+        """See the port."""
+        return await self._ask(goal, after, limit, snapshot_service_pb2.RESTORE_PHASE_BRING_BACK)
+
+    async def _ask(
+        self, goal: RestoreGoal, after: str, limit: int, phase: snapshot_service_pb2.RestorePhase.ValueType
+    ) -> RestoreStep:
+        request = snapshot_service_pb2.RestoreMemCubesRequest(
+            vault=str(goal.vault),
+            as_of=to_timestamp(goal.as_of),
+            begin_time=to_timestamp(goal.begun),
+            phase=phase,
+            after=after,
+            limit=limit,
+        )
+        answer = await self._stub.RestoreMemCubes(request)
+        return RestoreStep(answer.changed, len(answer.skipped), answer.last)

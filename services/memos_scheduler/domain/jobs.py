@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
 
+from memos_kernel import jobs
 from memos_kernel.names import JobName, PrincipalName, VaultName
 from memos_kernel.permission import SYSTEM_ACTIONS, Action, Grant
 
@@ -36,6 +37,7 @@ class JobKind:
 
 
 EXPIRE_SWEEP = JobKind("expire_sweep", frozenset({Action.CUBE_EXPIRE}))
+RESTORE_VAULT = JobKind(jobs.RESTORE_VAULT, frozenset({Action.CUBE_WRITE}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

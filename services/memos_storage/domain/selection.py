@@ -33,7 +33,7 @@ class Selection:
         return self.scope.covers(cube.vault) and self.filter.matches(cube, now=self.moment)
 
 
-def check_as_of(as_of: datetime | None, *, now: datetime) -> None:
+def check_as_of(as_of: datetime | None, *, now: datetime, field: str = "as_of") -> None:
     """Refuse a moment that has not come.
 
     Raises:
@@ -41,6 +41,6 @@ def check_as_of(as_of: datetime | None, *, now: datetime) -> None:
     """
     if as_of is not None and as_of > now:
         raise InvalidField(
-            f"as_of is {as_of.isoformat()}, and it is {now.isoformat()} here; leave it out to read the present.",
-            field="as_of",
+            f"{field} is {as_of.isoformat()}, and it is {now.isoformat()} here; leave it out to read the present.",
+            field=field,
         )

@@ -7,6 +7,7 @@ from datetime import datetime
 from memos_kernel.cube import MemCube, TraceRef
 from memos_kernel.errors import RequestIdReused
 from memos_kernel.ids import IdFactory
+from memos_kernel.names import CubeName, SnapshotName
 from memos_kernel.permission import Grant
 from memos_kernel.requests import RequestKey
 from memos_storage.domain.values import Answer, AuditEvent, Outcome, RequestOwner
@@ -33,14 +34,20 @@ class Mutation:
         return RequestOwner(self.grant.principal.tenant, self.grant.principal.id, self.request)
 
     def event(self, ids: IdFactory, action: str, cube: MemCube, *, now: datetime, reason: str = "") -> AuditEvent:
-        """Return the audit event of a change."""
+        """Return the audit event of a change of a cube."""
+        return self.note(ids, action, cube.name, now=now, reason=reason)
+
+    def note(
+        self, ids: IdFactory, action: str, resource: CubeName | SnapshotName, *, now: datetime, reason: str = ""
+    ) -> AuditEvent:
+        """Return the audit event of a change of a resource."""
         return AuditEvent(
             id=ids(),
             tenant=self.grant.principal.tenant,
             time=now,
             principal=str(self.grant.principal),
             action=action,
-            resource=str(cube.name),
+            resource=str(resource),
             reason=reason,
             trace_id=self.trace.trace_id if self.trace else "",
         )

@@ -207,3 +207,17 @@ async def test_a_closed_client_says_so_and_leaves_no_thread(server):
     before = {thread.ident for thread in threading.enumerate() if thread.name == "memos-client"}
     await asyncio.to_thread(work)
     assert {thread.ident for thread in threading.enumerate() if thread.name == "memos-client"} == before
+
+
+async def test_a_vault_has_snapshots_and_goes_back_to_one_as_a_job(memos):
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    made = await memos.create_snapshot("notes", name="before", as_of=moment, display_name="Before the move")
+    assert (made.name, made.vault) == ("tenants/t/snapshots/before", "tenants/t/vaults/notes")
+    assert made.as_of.ToDatetime(tzinfo=UTC) == moment
+    assert await memos.get_snapshot("before") == made
+    assert [one.name async for one in memos.list_snapshots("notes")] == [made.name]
+    job = await memos.restore_snapshot("before")
+    assert (job.kind, job.vaults, job.parameters["as_of"]) == ("restore_vault", [made.vault], "2026-03-01T00:00:00Z")
+    assert await memos.delete_snapshot("before") is None
+    with pytest.raises(NotFound):
+        await memos.get_snapshot("before")

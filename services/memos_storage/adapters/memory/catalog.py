@@ -7,11 +7,12 @@ from typing import TypeVar
 
 from memos_kernel.cube import MemCube, State, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
-from memos_kernel.names import CubeName, VaultName
+from memos_kernel.names import CubeName, SnapshotName, VaultName
 from memos_kernel.states import is_over
 from memos_storage.adapters.memory.tables import Tables, copied, current_vector, enqueue
 from memos_storage.domain.filters import newest_first
 from memos_storage.domain.selection import Selection
+from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import (
     Answer,
     AuditEvent,
@@ -131,6 +132,17 @@ class MemoryCatalog:
             if vector is not None and vector.embedder == query.embedder
         }
 
+    async def snapshot(self, name: SnapshotName, scope: Scope) -> Snapshot | None:
+        """Return a snapshot of a vault of the scope."""
+        found = self.tables.snapshots.get(name)
+        return found if found is not None and scope.covers(found.vault) else None
+
+    async def snapshots(self, vault: VaultName, *, after: tuple[datetime, str] | None, limit: int) -> list[Snapshot]:
+        """Return the snapshots of a vault, the latest moment first."""
+        found = [one for one in self.tables.snapshots.values() if one.vault == vault]
+        found = [one for one in found if after is None or (one.as_of, one.name.id) < after]
+        return sorted(found, key=lambda one: (one.as_of, one.name.id), reverse=True)[:limit]
+
     async def meta(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return a value of the installation, made on first use."""
         return self.tables.meta.setdefault(name, make())
@@ -227,6 +239,20 @@ class MemoryTransaction:
     def pending(self) -> int:
         """Return how many entries the outbox has."""
         return len(self.tables.outbox)
+
+    def snapshot(self, name: SnapshotName) -> Snapshot | None:
+        """Return a snapshot."""
+        return self.tables.snapshots.get(name)
+
+    def add_snapshot(self, snapshot: Snapshot) -> None:
+        """Store a snapshot."""
+        if snapshot.name in self.tables.snapshots:
+            raise ResourceExists(f"{snapshot.name} is taken; choose another id.", name=str(snapshot.name))
+        self.tables.snapshots[snapshot.name] = snapshot
+
+    def remove_snapshot(self, name: SnapshotName) -> None:
+        """Forget a snapshot."""
+        self.tables.snapshots.pop(name, None)
 
     def audit(self, event: AuditEvent) -> None:
         """Record an event for governance."""

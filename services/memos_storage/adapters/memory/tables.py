@@ -4,6 +4,8 @@ import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from memos_kernel.names import SnapshotName
+from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import AuditEvent, Remembered, RequestOwner, StoredCube, Vector
 
 
@@ -29,6 +31,7 @@ class Tables:
     history: dict[str, tuple[StoredCube, ...]] = field(default_factory=dict)  # by uid, oldest first
     vectors: dict[tuple[str, int], Vector] = field(default_factory=dict)  # by uid and content revision
     outbox: dict[int, Entry] = field(default_factory=dict)
+    snapshots: dict[SnapshotName, Snapshot] = field(default_factory=dict)
     audit: list[AuditEvent] = field(default_factory=list)
     answers: dict[RequestOwner, tuple[Remembered, datetime]] = field(default_factory=dict)
     dimensions: dict[str, int] = field(default_factory=dict)
@@ -40,7 +43,7 @@ class Tables:
 def copied(tables: Tables) -> Tables:
     """Return tables that can be changed without changing these."""
     fresh = copy.copy(tables)
-    for name in ("cubes", "history", "vectors", "audit", "answers", "dimensions"):
+    for name in ("cubes", "history", "vectors", "snapshots", "audit", "answers", "dimensions"):
         setattr(fresh, name, copy.copy(getattr(tables, name)))
     fresh.outbox = {sequence: copy.copy(entry) for sequence, entry in tables.outbox.items()}
     return fresh

@@ -13,17 +13,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from memos_kernel.cube import State
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.moments import micros
-from memos_kernel.names import CubeName, VaultName
+from memos_kernel.names import CubeName, SnapshotName, VaultName
 from memos_runtime.sql.engine import is_sqlite, open_engine
 from memos_runtime.sql.faults import fault_of
 from memos_runtime.workers import Worker
-from memos_storage.adapters.sql import filters, past, rows, schema, statements
+from memos_storage.adapters.sql import filters, past, rows, schema, snapshots, statements
 from memos_storage.adapters.sql.filters import Parameters, Shape
 from memos_storage.adapters.sql.schema import STORE
 from memos_storage.adapters.sql.transaction import SqlTransaction
 from memos_storage.adapters.sql.writer import GroupWriter
 from memos_storage.domain.filters import CubeFilter, newest_first
 from memos_storage.domain.selection import Selection
+from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import DenseHit, PastCube, Scope, StoredCube, Vector
 from memos_storage.ports import Spans, Transaction
 
@@ -235,6 +236,17 @@ class SqlCatalog:
         parameters = {"uids": uids, "embedder": query.embedder}
         found = await self._database.read(lambda connection: connection.execute(statements.COSINES, parameters).all())
         return dict(zip((uid for uid, _ in found), _scores(query, [data for _, data in found]), strict=True))
+
+    async def snapshot(self, name: SnapshotName, scope: Scope) -> Snapshot | None:
+        """Return a snapshot of a vault of the scope."""
+        found = await self._database.read(lambda connection: snapshots.find(connection, name))
+        return found if found is not None and scope.covers(found.vault) else None
+
+    async def snapshots(self, vault: VaultName, *, after: tuple[datetime, str] | None, limit: int) -> list[Snapshot]:
+        """Return the snapshots of a vault, the latest moment first."""
+        return await self._database.read(
+            lambda connection: snapshots.latest(connection, vault, after=after, limit=limit)
+        )
 
     async def meta(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return a value of the installation, made on first use."""

@@ -148,6 +148,20 @@ postings = Table(
     sqlite_with_rowid=False,
 )
 
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("tenant", String(63), primary_key=True),
+    Column("snapshot", String(63), primary_key=True),
+    Column("vault", String(63), nullable=False),
+    Column("as_of", BigInteger, nullable=False),
+    Column("display_name", String(128), nullable=False),
+    Column("creator", String(160), nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+)
+
+Index("ix_snapshots_latest", snapshots.c.tenant, snapshots.c.vault, snapshots.c.as_of, snapshots.c.snapshot)
+
 outbox = Table(
     "outbox",
     metadata,

@@ -12,11 +12,12 @@ from sqlalchemy.exc import IntegrityError
 from memos_kernel.cube import MemCube, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.moments import micros
-from memos_kernel.names import CubeName, VaultName
+from memos_kernel.names import CubeName, SnapshotName, VaultName
 from memos_runtime.sql.engine import insert_or_ignore
-from memos_storage.adapters.sql import rows, schema
+from memos_storage.adapters.sql import rows, schema, snapshots
 from memos_storage.adapters.sql.requests import RequestLog
 from memos_storage.adapters.terms import frequencies
+from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import AuditEvent, StoredCube, Vector
 
 _STORED = select(*rows.STORED).join(
@@ -215,6 +216,18 @@ class SqlTransaction:
         """Return how many entries the outbox has."""
         self.flush()
         return int(self._connection.execute(_PENDING).scalar_one())
+
+    def snapshot(self, name: SnapshotName) -> Snapshot | None:
+        """Return a snapshot."""
+        return snapshots.find(self._connection, name)
+
+    def add_snapshot(self, snapshot: Snapshot) -> None:
+        """Store a snapshot."""
+        snapshots.add(self._connection, snapshot)
+
+    def remove_snapshot(self, name: SnapshotName) -> None:
+        """Forget a snapshot."""
+        snapshots.remove(self._connection, name)
 
     def audit(self, event: AuditEvent) -> None:
         """Record an event for governance."""

@@ -1,0 +1,26 @@
+"""Snapshots as a table."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from memosctl.names import short
+from memosctl.views.tables import table
+from memosctl.views.text import moment
+
+if TYPE_CHECKING:
+    from memos_api.v1.snapshot_service_pb2 import Snapshot
+
+
+def overview(snapshots: "Iterable[Snapshot]", next_page_token: str) -> RenderableType:
+    """Return snapshots, the latest moment first."""
+    rows = [
+        (short(one.name), short(one.vault), moment(one.as_of), short(one.creator), Text(one.display_name))
+        for one in snapshots
+    ]
+    view = table("snapshot vault moment by title", rows)
+    if not next_page_token:
+        return view
+    return Group(view, Text(f"more: --page-token {next_page_token}", style="dim"))
