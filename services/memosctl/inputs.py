@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from memos_api.v1.memory_service_pb2 import CubeFilter
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Sort(StrEnum):
@@ -72,7 +72,7 @@ def moment(text: str, *, option: str, past: bool = False, now: datetime | None =
 
     A span counts from now, into the past or the future.
     """
-    if match := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+    if match := re.fullmatch(r"(\d{1,6})([smhdw])", text):
         span = timedelta(**{_UNITS[match[2]]: int(match[1])})
         return (now or datetime.now(UTC)) + (-span if past else span)
     try:

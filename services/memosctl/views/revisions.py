@@ -1,6 +1,7 @@
 """Revisions of a cube as a table, and the difference of two."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,18 +10,19 @@ from rich.text import Text
 
 from memosctl.views.cubes import label_list, state_word
 from memosctl.views.tables import table
-from memosctl.views.text import moment
+from memosctl.views.text import moment, second
 
 if TYPE_CHECKING:
     from memos_api.v1.memcube_pb2 import MemCube
     from memos_api.v1.memory_service_pb2 import DiffMemoryRevisionsResponse
 
 TEXT = "plaintext.text"
+_WORD = re.compile(r"\S+\s*")
 
 
 def history(revisions: Sequence["MemCube"], next_page_token: str) -> RenderableType:
     """Return the headers of revisions, newest first."""
-    rows = [(str(cube.revision), moment(cube.update_time), _came_from(cube), _standing(cube)) for cube in revisions]
+    rows = [(str(cube.revision), second(cube.update_time), _came_from(cube), _standing(cube)) for cube in revisions]
     view = table("revision recorded from state", rows)
     if not next_page_token:
         return view
@@ -40,23 +42,19 @@ def difference(response: "DiffMemoryRevisionsResponse") -> RenderableType:
 
 
 def _words(before: str, after: str) -> Text:
-    old, new = _split(before), _split(after)
+    """Return the words of both texts; those that went in `[-...-]`, those that came in `{+...+}`, as without colour."""
+    old, new = _WORD.findall(before), _WORD.findall(after)
     shown = Text()
     for what, start, end, new_start, new_end in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
+        went, came = "".join(old[start:end]).strip(), "".join(new[new_start:new_end]).strip()
         if what == "equal":
-            shown.append("".join(old[start:end]))
+            shown.append(f"{went} ")
             continue
-        shown.append("".join(old[start:end]), style="red strike")
-        shown.append("".join(new[new_start:new_end]), style="green")
+        if went:
+            shown.append(f"[-{went}-] ", style="red")
+        if came:
+            shown.append(f"{{+{came}+}} ", style="green")
     return shown
-
-
-def _split(text: str) -> list[str]:
-    """Return the words, each with the space behind it."""
-    words: list[str] = []
-    for word in text.split(" "):
-        words += [word, " "]
-    return words[:-1]
 
 
 def _value(cube: "MemCube", path: str) -> str:

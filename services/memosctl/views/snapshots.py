@@ -8,7 +8,7 @@ from rich.text import Text
 
 from memosctl.names import short
 from memosctl.views.tables import table
-from memosctl.views.text import moment
+from memosctl.views.text import second
 
 if TYPE_CHECKING:
     from memos_api.v1.snapshot_service_pb2 import Snapshot
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def overview(snapshots: "Iterable[Snapshot]", next_page_token: str) -> RenderableType:
     """Return snapshots, the latest moment first."""
     rows = [
-        (short(one.name), short(one.vault), moment(one.as_of), short(one.creator), Text(one.display_name))
+        (short(one.name), short(one.vault), second(one.as_of), short(one.creator), Text(one.display_name))
         for one in snapshots
     ]
     view = table("snapshot vault moment by title", rows)

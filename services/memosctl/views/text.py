@@ -18,6 +18,13 @@ def moment(value: "Timestamp") -> str:
     return value.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d %H:%M")
 
 
+def second(value: "Timestamp") -> str:
+    """Return a time as `2026-03-02 19:12:07` in UTC, for what follows each other fast; unset is empty."""
+    if value.seconds == 0 and value.nanos == 0:
+        return ""
+    return value.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def day(value: "Timestamp") -> str:
     """Return the date of a time in UTC; unset is empty."""
     return moment(value).split(" ")[0]

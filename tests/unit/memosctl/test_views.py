@@ -144,7 +144,7 @@ def test_a_difference_shows_the_words_and_the_fields() -> None:
     text = shown(revisions.difference(response))
 
     assert "revision 1 -> 2" in text
-    assert "Nora lives in OsloBergen now." in text
+    assert "Nora lives in [-Oslo-] {+Bergen+} now." in text
     assert "topic=home" in text
     assert "pii" in text
     assert "2026-02-02" in text
