@@ -237,7 +237,7 @@ STEPS = st.tuples(
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 @given(steps=st.lists(STEPS, min_size=1, max_size=14))
 def test_any_moment_of_any_history_is_read_as_it_was(kind, steps):
