@@ -97,6 +97,11 @@ class Lease:
     fence: int
 
 
+def fraction_after(steps: int) -> float:
+    """Return the done part of work whose end is not known yet: it nears 1 by halves."""
+    return 1.0 - 0.5**steps
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What a handler has done so far.

@@ -7,7 +7,7 @@ from datetime import timedelta
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import JobName, PrincipalName
 from memos_kernel.permission import SYSTEM_PRINCIPAL_ID
-from memos_scheduler.domain.jobs import EXPIRE_SWEEP, Job, JobKind, NewJob, Progress
+from memos_scheduler.domain.jobs import EXPIRE_SWEEP, Job, JobKind, NewJob, Progress, fraction_after
 from memos_scheduler.ports import JobQueue, Sweeper, Tenants
 
 
@@ -31,7 +31,7 @@ class ExpireSweep:
             step = await self.sweeper.sweep(limit=self.batch)
             expired, skipped, batches, more = expired + step.expired, step.skipped, batches + 1, step.more
             yield Progress(
-                fraction=1.0 - 0.5**batches if more else 1.0,
+                fraction=fraction_after(batches) if more else 1.0,
                 result={"expired": str(expired), "skipped": str(skipped)},
                 quiet=expired == 0,
             )

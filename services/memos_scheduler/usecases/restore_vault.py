@@ -6,7 +6,7 @@ from datetime import datetime
 
 from memos_kernel.errors import InvalidField
 from memos_kernel.jobs import AS_OF
-from memos_scheduler.domain.jobs import RESTORE_VAULT, Job, JobKind, Progress
+from memos_scheduler.domain.jobs import RESTORE_VAULT, Job, JobKind, Progress, fraction_after
 from memos_scheduler.ports import RestoreGoal, Restorer
 
 
@@ -35,7 +35,7 @@ class RestoreVault:
                 changed, skipped, pages = changed + step.changed, skipped + step.skipped, pages + 1
                 done = work is works[-1] and not going
                 yield Progress(
-                    fraction=1.0 if done else 1.0 - 0.5**pages,
+                    fraction=1.0 if done else fraction_after(pages),
                     result={"changed": str(changed), "skipped": str(skipped)},
                 )
 

@@ -1,6 +1,5 @@
 """Read what a cube was: its revisions, newest first, and the difference of two."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memos_kernel.cube import MemCube
@@ -9,7 +8,7 @@ from memos_kernel.ids import Clock
 from memos_kernel.names import CubeName
 from memos_kernel.permission import Grant
 from memos_storage.domain.revisions import changed_paths
-from memos_storage.domain.values import Scope, StoredCube
+from memos_storage.domain.values import Scope
 from memos_storage.ports import Catalog
 from memos_storage.usecases.access import cube_not_found, shown
 
@@ -60,23 +59,22 @@ class DiffRevisions:
             CubeNotFound: there is none, or it is hidden.
             RevisionNotFound: it has no such revision.
         """
-        now = self.clock.now()
-        newest = await self.catalog.history(name, Scope.of(grant), before=None, limit=1, now=now)
+        now, scope = self.clock.now(), Scope.of(grant)
+        newest = await self.catalog.history(name, scope, before=None, limit=1, now=now)
         if not newest:
             raise cube_not_found(name)
-        last = after or newest[0].cube.revision
-        first = before or max(1, last - 1)
-        found = [await self._one(name, number, grant) for number in (first, last)]
-        old, new = (shown(row.cube, grant, now=now) for row in found)
-        return Difference(old, new, changed_paths(old, new))
 
-    async def _one(self, name: CubeName, number: int, grant: Grant) -> StoredCube:
-        rows: Sequence[StoredCube] = await self.catalog.history(
-            name, Scope.of(grant), before=number + 1, limit=1, now=self.clock.now()
-        )
-        if not rows or rows[0].cube.revision != number:
-            raise revision_not_found(name, number)
-        return rows[0]
+        async def revision(number: int) -> MemCube:
+            rows = newest
+            if number != newest[0].cube.revision:
+                rows = await self.catalog.history(name, scope, before=number + 1, limit=1, now=now)
+            if not rows or rows[0].cube.revision != number:
+                raise revision_not_found(name, number)
+            return shown(rows[0].cube, grant, now=now)
+
+        last = after or newest[0].cube.revision
+        old, new = await revision(before or max(1, last - 1)), await revision(last)
+        return Difference(old, new, changed_paths(old, new))
 
 
 def revision_not_found(name: CubeName, number: int) -> RevisionNotFound:

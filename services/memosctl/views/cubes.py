@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from memosctl.names import short
-from memosctl.views.tables import table
+from memosctl.views.tables import paged, table
 from memosctl.views.text import content, day, enum_word, excerpt, milliseconds, moment, said
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ def headers(cubes: Iterable["MemCube"], next_page_token: str) -> RenderableType:
         (short(cube.name), state_word(cube), said(cube), str(cube.usage.hits), day(cube.create_time)) for cube in cubes
     ]
     view = table("cube state said uses made", rows)
-    if not next_page_token:
-        return view
-    return Group(view, Text(f"more: --page-token {next_page_token}", style="dim"))
+    return paged(view, next_page_token)
 
 
 def card(cube: "MemCube") -> RenderableType:

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from memosctl.views.cubes import label_list, state_word
-from memosctl.views.tables import table
+from memosctl.views.tables import paged, table
 from memosctl.views.text import moment, second
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ def history(revisions: Sequence["MemCube"], next_page_token: str) -> RenderableT
     """Return the headers of revisions, newest first."""
     rows = [(str(cube.revision), second(cube.update_time), _came_from(cube), _standing(cube)) for cube in revisions]
     view = table("revision recorded from state", rows)
-    if not next_page_token:
-        return view
-    return Group(view, Text(f"more: --page-token {next_page_token}", style="dim"))
+    return paged(view, next_page_token)
 
 
 def difference(response: "DiffMemoryRevisionsResponse") -> RenderableType:

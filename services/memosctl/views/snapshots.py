@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from memosctl.names import short
-from memosctl.views.tables import table
+from memosctl.views.tables import paged, table
 from memosctl.views.text import second
 
 if TYPE_CHECKING:
@@ -21,6 +21,4 @@ def overview(snapshots: "Iterable[Snapshot]", next_page_token: str) -> Renderabl
         for one in snapshots
     ]
     view = table("snapshot vault moment by title", rows)
-    if not next_page_token:
-        return view
-    return Group(view, Text(f"more: --page-token {next_page_token}", style="dim"))
+    return paged(view, next_page_token)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 _WHOLE = frozenset({"cube", "job", "key", "kind", "state", "principal", "made"})
 """Columns that keep their width."""
@@ -29,3 +30,10 @@ def table(columns: str, rows: Iterable[Iterable[RenderableType]]) -> Table:
     for row in rows:
         view.add_row(*row)
     return view
+
+
+def paged(view: RenderableType, next_page_token: str) -> RenderableType:
+    """Return a view with the way to the next page, if there is one."""
+    if not next_page_token:
+        return view
+    return Group(view, Text(f"more: --page-token {next_page_token}", style="dim"))

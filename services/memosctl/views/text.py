@@ -13,16 +13,12 @@ if TYPE_CHECKING:
 
 def moment(value: "Timestamp") -> str:
     """Return a time as `2026-03-02 19:12` in UTC; unset is empty."""
-    if value.seconds == 0 and value.nanos == 0:
-        return ""
-    return value.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d %H:%M")
+    return _written(value, "%Y-%m-%d %H:%M")
 
 
 def second(value: "Timestamp") -> str:
     """Return a time as `2026-03-02 19:12:07` in UTC, for what follows each other fast; unset is empty."""
-    if value.seconds == 0 and value.nanos == 0:
-        return ""
-    return value.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return _written(value, "%Y-%m-%d %H:%M:%S")
 
 
 def day(value: "Timestamp") -> str:
@@ -64,3 +60,8 @@ def enum_word(name: str, prefix: str) -> str:
 def verdict(right: bool) -> Text:
     """Return `right` in green or `wrong` in red."""
     return Text("right", style="green") if right else Text("wrong", style="red")
+
+
+def _written(value: "Timestamp", form: str) -> str:
+    is_set = value.seconds or value.nanos
+    return value.ToDatetime(tzinfo=UTC).strftime(form) if is_set else ""

@@ -1,7 +1,7 @@
 """The catalogue: writers, and a few readers with connections of their own."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, TypeVar
@@ -149,7 +149,7 @@ class SqlCatalog:
             return {}
         selection = Selection(scope=scope, filter=CubeFilter(states=frozenset(State)), now=now, as_of=as_of)
         unchanged = statements.named(all_vaults=scope.vaults is None, past=True)
-        found = await self._stored_then(unchanged, {**filters.values(selection), "ids": ids}, selection, by="ids")
+        found = await self._stored(unchanged, {**filters.values(selection), "ids": ids}, selection=selection, by="ids")
         return {stored.cube.name: stored for stored in found}
 
     async def page(self, selection: Selection, *, after: tuple[datetime, str] | None, limit: int) -> list[StoredCube]:
@@ -158,14 +158,14 @@ class SqlCatalog:
         if after is not None:
             parameters |= {"after_time": micros(after[0]), "after_uid": after[1]}
         statement = statements.newest(Shape.of(selection), first=after is None)
-        found = await self._stored_then(statement, parameters, selection, by="" if after is None else "after")
+        found = await self._stored(statement, parameters, selection=selection, by="" if after is None else "after")
         return sorted(found, key=lambda stored: newest_first(stored.cube), reverse=True)[:limit]
 
     async def history(
         self, name: CubeName, scope: Scope, *, before: int | None, limit: int, now: datetime
     ) -> list[StoredCube]:
         """Return revisions of a cube, newest first."""
-        parameters = {**filters.scope_values(scope), "id": name.id, "now": micros(now), "limit": limit}
+        parameters = {**filters.scope_values(scope), "id": name.id, "read_time": micros(now), "limit": limit}
         statement = statements.history(all_vaults=scope.vaults is None, first=before is None)
         return await self._stored(statement, {**parameters, "before_revision": before})
 
@@ -179,7 +179,7 @@ class SqlCatalog:
             "since": micros(since),
             "created_until": micros(created_until),
             "after_uid": after,
-            "now": micros(now),
+            "read_time": micros(now),
             "limit": limit,
         }
         found = await self._database.read(lambda connection: connection.execute(past.ALTERED, parameters).all())
@@ -200,7 +200,7 @@ class SqlCatalog:
     async def resolve(self, uids: Sequence[str], selection: Selection) -> dict[str, StoredCube]:
         """Return those that are selected, whole; of the past, those that have changed since as well."""
         parameters = {**filters.values(selection), "uids": uids}
-        found = await self._stored_then(statements.resolved(Shape.of(selection)), parameters, selection, by="uids")
+        found = await self._stored(statements.resolved(Shape.of(selection)), parameters, selection=selection, by="uids")
         return {stored.cube.uid: stored for stored in found}
 
     async def nearest(self, query: Vector, selection: Selection, *, bound: int, limit: int) -> list[DenseHit] | None:
@@ -261,22 +261,19 @@ class SqlCatalog:
 
         return await self._database.write(work)
 
-    async def _stored_then(
-        self, statement: Select[Any], parameters: Mapping[str, Any], selection: Selection, *, by: str
+    async def _stored(
+        self, statement: Select[Any], parameters: Parameters, *, selection: Selection | None = None, by: str = ""
     ) -> list[StoredCube]:
-        """Return the cubes of a statement, and of a past moment those that have changed since, of one snapshot."""
+        """Return the cubes of a statement, and of a selection of the past those that have changed since.
+
+        `by` names the parameters that narrow the statement, see `past.changed`.
+        """
 
         def work(connection: Connection) -> list[StoredCube]:
             found = [rows.stored_cube(row) for row in connection.execute(statement, parameters).mappings()]
-            if selection.as_of is not None:
+            if selection is not None and selection.as_of is not None:
                 found += past.changed(connection, selection, by=by, values=parameters)
             return found
-
-        return await self._database.read(work)
-
-    async def _stored(self, statement: Select[Any], parameters: Parameters) -> list[StoredCube]:
-        def work(connection: Connection) -> list[StoredCube]:
-            return [rows.stored_cube(row) for row in connection.execute(statement, parameters).mappings()]
 
         return await self._database.read(work)
 

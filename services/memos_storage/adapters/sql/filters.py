@@ -23,6 +23,17 @@ _CUBES, _VAULTS = schema.cubes.c, schema.vaults.c
 _LABELS, _SOURCES = schema.labels.c, schema.sources.c
 
 
+def _open_or(bound: ColumnElement[Any], condition: Condition) -> Condition:
+    return or_(bound.is_(None), condition)
+
+
+UNCHANGED = _CUBES.update_time <= bindparam("as_of")
+"""The row is as it was at that moment."""
+
+KEPT = _open_or(_CUBES.purge_time, _CUBES.purge_time > bindparam("read_time"))
+"""The purge time has not come: history may be shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What of a scope and a filter is in the text of a statement."""
@@ -92,10 +103,10 @@ def conditions_on_cubes(shape: Shape) -> tuple[Condition, ...]:
     if shape.before:
         found.append(_CUBES.event_time < bindparam("before"))
     if shape.valid_at:
-        found += [_open_or(_CUBES.valid_from, _CUBES.valid_from <= bindparam("valid_at"))]
-        found += [_open_or(_CUBES.valid_until, _CUBES.valid_until > bindparam("valid_at"))]
+        found.append(_open_or(_CUBES.valid_from, _CUBES.valid_from <= bindparam("valid_at")))
+        found.append(_open_or(_CUBES.valid_until, _CUBES.valid_until > bindparam("valid_at")))
     if shape.past:
-        found.append(_CUBES.update_time <= bindparam("as_of"))
+        found.append(UNCHANGED)
     found += [_has_label(number) for number in range(shape.labels)]
     if shape.speakers:
         found.append(_has_source(_SOURCES.speaker.in_(_several("speakers"))))
@@ -116,10 +127,6 @@ def values(selection: Selection) -> Parameters:
     for number, (label, value) in enumerate(sorted(filter.labels.items())):
         found |= {f"label_{number}": label, f"label_value_{number}": value}
     return found
-
-
-def _open_or(bound: ColumnElement[Any], condition: Condition) -> Condition:
-    return or_(bound.is_(None), condition)
 
 
 def _several(name: str) -> BindParameter[Any]:

@@ -56,7 +56,7 @@ class SqlLexicalIndex:
 
         A score is the BM25 sum over what it would be in a text that holds every term of the query very often.
         """
-        wanted = list(dict.fromkeys(terms(query)))[:QUERY_TERMS]
+        wanted = _wanted(query)
         if not wanted:
             return []
         asked = _Asked(Shape.of(selection), filters.values(selection), limit)
@@ -75,7 +75,7 @@ class SqlLexicalIndex:
 
     async def score(self, query: str, cubes: Sequence[MemCube]) -> list[Scored]:
         """Return those of these cubes that share terms with the query, scored as if their texts were in the index."""
-        wanted = list(dict.fromkeys(terms(query)))[:QUERY_TERMS]
+        wanted = _wanted(query)
         by_vault: dict[VaultName, list[MemCube]] = {}
         for cube in cubes:
             by_vault.setdefault(cube.vault, []).append(cube)
@@ -86,6 +86,10 @@ class SqlLexicalIndex:
             return [item for name, held in by_vault.items() for item in _score_texts(connection, name, wanted, held)]
 
         return await self._database.read(work)
+
+
+def _wanted(query: str) -> list[str]:
+    return list(dict.fromkeys(terms(query)))[:QUERY_TERMS]
 
 
 def _score_texts(
@@ -176,15 +180,13 @@ _FREQUENCIES: Select[Any] = (
 """In how many texts of a vault each term is, without those in none."""
 
 
-_VAULT: Select[Any] = select(_VAULTS.c.key, _VAULTS.c.documents, _VAULTS.c.terms).where(
-    _VAULTS.c.tenant == bindparam("tenant"), _VAULTS.c.vault == bindparam("vault")
-)
+_STATISTICS = select(_VAULTS.c.key, _VAULTS.c.documents, _VAULTS.c.terms)
+_VAULT: Select[Any] = _STATISTICS.where(_VAULTS.c.tenant == bindparam("tenant"), _VAULTS.c.vault == bindparam("vault"))
 
 
 @lru_cache(maxsize=2)
 def _vaults(*, all_vaults: bool) -> Select[Any]:
-    columns = select(_VAULTS.c.key, _VAULTS.c.documents, _VAULTS.c.terms)
-    return columns.where(filters.in_scope(all_vaults=all_vaults), _VAULTS.c.documents > 0)
+    return _STATISTICS.where(filters.in_scope(all_vaults=all_vaults), _VAULTS.c.documents > 0)
 
 
 @lru_cache(maxsize=16 * QUERY_TERMS)

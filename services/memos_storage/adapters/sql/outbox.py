@@ -12,13 +12,13 @@ from memos_kernel.moments import micros, moment
 from memos_kernel.names import VaultName
 from memos_storage.adapters.sql import rows, schema
 from memos_storage.adapters.sql.catalog import Database
+from memos_storage.adapters.sql.statements import OF_CURRENT_TEXT
 from memos_storage.domain.values import AuditEvent, Claim, OutboxEntry, Point, PointId, Vector, Waiting
 
 _OUTBOX, _CUBES, _VAULTS, _VECTORS = schema.outbox, schema.cubes, schema.vaults, schema.vectors
 _REVISIONS = schema.revisions
 _FENCE = "outbox"
 _OF_TEXT = and_(_REVISIONS.c.cube_key == _CUBES.c.key, _REVISIONS.c.revision == _CUBES.c.content_revision)
-_VECTOR_OF_TEXT = and_(_VECTORS.c.cube_key == _CUBES.c.key, _VECTORS.c.revision == _CUBES.c.content_revision)
 _ENTRIES = (
     select(
         _OUTBOX.c.sequence,
@@ -39,7 +39,7 @@ _ENTRIES = (
     .join(_CUBES, _CUBES.c.key == _OUTBOX.c.cube_key)
     .join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
     .join(_REVISIONS, _OF_TEXT)
-    .outerjoin(_VECTORS, and_(_VECTOR_OF_TEXT, _VECTORS.c.embedder == _OUTBOX.c.embedder))
+    .outerjoin(_VECTORS, and_(OF_CURRENT_TEXT, _VECTORS.c.embedder == _OUTBOX.c.embedder))
     .order_by(_OUTBOX.c.sequence)
 )
 
@@ -61,7 +61,7 @@ _HELD = (
     .select_from(_CUBES)
     .join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
     .join(_REVISIONS, _OF_TEXT)
-    .join(_VECTORS, _VECTOR_OF_TEXT)
+    .join(_VECTORS, OF_CURRENT_TEXT)
     .where(_CUBES.c.delete_time.is_(None))
 )
 _INDEXED = _HELD.where(~_WAITING)
@@ -178,7 +178,7 @@ class SqlOutbox:
         """Return what the index should hold by now of the cubes whose uid is greater than `after`, by uid."""
         statement = (
             select(_CUBES.c.uid, _VECTORS.c.revision)
-            .join(_VECTORS, _VECTOR_OF_TEXT)
+            .join(_VECTORS, OF_CURRENT_TEXT)
             .where(_VECTORS.c.embedder == embedder, _CUBES.c.delete_time.is_(None), ~_WAITING)
             .where(_CUBES.c.uid > after)
             .order_by(_CUBES.c.uid)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Integer, RowMapping, Select, String, and_, bindparam, or_, select, tuple_
+from sqlalchemy import BigInteger, Connection, Integer, RowMapping, Select, String, and_, bindparam, select, tuple_
 
 from memos_kernel.moments import micros
 from memos_storage.adapters.sql import filters, rows, schema
@@ -38,7 +38,7 @@ ALTERED = (
         _CUBES.c.update_time > bindparam("since"),
         _CUBES.c.create_time <= bindparam("created_until"),
         _CUBES.c.uid > bindparam("after_uid"),
-        or_(_CUBES.c.purge_time.is_(None), _CUBES.c.purge_time > bindparam("now")),
+        filters.KEPT,
     )
     .order_by(_CUBES.c.uid)
     .limit(bindparam("limit", type_=Integer))
@@ -81,7 +81,7 @@ def _moments(selection: Selection) -> Parameters:
     return {
         **filters.scope_values(selection.scope),
         "as_of": micros(selection.as_of),
-        "now": micros(selection.now),
+        "read_time": micros(selection.now),
     }
 
 
@@ -98,7 +98,7 @@ def _changed(*, all_vaults: bool, by: str) -> Select[Any]:
         .exists()
     )
     return (
-        select(_CUBES.c.uid, *rows.PAST)
+        select(_CUBES.c.uid, *rows.STORED)
         .select_from(_CUBES)
         .join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
         .join(_REVISIONS, and_(_REVISIONS.c.cube_key == _CUBES.c.key, _REVISIONS.c.record_time <= bindparam("as_of")))
@@ -107,7 +107,7 @@ def _changed(*, all_vaults: bool, by: str) -> Select[Any]:
             _CUBES.c.create_time <= bindparam("as_of"),
             _CUBES.c.update_time > bindparam("as_of"),
             ~superseded,
-            or_(_CUBES.c.purge_time.is_(None), _CUBES.c.purge_time > bindparam("now")),
+            filters.KEPT,
             *_BY[by],
         )
     )

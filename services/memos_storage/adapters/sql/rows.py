@@ -17,27 +17,17 @@ from memos_wire.cubes import cube_from_proto, cube_to_proto
 
 STORED = (
     schema.cubes.c.key,
-    schema.cubes.c.content_revision,
-    schema.cubes.c.hits,
-    schema.cubes.c.heat,
-    schema.cubes.c.last_used_time,
-    schema.revisions.c.document,
-)
-"""Columns that a cube is read from."""
-
-PAST = (
-    schema.cubes.c.key,
     schema.revisions.c.content_revision,
     schema.cubes.c.hits,
     schema.cubes.c.heat,
     schema.cubes.c.last_used_time,
     schema.revisions.c.document,
 )
-"""The same for any revision."""
+"""Columns that a cube is read from, in any of its revisions."""
 
 
 def stored_cube(row: RowMapping | Mapping[str, Any]) -> StoredCube:
-    """Return the cube of a row with the columns `STORED` or `PAST`."""
+    """Return the cube of a row with the columns `STORED`."""
     usage = Usage(hits=row["hits"], last_used_time=moment(row["last_used_time"]), heat=row["heat"])
     return StoredCube(replace(cube_of(row["document"]), usage=usage), row["content_revision"])
 

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Select, String, and_, bindparam, not_, or_, select, tuple_
+from sqlalchemy import BigInteger, Integer, Select, String, and_, bindparam, not_, select, tuple_
 
 from memos_kernel.cube import State
 from memos_storage.adapters.sql import filters, rows, schema
@@ -13,8 +13,8 @@ _CUBES, _VAULTS, _REVISIONS, _VECTORS = schema.cubes, schema.vaults, schema.revi
 _OF_CURRENT_REVISION = and_(_REVISIONS.c.cube_key == _CUBES.c.key, _REVISIONS.c.revision == _CUBES.c.revision)
 _WITH_VAULT = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
 _WITH_DOCUMENT = _WITH_VAULT.join(_REVISIONS, _OF_CURRENT_REVISION)
-_OF_CURRENT_TEXT = and_(_VECTORS.c.cube_key == _CUBES.c.key, _VECTORS.c.revision == _CUBES.c.content_revision)
-_WITH_VECTOR = _WITH_VAULT.join(_VECTORS, _OF_CURRENT_TEXT)
+OF_CURRENT_TEXT = and_(_VECTORS.c.cube_key == _CUBES.c.key, _VECTORS.c.revision == _CUBES.c.content_revision)
+_WITH_VECTOR = _WITH_VAULT.join(_VECTORS, OF_CURRENT_TEXT)
 
 # Where cubes are looked up by uid or name, the sum keeps a planner that knows no statistics from walking the vault.
 _NAMED_WITH_VAULT = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key + 0)
@@ -24,7 +24,7 @@ _UIDS = _CUBES.c.uid.in_(bindparam("uids", expanding=True))
 
 COSINES = (
     select(_CUBES.c.uid, _VECTORS.c.data)
-    .select_from(_CUBES.join(_VECTORS, _OF_CURRENT_TEXT))
+    .select_from(_CUBES.join(_VECTORS, OF_CURRENT_TEXT))
     .where(_UIDS, _VECTORS.c.embedder == bindparam("embedder"))
 )
 """Vectors of cubes by `uids`."""
@@ -50,7 +50,7 @@ def named(*, all_vaults: bool, past: bool) -> Select[Any]:
             _CUBES.c.delete_time.is_(None),
         )
     )
-    return statement.where(_CUBES.c.update_time <= bindparam("as_of")) if past else statement
+    return statement.where(filters.UNCHANGED) if past else statement
 
 
 @lru_cache(maxsize=128)
@@ -71,15 +71,15 @@ def newest(shape: Shape, *, first: bool) -> Select[Any]:
 
 @lru_cache(maxsize=4)
 def history(*, all_vaults: bool, first: bool) -> Select[Any]:
-    """Revisions of a cube; parameters: those of the scope, `id`, `now`, `limit`, unless `first` `before_revision`."""
+    """Revisions of a cube; parameters: those of the scope, `id`, `read_time`, `limit`, and `before_revision`."""
     statement = (
-        select(*rows.PAST)
+        select(*rows.STORED)
         .select_from(_NAMED_WITH_VAULT.join(_REVISIONS, _REVISIONS.c.cube_key == _CUBES.c.key))
         .where(
             filters.in_scope(all_vaults=all_vaults),
             _CUBES.c.tenant == bindparam("scope_tenant"),
             _CUBES.c.cube == bindparam("id"),
-            or_(_CUBES.c.purge_time.is_(None), _CUBES.c.purge_time > bindparam("now")),
+            filters.KEPT,
         )
         .order_by(_REVISIONS.c.revision.desc())
         .limit(bindparam("limit", type_=Integer))

@@ -27,15 +27,14 @@ _STORED = select(*rows.STORED).join(
 _NAMED = (schema.cubes.c.tenant == bindparam("tenant"), schema.cubes.c.cube == bindparam("cube"))
 _BY_NAME = _STORED.where(schema.cubes.c.delete_time.is_(None), *_NAMED)
 _DELETED = _STORED.where(schema.cubes.c.delete_time.is_not(None), *_NAMED)
-_REVISION = (
-    select(*rows.PAST)
+_HISTORY = (
+    select(*rows.STORED)
     .join(schema.revisions, schema.revisions.c.cube_key == schema.cubes.c.key)
-    .where(schema.cubes.c.uid == bindparam("uid"), schema.revisions.c.revision == bindparam("revision"))
+    .where(schema.cubes.c.uid == bindparam("uid"))
 )
+_REVISION = _HISTORY.where(schema.revisions.c.revision == bindparam("revision"))
 _AT = (
-    select(*rows.PAST)
-    .join(schema.revisions, schema.revisions.c.cube_key == schema.cubes.c.key)
-    .where(schema.cubes.c.uid == bindparam("uid"), schema.revisions.c.record_time <= bindparam("moment"))
+    _HISTORY.where(schema.revisions.c.record_time <= bindparam("moment"))
     .order_by(schema.revisions.c.revision.desc())
     .limit(1)
 )
