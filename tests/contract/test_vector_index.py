@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -174,13 +175,22 @@ async def test_searches_and_writes_at_the_same_time_do_not_disturb_each_other(in
     assert len(await found(index, vector(1, embedder), NOTES, limit=99)) == 20
 
 
-async def test_an_index_that_is_away_says_so_and_comes_back_with_everything(tmp_path):
-    server = MilvusLiteServer(tmp_path)
+@asynccontextmanager
+async def embedded(directory):
+    server = MilvusLiteServer(directory)
     await server.start()
-    index = MilvusVectorIndex(lambda: server.uri, embedded=True, timeout_seconds=20)
+    index = MilvusVectorIndex(lambda: server.uri, embedded=True, timeout_seconds=20, search_seconds=20)
     try:
         await answering(index)
-        made = points(EMBEDDER, 5)
+        yield server, index
+    finally:
+        await index.close()
+        await server.close()
+
+
+async def test_an_index_that_is_away_says_so_and_comes_back_with_everything(tmp_path):
+    made = points(EMBEDDER, 5)
+    async with embedded(tmp_path) as (server, index):
         await index.put(made)
         first = server.pid
         os.kill(first, signal.SIGKILL)
@@ -192,10 +202,23 @@ async def test_an_index_that_is_away_says_so_and_comes_back_with_everything(tmp_
         assert server.pid != first
         assert set(await found(index, vector(1))) == {point.uid for point in made}
         assert index.healthy
-    finally:
-        await index.close()
-        await server.close()
     assert server.pid is None
+
+
+@pytest.mark.parametrize(("damaged", "lost"), [("*.idx", False), ("*.parquet", True), ("manifest*", True)], ids=str)
+async def test_an_embedded_index_whose_files_are_damaged_can_be_filled_again(tmp_path, capfd, damaged, lost):
+    made = points(EMBEDDER, 5)
+    async with embedded(tmp_path) as (_, index):
+        await index.put(made)
+    files = list(tmp_path.rglob(damaged))
+    assert files
+    for path in files:
+        os.truncate(path, path.stat().st_size // 2)
+    async with embedded(tmp_path) as (_, index):
+        assert set(await found(index, vector(1))) == (set() if lost else {point.uid for point in made})
+        assert ("is damaged and will be filled again" in capfd.readouterr().err) is lost
+        await index.put(made)
+        assert set(await found(index, vector(1))) == {point.uid for point in made}
 
 
 async def test_a_server_that_crashed_comes_back_with_everything():
