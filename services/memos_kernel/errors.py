@@ -198,6 +198,18 @@ class StateConflict(Precondition):
     reason = "STATE_CONFLICT"
 
 
+class ContentPurged(Precondition):
+    """What a cube tells was purged from the vault, and is not to come back."""
+
+    reason = "CONTENT_PURGED"
+
+
+class CountMismatch(Precondition):
+    """Another number of cubes is concerned than the caller expects."""
+
+    reason = "COUNT_MISMATCH"
+
+
 class IncompatiblePayload(Precondition):
     """A derived payload was made with something that differs from the running model."""
 

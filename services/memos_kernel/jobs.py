@@ -6,5 +6,8 @@ RESTORE_VAULT = "restore_vault"
 AS_OF = "as_of"
 """The moment, RFC 3339."""
 
+PURGE = "purge"
+"""Erases what a purge names; its one parameter, of the same name, names the purge, so that no content is in a job."""
+
 SNAPSHOT = "snapshot"
 """Name of the snapshot that was asked for."""

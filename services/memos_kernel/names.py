@@ -113,6 +113,14 @@ class SnapshotName(_Child):
     singular = "snapshot"
 
 
+class PurgeName(_Child):
+    """`tenants/{tenant}/purges/{purge}`."""
+
+    __slots__ = ()
+    collection = "purges"
+    singular = "purge"
+
+
 class PlanName(_Child):
     """`tenants/{tenant}/plans/{plan}`."""
 

@@ -15,6 +15,7 @@ class Action(StrEnum):
     CUBE_USE = "cube.use"
     CUBE_WRITE = "cube.write"
     CUBE_EXPIRE = "cube.expire"
+    CUBE_PURGE = "cube.purge"
     VAULT_READ = "vault.read"
     VAULT_ADMIN = "vault.admin"
     MODEL_USE = "model.use"
@@ -42,7 +43,7 @@ ROLE_ACTIONS: dict[Role, frozenset[Action]] = {
     Role.NONE: frozenset(),
     Role.READER: _READER,
     Role.WRITER: _WRITER,
-    Role.OWNER: _WRITER | {Action.VAULT_ADMIN},
+    Role.OWNER: _WRITER | {Action.VAULT_ADMIN, Action.CUBE_PURGE},
 }
 
 VAULT_ACTIONS = ROLE_ACTIONS[Role.OWNER]

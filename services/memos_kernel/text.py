@@ -37,21 +37,21 @@ def check_plain(value: str, *, field: str, limit: int) -> None:
         )
 
 
-def check_display_name(value: str, *, field: str) -> None:
-    """Refuse a title that is too long or holds control characters.
+def check_line(value: str, *, field: str, limit: int = limits.DISPLAY_NAME_CHARS) -> None:
+    """Refuse a title or reason that is too long or holds control characters.
 
     Raises:
-        LimitExceeded: more than `limits.DISPLAY_NAME_CHARS` characters.
+        LimitExceeded: more than `limit` characters.
         InvalidField: a control character.
     """
-    if len(value) > limits.DISPLAY_NAME_CHARS:
+    if len(value) > limit:
         raise LimitExceeded(
-            f"{field} has {len(value)} characters; the limit is {limits.DISPLAY_NAME_CHARS}.",
+            f"{field} has {len(value)} characters; the limit is {limit}.",
             field=field,
-            limit=str(limits.DISPLAY_NAME_CHARS),
+            limit=str(limit),
             unit="characters",
         )
-    check_plain(value, field=field, limit=4 * limits.DISPLAY_NAME_CHARS)
+    check_plain(value, field=field, limit=4 * limit)
 
 
 def check_labels(labels: dict[str, str], *, field: str = "labels") -> None:

@@ -26,6 +26,12 @@ class StorageConfig(Section):
     milvus_search_seconds: float = Field(
         2.0, gt=0, description="seconds that a search waits for the index before it answers without it"
     )
+    milvus_forget_seconds: float = Field(
+        259_200.0,
+        ge=0,
+        description="seconds after which a Milvus server has dropped what was compacted away, for deletion receipts:"
+        " its garbage collection and the retention of its message log",
+    )
     hot_rows: int = Field(
         20_000, ge=0, description="most rows of Milvus Lite that are searched in memory; 0 turns the copy off"
     )

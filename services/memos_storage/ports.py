@@ -1,12 +1,13 @@
 """What the use cases need, as protocols. Every adapter of a port passes the same suite in tests/contract."""
 
-from collections.abc import AsyncIterator, Callable, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 from memos_kernel.cube import BlobRef, MemCube, TraceRef, Usage
-from memos_kernel.names import CubeName, SnapshotName, VaultName
+from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
+from memos_storage.domain.purges import Doomed, Purge, Reach, Receipt
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import (
@@ -27,6 +28,70 @@ from memos_storage.domain.values import (
 )
 
 T = TypeVar("T")
+
+
+class PurgeLedger(Protocol):
+    """The purges inside a transaction. Cubes of a purge that goes on are selected for no other."""
+
+    def named(self, vault: VaultName, names: Sequence[CubeName]) -> list[MemCube]:
+        """Return the cubes of a vault among the names, deleted or not."""
+        ...
+
+    def selected(self, selection: Selection, *, limit: int) -> list[MemCube]:
+        """Return cubes that the filter matches, deleted or not, whatever their states say."""
+        ...
+
+    def due(self, tenant: str, *, now: datetime, limit: int) -> list[MemCube]:
+        """Return deleted cubes of one vault whose purge time has come."""
+        ...
+
+    def derived(self, names: Sequence[CubeName]) -> list[MemCube]:
+        """Return the cubes of the tenant that were made directly from these, deleted or not."""
+        ...
+
+    def told(self, uids: Sequence[str]) -> Iterator[MemCube]:
+        """Return every revision of these cubes."""
+        ...
+
+    def add(self, purge: Purge, uids: Sequence[str]) -> None:
+        """Store a purge, and take its cubes out of every read of now and of the past."""
+        ...
+
+    def bury(self, name: PurgeName, tombstones: Set[bytes]) -> None:
+        """Keep these from being stored until the purge is lifted."""
+        ...
+
+    def find(self, name: PurgeName) -> Purge | None:
+        """Return a purge."""
+        ...
+
+    def unfinished(self, tenant: str, *, before: datetime) -> Purge | None:
+        """Return the oldest purge that was asked for before a moment and is not done."""
+        ...
+
+    def erase(self, name: PurgeName, *, limit: int, now: datetime) -> list[Doomed]:
+        """Erase cubes from every table, and return them; those that a worker of the outbox holds stay for later."""
+        ...
+
+    def remaining(self, name: PurgeName) -> int:
+        """Return how many cubes are still to be erased."""
+        ...
+
+    def set_erased(self, name: PurgeName) -> None:
+        """Take note that the catalogue has none of the cubes any more."""
+        ...
+
+    def finish(self, name: PurgeName, receipt: Receipt, *, now: datetime) -> None:
+        """Store the receipt, and forget what it was needed for."""
+        ...
+
+    def lift(self, name: PurgeName, *, now: datetime) -> None:
+        """Forget the tombstones of a purge."""
+        ...
+
+    def stopped(self, tombstones: Set[bytes]) -> PurgeName | None:
+        """Return a purge that keeps one of these from being stored."""
+        ...
 
 
 class Transaction(Protocol):
@@ -101,6 +166,11 @@ class Transaction(Protocol):
 
     def remove_snapshot(self, name: SnapshotName) -> None:
         """Forget a snapshot."""
+        ...
+
+    @property
+    def purges(self) -> PurgeLedger:
+        """The purges."""
         ...
 
     def audit(self, event: AuditEvent) -> None:
@@ -195,6 +265,22 @@ class Catalog(Protocol):
         """Return the snapshots of a vault, the latest moment first; `after` is (as of, id) of the last one before."""
         ...
 
+    async def purge(self, name: PurgeName, scope: Scope) -> Purge | None:
+        """Return a purge of a vault of the scope."""
+        ...
+
+    async def purges(self, vault: VaultName, *, after: tuple[datetime, str] | None, limit: int) -> list[Purge]:
+        """Return the purges of a vault, the newest first; `after` is (create time, id) of the last one before."""
+        ...
+
+    async def purged(self, name: PurgeName) -> tuple[list[Doomed], dict[str, list[PointId]]]:
+        """Return the cubes of a purge, and by embedder the points that an index may have held of them."""
+        ...
+
+    async def scrub(self) -> Reach | None:
+        """Free the database's files of what was deleted; None if a reader of an old moment is in the way."""
+        ...
+
     async def meta(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return a value of the installation, made on first use."""
         ...
@@ -284,6 +370,22 @@ class DerivedTier(Protocol):
         """
         ...
 
+    async def held(self, embedder: str, dimensions: int, ids: Sequence[PointId]) -> list[PointId]:
+        """Return those that it holds.
+
+        Raises:
+            DependencyUnavailable: it does not answer.
+        """
+        ...
+
+    async def scrub(self, embedder: str, dimensions: int, *, now: datetime) -> Reach:
+        """Free its files of what was removed, as far as that can be done.
+
+        Raises:
+            DependencyUnavailable: it does not answer.
+        """
+        ...
+
 
 class VectorIndex(DerivedTier, Protocol):
     """Dense vectors; one collection an embedder."""
@@ -333,6 +435,19 @@ class BlobStore(Protocol):
 
     async def names(self, vault: VaultName) -> list[str]:
         """Return the names of the vault's blobs."""
+        ...
+
+
+class Signer(Protocol):
+    """The key of the installation that receipts are signed with."""
+
+    @property
+    def public_key(self) -> bytes:
+        """The Ed25519 public key, 32 bytes."""
+        ...
+
+    def sign(self, statement: bytes) -> bytes:
+        """Return the Ed25519 signature."""
         ...
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
+from memos_api.internal.v1.purge_service_pb2_grpc import add_PurgeServiceServicer_to_server
 from memos_api.internal.v1.snapshot_service_pb2_grpc import add_SnapshotServiceServicer_to_server
 from memos_api.internal.v1.storage_service_pb2_grpc import add_StorageServiceServicer_to_server
 from memos_kernel.ids import uuid7
@@ -19,14 +21,16 @@ from memos_storage.adapters.hot_index import HotVectorIndex
 from memos_storage.adapters.ledger_client import LedgerAuditSink
 from memos_storage.adapters.milvus import MilvusVectorIndex, keep_probing
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
+from memos_storage.adapters.receipt_key import ReceiptKey
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
-from memos_storage.calls import Pages
 from memos_storage.config import StorageConfig
 from memos_storage.ports import VectorIndex
-from memos_storage.servicer import StorageServicer, UseCases
-from memos_storage.snapshot_servicer import SnapshotServicer, SnapshotUseCases
+from memos_storage.servicer.calls import Pages
+from memos_storage.servicer.cubes import StorageServicer, UseCases
+from memos_storage.servicer.purges import PurgeServicer, PurgeUseCases
+from memos_storage.servicer.snapshots import SnapshotServicer, SnapshotUseCases
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.follow_outbox import FollowOutbox
@@ -34,13 +38,17 @@ from memos_storage.usecases.keep_snapshots import CreateSnapshot, DeleteSnapshot
 from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.past_leg import PastLeg
 from memos_storage.usecases.pending_rows import PendingRows
+from memos_storage.usecases.plan_purge import PlanPurge
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
+from memos_storage.usecases.read_purges import LiftPurge, ReadPurges
 from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
 from memos_storage.usecases.reconcile import Reconcile
 from memos_storage.usecases.restore_cubes import RestoreCubes
 from memos_storage.usecases.roll_back_cube import RollBackCube
+from memos_storage.usecases.run_purge import RunPurge
 from memos_storage.usecases.search_cubes import SearchCubes
 from memos_storage.usecases.ship_audit import ShipAudit
+from memos_storage.usecases.tombstones import Tombstones
 from memos_storage.usecases.undelete_cube import UndeleteCube
 
 
@@ -66,6 +74,15 @@ def _database_url(config: StorageConfig, state_dir: Path) -> str:
     if config.database_url is not None:
         return config.database_url.get_secret_value()
     return sqlite_url(state_dir / "catalogue.db")
+
+
+@dataclass(frozen=True, slots=True)
+class _Secrets:
+    """Keys of the installation, which are in the catalogue."""
+
+    pages: PageTokens
+    tombstones: bytes
+    receipts: bytes
 
 
 class _Storage:
@@ -95,6 +112,7 @@ class _Storage:
             embedded=config.milvus_uri is None,
             timeout_seconds=config.milvus_timeout_seconds,
             search_seconds=config.milvus_search_seconds,
+            forget_seconds=config.milvus_forget_seconds,
         )
         self._hot = None
         if config.milvus_uri is None and config.hot_rows:
@@ -128,23 +146,25 @@ class _Storage:
         )
         self._catalog = SqlCatalog(self.database, spans=spans, committed=self._committed)
         self._tasks: list[asyncio.Task[None]] = []
-        self._pages: PageTokens | None = None
+        self._secrets: _Secrets | None = None
+        self._tombstones = Tombstones(lambda: self._secret.tombstones)
         self._use_cases = self._make_use_cases(context, pending)
         self._snapshots = self._make_snapshots(context)
+        self._purges = self._make_purges(context, outbox)
 
     def _make_use_cases(self, context: ServiceContext, pending: PendingRows) -> UseCases:
         catalog, clock, spans = self._catalog, context.clock, context.telemetry
         words = SqlLexicalIndex(self.database)
         return UseCases(
-            create=CreateCubes(catalog=catalog, index=self.index, clock=clock, ids=uuid7),
+            create=CreateCubes(catalog=catalog, index=self.index, clock=clock, ids=uuid7, tombstones=self._tombstones),
             get=GetCubes(catalog=catalog, clock=clock, spans=spans),
             page=ListCubes(catalog=catalog, clock=clock),
-            update=UpdateCube(catalog=catalog, clock=clock, ids=uuid7),
+            update=UpdateCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=self._tombstones),
             delete=DeleteCube(catalog=catalog, clock=clock, ids=uuid7),
             undelete=UndeleteCube(catalog=catalog, clock=clock, ids=uuid7),
             history=ListRevisions(catalog=catalog, clock=clock),
             diff=DiffRevisions(catalog=catalog, clock=clock),
-            roll_back=RollBackCube(catalog=catalog, clock=clock, ids=uuid7),
+            roll_back=RollBackCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=self._tombstones),
             transition=ApplyTransition(catalog=catalog, clock=clock, ids=uuid7),
             use=RecordUsage(catalog=catalog, clock=clock),
             due=ListDueCubes(catalog=catalog, clock=clock),
@@ -168,17 +188,38 @@ class _Storage:
             restore=RestoreCubes(catalog=catalog, clock=clock, ids=uuid7),
         )
 
+    def _make_purges(self, context: ServiceContext, outbox: SqlOutbox) -> PurgeUseCases:
+        catalog, clock = self._catalog, context.clock
+        return PurgeUseCases(
+            plan=PlanPurge(catalog=catalog, clock=clock, ids=uuid7, tombstones=self._tombstones),
+            run=RunPurge(
+                catalog=catalog,
+                outbox=outbox,
+                index=self.index,
+                signer=lambda: ReceiptKey(self._secret.receipts),
+                clock=clock,
+                ids=uuid7,
+            ),
+            read=ReadPurges(catalog=catalog),
+            lift=LiftPurge(catalog=catalog, clock=clock, ids=uuid7),
+        )
+
     def register(self, server: grpc.aio.Server) -> None:
-        """Serve both services."""
-        pages = Pages(self._page_tokens)
+        """Serve the three services."""
+        pages = Pages(lambda: self._secret.pages)
         add_StorageServiceServicer_to_server(StorageServicer(self._use_cases, pages), server)
         add_SnapshotServiceServicer_to_server(SnapshotServicer(self._snapshots, pages), server)
+        add_PurgeServiceServicer_to_server(PurgeServicer(self._purges, pages), server)
 
     async def start(self) -> None:
         """Migrate and open the catalogue, then start what follows it. The vector index comes up by itself."""
         await asyncio.to_thread(migrations.migrate, self._url)
         self.database.open()
-        self._pages = PageTokens(await self._catalog.meta("page_tokens", lambda: secrets.token_bytes(32)))
+        self._secrets = _Secrets(
+            pages=PageTokens(await self._kept_secret("page_tokens")),
+            tombstones=await self._kept_secret("tombstones"),
+            receipts=await self._kept_secret("receipts"),
+        )
         if self._server is not None:
             await self._server.start()
         self._tasks = [
@@ -206,9 +247,14 @@ class _Storage:
         self._index_loop.notify()
         self._audit_loop.notify()
 
-    def _page_tokens(self) -> PageTokens:
-        assert self._pages is not None, "not started"
-        return self._pages
+    @property
+    def _secret(self) -> "_Secrets":
+        assert self._secrets is not None, "not started"
+        return self._secrets
+
+    async def _kept_secret(self, name: str) -> bytes:
+        """Return 32 random bytes that every process over the catalogue has in common."""
+        return await self._catalog.meta(name, lambda: secrets.token_bytes(32))
 
     def _lite_uri(self) -> str:
         assert self._server is not None

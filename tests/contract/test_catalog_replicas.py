@@ -19,7 +19,7 @@ from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.reconcile import Reconcile
 from storage_cubes import DIMENSIONS, EMBEDDER, MAIN, NOTES, NOW, Clock, empty_database, grant, item, scope, vector
-from storage_world import mutation
+from storage_world import TOMBSTONES, mutation
 
 REPLICAS = 3
 
@@ -35,8 +35,8 @@ class Replica:
 
     def __post_init__(self):
         shared = {"catalog": self.catalog, "clock": self.clock}
-        self.create = CreateCubes(index=self.index, ids=uuid7, **shared)
-        self.update = UpdateCube(ids=uuid7, **shared)
+        self.create = CreateCubes(index=self.index, ids=uuid7, tombstones=TOMBSTONES, **shared)
+        self.update = UpdateCube(ids=uuid7, tombstones=TOMBSTONES, **shared)
         self.delete = DeleteCube(ids=uuid7, **shared)
         self.use = RecordUsage(**shared)
         self.reconcile = Reconcile(outbox=self.outbox, index=self.index, window=5)

@@ -13,6 +13,7 @@ from memos_storage.adapters.memory import (
     MemorySpans,
     MemoryVectorIndex,
 )
+from memos_storage.adapters.receipt_key import ReceiptKey
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.follow_outbox import FollowOutbox
@@ -21,14 +22,21 @@ from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.past_leg import PastLeg
 from memos_storage.usecases.pending_rows import PendingRows
+from memos_storage.usecases.plan_purge import PlanPurge
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
+from memos_storage.usecases.read_purges import LiftPurge, ReadPurges
 from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
 from memos_storage.usecases.reconcile import Reconcile
 from memos_storage.usecases.restore_cubes import RestoreCubes
 from memos_storage.usecases.roll_back_cube import RollBackCube
+from memos_storage.usecases.run_purge import RunPurge
 from memos_storage.usecases.search_cubes import Query, SearchCubes
+from memos_storage.usecases.tombstones import Tombstones
 from memos_storage.usecases.undelete_cube import UndeleteCube
 from storage_cubes import MAIN, Clock, grant, item
+
+TOMBSTONES = Tombstones(lambda: b"secret")
+KEY = ReceiptKey(bytes(32))
 
 
 def mutation(by: Grant | None = None, *, request_id: str = "", body: str = "aa", trace=None) -> Mutation:
@@ -49,11 +57,11 @@ class World:
         self.outbox = MemoryOutbox(catalog)
         self.pending = PendingRows(self.outbox)
         self.audit = MemoryAuditOutbox(catalog)
-        self.create = CreateCubes(catalog=catalog, index=self.index, clock=clock, ids=uuid7)
+        self.create = CreateCubes(catalog=catalog, index=self.index, clock=clock, ids=uuid7, tombstones=TOMBSTONES)
         self.get = GetCubes(catalog=catalog, clock=clock, spans=spans)
         self.page = ListCubes(catalog=catalog, clock=clock)
         self.due = ListDueCubes(catalog=catalog, clock=clock)
-        self.update = UpdateCube(catalog=catalog, clock=clock, ids=uuid7)
+        self.update = UpdateCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=TOMBSTONES)
         self.delete = DeleteCube(catalog=catalog, clock=clock, ids=uuid7)
         self.undelete = UndeleteCube(catalog=catalog, clock=clock, ids=uuid7)
         self.history = ListRevisions(catalog=catalog, clock=clock)
@@ -62,7 +70,13 @@ class World:
         self.snapshots = ReadSnapshots(catalog=catalog)
         self.delete_snapshot = DeleteSnapshot(catalog=catalog, clock=clock, ids=uuid7)
         self.restore = RestoreCubes(catalog=catalog, clock=clock, ids=uuid7)
-        self.roll_back = RollBackCube(catalog=catalog, clock=clock, ids=uuid7)
+        self.roll_back = RollBackCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=TOMBSTONES)
+        self.plan_purge = PlanPurge(catalog=catalog, clock=clock, ids=uuid7, tombstones=TOMBSTONES)
+        self.run_purge = RunPurge(
+            catalog=catalog, outbox=self.outbox, index=self.index, signer=lambda: KEY, clock=clock, ids=uuid7
+        )
+        self.purges = ReadPurges(catalog=catalog)
+        self.lift_purge = LiftPurge(catalog=catalog, clock=clock, ids=uuid7)
         self.transition = ApplyTransition(catalog=catalog, clock=clock, ids=uuid7)
         self.use = RecordUsage(catalog=catalog, clock=clock)
         self.reconcile = Reconcile(outbox=self.outbox, index=self.index, window=2)

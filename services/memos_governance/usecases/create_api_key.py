@@ -11,7 +11,7 @@ from memos_governance.usecases.request_ids import once
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import KeyName, PrincipalName
 from memos_kernel.requests import RequestKey
-from memos_kernel.text import check_display_name
+from memos_kernel.text import check_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class CreateApiKey:
             RequestIdReused: the request id was used with another body.
         """
         check_person(wanted.principal, tenant=caller.grant.tenant, field="principal")
-        check_display_name(wanted.display_name, field="display_name")
+        check_line(wanted.display_name, field="display_name")
         name, secret = KeyName(wanted.principal.tenant, self.new_id()), self.new_secret()
 
         def change(tx: PolicyTransaction) -> tuple[ApiKey, str]:

@@ -11,7 +11,7 @@ from memos_kernel.ids import Clock
 from memos_kernel.names import VaultName
 from memos_kernel.permission import Role
 from memos_kernel.requests import RequestKey
-from memos_kernel.text import check_display_name
+from memos_kernel.text import check_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class CreateVault:
             InvalidField: control characters in the title.
             RequestIdReused: the request id was used with another body.
         """
-        check_display_name(display_name, field="vault.display_name")
+        check_line(display_name, field="vault.display_name")
         if name.parent != caller.grant.tenant:
             raise ResourceNotFound(f"There is no {name.parent} to make a vault in.", name=str(name.parent))
 

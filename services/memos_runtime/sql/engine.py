@@ -24,8 +24,8 @@ def is_sqlite(url: str) -> bool:
 def open_engine(url: str, *, pool_size: int = 1, read_only: bool = False) -> Engine:
     """Return an engine that keeps `pool_size` connections; nothing is opened yet.
 
-    SQLite: WAL, `synchronous=FULL` (a commit is on the disk when it returns), foreign keys, and transactions that are
-    begun explicitly, those of a writer at once as writers.
+    SQLite: WAL, `synchronous=FULL` (a commit is on the disk when it returns), `secure_delete` (what is deleted is
+    overwritten), foreign keys, and transactions that are begun explicitly, those of a writer at once as writers.
     """
     engine = create_engine(
         make_url(url),
@@ -73,7 +73,7 @@ def _postgresql_options(read_only: bool) -> dict[str, Any]:
 
 
 def _sqlite_writer(connection: Any, _: object) -> None:
-    _pragmas(connection, "synchronous=FULL", "journal_mode=WAL")
+    _pragmas(connection, "synchronous=FULL", "journal_mode=WAL", "secure_delete=ON")
 
 
 def _sqlite_reader(connection: Any, _: object) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from memos_storage.domain.purges import Reach
 from memos_storage.domain.values import DenseHit, Point, PointId, Scope, Vector
 from memos_storage.domain.vector_sets import VectorSet
 from memos_storage.ports import Outbox, VectorIndex
@@ -72,6 +73,14 @@ class HotVectorIndex:
     async def contents(self, embedder: str, dimensions: int, *, after: str, until: str | None) -> list[PointId]:
         """Return what the index behind holds of the cubes with `after` < uid <= `until`."""
         return await self._inner.contents(embedder, dimensions, after=after, until=until)
+
+    async def held(self, embedder: str, dimensions: int, ids: Sequence[PointId]) -> list[PointId]:
+        """Return those that the index behind holds."""
+        return await self._inner.held(embedder, dimensions, ids)
+
+    async def scrub(self, embedder: str, dimensions: int, *, now: datetime) -> Reach:
+        """Free the files of the index behind; the copy has none."""
+        return await self._inner.scrub(embedder, dimensions, now=now)
 
     async def search(self, query: Vector, scope: Scope, *, limit: int, until: datetime | None = None) -> list[DenseHit]:
         """Return the nearest cubes of the scope, best first, by cosine; only points recorded `until` then."""

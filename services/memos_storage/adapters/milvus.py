@@ -6,8 +6,9 @@ import itertools
 import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from datetime import datetime
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from pymilvus.exceptions import MilvusException
 from memos_kernel.errors import DependencyUnavailable, Overloaded
 from memos_kernel.moments import micros
 from memos_runtime.workers import Worker
+from memos_storage.domain.purges import Reach
 from memos_storage.domain.values import DenseHit, Point, PointId, Scope, Vector
 
 T = TypeVar("T")
@@ -30,8 +32,13 @@ _PAGE = 10_000
 _DELETES = 1_000
 """Most ids of one delete, whose filter lists them all."""
 
-_LAYOUT = "v3"
-"""Fields of a collection; when they change, the reconciler fills a new one."""
+_LAYOUT = "v4"
+"""Fields and names of collections; when they change, the reconciler fills new ones."""
+
+_PREFIX = f"memos_{_LAYOUT}_"
+_POLL_SECONDS = 0.5
+_COMPACTION_SECONDS = 60.0
+"""For which a compaction is waited for."""
 
 _BEHIND = ":"
 """Between uid and revision in an id; the character after it, `;`, ends the ids of a uid."""
@@ -43,7 +50,8 @@ _AWAY = (MilvusException, grpc.RpcError, ConnectionError, TimeoutError, ValueErr
 class MilvusVectorIndex:
     """Implements `ports.VectorIndex`.
 
-    One collection an embedder, its name made of dimensions and a hash of the embedder. Calls run in threads; those
+    One collection an embedder, its name made of dimensions and a hash of the embedder. In Milvus Lite, which frees no
+    file of what was deleted, that is the alias of a collection that can be written anew. Calls run in threads; those
     that write go one after the other, for Milvus Lite has no order between writers of a collection.
     """
 
@@ -55,6 +63,7 @@ class MilvusVectorIndex:
         embedded: bool,
         timeout_seconds: float,
         search_seconds: float = 2.0,
+        forget_seconds: float = 0.0,
         threads: int = 4,
     ) -> None:
         """Take where the index is; nothing is opened yet.
@@ -65,6 +74,7 @@ class MilvusVectorIndex:
                 has them in its log when it answers and decides by itself.
             timeout_seconds: after which a call has failed.
             search_seconds: for which a search waits; one that hangs must leave time for an answer without it.
+            forget_seconds: after which a server has dropped what was compacted away, message log included.
         """
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it prints what is raised here anyway
         self._uri = uri
@@ -72,6 +82,7 @@ class MilvusVectorIndex:
         self._embedded = embedded
         self._timeout = timeout_seconds
         self._search_seconds = search_seconds
+        self._forget_after = timedelta(seconds=forget_seconds)
         self._readers = Worker("milvus-read", threads=threads, queue=64)
         self._writer = Worker("milvus-write", threads=1, queue=64)
         self._lock = threading.Lock()
@@ -143,6 +154,25 @@ class MilvusVectorIndex:
 
         return await self._call(self._writer, work)
 
+    async def held(self, embedder: str, dimensions: int, ids: Sequence[PointId]) -> list[PointId]:
+        """Return those that it holds."""
+        keys = [_key(id) for id in ids]
+
+        def work(client: MilvusClient) -> list[PointId]:
+            name = self._collection(client, embedder, dimensions)
+            return [_id(row["id"]) for row in client.query(name, ids=keys, output_fields=["id"], timeout=self._timeout)]
+
+        return await self._call(self._writer, work) if keys else []
+
+    async def scrub(self, embedder: str, dimensions: int, *, now: datetime) -> Reach:
+        """Milvus Lite: write the collection anew, as its compaction frees nothing. A server: compact."""
+        work = partial(self._rewrite if self._embedded else self._compact, embedder, dimensions)
+        done = await self._call(self._writer, work)
+        if self._embedded:
+            return Reach(f"vector index, {embedder}", done)
+        remains = "Replaced segment files until Milvus collects its garbage, and its message log until it is cut."
+        return Reach(f"vector index, {embedder}", done, remains=remains, until=now + self._forget_after)
+
     async def search(self, query: Vector, scope: Scope, *, limit: int, until: datetime | None = None) -> list[DenseHit]:
         """Return the nearest cubes of the scope, best first, by cosine; only points recorded `until` then."""
 
@@ -203,7 +233,7 @@ class MilvusVectorIndex:
 
     def _collections(self, client: MilvusClient, embedder: str) -> list[str]:
         suffix = _digest(embedder)
-        return [name for name in client.list_collections(timeout=self._timeout) if name.endswith(suffix)]
+        return [name for name in client.list_collections(timeout=self._timeout) if suffix in name]
 
     def _collection(self, client: MilvusClient, embedder: str, dimensions: int) -> str:
         """Return the name of a collection that is there and loaded."""
@@ -211,10 +241,41 @@ class MilvusVectorIndex:
         if name not in self._ready:
             with self._lock:
                 if not client.has_collection(name, timeout=self._timeout):
-                    self._make(client, name, dimensions)
+                    self._make(client, _version(name, 1) if self._embedded else name, dimensions)
+                    if self._embedded:
+                        client.create_alias(_version(name, 1), name, timeout=self._timeout)
                 client.load_collection(name, timeout=self._timeout)
                 self._ready.add(name)
         return name
+
+    def _rewrite(self, embedder: str, dimensions: int, client: MilvusClient) -> str:
+        """Copy a collection into a new one, and drop every other one that has been in its place."""
+        name = self._collection(client, embedder, dimensions)
+        old = str(client.describe_alias(name, timeout=self._timeout)["collection_name"])
+        new = _version(name, int(old.removeprefix(_version(name, ""))) + 1)
+        client.drop_collection(new, timeout=self._timeout)  # of a copy that was cut off
+        self._make(client, new, dimensions)
+        fields = ["id", "tenant", "vault", "recorded", "vector"]
+        for page in _pages(client, name, _between("", None), fields, self._timeout):
+            client.upsert(new, page, timeout=self._timeout)
+        client.flush(new, timeout=self._timeout)
+        client.load_collection(new, timeout=self._timeout)
+        client.alter_alias(new, name, timeout=self._timeout)
+        for other in client.list_collections(timeout=self._timeout):
+            if (other.startswith(_version(name, "")) and other != new) or not other.startswith(_PREFIX):
+                client.drop_collection(other, timeout=self._timeout)
+        return "The points were removed and looked for; then the collection was written anew, and the old one deleted."
+
+    def _compact(self, embedder: str, dimensions: int, client: MilvusClient) -> str:
+        name = self._collection(client, embedder, dimensions)
+        client.flush(name, timeout=self._timeout)
+        job = client.compact(name, timeout=self._timeout)
+        deadline = time.monotonic() + _COMPACTION_SECONDS
+        while client.get_compaction_state(job, timeout=self._timeout) != "Completed":
+            if time.monotonic() > deadline:
+                return "The points were removed and looked for; a compaction was begun and had not ended."
+            time.sleep(_POLL_SECONDS)
+        return "The points were removed and looked for; then the segments were compacted."
 
     def _make(self, client: MilvusClient, name: str, dimensions: int) -> None:
         schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -247,7 +308,12 @@ async def keep_probing(index: MilvusVectorIndex) -> None:
 
 def collection_name(embedder: str, dimensions: int) -> str:
     """Return the name of an embedder's collection; vectors of different embedders never meet."""
-    return f"memos_{_LAYOUT}_{dimensions}_{_digest(embedder)}"
+    return f"{_PREFIX}{dimensions}_{_digest(embedder)}"
+
+
+def _version(name: str, number: int | str) -> str:
+    """Return the name of a collection of Milvus Lite that has the alias."""
+    return f"{name}_{number}"
 
 
 def _away() -> DependencyUnavailable:
@@ -303,11 +369,16 @@ def _between(after: str, until: str | None) -> str:
 
 
 def _contents(client: MilvusClient, name: str, filter: str, timeout: float) -> list[PointId]:
-    pages = client.query_iterator(name, batch_size=_PAGE, filter=filter, output_fields=["id"], timeout=timeout)
-    held: list[PointId] = []
+    return [_id(row["id"]) for page in _pages(client, name, filter, ["id"], timeout) for row in page]
+
+
+def _pages(
+    client: MilvusClient, name: str, filter: str, fields: list[str], timeout: float
+) -> Iterator[list[dict[str, Any]]]:
+    size = _PAGE if fields == ["id"] else _PAGE // 10
+    pages = client.query_iterator(name, batch_size=size, filter=filter, output_fields=fields, timeout=timeout)
     try:
         while page := pages.next():
-            held += [_id(row["id"]) for row in page]
+            yield [dict(row) for row in page]
     finally:
         pages.close()
-    return held

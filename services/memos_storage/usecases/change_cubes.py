@@ -18,6 +18,7 @@ from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_cube, shown
 from memos_storage.usecases.create_cubes import check_known_dimensions, check_room
 from memos_storage.usecases.mutation import Mutation, cube_of, once, single
+from memos_storage.usecases.tombstones import Tombstones
 
 _TRANSITION_ACTIONS = frozenset({Action.CUBE_WRITE, Action.CUBE_USE, Action.CUBE_EXPIRE})
 
@@ -29,6 +30,7 @@ class UpdateCube:
     catalog: Catalog
     clock: Clock
     ids: IdFactory
+    tombstones: Tombstones
 
     async def __call__(
         self, wanted: MemCube, *, mask: Sequence[str], vector: Vector | None, mutation: Mutation
@@ -37,6 +39,7 @@ class UpdateCube:
 
         Raises:
             ImmutableField, MissingField, InvalidField, LimitExceeded: the mask or a value.
+            ContentPurged: the text.
             CubeNotFound, EtagMismatch, CubeFrozen, DuplicateContent, RequestIdReused, Overloaded, StoreFull.
         """
         paths = revisions.check_mask(mask)
@@ -51,7 +54,7 @@ class UpdateCube:
             changed = revisions.updated(stored, wanted, paths=paths, now=now)
             if changed is not stored:
                 check_validity(changed.valid_from, changed.valid_until, field="cube")
-                replace_cube(tx, stored, changed, vector)
+                replace_cube(tx, stored, changed, vector, self.tombstones)
                 tx.audit(mutation.event(self.ids, "cube.update", changed, now=now))
             return single(changed)
 
@@ -167,11 +170,14 @@ class RecordUsage:
         return stored.cube if stored is not None and grant.covers(stored.cube.vault) else None
 
 
-def replace_cube(tx: Transaction, stored: MemCube, changed: MemCube, vector: Vector | None) -> None:
+def replace_cube(
+    tx: Transaction, stored: MemCube, changed: MemCube, vector: Vector | None, tombstones: Tombstones
+) -> None:
     """Store a changed cube; a text that changed needs its vector.
 
     Raises:
         MissingField, InvalidField: the vector.
+        ContentPurged: the text was purged from the vault.
         DuplicateContent, Overloaded.
     """
     if changed.text == stored.text:
@@ -179,6 +185,7 @@ def replace_cube(tx: Transaction, stored: MemCube, changed: MemCube, vector: Vec
         return
     if vector is None:
         raise MissingField("The text changes; give the vector of the new text.", field="embedding")
+    tombstones.check_text(tx, changed)
     check_known_dimensions(tx, vector, field="embedding")
     check_room(tx, 1)
     tx.replace(changed, vector=vector, content=True)

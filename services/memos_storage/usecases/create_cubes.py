@@ -15,6 +15,7 @@ from memos_storage.domain.values import Answer, NewCube, Outcome, Vector
 from memos_storage.ports import Catalog, Transaction, VectorIndex
 from memos_storage.usecases.access import require_vault, shown
 from memos_storage.usecases.mutation import Mutation, once
+from memos_storage.usecases.tombstones import Tombstones
 
 RETRY_AFTER = 1.0
 """Seconds after which a writer may try again when too many rows wait for the index."""
@@ -36,6 +37,7 @@ class CreateCubes:
     index: VectorIndex
     clock: Clock
     ids: IdFactory
+    tombstones: Tombstones
 
     async def __call__(
         self, items: Sequence[NewCube | MemosError], *, return_existing: bool, mutation: Mutation
@@ -102,6 +104,7 @@ class CreateCubes:
         try:
             if item.vector is not None:
                 check_known_dimensions(tx, item.vector, field="embedding")
+            self.tombstones.check(tx, item.cube)
             tx.insert(item.cube, vector=item.vector)
         except DuplicateContent as error:
             return self._held(tx, item, error, mutation, return_existing, now)

@@ -7,7 +7,7 @@ from memos_kernel.errors import InvalidField, ResourceNotFound
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import SnapshotName, VaultName
 from memos_kernel.permission import Grant
-from memos_kernel.text import check_display_name
+from memos_kernel.text import check_line
 from memos_storage.domain.selection import check_as_of
 from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import Answer, Scope
@@ -47,7 +47,7 @@ class CreateSnapshot:
         now, tenant = self.clock.now(), mutation.grant.principal.tenant
         require_vault(mutation.grant, wanted.vault, field="snapshot.vault")
         check_as_of(wanted.as_of, now=now, field="snapshot.as_of")
-        check_display_name(wanted.display_name, field="snapshot.display_name")
+        check_line(wanted.display_name, field="snapshot.display_name")
         if wanted.name is not None and wanted.name.tenant != tenant:
             raise InvalidField("snapshot.name and snapshot.vault are of two tenants.", field="snapshot.name")
         snapshot = Snapshot(

@@ -7,12 +7,14 @@ from datetime import datetime
 from memos_kernel.cube import MemCube, TraceRef
 from memos_kernel.errors import RequestIdReused
 from memos_kernel.ids import IdFactory
-from memos_kernel.names import CubeName, SnapshotName
+from memos_kernel.names import CubeName, PurgeName, SnapshotName
 from memos_kernel.permission import Grant
 from memos_kernel.requests import RequestKey
 from memos_storage.domain.values import Answer, AuditEvent, Outcome, RequestOwner
 from memos_storage.ports import Transaction
 from memos_storage.usecases.access import cube_not_found
+
+_Resource = CubeName | SnapshotName | PurgeName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,13 @@ class Mutation:
         return self.note(ids, action, cube.name, now=now, reason=reason)
 
     def note(
-        self, ids: IdFactory, action: str, resource: CubeName | SnapshotName, *, now: datetime, reason: str = ""
+        self,
+        ids: IdFactory,
+        action: str,
+        resource: _Resource,
+        *,
+        now: datetime,
+        reason: str = "",
     ) -> AuditEvent:
         """Return the audit event of a change of a resource."""
         return AuditEvent(

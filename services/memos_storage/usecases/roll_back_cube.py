@@ -14,6 +14,7 @@ from memos_storage.usecases.access import require_cube, shown
 from memos_storage.usecases.change_cubes import replace_cube
 from memos_storage.usecases.mutation import Mutation, cube_of, once, single
 from memos_storage.usecases.read_revisions import revision_not_found
+from memos_storage.usecases.tombstones import Tombstones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,7 @@ class RollBackCube:
     catalog: Catalog
     clock: Clock
     ids: IdFactory
+    tombstones: Tombstones
 
     async def __call__(
         self, name: CubeName, *, revision: int, etag: str, vector: Vector | None, mutation: Mutation
@@ -34,6 +36,7 @@ class RollBackCube:
         Raises:
             InvalidField, MissingField: the revision, the vector.
             CubeNotFound, RevisionNotFound, EtagMismatch, CubeFrozen: there is nothing to take back, or it may not be.
+            ContentPurged: the text was purged from the vault with another cube.
             DuplicateContent: another cube of the vault holds the content by now.
             RequestIdReused, Overloaded, StoreFull.
         """
@@ -51,7 +54,8 @@ class RollBackCube:
                 raise revision_not_found(name, revision)
             changed = revisions.rolled_back(stored, old.cube, now=now)
             if changed is not stored:
-                replace_cube(tx, stored, changed, vector or tx.vector(stored.uid, old.content_revision))
+                then = vector or tx.vector(stored.uid, old.content_revision)
+                replace_cube(tx, stored, changed, then, self.tombstones)
                 reason = f"Taken back to revision {revision}."
                 tx.audit(mutation.event(self.ids, "cube.rollback", changed, now=now, reason=reason))
             return single(changed)

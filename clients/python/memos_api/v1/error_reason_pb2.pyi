@@ -174,6 +174,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"reason": "REVISION_NOT_FOUND", "domain": "memos", "metadata": {"name": "tenants/local/cubes/x", "revision": "7"}}
     """
+    ERROR_REASON_CONTENT_PURGED: _ErrorReason.ValueType  # 31
+    """The text, or the place of a message that it is from, was purged from the vault; lift the purge to store it again.
+    FAILED_PRECONDITION.
+
+        {"reason": "CONTENT_PURGED", "domain": "memos", "metadata": {"purge": "tenants/local/purges/x"}}
+    """
+    ERROR_REASON_COUNT_MISMATCH: _ErrorReason.ValueType  # 32
+    """Another number of cubes would be erased than the caller expects; look again. FAILED_PRECONDITION.
+
+        {"reason": "COUNT_MISMATCH", "domain": "memos", "metadata": {"count": "12", "expected": "11"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo that every error carries; its `domain` is
@@ -332,5 +343,16 @@ ERROR_REASON_REVISION_NOT_FOUND: ErrorReason.ValueType  # 30
 """The cube has no such revision, or it was purged. NOT_FOUND.
 
     {"reason": "REVISION_NOT_FOUND", "domain": "memos", "metadata": {"name": "tenants/local/cubes/x", "revision": "7"}}
+"""
+ERROR_REASON_CONTENT_PURGED: ErrorReason.ValueType  # 31
+"""The text, or the place of a message that it is from, was purged from the vault; lift the purge to store it again.
+FAILED_PRECONDITION.
+
+    {"reason": "CONTENT_PURGED", "domain": "memos", "metadata": {"purge": "tenants/local/purges/x"}}
+"""
+ERROR_REASON_COUNT_MISMATCH: ErrorReason.ValueType  # 32
+"""Another number of cubes would be erased than the caller expects; look again. FAILED_PRECONDITION.
+
+    {"reason": "COUNT_MISMATCH", "domain": "memos", "metadata": {"count": "12", "expected": "11"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -31,7 +31,7 @@ class _VaultRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VaultRole.V
     VAULT_ROLE_WRITER: _VaultRole.ValueType  # 2
     """May also add, change and delete memories."""
     VAULT_ROLE_OWNER: _VaultRole.ValueType  # 3
-    """May also give and take roles."""
+    """May also give and take roles, and erase memories for good."""
 
 class VaultRole(_VaultRole, metaclass=_VaultRoleEnumTypeWrapper):
     """What a principal may do in a vault. Each role includes those before it."""
@@ -43,7 +43,7 @@ VAULT_ROLE_READER: VaultRole.ValueType  # 1
 VAULT_ROLE_WRITER: VaultRole.ValueType  # 2
 """May also add, change and delete memories."""
 VAULT_ROLE_OWNER: VaultRole.ValueType  # 3
-"""May also give and take roles."""
+"""May also give and take roles, and erase memories for good."""
 Global___VaultRole: _TypeAlias = VaultRole  # noqa: Y015
 
 @_typing.final

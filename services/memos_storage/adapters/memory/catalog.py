@@ -7,10 +7,12 @@ from typing import TypeVar
 
 from memos_kernel.cube import MemCube, State, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
-from memos_kernel.names import CubeName, SnapshotName, VaultName
+from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
 from memos_kernel.states import is_over
+from memos_storage.adapters.memory.purges import MemoryPurges
 from memos_storage.adapters.memory.tables import Tables, copied, current_vector, enqueue
 from memos_storage.domain.filters import newest_first
+from memos_storage.domain.purges import Doomed, Purge, Reach
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import (
@@ -18,6 +20,7 @@ from memos_storage.domain.values import (
     AuditEvent,
     DenseHit,
     PastCube,
+    PointId,
     Remembered,
     RequestOwner,
     Scope,
@@ -143,6 +146,29 @@ class MemoryCatalog:
         found = [one for one in found if after is None or (one.as_of, one.name.id) < after]
         return sorted(found, key=lambda one: (one.as_of, one.name.id), reverse=True)[:limit]
 
+    async def purge(self, name: PurgeName, scope: Scope) -> Purge | None:
+        """Return a purge of a vault of the scope."""
+        found = self.tables.purges.get(name)
+        return found if found is not None and scope.covers(found.vault) else None
+
+    async def purges(self, vault: VaultName, *, after: tuple[datetime, str] | None, limit: int) -> list[Purge]:
+        """Return the purges of a vault, the newest first."""
+        found = [one for one in self.tables.purges.values() if one.vault == vault]
+        found = [one for one in found if after is None or (one.create_time, one.name.id) < after]
+        return sorted(found, key=lambda one: (one.create_time, one.name.id), reverse=True)[:limit]
+
+    async def purged(self, name: PurgeName) -> tuple[list[Doomed], dict[str, list[PointId]]]:
+        """Return the cubes of a purge, and by embedder the points that an index may have held of them."""
+        points: dict[str, list[PointId]] = {}
+        for embedder, id in self.tables.purge_points.get(name, ()):
+            points.setdefault(embedder, []).append(id)
+        items = self.tables.purge_cubes.get(name, {}).values()
+        return sorted(items, key=lambda item: item.name.id), points
+
+    async def scrub(self) -> Reach | None:
+        """Free the database's files of what was deleted: there are none."""
+        return Reach("database files", "There are none.")
+
     async def meta(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return a value of the installation, made on first use."""
         return self.tables.meta.setdefault(name, make())
@@ -177,6 +203,7 @@ class MemoryTransaction:
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
+        self.purges = MemoryPurges(tables)
 
     def live(self, name: CubeName) -> StoredCube | None:
         """Return a cube that is not deleted."""

@@ -12,6 +12,7 @@ from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.names import VaultName
 from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.terms import frequencies, terms
+from memos_storage.domain.purges import Reach
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import DenseHit, Point, PointId, Scope, Scored, Vector
 
@@ -85,6 +86,16 @@ class MemoryVectorIndex:
             if name == embedder and point.vector.values.size == dimensions
             if after < id.uid and (until is None or id.uid <= until)
         ]
+
+    async def held(self, embedder: str, dimensions: int, ids: Sequence[PointId]) -> list[PointId]:
+        """Return those that it holds."""
+        self._check()
+        return [id for id in ids if (embedder, id) in self._points]
+
+    async def scrub(self, embedder: str, dimensions: int, *, now: datetime) -> Reach:
+        """There are no files."""
+        self._check()
+        return Reach(f"vector index, {embedder}", "It is in memory alone.")
 
     async def search(self, query: Vector, scope: Scope, *, limit: int, until: datetime | None = None) -> list[DenseHit]:
         """Return the nearest cubes of the scope, best first, by cosine; only points recorded `until` then."""

@@ -4,9 +4,10 @@ import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from memos_kernel.names import SnapshotName
+from memos_kernel.names import PurgeName, SnapshotName
+from memos_storage.domain.purges import Doomed, Purge
 from memos_storage.domain.snapshots import Snapshot
-from memos_storage.domain.values import AuditEvent, Remembered, RequestOwner, StoredCube, Vector
+from memos_storage.domain.values import AuditEvent, PointId, Remembered, RequestOwner, StoredCube, Vector
 
 
 @dataclass(slots=True)
@@ -32,6 +33,10 @@ class Tables:
     vectors: dict[tuple[str, int], Vector] = field(default_factory=dict)  # by uid and content revision
     outbox: dict[int, Entry] = field(default_factory=dict)
     snapshots: dict[SnapshotName, Snapshot] = field(default_factory=dict)
+    purges: dict[PurgeName, Purge] = field(default_factory=dict)
+    purge_cubes: dict[PurgeName, dict[str, Doomed]] = field(default_factory=dict)  # by uid, until the purge is done
+    purge_points: dict[PurgeName, tuple[tuple[str, PointId], ...]] = field(default_factory=dict)
+    tombstones: dict[PurgeName, frozenset[bytes]] = field(default_factory=dict)
     audit: list[AuditEvent] = field(default_factory=list)
     answers: dict[RequestOwner, tuple[Remembered, datetime]] = field(default_factory=dict)
     dimensions: dict[str, int] = field(default_factory=dict)
@@ -43,7 +48,10 @@ class Tables:
 def copied(tables: Tables) -> Tables:
     """Return tables that can be changed without changing these."""
     fresh = copy.copy(tables)
-    for name in ("cubes", "history", "vectors", "snapshots", "audit", "answers", "dimensions"):
+    for name in (
+        *("cubes", "history", "vectors", "snapshots", "audit", "answers", "dimensions"),
+        *("purges", "purge_cubes", "purge_points", "tombstones"),
+    ):
         setattr(fresh, name, copy.copy(getattr(tables, name)))
     fresh.outbox = {sequence: copy.copy(entry) for sequence, entry in tables.outbox.items()}
     return fresh

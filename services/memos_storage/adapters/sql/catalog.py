@@ -13,19 +13,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from memos_kernel.cube import State
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.moments import micros
-from memos_kernel.names import CubeName, SnapshotName, VaultName
+from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
 from memos_runtime.sql.engine import is_sqlite, open_engine
 from memos_runtime.sql.faults import fault_of
 from memos_runtime.workers import Worker
-from memos_storage.adapters.sql import filters, past, rows, schema, snapshots, statements
+from memos_storage.adapters.sql import filters, past, purges, rows, schema, scrub, snapshots, statements
 from memos_storage.adapters.sql.filters import Parameters, Shape
 from memos_storage.adapters.sql.schema import STORE
 from memos_storage.adapters.sql.transaction import SqlTransaction
 from memos_storage.adapters.sql.writer import GroupWriter
 from memos_storage.domain.filters import CubeFilter, newest_first
+from memos_storage.domain.purges import Doomed, Purge, Reach
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.snapshots import Snapshot
-from memos_storage.domain.values import DenseHit, PastCube, Scope, StoredCube, Vector
+from memos_storage.domain.values import DenseHit, PastCube, PointId, Scope, StoredCube, Vector
 from memos_storage.ports import Spans, Transaction
 
 T = TypeVar("T")
@@ -84,6 +85,21 @@ class Database:
             DependencyUnavailable: the database does not answer.
         """
         return await self._noted(self._readers.run(self._read, work))
+
+    async def scrub(self) -> Reach | None:
+        """Free the files of what was deleted, see `scrub.py`; None if that has to be tried again.
+
+        Raises:
+            Overloaded: writers hold the database.
+            DependencyUnavailable: the database does not answer.
+        """
+        return await self._noted(asyncio.to_thread(self._scrub))
+
+    def _scrub(self) -> Reach | None:
+        try:
+            return scrub.files(self._writing)
+        except SQLAlchemyError as error:
+            raise fault_of(error, store=STORE) from error
 
     async def _noted(self, answer: Coroutine[Any, Any, T]) -> T:
         """Return the answer, and remember whether the database gave it."""
@@ -247,6 +263,23 @@ class SqlCatalog:
         return await self._database.read(
             lambda connection: snapshots.latest(connection, vault, after=after, limit=limit)
         )
+
+    async def purge(self, name: PurgeName, scope: Scope) -> Purge | None:
+        """Return a purge of a vault of the scope."""
+        found = await self._database.read(lambda connection: purges.find(connection, name))
+        return found if found is not None and scope.covers(found.vault) else None
+
+    async def purges(self, vault: VaultName, *, after: tuple[datetime, str] | None, limit: int) -> list[Purge]:
+        """Return the purges of a vault, the newest first."""
+        return await self._database.read(lambda connection: purges.newest(connection, vault, after=after, limit=limit))
+
+    async def purged(self, name: PurgeName) -> tuple[list[Doomed], dict[str, list[PointId]]]:
+        """Return the cubes of a purge, and by embedder the points that an index may have held of them."""
+        return await self._database.read(lambda connection: purges.contents(connection, name))
+
+    async def scrub(self) -> Reach | None:
+        """Free the database's files of what was deleted; None if a reader of an old moment is in the way."""
+        return await self._database.scrub()
 
     async def meta(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return a value of the installation, made on first use."""

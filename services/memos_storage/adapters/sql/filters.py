@@ -89,11 +89,16 @@ def conditions(shape: Shape) -> tuple[Condition, ...]:
 
 
 def conditions_on_cubes(shape: Shape) -> tuple[Condition, ...]:
-    """Return the conditions of a filter; they mean what `CubeFilter.matches` means.
+    """Return the conditions of a filter on live cubes; they mean what `CubeFilter.matches` means.
 
     Of a past moment they select what has not changed since: the row is as it was. `past.py` has the others.
     """
-    found: list[Condition] = [_CUBES.delete_time.is_(None), _in_states(expired=shape.expired)]
+    return (_CUBES.delete_time.is_(None), *conditions_on_rows(shape))
+
+
+def conditions_on_rows(shape: Shape) -> tuple[Condition, ...]:
+    """Return the conditions of a filter on cubes, deleted or not."""
+    found: list[Condition] = [_in_states(expired=shape.expired)]
     if shape.kinds:
         found.append(_CUBES.kind.in_(_several("kinds")))
     if shape.semantic_types:

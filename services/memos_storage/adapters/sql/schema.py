@@ -86,6 +86,13 @@ Index(
 Index("ix_cubes_newest", cubes.c.vault_key, cubes.c.create_time, cubes.c.uid)
 Index("ix_cubes_changed", cubes.c.vault_key, cubes.c.update_time)
 Index(
+    "ix_cubes_purgeable",
+    cubes.c.tenant,
+    cubes.c.purge_time,
+    sqlite_where=text("purge_time IS NOT NULL"),
+    postgresql_where=text("purge_time IS NOT NULL"),
+)
+Index(
     "ix_cubes_due",
     cubes.c.expire_time,
     sqlite_where=text("expire_time IS NOT NULL"),
@@ -161,6 +168,71 @@ snapshots = Table(
 )
 
 Index("ix_snapshots_latest", snapshots.c.tenant, snapshots.c.vault, snapshots.c.as_of, snapshots.c.snapshot)
+
+derivations = Table(
+    "derivations",
+    metadata,
+    Column("cube_key", ForeignKey("cubes.key", ondelete="CASCADE"), primary_key=True),
+    Column("source", String(63), primary_key=True, index=True),  # name of a cube of the tenant, there or not
+)
+
+purges = Table(
+    "purges",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=True),
+    Column("tenant", String(63), nullable=False),
+    Column("purge", String(63), nullable=False),
+    Column("vault", String(63), nullable=False),
+    Column("principal", String(160), nullable=False),
+    Column("reason", String, nullable=False),
+    Column("cubes", Integer, nullable=False),
+    Column("stale", Integer, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    Column("end_time", BigInteger),
+    Column("lift_time", BigInteger),
+    Column("statement", LargeBinary),
+    Column("signature", LargeBinary),
+    Column("public_key", LargeBinary),
+    UniqueConstraint("tenant", "purge"),
+)
+
+Index("ix_purges_newest", purges.c.tenant, purges.c.vault, purges.c.create_time, purges.c.purge)
+Index(
+    "ix_purges_unfinished",
+    purges.c.tenant,
+    purges.c.create_time,
+    sqlite_where=text("end_time IS NULL"),
+    postgresql_where=text("end_time IS NULL"),
+)
+
+purge_cubes = Table(
+    "purge_cubes",
+    metadata,
+    Column("purge_key", ForeignKey("purges.key"), primary_key=True),
+    Column("uid", String(36), primary_key=True, index=True),
+    Column("cube", String(63), nullable=False),
+    Column("revisions", Integer, nullable=False),
+    Column("erased", Boolean, nullable=False),
+)
+"""Cubes of a purge that is not done; the receipt has them afterwards."""
+
+purge_points = Table(
+    "purge_points",
+    metadata,
+    Column("purge_key", ForeignKey("purges.key"), primary_key=True),
+    Column("embedder", String(256), primary_key=True),
+    Column("uid", String(36), primary_key=True),
+    Column("revision", BigInteger, primary_key=True),
+)
+"""Points that an index may hold of cubes that are erased already."""
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("purge_key", ForeignKey("purges.key"), primary_key=True, index=True),
+)
 
 outbox = Table(
     "outbox",

@@ -12,7 +12,7 @@ from memos_storage.adapters.sql.filters import Shape
 _CUBES, _VAULTS, _REVISIONS, _VECTORS = schema.cubes, schema.vaults, schema.revisions, schema.vectors
 _OF_CURRENT_REVISION = and_(_REVISIONS.c.cube_key == _CUBES.c.key, _REVISIONS.c.revision == _CUBES.c.revision)
 _WITH_VAULT = _CUBES.join(_VAULTS, _VAULTS.c.key == _CUBES.c.vault_key)
-_WITH_DOCUMENT = _WITH_VAULT.join(_REVISIONS, _OF_CURRENT_REVISION)
+WITH_DOCUMENT = _WITH_VAULT.join(_REVISIONS, _OF_CURRENT_REVISION)
 OF_CURRENT_TEXT = and_(_VECTORS.c.cube_key == _CUBES.c.key, _VECTORS.c.revision == _CUBES.c.content_revision)
 _WITH_VECTOR = _WITH_VAULT.join(_VECTORS, OF_CURRENT_TEXT)
 
@@ -58,7 +58,7 @@ def newest(shape: Shape, *, first: bool) -> Select[Any]:
     """A page of cubes, newest first; parameters: those of the filter, `limit`, for a later page `after_*`."""
     statement = (
         select(*rows.STORED)
-        .select_from(_WITH_DOCUMENT)
+        .select_from(WITH_DOCUMENT)
         .where(*filters.conditions(shape))
         .order_by(_CUBES.c.create_time.desc(), _CUBES.c.uid.desc())
         .limit(bindparam("limit", type_=Integer))
@@ -92,7 +92,7 @@ def due(*, all_vaults: bool) -> Select[Any]:
     """Live cubes past their expire time that are not frozen; parameters: those of the scope, `at`, `limit`."""
     return (
         select(*rows.STORED)
-        .select_from(_WITH_DOCUMENT)
+        .select_from(WITH_DOCUMENT)
         .where(
             filters.in_scope(all_vaults=all_vaults),
             _CUBES.c.expire_time <= bindparam("at"),

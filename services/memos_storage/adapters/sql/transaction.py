@@ -15,6 +15,7 @@ from memos_kernel.moments import micros
 from memos_kernel.names import CubeName, SnapshotName, VaultName
 from memos_runtime.sql.engine import insert_or_ignore
 from memos_storage.adapters.sql import rows, schema, snapshots
+from memos_storage.adapters.sql.purges import SqlPurges
 from memos_storage.adapters.sql.requests import RequestLog
 from memos_storage.adapters.terms import frequencies
 from memos_storage.domain.snapshots import Snapshot
@@ -73,6 +74,7 @@ _INSERTS = {
         schema.revisions,
         schema.sources,
         schema.labels,
+        schema.derivations,
         schema.vectors,
         schema.postings,
         schema.outbox,
@@ -98,6 +100,7 @@ class SqlTransaction:
         self._vault_keys: dict[VaultName, int] = {}
         self._growth: dict[int, tuple[int, int]] = {}
         self._log = RequestLog(connection)
+        self.purges = SqlPurges(connection, flush=self.flush)
         self.recall = self._log.recall
         self.remember = self._log.remember
 
@@ -148,6 +151,8 @@ class SqlTransaction:
         }
         key = self._insert(cube, values)
         self._add_children(key, cube, cube.revision)
+        for source in sorted({ref.name.id for ref in cube.derived_from}):
+            self._add(schema.derivations, {"cube_key": key, "source": source})
         self._index_terms(key, vault_key, cube)
         if vector is not None:
             self._put_vector(key, cube, vector)

@@ -11,8 +11,8 @@ from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceService
 from memos_kernel.names import CubeName, VaultName
 from memos_runtime.context import current_grant
 from memos_runtime.paging import page_size
-from memos_storage import messages
-from memos_storage.calls import Pages, mutation_of
+from memos_storage.servicer import messages
+from memos_storage.servicer.calls import Pages, mutation_of
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes

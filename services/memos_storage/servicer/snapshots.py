@@ -11,9 +11,9 @@ from memos_kernel.errors import InvalidField
 from memos_kernel.names import SnapshotName, VaultName
 from memos_runtime.context import current_grant, current_trace
 from memos_runtime.paging import page_size
-from memos_storage import messages
-from memos_storage.calls import Pages, mutation_of
 from memos_storage.domain.snapshots import Snapshot
+from memos_storage.servicer import messages
+from memos_storage.servicer.calls import Pages, mutation_of
 from memos_storage.usecases.keep_snapshots import CreateSnapshot, DeleteSnapshot, NewSnapshot, ReadSnapshots
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.restore_cubes import Restoration, RestoreCubes

@@ -1,0 +1,41 @@
+"""Deleted rows leave the files of the database."""
+
+from sqlalchemy import Engine, text
+
+from memos_storage.adapters.sql import schema
+from memos_storage.domain.purges import Reach
+
+_TIER = "database files"
+
+
+def files(engine: Engine) -> Reach | None:
+    """Free the files of what was deleted; None if a reader of an old moment is in the way. Blocks."""
+    return _sqlite(engine) if engine.dialect.name == "sqlite" else _postgresql(engine)
+
+
+def _sqlite(engine: Engine) -> Reach | None:
+    connection = engine.raw_connection()  # outside of a transaction
+    try:
+        cursor = connection.cursor()
+        busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        cursor.close()
+    finally:
+        connection.close()
+    if busy:
+        return None
+    return Reach(
+        _TIER,
+        "SQLite overwrote the rows with zeros as they were deleted (secure_delete); the write-ahead log was copied into"
+        " the database and cut to nothing.",
+    )
+
+
+def _postgresql(engine: Engine) -> Reach:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for table in schema.metadata.sorted_tables:
+            connection.execute(text(f"VACUUM {table.name}"))
+    return Reach(
+        _TIER,
+        "VACUUM removed the rows from every table of PostgreSQL.",
+        remains="Free space of pages until it is written over; the write-ahead log, its archive and replicas.",
+    )
