@@ -175,6 +175,66 @@ async def test_searches_and_writes_at_the_same_time_do_not_disturb_each_other(in
     assert len(await found(index, vector(1, embedder), NOTES, limit=99)) == 20
 
 
+async def test_it_says_which_of_some_points_it_holds(index, embedder):
+    made = points(embedder, 5)
+    await index.put(made)
+    ids = [point.id for point in made]
+    assert sorted(await index.held(embedder, DIMENSIONS, ids)) == sorted(ids)
+    await index.remove(embedder, ids[:2])
+    assert sorted(await index.held(embedder, DIMENSIONS, ids)) == sorted(ids[2:])
+    assert await index.held(embedder, DIMENSIONS, [PointId("unknown", 1)]) == []
+    assert await index.held(embedder, DIMENSIONS, []) == []
+
+
+async def test_scrubbed_it_holds_what_it_held_and_can_be_written(index, embedder):
+    made = points(embedder, 5)
+    await index.put(made)
+    await index.remove(embedder, [made[0].id])
+    for _ in range(2):
+        reach = await index.scrub(embedder, DIMENSIONS, now=NOW)
+        assert embedder in reach.tier
+        assert bool(reach.remains) is (reach.until is not None)
+    assert set(await found(index, vector(1, embedder))) == {point.uid for point in made[1:]}
+    await index.put(points(embedder, 1, seed=9))
+    assert len(await found(index, vector(1, embedder))) == 5
+
+
+async def test_searches_are_answered_while_an_embedded_index_is_scrubbed(tmp_path):
+    async with embedded(tmp_path) as (_, index):
+        made = points(EMBEDDER, 500)
+        await index.put(made)
+        losses = index.losses
+        scrubbing = asyncio.create_task(index.scrub(EMBEDDER, DIMENSIONS, now=NOW))
+        answers = 0
+        while not scrubbing.done():
+            assert len(await found(index, vector(1), limit=500)) == 500
+            answers += 1
+        await scrubbing
+        assert answers
+        assert index.losses == losses
+
+
+async def test_scrubbed_an_embedded_index_holds_no_byte_of_what_was_removed(tmp_path):
+    def holds(point):
+        return any(
+            point.uid.encode() in path.read_bytes() or point.vector.values.tobytes() in path.read_bytes()
+            for path in tmp_path.rglob("*")
+            if path.is_file()
+        )
+
+    async with embedded(tmp_path) as (_, index):
+        made = points(EMBEDDER, 40)
+        await index.put(made)
+        assert holds(made[0])
+        await index.remove(EMBEDDER, [point.id for point in made[:20]])
+        assert holds(made[0])
+        await index.scrub(EMBEDDER, DIMENSIONS, now=NOW)
+        assert not any(holds(point) for point in made[:20])
+        assert all(holds(point) for point in made[20:])
+    async with embedded(tmp_path) as (_, index):
+        assert set(await found(index, vector(1), limit=99)) == {point.uid for point in made[20:]}
+
+
 @asynccontextmanager
 async def embedded(directory):
     server = MilvusLiteServer(directory)

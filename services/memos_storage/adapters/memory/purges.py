@@ -41,7 +41,7 @@ class MemoryPurges:
 
     def told(self, uids: Sequence[str]) -> Iterator[MemCube]:
         """Return every revision of these cubes."""
-        return (row.cube for uid in uids for row in self._tables.history[uid])
+        return (row.cube for uid in uids for row in self._tables.history.get(uid, ()))
 
     def add(self, purge: Purge, uids: Sequence[str]) -> None:
         """Store a purge, and take its cubes out of every read of now and of the past."""
