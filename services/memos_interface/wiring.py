@@ -6,6 +6,7 @@ from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStu
 from memos_api.internal.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from memos_api.internal.v1.lifecycle_service_pb2_grpc import LifecycleServiceStub
 from memos_api.internal.v1.policy_service_pb2_grpc import PolicyServiceStub
+from memos_api.internal.v1.purge_service_pb2_grpc import PurgeServiceStub
 from memos_api.internal.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
 from memos_api.internal.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
@@ -13,6 +14,7 @@ from memos_api.v1.chat_service_pb2_grpc import add_ChatServiceServicer_to_server
 from memos_api.v1.governance_service_pb2_grpc import add_GovernanceServiceServicer_to_server
 from memos_api.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from memos_api.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
+from memos_api.v1.purge_service_pb2_grpc import add_PurgeServiceServicer_to_server
 from memos_api.v1.snapshot_service_pb2_grpc import add_SnapshotServiceServicer_to_server
 from memos_interface.adapters.audit_buffer import AuditBuffer
 from memos_interface.adapters.delegation import EdgeDelegation
@@ -28,6 +30,7 @@ from memos_interface.servicer.chat import ChatServicer
 from memos_interface.servicer.governance import GovernanceServicer
 from memos_interface.servicer.jobs import JobServicer
 from memos_interface.servicer.memory import MemoryServicer
+from memos_interface.servicer.purges import PurgeServicer
 from memos_interface.servicer.snapshots import SnapshotServicer
 from memos_interface.usecases.assembly import Ports, assemble
 from memos_kernel.ids import uuid7
@@ -81,6 +84,7 @@ def build(config: InterfaceConfig, context: ServiceContext) -> Service:
         add_ChatServiceServicer_to_server(ChatServicer(use_cases.chat), server)
         add_JobServiceServicer_to_server(JobServicer(scheduler), server)
         add_SnapshotServiceServicer_to_server(SnapshotServicer(stub(SnapshotServiceStub, STORAGE), scheduler), server)
+        add_PurgeServiceServicer_to_server(PurgeServicer(stub(PurgeServiceStub, STORAGE), scheduler), server)
         add_GovernanceServiceServicer_to_server(GovernanceServicer(policy, ledger, forget=edge.forget), server)
 
     async def close() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from memos_kernel.names import JobName, PrincipalName, TenantName, VaultName
+from memos_kernel.names import JobName, PrincipalName, PurgeName, TenantName, VaultName
 from memos_kernel.permission import Action, Grant
 from memos_kernel.requests import RequestKey
 from memos_scheduler.domain.jobs import Job, JobKind, JobState, Lease, NewJob, Progress
@@ -144,6 +144,28 @@ class Restorer(Protocol):
 
     async def bring_back(self, goal: RestoreGoal, *, after: str, limit: int) -> RestoreStep:
         """Take back at most `limit` cubes that were there; after nothing is left to remove."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeStep:
+    """How many cubes a purge has, how many are still to be erased, whether it is done, and seconds to wait if not."""
+
+    cubes: int
+    remaining: int
+    done: bool
+    wait_seconds: float = 0.0
+
+
+class Purger(Protocol):
+    """Erases cubes for good."""
+
+    async def due(self) -> PurgeName | None:
+        """Plan a purge of what has been deleted long ago, or find one that nobody goes on with; None if none is due."""
+        ...
+
+    async def step(self, name: PurgeName) -> PurgeStep:
+        """Do the next step of a purge."""
         ...
 
 

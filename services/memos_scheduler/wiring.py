@@ -14,6 +14,7 @@ import grpc
 from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
 from memos_api.internal.v1.lifecycle_service_pb2_grpc import LifecycleServiceStub
 from memos_api.internal.v1.policy_service_pb2_grpc import PolicyServiceStub
+from memos_api.internal.v1.purge_service_pb2_grpc import PurgeServiceStub
 from memos_api.internal.v1.scheduler_service_pb2_grpc import add_SchedulerServiceServicer_to_server
 from memos_api.internal.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
@@ -25,10 +26,10 @@ from memos_runtime.workers import Worker
 from memos_scheduler.adapters.governance_client import GovernanceGrants, GovernanceTenants
 from memos_scheduler.adapters.inference_client import CachingEngine, InferenceEngine
 from memos_scheduler.adapters.lifecycle_client import LifecycleSweeper
-from memos_scheduler.adapters.storage_client import StorageRestorer, StorageRetriever
+from memos_scheduler.adapters.storage_client import StoragePurger, StorageRestorer, StorageRetriever
 from memos_scheduler.adapters.telemetry import TelemetryJobObserver
 from memos_scheduler.config import SchedulerConfig
-from memos_scheduler.domain.jobs import Backoff
+from memos_scheduler.domain.jobs import EXPIRE_SWEEP, PURGE_SWEEP, Backoff
 from memos_scheduler.domain.plan import BudgetRule
 from memos_scheduler.domain.policies import SimilarityPolicy, UsagePolicy
 from memos_scheduler.ports import Grants, Handler, JobQueue, SelectionPolicy
@@ -41,6 +42,7 @@ from memos_scheduler.usecases.plan_injection import PlanInjection
 from memos_scheduler.usecases.repeat import repeat
 from memos_scheduler.usecases.restore_vault import RestoreVault
 from memos_scheduler.usecases.run_job import RunJob
+from memos_scheduler.usecases.run_purges import PurgeSweep, RunPurge
 from memos_scheduler.usecases.steer_job import CancelJob, RetryJob
 from memos_scheduler.usecases.watch_job import WatchJob
 from memos_wire.methods import GOVERNANCE, INFERENCE, LIFECYCLE, STORAGE
@@ -68,16 +70,21 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
     policy_stub = context.channels.stub(PolicyServiceStub, GOVERNANCE)
     grants = GovernanceGrants(policy_stub, verifier=context.verifier)
     dispatch = _dispatcher(config, context, queue=queue, grants=grants)
-    trigger = TriggerSweeps(
-        tenants=GovernanceTenants(policy_stub),
-        queue=queue,
-        clock=context.clock,
-        new_id=uuid7,
-        attempts=config.max_attempts,
-        keep_quiet=timedelta(seconds=config.quiet_retention_seconds),
-        keep_ended=timedelta(days=config.ended_retention_days),
-        wake=dispatch.wake,
-    )
+    sweeps = {EXPIRE_SWEEP: config.sweep_seconds, PURGE_SWEEP: config.purge_sweep_seconds}
+    triggers = {
+        TriggerSweeps(
+            kind=kind,
+            tenants=GovernanceTenants(policy_stub),
+            queue=queue,
+            clock=context.clock,
+            new_id=uuid7,
+            attempts=config.max_attempts,
+            keep_quiet=timedelta(seconds=config.quiet_retention_seconds),
+            keep_ended=timedelta(days=config.ended_retention_days),
+            wake=dispatch.wake,
+        ): timedelta(seconds=seconds)
+        for kind, seconds in sweeps.items()
+    }
     servicer = _servicer(config, context, queue=queue, grants=grants, dispatch=dispatch)
     background: list[asyncio.Task[None]] = []
 
@@ -87,9 +94,8 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
     async def start() -> None:
         await threads.run(migrations.migrate, url)
         background.append(spawn(dispatch(), name="scheduler.dispatch"))
-        background.append(
-            spawn(repeat(trigger, every=timedelta(seconds=config.sweep_seconds)), name="scheduler.sweeps")
-        )
+        for trigger, every in triggers.items():
+            background.append(spawn(repeat(trigger, every=every), name=f"scheduler.{trigger.kind.name}"))
 
     async def close() -> None:
         while background:
@@ -125,9 +131,12 @@ def _database_url(config: SchedulerConfig, state_dir: Path) -> str:
 def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQueue, grants: Grants) -> DispatchJobs:
     sweeper = LifecycleSweeper(context.channels.stub(LifecycleServiceStub, LIFECYCLE))
     restorer = StorageRestorer(context.channels.stub(SnapshotServiceStub, STORAGE))
+    purger = StoragePurger(context.channels.stub(PurgeServiceStub, STORAGE))
     handlers: list[Handler] = [
         ExpireSweep(sweeper=sweeper, batch=config.sweep_batch),
         RestoreVault(restorer=restorer, batch=config.restore_batch),
+        RunPurge(purger=purger),
+        PurgeSweep(purger=purger),
     ]
     ttl = timedelta(seconds=config.lease_seconds)
     return DispatchJobs(

@@ -36,6 +36,8 @@ CODES: Mapping[type[domain.MemosError], grpc.StatusCode] = {
     domain.EtagMismatch: grpc.StatusCode.ABORTED,
     domain.IllegalTransition: grpc.StatusCode.FAILED_PRECONDITION,
     domain.CubeFrozen: grpc.StatusCode.FAILED_PRECONDITION,
+    domain.ContentPurged: grpc.StatusCode.FAILED_PRECONDITION,
+    domain.CountMismatch: grpc.StatusCode.FAILED_PRECONDITION,
     domain.StateConflict: grpc.StatusCode.FAILED_PRECONDITION,
     domain.IncompatiblePayload: grpc.StatusCode.FAILED_PRECONDITION,
     domain.ContextExceeded: grpc.StatusCode.FAILED_PRECONDITION,

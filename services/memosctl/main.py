@@ -21,6 +21,7 @@ from memosctl.commands import (
     key,
     migrate,
     provenance,
+    purge,
     read,
     snapshot,
     tenant,
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 for flat in (up, write, importing, read, history, chat, provenance, demo, doctor, config, migrate, certs):
     app.add_typer(flat.app)
-for group in (vault, snapshot, key, tenant, jobs, audit):
+for group in (vault, snapshot, purge, key, tenant, jobs, audit):
     app.add_typer(group.app)
 
 

@@ -31,6 +31,11 @@ def snapshot(value: str) -> str:
     return _full(value, "snapshots")
 
 
+def purge(value: str) -> str:
+    """Return the full name of a purge."""
+    return _full(value, "purges")
+
+
 def key(value: str) -> str:
     """Return the full name of an API key."""
     return _full(value, "keys")

@@ -24,6 +24,7 @@ from memos_api.v1 import (
     job_service_pb2_grpc,
     memory_service_pb2,
     memory_service_pb2_grpc,
+    purge_service_pb2_grpc,
     snapshot_service_pb2_grpc,
     vault_pb2,
 )
@@ -60,6 +61,7 @@ class Caller:
         self.memory = memory_service_pb2_grpc.MemoryServiceStub(self.channel)
         self.chat = chat_service_pb2_grpc.ChatServiceStub(self.channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)
+        self.purges = purge_service_pb2_grpc.PurgeServiceStub(self.channel)
         self.snapshots = snapshot_service_pb2_grpc.SnapshotServiceStub(self.channel)
         self.governance = governance_service_pb2_grpc.GovernanceServiceStub(self.channel)
 

@@ -8,6 +8,7 @@ from memos_client._chat import ChatCalls
 from memos_client._governance import GovernanceCalls
 from memos_client._jobs import JobCalls
 from memos_client._memories import MemoryCalls
+from memos_client._purges import PurgeCalls
 from memos_client._retry import Retries
 from memos_client._settings import DEFAULT_ADDRESS, DEFAULT_TENANT, Settings, Tls
 from memos_client._snapshots import SnapshotCalls
@@ -16,7 +17,7 @@ from memos_client._transport import Transport
 DEFAULT_TIMEOUT = 60.0
 
 
-class AsyncClient(MemoryCalls, ChatCalls, SnapshotCalls, JobCalls, GovernanceCalls):
+class AsyncClient(MemoryCalls, ChatCalls, SnapshotCalls, PurgeCalls, JobCalls, GovernanceCalls):
     """Memory for asyncio.
 
     Usage:

@@ -142,6 +142,8 @@ BY_REASON: Mapping[str, type[MemosError]] = {
     "ETAG_MISMATCH": EtagMismatch,
     "ILLEGAL_TRANSITION": PreconditionFailed,
     "CUBE_FROZEN": PreconditionFailed,
+    "CONTENT_PURGED": PreconditionFailed,
+    "COUNT_MISMATCH": PreconditionFailed,
     "STATE_CONFLICT": PreconditionFailed,
     "INCOMPATIBLE_PAYLOAD": PreconditionFailed,
     "CONTEXT_EXCEEDED": PreconditionFailed,

@@ -10,13 +10,14 @@ import sys
 from collections.abc import Iterator
 from types import FunctionType
 
-from memos_client import _base, _chat, _governance, _jobs, _memories, _snapshots
+from memos_client import _base, _chat, _governance, _jobs, _memories, _purges, _snapshots
 
 GROUPS = (
     _base.Calls,
     _memories.MemoryCalls,
     _chat.ChatCalls,
     _snapshots.SnapshotCalls,
+    _purges.PurgeCalls,
     _jobs.JobCalls,
     _governance.GovernanceCalls,
 )
@@ -30,7 +31,14 @@ from typing import Any, Self
 
 from google.protobuf.message import Message as ProtoMessage
 
-from memos_api.v1 import governance_service_pb2, job_pb2, provenance_pb2, snapshot_service_pb2, vault_pb2
+from memos_api.v1 import (
+    governance_service_pb2,
+    job_pb2,
+    provenance_pb2,
+    purge_service_pb2,
+    snapshot_service_pb2,
+    vault_pb2,
+)
 from memos_client._client import DEFAULT_TIMEOUT, AsyncClient
 from memos_client._errors import MemosError
 from memos_client._filters import Filter

@@ -11,10 +11,18 @@ from memos_api.v1 import (
     governance_service_pb2,
     job_service_pb2,
     memory_service_pb2,
+    purge_service_pb2,
     snapshot_service_pb2,
 )
 
-_MODULES = (memory_service_pb2, chat_service_pb2, snapshot_service_pb2, job_service_pb2, governance_service_pb2)
+_MODULES = (
+    memory_service_pb2,
+    chat_service_pb2,
+    snapshot_service_pb2,
+    purge_service_pb2,
+    job_service_pb2,
+    governance_service_pb2,
+)
 
 _NEVER_TWICE = frozenset({"memos.v1.CreateApiKeyRequest"})
 """A replay of CreateApiKey comes without the secret, so repeating it unasked would lose the key."""

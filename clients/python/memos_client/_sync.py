@@ -7,7 +7,14 @@ from typing import Any, Self
 
 from google.protobuf.message import Message as ProtoMessage
 
-from memos_api.v1 import governance_service_pb2, job_pb2, provenance_pb2, snapshot_service_pb2, vault_pb2
+from memos_api.v1 import (
+    governance_service_pb2,
+    job_pb2,
+    provenance_pb2,
+    purge_service_pb2,
+    snapshot_service_pb2,
+    vault_pb2,
+)
 from memos_client._client import DEFAULT_TIMEOUT, AsyncClient
 from memos_client._errors import MemosError
 from memos_client._filters import Filter
@@ -435,6 +442,63 @@ class Client:
             MemosError: NotFound.
         """
         return self._portal.run(self._client.restore_snapshot(name, request_id=request_id, timeout=timeout))
+
+    def purge(
+        self,
+        vault: str,
+        names: Iterable[str] = (),
+        *,
+        filter: Filter | None = None,
+        expected_count: int = 0,
+        validate_only: bool = False,
+        reason: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> purge_service_pb2.PurgeMemoriesResponse:
+        """Erase cubes for good, by name or filter, with what is derived from them; or only count them.
+
+        Nobody sees them from then on; the job in the answer erases them on every tier, and then `get_purge` has the
+        signed receipt. `expected_count` is what the same call counts with `validate_only`.
+
+        Raises:
+            MemosError: NotFound, RequestError, PreconditionFailed (another count, a frozen cube), PermissionDenied.
+        """
+        return self._portal.run(
+            self._client.purge(
+                vault,
+                names,
+                filter=filter,
+                expected_count=expected_count,
+                validate_only=validate_only,
+                reason=reason,
+                request_id=request_id,
+                timeout=timeout,
+            )
+        )
+
+    def get_purge(self, name: str, *, timeout: float | None = None) -> purge_service_pb2.Purge:
+        """Return one purge, with its receipt once it is done.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        return self._portal.run(self._client.get_purge(name, timeout=timeout))
+
+    def list_purges(self, vault: str, *, page_size: int = 0) -> Iterator[purge_service_pb2.Purge]:
+        """Yield the purges of a vault, the newest first, without receipts.
+
+        Raises:
+            MemosError: NotFound (the vault).
+        """
+        return self._portal.iterate(self._client.list_purges(vault, page_size=page_size))
+
+    def lift_purge(self, name: str, *, request_id: str = "", timeout: float | None = None) -> purge_service_pb2.Purge:
+        """Let what a purge erased be stored again when it is told again.
+
+        Raises:
+            MemosError: NotFound, PreconditionFailed (it was lifted before).
+        """
+        return self._portal.run(self._client.lift_purge(name, request_id=request_id, timeout=timeout))
 
     def get_job(self, name: str) -> job_pb2.Job:
         """Return one job.

@@ -1,4 +1,4 @@
-"""What is not worth remembering: instructions to the model and signs of life of machines.
+"""What is not remembered: instructions to the model and signs of life of machines.
 
 The rule is conservative. Short human talk ("ok", "thanks", a thumbs-up) is kept: after "Are you coming?"
 an "ok" is the answer. Left out are only
@@ -6,7 +6,8 @@ an "ok" is the answer. Left out are only
 - `system_prompt`: every message with the role `system`;
 - `heartbeat`: a message that is nothing but a sign of life of a machine, such as `ping`, `HEARTBEAT_OK`,
   `keep-alive` or `{"type": "heartbeat"}`;
-- `no_content`: a message of nothing but punctuation.
+- `no_content`: a message of nothing but punctuation;
+- `purged`: what was erased from the vault before, and is not to come back. Storage decides that.
 """
 
 import re
@@ -15,6 +16,7 @@ import unicodedata
 SYSTEM_PROMPT = "system_prompt"
 HEARTBEAT = "heartbeat"
 NO_CONTENT = "no_content"
+PURGED = "purged"
 
 _SIGN = r"(?:ping|pong|heart[ _-]?beat(?:[ _-]?ok)?|keep[ _-]?alive|health[ _-]?check|no[_-]reply)"
 _BARE_SIGN = re.compile(rf"\W*{_SIGN}\W*", re.IGNORECASE)

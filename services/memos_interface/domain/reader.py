@@ -36,18 +36,24 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A piece of input that is to be one memory. `index` is its place in `messages`, or -1 for a plain text."""
+    """A piece of input that is to be one memory.
+
+    Attributes:
+        index: its place in the input: messages first, then plain texts.
+        plain: whether it is a plain text.
+    """
 
     text: str
     semantic_type: SemanticType
     origin: Origin
     source: SourceSpan
-    index: int = -1
+    index: int
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A message that is not remembered as it is, and why."""
+    """A piece of input that is not remembered as it is, by its place in the input, and why."""
 
     index: int
     reason: str
@@ -88,11 +94,14 @@ def read(
         source = source_of(message, field=f"messages[{index}]", now=now)
         kind = semantic_type or guess(message.text, spoken=True)
         items.append(Item(text=message.text, semantic_type=kind, origin=ORIGINS[role], source=source, index=index))
-    for index, text in enumerate(texts):
-        check_text(text, field=f"texts[{index}]")
+    for number, text in enumerate(texts):
+        check_text(text, field=f"texts[{number}]")
         kind = semantic_type or guess(text, spoken=False)
         source = SourceSpan(message_id=_content_id(text))
-        items.append(Item(text=text, semantic_type=kind, origin=Origin.USER_INPUT, source=source))
+        index = len(messages) + number
+        items.append(
+            Item(text=text, semantic_type=kind, origin=Origin.USER_INPUT, source=source, index=index, plain=True)
+        )
     return Reading(tuple(items), tuple(skipped))
 
 

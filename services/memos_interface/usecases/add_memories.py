@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from memos_interface.domain.junk import PURGED
 from memos_interface.domain.reader import Item, Message, Skipped, read
 from memos_interface.ports import Delegation, Embedder, MemoryStore, Spans, Stored
 from memos_interface.usecases.embedding import embed_all
@@ -11,7 +12,7 @@ from memos_interface.usecases.extract_facts import ExtractFacts
 from memos_interface.usecases.record_turn import WRITE_ACTIONS
 from memos_kernel.checks import check_expiry
 from memos_kernel.cube import Kind, MemCube, Plaintext, SemanticType
-from memos_kernel.errors import MemosError
+from memos_kernel.errors import ContentPurged, MemosError
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.permission import Principal
@@ -77,9 +78,10 @@ class AddMemories:
         async with self.delegation.acting(caller, WRITE_ACTIONS, (request.vault,)):
             vectors = await embed_all(self.embedder, [item.text for item in reading.items])
             batch = await self.store.create(cubes, vectors, return_existing=True, request=key)
+        purged = [item for item, result in zip(reading.items, batch.results, strict=True) if _is_purged(result)]
         return AddAnswer(
-            added=tuple(_stored(result) for result in batch.results),
-            skipped=reading.skipped,
+            added=tuple(_stored(result) for result in batch.results if not _is_purged(result)),
+            skipped=(*reading.skipped, *(Skipped(item.index, PURGED) for item in purged)),
             provenance_id=batch.provenance_id,
             degraded=batch.degraded,
         )
@@ -96,6 +98,10 @@ class AddMemories:
             sources=(item.source,),
             expire_time=request.expire_time,
         )
+
+
+def _is_purged(result: Stored | MemosError) -> bool:
+    return isinstance(result, ContentPurged)
 
 
 def _stored(result: Stored | MemosError) -> Stored:

@@ -32,8 +32,8 @@ class ExtractFacts:
             Capacity: the model is away or its queue is full.
         """
         extraction.check_engine(await self.generator.describe())
-        messages = [item for item in reading.items if item.index >= 0]
-        texts = [item for item in reading.items if item.index < 0]
+        messages = [item for item in reading.items if not item.plain]
+        texts = [item for item in reading.items if item.plain]
         items: list[Item] = []
         skipped = list(reading.skipped)
         for window in extraction.windows(messages):

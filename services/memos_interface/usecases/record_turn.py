@@ -10,7 +10,7 @@ from memos_interface.domain.turn import Turn, cubes_of
 from memos_interface.ports import Delegation, Embedder, Lifecycle, Lineage, MemoryStore, Spans
 from memos_interface.usecases.embedding import embed_all
 from memos_kernel.cube import MemCube, RevisionRef
-from memos_kernel.errors import MemosError
+from memos_kernel.errors import ContentPurged, MemosError
 from memos_kernel.ids import IdFactory
 from memos_kernel.lineage import Edge, Graph, Node, NodeKind, Relation
 from memos_kernel.names import VaultName
@@ -78,6 +78,8 @@ class RecordTurn:
             batch = await self.store.create(cubes, vectors, return_existing=True, request=key)
         stored: list[MemCube] = []
         for result in batch.results:
+            if isinstance(result, ContentPurged):
+                continue  # said again after it was erased: it stays out, and the answer stands
             if isinstance(result, MemosError):
                 raise result
             stored.append(result.cube)

@@ -1,14 +1,21 @@
-"""Retriever and Restorer over storage's gRPC services."""
+"""Retriever, Restorer and Purger over storage's gRPC services."""
 
 from collections.abc import Sequence
 
-from memos_api.internal.v1 import inference_service_pb2, snapshot_service_pb2, storage_service_pb2
+from memos_api.internal.v1 import (
+    inference_service_pb2,
+    purge_service_pb2,
+    snapshot_service_pb2,
+    storage_service_pb2,
+)
+from memos_api.internal.v1.purge_service_pb2_grpc import PurgeServiceStub
 from memos_api.internal.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
 from memos_api.v1 import memcube_pb2, memory_service_pb2
-from memos_kernel.names import VaultName
+from memos_api.v1.purge_service_pb2 import PURGE_STATE_DONE
+from memos_kernel.names import PurgeName, VaultName
 from memos_scheduler.domain.plan import Candidate, Retrieval
-from memos_scheduler.ports import QueryVector, RestoreGoal, RestoreStep
+from memos_scheduler.ports import PurgeStep, QueryVector, RestoreGoal, RestoreStep
 from memos_wire.cubes import cube_from_proto
 from memos_wire.times import to_timestamp
 
@@ -76,3 +83,21 @@ class StorageRestorer:
         )
         answer = await self._stub.RestoreMemCubes(request)
         return RestoreStep(answer.changed, len(answer.skipped), answer.last)
+
+
+class StoragePurger:
+    """Asks storage, which applies the grant of the call."""
+
+    def __init__(self, stub: PurgeServiceStub) -> None:
+        self._stub = stub
+
+    async def due(self) -> PurgeName | None:
+        """See the port."""
+        answer = await self._stub.PlanDuePurge(purge_service_pb2.PlanDuePurgeRequest())
+        return PurgeName.parse(answer.purge.name) if answer.HasField("purge") else None
+
+    async def step(self, name: PurgeName) -> PurgeStep:
+        """See the port."""
+        answer = await self._stub.RunPurge(purge_service_pb2.RunPurgeRequest(name=str(name)))
+        done = answer.purge.state == PURGE_STATE_DONE
+        return PurgeStep(answer.purge.cube_count, answer.remaining, done, answer.wait_seconds)

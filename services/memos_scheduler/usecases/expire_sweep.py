@@ -1,4 +1,4 @@
-"""The job `expire_sweep`: expires the cubes of a tenant that are past their time, and what triggers it."""
+"""The job `expire_sweep`: expires the cubes of a tenant that are past their time, and what triggers sweeps."""
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -39,8 +39,9 @@ class ExpireSweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerSweeps:
-    """Puts one sweep a tenant into the queue, unless one waits or runs, and forgets old jobs."""
+    """Puts one sweep of a kind a tenant into the queue, unless one waits or runs, and forgets old jobs."""
 
+    kind: JobKind
     tenants: Tenants
     queue: JobQueue
     clock: Clock
@@ -56,10 +57,10 @@ class TriggerSweeps:
             await self.queue.enqueue(
                 NewJob(
                     name=JobName(tenant.tenant, self.new_id()),
-                    kind=EXPIRE_SWEEP.name,
+                    kind=self.kind.name,
                     principal=PrincipalName(tenant.tenant, SYSTEM_PRINCIPAL_ID),
                     max_attempts=self.attempts,
-                    unique_key=EXPIRE_SWEEP.name,
+                    unique_key=self.kind.name,
                 )
             )
         self.wake()

@@ -8,7 +8,7 @@ import pytest
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.names import JobName, PrincipalName, TenantName
 from memos_scheduler.adapters.memory import MemoryObserver, MemorySweeper, MemoryTenants
-from memos_scheduler.domain.jobs import Backoff, JobState, NewJob
+from memos_scheduler.domain.jobs import EXPIRE_SWEEP, Backoff, JobState, NewJob
 from memos_scheduler.usecases.dispatch_jobs import DispatchJobs
 from memos_scheduler.usecases.expire_sweep import ExpireSweep, TriggerSweeps
 from memos_scheduler.usecases.repeat import repeat
@@ -90,6 +90,7 @@ async def test_a_queue_that_fails_while_the_worker_stops_does_not_keep_it_runnin
 @pytest.fixture
 def trigger(queue, clock, new_id):
     return TriggerSweeps(
+        kind=EXPIRE_SWEEP,
         tenants=MemoryTenants((ACME, TenantName("umbrella"))),
         queue=queue,
         clock=clock,

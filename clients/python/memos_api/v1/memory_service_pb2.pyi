@@ -222,9 +222,9 @@ class SkippedInput(_message.Message):
     INDEX_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Position in `messages`, from 0."""
+    """Position in the input, from 0: `messages`, and behind them `texts`."""
     reason: _builtins.str
-    """Why, such as `system_prompt` or `heartbeat`."""
+    """Why, such as `system_prompt`, `heartbeat`, or `purged` for what was erased from the vault before."""
     def __init__(
         self,
         *,
