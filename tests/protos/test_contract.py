@@ -28,6 +28,7 @@ from memos_api.v1 import (  # noqa: F401
 from memos_kernel import errors
 from memos_kernel.cube import Kind, Origin, SemanticType, State
 from memos_kernel.lineage import NodeKind, Relation
+from memos_storage.domain.purges import PurgeState
 from memos_wire.errors import CODES, error_of, status_of
 from memos_wire.methods import CALLS, METHODS, SERVICES, callers_of
 
@@ -128,7 +129,10 @@ def test_no_service_calls_itself_and_the_graph_has_no_cycle():
 
 
 def test_services_exchange_cubes_and_never_opaque_bytes_or_structs():
-    allowed_bytes = {"memos.internal.v1.SignedGrant.payload", "memos.internal.v1.SignedGrant.signature"}
+    allowed_bytes = {  # what is signed, its signatures and keys
+        *("memos.internal.v1.SignedGrant.payload", "memos.internal.v1.SignedGrant.signature"),
+        *(f"memos.v1.DeletionReceipt.{name}" for name in ("statement", "signature", "public_key")),
+    }
     for method in rpcs():
         for root in (method.input_type, method.output_type):
             for message in messages_below(root):
@@ -152,6 +156,7 @@ def test_the_public_package_does_not_depend_on_the_internal_one():
         (Origin, "CubeOrigin"),
         (NodeKind, "ProvenanceNodeKind"),
         (Relation, "ProvenanceRelation"),
+        (PurgeState, "PurgeState"),
     ],
 )
 def test_domain_enums_have_the_numbers_of_the_contract(enum, name):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -16,15 +16,20 @@ from hosting import hosted
 from memos_api.internal.v1 import (
     grant_pb2,
     inference_service_pb2,
+    purge_service_pb2_grpc,
     snapshot_service_pb2_grpc,
     storage_service_pb2_grpc,
 )
+from memos_api.internal.v1 import purge_service_pb2 as internal_purges
 from memos_api.internal.v1 import snapshot_service_pb2 as internal_snapshots
 from memos_api.internal.v1 import storage_service_pb2 as pb
 from memos_api.v1 import memcube_pb2
 from memos_api.v1 import memory_service_pb2 as public
+from memos_api.v1 import purge_service_pb2 as purges
 from memos_api.v1 import snapshot_service_pb2 as snapshots
 from memos_kernel.errors import (
+    ContentPurged,
+    CountMismatch,
     CubeNotFound,
     DuplicateContent,
     EtagMismatch,
@@ -55,7 +60,7 @@ from storage_cubes import DIMENSIONS, EMBEDDER, vector
 
 TOKEN = "a shared secret"
 MAIN, NOTES, FOREIGN = "tenants/acme/vaults/main", "tenants/acme/vaults/notes", "tenants/globex/vaults/main"
-WRITER = ROLE_ACTIONS[Role.WRITER]
+WRITER, OWNER = ROLE_ACTIONS[Role.WRITER], ROLE_ACTIONS[Role.OWNER]
 
 
 @dataclass
@@ -69,6 +74,8 @@ class Served:
     lifecycle: storage_service_pb2_grpc.StorageServiceStub
     snapshots: snapshot_service_pb2_grpc.SnapshotServiceStub
     restorer: snapshot_service_pb2_grpc.SnapshotServiceStub
+    purges: purge_service_pb2_grpc.PurgeServiceStub
+    purger: purge_service_pb2_grpc.PurgeServiceStub
 
     def grant(self, *vaults, actions=WRITER, principal=""):
         tenant = vaults[0].split("/")[1] if vaults else "acme"
@@ -145,7 +152,7 @@ def stamp(moment):
 
 @pytest.fixture
 async def served(tmp_path):
-    """Storage whose vector server is away, which only two of the tests need."""
+    """Storage whose vector server is away, which only a few of the tests need."""
     config = StorageConfig(milvus_uri=f"unix:{tmp_path}/nobody", milvus_timeout_seconds=0.5)
     async with serving(tmp_path, config) as made:
         yield made
@@ -181,7 +188,11 @@ async def serving(tmp_path, config):
             channels(name).stub(snapshot_service_pb2_grpc.SnapshotServiceStub, "storage")
             for name in ("interface", "scheduler")
         )
-        yield Served(service, GrantSigner(key), verifier, interface, lifecycle, snapshots, restorer)
+        purges, purger = (
+            channels(name).stub(purge_service_pb2_grpc.PurgeServiceStub, "storage")
+            for name in ("interface", "scheduler")
+        )
+        yield Served(service, GrantSigner(key), verifier, interface, lifecycle, snapshots, restorer, purges, purger)
 
 
 async def test_a_cube_goes_in_and_comes_back(served):
@@ -425,6 +436,72 @@ async def test_the_scheduler_alone_takes_cubes_back(served):
             await served.snapshots.RestoreMemCubes(restore(1))
     with served.acting(actions={Action.CUBE_READ}), pytest.raises(GrantInvalid):
         await served.restorer.RestoreMemCubes(restore(1))
+
+
+def purge_of(*names, **fields):
+    wanted = {"vault": MAIN, "names": names, "expected_count": len(names), **fields}
+    return internal_purges.PlanPurgeRequest(request=purges.PurgeMemoriesRequest(**wanted))
+
+
+async def run_purge(indexed, name):
+    for _ in range(100):
+        step = await indexed.purger.RunPurge(internal_purges.RunPurgeRequest(name=name))
+        if step.purge.state == purges.PURGE_STATE_DONE:
+            return
+        await asyncio.sleep(step.wait_seconds)
+    raise AssertionError(name)
+
+
+async def test_what_is_purged_leaves_a_signed_receipt_and_does_not_come_back(indexed):
+    await indexed.healthy()
+    with indexed.acting(actions=OWNER):
+        made = await indexed.add("tea")
+        kept = await indexed.add("coffee", seed=2)
+        counted = (await indexed.purges.PlanPurge(purge_of(made.name, validate_only=True))).response
+        assert (counted.count, list(counted.sample), counted.HasField("purge")) == (1, [made.name], False)
+        planned = (await indexed.purges.PlanPurge(purge_of(made.name, reason="a mistake"))).response
+        assert (planned.count, planned.purge.state) == (1, purges.PURGE_STATE_ERASING)
+        with pytest.raises(CubeNotFound):
+            await indexed.get(made.name)
+        await run_purge(indexed, planned.purge.name)
+        get = internal_purges.GetPurgeRequest(request=purges.GetPurgeRequest(name=planned.purge.name))
+        done = (await indexed.purges.GetPurge(get)).response.purge
+        key = Ed25519PublicKey.from_public_bytes(done.receipt.public_key)
+        key.verify(done.receipt.signature, done.receipt.statement)
+        assert made.uid.encode() in done.receipt.statement
+        assert (done.reason, done.cube_count, done.principal) == ("a mistake", 1, "tenants/acme/principals/ben")
+        listed = internal_purges.ListPurgesRequest(request=purges.ListPurgesRequest(vault=MAIN))
+        (one,) = (await indexed.purges.ListPurges(listed)).response.purges
+        assert (one.name, one.HasField("receipt")) == (done.name, False)
+        assert (await indexed.get(kept.name)).plaintext.text == "coffee"
+        with pytest.raises(ContentPurged):
+            await indexed.add("TEA ")
+        lift = internal_purges.LiftPurgeRequest(request=purges.LiftPurgeRequest(name=done.name))
+        assert (await indexed.purges.LiftPurge(lift)).response.purge.HasField("lift_time")
+        assert await indexed.add("tea")
+    with indexed.acting(FOREIGN), pytest.raises(ResourceNotFound):
+        await indexed.purges.GetPurge(get)
+
+
+async def test_a_purge_needs_an_owner_and_is_run_by_the_scheduler_alone(indexed):
+    await indexed.healthy()
+    with indexed.acting():
+        made = await indexed.add("tea")
+        with pytest.raises(GrantInvalid):
+            await indexed.purges.PlanPurge(purge_of(made.name))
+    with indexed.acting(actions=OWNER):
+        with pytest.raises(CountMismatch):
+            await indexed.purges.PlanPurge(purge_of(made.name, expected_count=2))
+        with pytest.raises(MissingField):
+            await indexed.purges.PlanPurge(purge_of(filter=public.CubeFilter(), expected_count=1))
+        planned = (await indexed.purges.PlanPurge(purge_of(made.name))).response
+        with pytest.raises(PeerForbidden):
+            await indexed.purges.RunPurge(internal_purges.RunPurgeRequest(name=planned.purge.name))
+    with indexed.acting(), pytest.raises(GrantInvalid):
+        await indexed.purger.RunPurge(internal_purges.RunPurgeRequest(name=planned.purge.name))
+    with indexed.acting(actions={Action.CUBE_EXPIRE}):
+        assert not (await indexed.purger.PlanDuePurge(internal_purges.PlanDuePurgeRequest())).HasField("purge")
+        await run_purge(indexed, planned.purge.name)
 
 
 async def test_a_deleted_cube_is_gone(served):

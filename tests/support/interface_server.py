@@ -9,18 +9,28 @@ import grpc
 
 from interface_desk import Desk
 from memos_api.internal.v1 import ledger_service_pb2, policy_service_pb2, scheduler_service_pb2
+from memos_api.internal.v1 import purge_service_pb2 as internal_purges
 from memos_api.internal.v1 import snapshot_service_pb2 as internal_snapshots
-from memos_api.v1 import governance_service_pb2, job_pb2, job_service_pb2, snapshot_service_pb2, vault_pb2
+from memos_api.v1 import (
+    governance_service_pb2,
+    job_pb2,
+    job_service_pb2,
+    purge_service_pb2,
+    snapshot_service_pb2,
+    vault_pb2,
+)
 from memos_api.v1.chat_service_pb2_grpc import add_ChatServiceServicer_to_server
 from memos_api.v1.governance_service_pb2_grpc import add_GovernanceServiceServicer_to_server
 from memos_api.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from memos_api.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
+from memos_api.v1.purge_service_pb2_grpc import add_PurgeServiceServicer_to_server
 from memos_api.v1.snapshot_service_pb2_grpc import add_SnapshotServiceServicer_to_server
 from memos_interface.edge import Edge
 from memos_interface.servicer.chat import ChatServicer
 from memos_interface.servicer.governance import GovernanceServicer
 from memos_interface.servicer.jobs import JobServicer
 from memos_interface.servicer.memory import MemoryServicer
+from memos_interface.servicer.purges import PurgeServicer
 from memos_interface.servicer.snapshots import SnapshotServicer
 from memos_kernel.errors import ResourceNotFound
 from memos_runtime.config import ServerConfig
@@ -34,10 +44,11 @@ KEY = "mk_nora"
 
 @dataclass
 class Behind:
-    """Stands in for the stubs of governance, scheduler and snapshots; keeps what it was sent."""
+    """Stands in for the stubs of governance, scheduler, snapshots and purges; keeps what it was sent."""
 
     sent: list[object] = field(default_factory=list)
     snapshots: dict[str, snapshot_service_pb2.Snapshot] = field(default_factory=dict)
+    purges: dict[str, purge_service_pb2.Purge] = field(default_factory=dict)
 
     async def CreateVault(self, message):
         self.sent.append(message)
@@ -85,6 +96,33 @@ class Behind:
         self.sent.append(message)
         del self.snapshots[message.request.name]
         return internal_snapshots.DeleteSnapshotResponse()
+
+    async def PlanPurge(self, message):
+        self.sent.append(message)
+        asked = message.request
+        answer = purge_service_pb2.PurgeMemoriesResponse(count=len(asked.names) or 3)
+        if not asked.validate_only:
+            answer.purge.name, answer.purge.vault = "tenants/t/purges/p1", asked.vault
+            self.purges[answer.purge.name] = answer.purge
+        return internal_purges.PlanPurgeResponse(response=answer)
+
+    async def GetPurge(self, message):
+        if message.request.name not in self.purges:
+            raise ResourceNotFound(f"{message.request.name} is not there.", name=message.request.name)
+        return internal_purges.GetPurgeResponse(
+            response=purge_service_pb2.GetPurgeResponse(purge=self.purges[message.request.name])
+        )
+
+    async def ListPurges(self, message):
+        return internal_purges.ListPurgesResponse(
+            response=purge_service_pb2.ListPurgesResponse(purges=self.purges.values())
+        )
+
+    async def LiftPurge(self, message):
+        self.sent.append(message)
+        return internal_purges.LiftPurgeResponse(
+            response=purge_service_pb2.LiftPurgeResponse(purge=self.purges[message.request.name])
+        )
 
     async def EnqueueJob(self, message):
         self.sent.append(message)
@@ -134,6 +172,7 @@ async def serving() -> AsyncIterator[Running]:
         add_ChatServiceServicer_to_server(ChatServicer(desk.do.chat), server)
         add_JobServiceServicer_to_server(JobServicer(behind), server)
         add_SnapshotServiceServicer_to_server(SnapshotServicer(behind, behind), server)
+        add_PurgeServiceServicer_to_server(PurgeServicer(behind, behind), server)
         add_GovernanceServiceServicer_to_server(GovernanceServicer(behind, behind, forget=edge.forget), server)
 
     async def nothing() -> None:

@@ -124,8 +124,8 @@ def _rows(cubes: Sequence[Doomed]) -> Reach:
     revisions = sum(cube.revisions for cube in cubes)
     return Reach(
         "catalogue",
-        f"{len(cubes)} cubes with {revisions} revisions, their vectors, terms, labels, sources and outbox entries were"
-        " erased; then no row of any of them was found.",
+        f"Erased, with vectors, terms, labels, sources and outbox entries: cubes {len(cubes)}, revisions {revisions}."
+        " Then no row of any of them was found.",
     )
 
 

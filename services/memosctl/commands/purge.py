@@ -157,9 +157,11 @@ def _confirmed(cli: Cli, client: "Client", request: "PurgeMemoriesRequest") -> i
     asked.CopyFrom(request)
     asked.validate_only, asked.request_id = True, ""
     counted = client.call(asked)
+    if not counted.count:
+        raise Failure("No memory fits, so there is nothing to erase.")
     if cli.output.json or not sys.stdin.isatty():
         raise usage(
-            f"This would erase {counted.count} memories for good.",
+            f"This erases memories for good: {counted.count} of them.",
             f"If that is right, repeat it with --count {counted.count}.",
         )
     cli.output.console(stderr=True).print(purges.counted(counted))

@@ -37,7 +37,7 @@ def overview(purges: "Iterable[Purge]", next_page_token: str) -> RenderableType:
 def counted(answer: "PurgeMemoriesResponse") -> RenderableType:
     """Return what would be erased."""
     derived = f", {answer.derived_count} of them derived from others" if answer.derived_count else ""
-    lines = [Text(f"This erases {answer.count} memories for good{derived}:")]
+    lines = [Text(f"This erases memories for good: {answer.count}{derived}")]
     lines += [Text(f"  {short(name)}") for name in answer.sample]
     if answer.count > len(answer.sample):
         lines.append(Text(f"  and {answer.count - len(answer.sample)} more", style="dim"))
@@ -50,14 +50,15 @@ def receipt(said: Mapping[str, Any], key: str) -> RenderableType:
     rows = [(tier["tier"], Text(_told(tier))) for tier in said["tiers"]]
     lines: list[RenderableType] = [
         Text.assemble(("signed ", "green"), f"by key {key} at {said['completed']}"),
-        Text(f"{said['purge']}: {len(cubes)} memories of {said['vault']}, asked for by {said['principal']}"),
+        Text(f"{said['purge']}, asked for by {said['principal']}"),
+        Text(f"memories erased from {said['vault']}: {len(cubes)}"),
         Text(f"reason: {said['reason']}" if said["reason"] else "no reason was given"),
-        *(Text(f"  {short(cube['name'])}, {cube['revisions']} revisions") for cube in cubes[:_NAMES]),
+        *(Text(f"  {short(cube['name'])}, revisions: {cube['revisions']}") for cube in cubes[:_NAMES]),
     ]
     if len(cubes) > _NAMES:
         lines.append(Text(f"  and {len(cubes) - _NAMES} more", style="dim"))
     if said["derived_made_stale"]:
-        lines.append(Text(f"{said['derived_made_stale']} memories derived from these stay, and are not used any more."))
+        lines.append(Text(f"derived from these, kept and not used any more: {said['derived_made_stale']}"))
     lines.append(table("tier what", rows))
     lines.append(Text("Out of reach:"))
     lines += [Text(f"  {line}") for line in said["out_of_reach"]]

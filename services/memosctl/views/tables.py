@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-_WHOLE = frozenset({"cube", "job", "key", "kind", "state", "principal", "made"})
+_WHOLE = frozenset({"cube", "job", "key", "kind", "state", "principal", "made", "purge"})
 """Columns that keep their width."""
 
 _NUMBERS = frozenset({"no", "score", "uses"})

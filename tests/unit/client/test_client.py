@@ -221,3 +221,16 @@ async def test_a_vault_has_snapshots_and_goes_back_to_one_as_a_job(memos):
     assert await memos.delete_snapshot("before") is None
     with pytest.raises(NotFound):
         await memos.get_snapshot("before")
+
+
+async def test_memories_are_erased_by_name_or_filter_as_a_job(memos):
+    counted = await memos.purge("notes", filter=Filter(labels={"of": "nora"}), validate_only=True)
+    assert (counted.count, counted.HasField("job")) == (3, False)
+    asked = await memos.purge("notes", ["c1", "c2"], expected_count=2, reason="a mistake")
+    assert (asked.purge.name, asked.purge.vault) == ("tenants/t/purges/p1", "tenants/t/vaults/notes")
+    assert (asked.job.kind, dict(asked.job.parameters)) == ("purge", {"purge": "tenants/t/purges/p1"})
+    assert await memos.get_purge("p1") == asked.purge
+    assert [one.name async for one in memos.list_purges("notes")] == [asked.purge.name]
+    assert await memos.lift_purge("p1") == asked.purge
+    with pytest.raises(NotFound):
+        await memos.get_purge("p2")

@@ -11,6 +11,7 @@ from memos_interface.usecases.add_memories import AddRequest
 from memos_interface.usecases.record_turn import WRITE_ACTIONS
 from memos_kernel.cube import Kind, MemCube, Origin, Plaintext, SemanticType, SourceSpan
 from memos_kernel.errors import (
+    ContentPurged,
     ContextExceeded,
     CubeNotFound,
     DependencyUnavailable,
@@ -69,6 +70,24 @@ async def test_what_is_left_out_is_named_and_nothing_else_is_stored(desk):
     assert [entry.reason for entry in answer.skipped] == ["system_prompt", "heartbeat"]
     assert not answer.added
     assert not desk.storage.cubes
+
+
+async def test_what_was_purged_is_left_out_and_the_rest_is_stored(desk, monkeypatch):
+    store = desk.storage.create
+
+    async def create(cubes, vectors, **options):
+        batch = await store(cubes, vectors, **options)
+        gone = ContentPurged("It was erased.", purge="tenants/t/purges/p")
+        return replace(
+            batch,
+            results=tuple(gone if "4711" in cube.text else one for cube, one in zip(cubes, batch.results, strict=True)),
+        )
+
+    monkeypatch.setattr(desk.storage, "create", create)
+    said = [Message(text="Hello there."), Message(text="My code is 4711.")]
+    answer = await remember(desk, AddRequest(vault=desk.vault, messages=said, texts=["The gate code is 4711.", "Tea."]))
+    assert [entry.cube.text for entry in answer.added] == ["Hello there.", "Tea."]
+    assert [(entry.index, entry.reason) for entry in answer.skipped] == [(1, "purged"), (2, "purged")]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ def test_a_message_keeps_speaker_session_and_the_speakers_clock():
 def test_messages_come_before_texts_and_keep_their_order():
     items = reading(Message(text="one fish"), Message(text="two fish"), texts=["red fish"]).items
     assert [item.text for item in items] == ["one fish", "two fish", "red fish"]
-    assert [item.index for item in items] == [0, 1, -1]
+    assert [item.index for item in items] == [0, 1, 2]
+    assert [item.plain for item in items] == [False, False, True]
 
 
 def test_a_plain_text_has_a_source_known_by_its_content_alone():
