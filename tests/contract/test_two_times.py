@@ -157,14 +157,15 @@ class History:
     async def _restore(self, told, number):
         """Take the vault back to a moment, in pages of two.
 
-        After the clock jumped back there are cubes that seem to be made later than the way back began. They stay, and
-        with them whatever content they hold, so there the oracle would have to know what is skipped.
+        A clock that jumps back makes cubes that seem to be made later than the way back began, and moments at which two
+        cubes held the same content. There something is skipped, and the oracle would have to know what.
         """
         now = self.clock.now()
-        if any(told.states[0][0] > now for told in self.told):
-            return
         moments = sorted(moment for moment in self.moments if moment <= now)
         as_of = moments[number % len(moments)]
+        texts = [then[0] for told in self.told if (then := told.at(as_of))]
+        if any(told.states[0][0] > now for told in self.told) or len(set(texts)) < len(texts):
+            return
         wanted = Restoration(vault=MAIN, as_of=as_of, begun=now)
         for work in (self.restore.remove, self.restore.bring_back):
             after, going = "", True

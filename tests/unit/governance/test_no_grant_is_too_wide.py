@@ -21,10 +21,11 @@ PEOPLE = ("admin", "ben", "eve", "system", "nobody")
 VAULTS = ("main", "notes")
 
 READ = {"cube.read", "cube.use", "vault.read"}
-MAY = {0: set(), 1: READ, 2: READ | {"cube.write"}, 3: READ | {"cube.write", "vault.admin"}}
+MAY = {0: set(), 1: READ, 2: READ | {"cube.write"}, 3: READ | {"cube.write", "cube.purge", "vault.admin"}}
 MEMBER = {"model.use", "lineage.read", "lineage.write", "job.read", "job.write", "tenant.read"}
 PROBES = [
-    frozenset(probe) for probe in ({"cube.read"}, {"cube.write"}, {"vault.admin"}, {"tenant.admin"}, {"cube.expire"})
+    frozenset({probe})
+    for probe in ("cube.read", "cube.write", "cube.purge", "vault.admin", "tenant.admin", "cube.expire")
 ]
 
 
