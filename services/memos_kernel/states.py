@@ -10,8 +10,8 @@ from memos_kernel.errors import CubeFrozen, IllegalTransition
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.GENERATED: frozenset({State.ACTIVATED, State.MERGED, State.ARCHIVED, State.EXPIRED, State.STALE}),
     State.ACTIVATED: frozenset({State.MERGED, State.ARCHIVED, State.EXPIRED, State.STALE}),
-    State.MERGED: frozenset({State.ACTIVATED, State.ARCHIVED, State.EXPIRED}),
-    State.ARCHIVED: frozenset({State.ACTIVATED, State.EXPIRED}),
+    State.MERGED: frozenset({State.ACTIVATED, State.ARCHIVED, State.EXPIRED, State.STALE}),
+    State.ARCHIVED: frozenset({State.ACTIVATED, State.EXPIRED, State.STALE}),
     State.STALE: frozenset({State.ARCHIVED, State.EXPIRED}),
     State.EXPIRED: frozenset({State.ARCHIVED}),
 }

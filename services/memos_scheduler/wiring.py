@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -70,21 +71,18 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
     policy_stub = context.channels.stub(PolicyServiceStub, GOVERNANCE)
     grants = GovernanceGrants(policy_stub, verifier=context.verifier)
     dispatch = _dispatcher(config, context, queue=queue, grants=grants)
-    sweeps = {EXPIRE_SWEEP: config.sweep_seconds, PURGE_SWEEP: config.purge_sweep_seconds}
-    triggers = {
-        TriggerSweeps(
-            kind=kind,
-            tenants=GovernanceTenants(policy_stub),
-            queue=queue,
-            clock=context.clock,
-            new_id=uuid7,
-            attempts=config.max_attempts,
-            keep_quiet=timedelta(seconds=config.quiet_retention_seconds),
-            keep_ended=timedelta(days=config.ended_retention_days),
-            wake=dispatch.wake,
-        ): timedelta(seconds=seconds)
-        for kind, seconds in sweeps.items()
-    }
+    trigger = partial(
+        TriggerSweeps,
+        tenants=GovernanceTenants(policy_stub),
+        queue=queue,
+        clock=context.clock,
+        new_id=uuid7,
+        attempts=config.max_attempts,
+        keep_quiet=timedelta(seconds=config.quiet_retention_seconds),
+        keep_ended=timedelta(days=config.ended_retention_days),
+        wake=dispatch.wake,
+    )
+    sweeps = ((EXPIRE_SWEEP, config.sweep_seconds), (PURGE_SWEEP, config.purge_sweep_seconds))
     servicer = _servicer(config, context, queue=queue, grants=grants, dispatch=dispatch)
     background: list[asyncio.Task[None]] = []
 
@@ -94,8 +92,9 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
     async def start() -> None:
         await threads.run(migrations.migrate, url)
         background.append(spawn(dispatch(), name="scheduler.dispatch"))
-        for trigger, every in triggers.items():
-            background.append(spawn(repeat(trigger, every=every), name=f"scheduler.{trigger.kind.name}"))
+        for kind, seconds in sweeps:
+            sweep = repeat(trigger(kind=kind), every=timedelta(seconds=seconds))
+            background.append(spawn(sweep, name=f"scheduler.{kind.name}"))
 
     async def close() -> None:
         while background:

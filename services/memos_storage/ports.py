@@ -33,6 +33,10 @@ T = TypeVar("T")
 class PurgeLedger(Protocol):
     """The purges inside a transaction. Cubes of a purge that goes on are selected for no other."""
 
+    def hold(self, vault: VaultName) -> None:
+        """Wait for those who store something in the vault, and keep others from it until the transaction ends."""
+        ...
+
     def named(self, vault: VaultName, names: Sequence[CubeName]) -> list[MemCube]:
         """Return the cubes of a vault among the names, deleted or not."""
         ...
@@ -54,7 +58,11 @@ class PurgeLedger(Protocol):
         ...
 
     def add(self, purge: Purge, uids: Sequence[str]) -> None:
-        """Store a purge, and take its cubes out of every read of now and of the past."""
+        """Store a purge, and take its cubes out of every read of now and of the past.
+
+        Raises:
+            StateConflict: one has been frozen meanwhile.
+        """
         ...
 
     def bury(self, name: PurgeName, tombstones: Set[bytes]) -> None:
@@ -82,15 +90,15 @@ class PurgeLedger(Protocol):
         ...
 
     def finish(self, name: PurgeName, receipt: Receipt, *, now: datetime) -> None:
-        """Store the receipt, and forget what it was needed for."""
+        """Store the receipt, and forget what it was needed for; if it is done already, nothing."""
         ...
 
     def lift(self, name: PurgeName, *, now: datetime) -> None:
         """Forget the tombstones of a purge."""
         ...
 
-    def stopped(self, tombstones: Set[bytes]) -> PurgeName | None:
-        """Return a purge that keeps one of these from being stored."""
+    def stopped(self, vault: VaultName, tombstones: Set[bytes]) -> PurgeName | None:
+        """Return a purge that keeps one of these from being stored in the vault; true until the transaction ends."""
         ...
 
 

@@ -161,7 +161,7 @@ class _Storage:
             page=ListCubes(catalog=catalog, clock=clock),
             update=UpdateCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=self._tombstones),
             delete=DeleteCube(catalog=catalog, clock=clock, ids=uuid7),
-            undelete=UndeleteCube(catalog=catalog, clock=clock, ids=uuid7),
+            undelete=UndeleteCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=self._tombstones),
             history=ListRevisions(catalog=catalog, clock=clock),
             diff=DiffRevisions(catalog=catalog, clock=clock),
             roll_back=RollBackCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=self._tombstones),
@@ -185,7 +185,7 @@ class _Storage:
             create=CreateSnapshot(catalog=catalog, clock=clock, ids=uuid7),
             read=ReadSnapshots(catalog=catalog),
             delete=DeleteSnapshot(catalog=catalog, clock=clock, ids=uuid7),
-            restore=RestoreCubes(catalog=catalog, clock=clock, ids=uuid7),
+            restore=RestoreCubes(catalog=catalog, clock=clock, ids=uuid7, tombstones=self._tombstones),
         )
 
     def _make_purges(self, context: ServiceContext, outbox: SqlOutbox) -> PurgeUseCases:

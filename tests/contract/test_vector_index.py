@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from pymilvus import MilvusClient
 
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.ids import uuid7
@@ -197,6 +198,20 @@ async def test_scrubbed_it_holds_what_it_held_and_can_be_written(index, embedder
     assert set(await found(index, vector(1, embedder))) == {point.uid for point in made[1:]}
     await index.put(points(embedder, 1, seed=9))
     assert len(await found(index, vector(1, embedder))) == 5
+
+
+async def test_an_embedded_index_that_was_killed_before_it_had_its_name_begins_anew(tmp_path, monkeypatch):
+    async with embedded(tmp_path) as (_, index):
+        monkeypatch.setattr(MilvusClient, "create_alias", unable)
+        with pytest.raises(DependencyUnavailable):
+            await index.put(points(EMBEDDER, 2))
+        monkeypatch.undo()
+        await index.put(points(EMBEDDER, 2))
+        assert len(await found(index, vector(1))) == 2
+
+
+def unable(*_, **__):
+    raise ConnectionError("killed")
 
 
 async def test_searches_are_answered_while_an_embedded_index_is_scrubbed(tmp_path):

@@ -12,13 +12,14 @@ So questions and answers are stored as ARCHIVED: kept, readable by name, in list
 provenance, but outside of search and planning by default.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from memos_interface.domain.question import RECALL
 from memos_interface.domain.reader import Message, source_of
 from memos_kernel import limits
-from memos_kernel.cube import Kind, MemCube, Origin, Plaintext, SemanticType, SourceSpan, State
+from memos_kernel.cube import Kind, MemCube, Origin, Plaintext, RevisionRef, SemanticType, SourceSpan, State
 from memos_kernel.ids import IdFactory
 from memos_kernel.names import CubeName, VaultName
 
@@ -55,20 +56,31 @@ def said_by_user(message: Message, *, session: str, index: int, now: datetime) -
     return source_of(spoken, field=f"messages[{index}]", now=now)
 
 
-def cubes_of(turn: Turn, *, new_id: IdFactory) -> tuple[MemCube, ...]:
-    """Return the cubes that record a turn: the user's message, then the answer, in parts if it is long."""
+def cubes_of(turn: Turn, sources: Sequence[RevisionRef], *, new_id: IdFactory) -> tuple[MemCube, ...]:
+    """Return the cubes that record a turn: the user's message, then the answer, in parts if it is long.
+
+    The answer is derived from the memories that were in its prompt: what becomes of them becomes of it.
+    """
     role = QUESTION if turn.intent == RECALL else STATEMENT
-    asked = _cube(turn, turn.text, turn.said, Origin.USER_INPUT, role, new_id)
+    asked = _cube(turn, turn.text, turn.said, Origin.USER_INPUT, role, (), new_id)
     whole = _storable(turn.answer)
     answers = [
-        _cube(turn, part, _answer_span(turn, start, start + len(part)), Origin.MODEL_OUTPUT, ANSWER, new_id)
+        _cube(turn, part, _answer_span(turn, start, start + len(part)), Origin.MODEL_OUTPUT, ANSWER, sources, new_id)
         for start, part in _parts(whole)
         if part.strip()
     ]
     return (asked, *answers)
 
 
-def _cube(turn: Turn, text: str, source: SourceSpan, origin: Origin, role: str, new_id: IdFactory) -> MemCube:
+def _cube(
+    turn: Turn,
+    text: str,
+    source: SourceSpan,
+    origin: Origin,
+    role: str,
+    derived_from: Sequence[RevisionRef],
+    new_id: IdFactory,
+) -> MemCube:
     return MemCube(
         name=CubeName(turn.vault.tenant, new_id()),
         vault=turn.vault,
@@ -79,6 +91,7 @@ def _cube(turn: Turn, text: str, source: SourceSpan, origin: Origin, role: str, 
         semantic_type=SemanticType.EVENT,
         origin=origin,
         sources=(source,),
+        derived_from=tuple(derived_from[: limits.DERIVED_FROM]),
     )
 
 

@@ -78,10 +78,11 @@ class AddMemories:
         async with self.delegation.acting(caller, WRITE_ACTIONS, (request.vault,)):
             vectors = await embed_all(self.embedder, [item.text for item in reading.items])
             batch = await self.store.create(cubes, vectors, return_existing=True, request=key)
-        purged = [item for item, result in zip(reading.items, batch.results, strict=True) if _is_purged(result)]
+        results = zip(reading.items, batch.results, strict=True)
+        purged = {Skipped(item.index, PURGED) for item, result in results if _is_purged(result)}
         return AddAnswer(
             added=tuple(_stored(result) for result in batch.results if not _is_purged(result)),
-            skipped=(*reading.skipped, *(Skipped(item.index, PURGED) for item in purged)),
+            skipped=tuple(sorted({*reading.skipped, *purged}, key=lambda entry: entry.index)),
             provenance_id=batch.provenance_id,
             degraded=batch.degraded,
         )

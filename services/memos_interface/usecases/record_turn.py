@@ -61,7 +61,8 @@ class RecordTurn:
         Raises:
             MemosError: something could not be recorded.
         """
-        cubes = cubes_of(answered.turn, new_id=self.new_id) if answered.turn is not None else ()
+        used = _used(answered.plan)
+        cubes = cubes_of(answered.turn, used, new_id=self.new_id) if answered.turn is not None else ()
         recorded, _ = await asyncio.gather(
             self._store(cubes, caller, key), self._record_use(answered.plan, caller, answered.vaults)
         )
@@ -86,7 +87,7 @@ class RecordTurn:
         return tuple(stored)
 
     async def _record_use(self, plan: Plan, caller: Principal, vaults: tuple[VaultName, ...]) -> None:
-        used = [RevisionRef(memory.cube.name, memory.cube.revision) for memory in plan.chosen]
+        used = _used(plan)
         if used:
             async with self.delegation.acting(caller, USE_ACTIONS, vaults):
                 await self.lifecycle.record_use(used, plan=plan.name)
@@ -94,6 +95,10 @@ class RecordTurn:
     async def _record_lineage(self, lineage: Graph, caller: Principal, vaults: tuple[VaultName, ...]) -> None:
         async with self.delegation.acting(caller, USE_ACTIONS, vaults):
             await self.lineage.record(lineage)
+
+
+def _used(plan: Plan) -> list[RevisionRef]:
+    return [RevisionRef(memory.cube.name, memory.cube.revision) for memory in plan.chosen]
 
 
 def lineage_of(answered: Answered, recorded: Sequence[str], *, trace_id: str) -> Graph:

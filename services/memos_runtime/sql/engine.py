@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.pool import NullPool
 
 _BUSY_SECONDS = 10
 _FROZEN_SECONDS = 30
@@ -22,15 +23,14 @@ def is_sqlite(url: str) -> bool:
 
 
 def open_engine(url: str, *, pool_size: int = 1, read_only: bool = False) -> Engine:
-    """Return an engine that keeps `pool_size` connections; nothing is opened yet.
+    """Return an engine that keeps `pool_size` connections, or with 0 opens one for each use; nothing is opened yet.
 
     SQLite: WAL, `synchronous=FULL` (a commit is on the disk when it returns), `secure_delete` (what is deleted is
     overwritten), foreign keys, and transactions that are begun explicitly, those of a writer at once as writers.
     """
     engine = create_engine(
         make_url(url),
-        pool_size=pool_size,
-        max_overflow=0,
+        **({"pool_size": pool_size, "max_overflow": 0} if pool_size else {"poolclass": NullPool}),
         hide_parameters=True,  # an error's text ends in a log, and parameters are content
         **({} if is_sqlite(url) else _postgresql_options(read_only)),
     )

@@ -75,8 +75,9 @@ class HotVectorIndex:
         return await self._inner.contents(embedder, dimensions, after=after, until=until)
 
     async def held(self, embedder: str, dimensions: int, ids: Sequence[PointId]) -> list[PointId]:
-        """Return those that the index behind holds."""
-        return await self._inner.held(embedder, dimensions, ids)
+        """Return those that the copy or the index behind holds."""
+        copied = self._copy.held(embedder, ids)
+        return sorted({*copied, *await self._inner.held(embedder, dimensions, ids)})
 
     async def scrub(self, embedder: str, dimensions: int, *, now: datetime) -> Reach:
         """Free the files of the index behind; the copy has none."""

@@ -32,8 +32,10 @@ _PAGE = 10_000
 _DELETES = 1_000
 """Most ids of one delete, whose filter lists them all."""
 
-_LAYOUT = "v4"
-"""Fields and names of collections; when they change, the reconciler fills new ones."""
+_LAYOUT = "v3"
+"""Fields of a collection; when they change, the reconciler fills a new one."""
+
+_CURRENT = "current"
 
 _PREFIX = f"memos_{_LAYOUT}_"
 _POLL_SECONDS = 0.5
@@ -166,12 +168,16 @@ class MilvusVectorIndex:
 
     async def scrub(self, embedder: str, dimensions: int, *, now: datetime) -> Reach:
         """Milvus Lite: write the collection anew, as its compaction frees nothing. A server: compact."""
-        work = partial(self._rewrite if self._embedded else self._compact, embedder, dimensions)
-        done = await self._call(self._writer, work)
+        tier = f"vector index, {embedder}"
         if self._embedded:
-            return Reach(f"vector index, {embedder}", done)
-        remains = "Replaced segment files until Milvus collects its garbage, and its message log until it is cut."
-        return Reach(f"vector index, {embedder}", done, remains=remains, until=now + self._forget_after)
+            return Reach(tier, await self._call(self._writer, partial(self._rewrite, embedder, dimensions)))
+        completed = await self._call(self._writer, partial(self._compact, embedder, dimensions))
+        return Reach(
+            tier,
+            f"The points were removed and looked for; a compaction was {'completed' if completed else 'begun'}.",
+            remains="Replaced segment files until Milvus collects its garbage, and its message log until it is cut.",
+            until=now + self._forget_after if completed else None,
+        )
 
     async def search(self, query: Vector, scope: Scope, *, limit: int, until: datetime | None = None) -> list[DenseHit]:
         """Return the nearest cubes of the scope, best first, by cosine; only points recorded `until` then."""
@@ -232,50 +238,56 @@ class MilvusVectorIndex:
             client.flush(name, timeout=self._timeout)
 
     def _collections(self, client: MilvusClient, embedder: str) -> list[str]:
-        suffix = _digest(embedder)
-        return [name for name in client.list_collections(timeout=self._timeout) if suffix in name]
+        digest = _digest(embedder)
+        return [name for name in client.list_collections(timeout=self._timeout) if digest in name]
 
     def _collection(self, client: MilvusClient, embedder: str, dimensions: int) -> str:
         """Return the name of a collection that is there and loaded."""
         name = collection_name(embedder, dimensions)
+        made = name
+        if self._embedded:
+            name, made = _version(name, _CURRENT), _version(name, 1)
         if name not in self._ready:
             with self._lock:
                 if not client.has_collection(name, timeout=self._timeout):
-                    self._make(client, _version(name, 1) if self._embedded else name, dimensions)
+                    if self._embedded:  # a kill may have left one before it had its alias
+                        client.drop_collection(made, timeout=self._timeout)
+                    self._make(client, made, dimensions)
                     if self._embedded:
-                        client.create_alias(_version(name, 1), name, timeout=self._timeout)
+                        client.create_alias(made, name, timeout=self._timeout)
                 client.load_collection(name, timeout=self._timeout)
                 self._ready.add(name)
         return name
 
     def _rewrite(self, embedder: str, dimensions: int, client: MilvusClient) -> str:
         """Copy a collection into a new one, and drop every other one that has been in its place."""
-        name = self._collection(client, embedder, dimensions)
-        old = str(client.describe_alias(name, timeout=self._timeout)["collection_name"])
+        alias, name = self._collection(client, embedder, dimensions), collection_name(embedder, dimensions)
+        old = str(client.describe_alias(alias, timeout=self._timeout)["collection_name"])
         new = _version(name, int(old.removeprefix(_version(name, ""))) + 1)
         client.drop_collection(new, timeout=self._timeout)  # of a copy that was cut off
         self._make(client, new, dimensions)
         fields = ["id", "tenant", "vault", "recorded", "vector"]
-        for page in _pages(client, name, _between("", None), fields, self._timeout):
+        for page in _pages(client, old, _between("", None), fields, self._timeout):
             client.upsert(new, page, timeout=self._timeout)
         client.flush(new, timeout=self._timeout)
         client.load_collection(new, timeout=self._timeout)
-        client.alter_alias(new, name, timeout=self._timeout)
+        client.alter_alias(new, alias, timeout=self._timeout)
         for other in client.list_collections(timeout=self._timeout):
-            if (other.startswith(_version(name, "")) and other != new) or not other.startswith(_PREFIX):
+            if (other.startswith(name) and other != new) or not other.startswith(_PREFIX):
                 client.drop_collection(other, timeout=self._timeout)
         return "The points were removed and looked for; then the collection was written anew, and the old one deleted."
 
-    def _compact(self, embedder: str, dimensions: int, client: MilvusClient) -> str:
+    def _compact(self, embedder: str, dimensions: int, client: MilvusClient) -> bool:
+        """Ask for a compaction; return whether it is completed after a while."""
         name = self._collection(client, embedder, dimensions)
         client.flush(name, timeout=self._timeout)
         job = client.compact(name, timeout=self._timeout)
         deadline = time.monotonic() + _COMPACTION_SECONDS
         while client.get_compaction_state(job, timeout=self._timeout) != "Completed":
             if time.monotonic() > deadline:
-                return "The points were removed and looked for; a compaction was begun and had not ended."
+                return False
             time.sleep(_POLL_SECONDS)
-        return "The points were removed and looked for; then the segments were compacted."
+        return True
 
     def _make(self, client: MilvusClient, name: str, dimensions: int) -> None:
         schema = client.create_schema(auto_id=False, enable_dynamic_field=False)

@@ -41,6 +41,10 @@ def check_new_cube(cube: MemCube, *, now: datetime, field: str) -> None:
         raise InvalidField(f"{field}.state is {cube.state.name}; a new cube is {known}.", field=f"{field}.state")
     check_sources(cube.sources, field=f"{field}.sources")
     check_count(cube.derived_from, limits.DERIVED_FROM, field=f"{field}.derived_from")
+    for index, ref in enumerate(cube.derived_from):
+        if ref.name.tenant != cube.name.tenant:
+            where = f"{field}.derived_from[{index}].name"
+            raise InvalidField(f"{where} is of another tenant than the cube.", field=where)
     check_mutable(cube, now=now, field=field)
 
 

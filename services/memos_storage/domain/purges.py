@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
-from memos_kernel.cube import MemCube
+from memos_kernel.cube import MemCube, SourceSpan
 from memos_kernel.names import CubeName, PrincipalName, PurgeName, VaultName
 
 
@@ -35,6 +35,7 @@ class Purge:
     Attributes:
         cubes: how many it erases, derived ones included.
         stale: derived cubes that are not erased, such as those of other vaults, and not used any more.
+        kept: derived cubes that are neither erased nor could be taken out of use, such as frozen ones.
         lift_time: since when it no longer keeps what it erased from being stored again.
     """
 
@@ -45,6 +46,7 @@ class Purge:
     cubes: int
     create_time: datetime
     stale: int = 0
+    kept: int = 0
     state: PurgeState = PurgeState.ERASING
     end_time: datetime | None = None
     lift_time: datetime | None = None
@@ -78,28 +80,52 @@ class Reach:
     until: datetime | None = None
 
 
-def tombstones(cubes: Iterable[MemCube], secret: bytes) -> frozenset[bytes]:
-    """Return what stands for the words of cubes, and for the places of messages that they are from.
+def buried(cubes: Iterable[MemCube], secret: bytes) -> frozenset[bytes]:
+    """Return the tombstones of cubes: their words, the places of messages that they are from, and their names.
 
-    Keyed by a secret of the installation, so that a copy of them alone does not let words be guessed; and by vault, so
-    that nobody learns from a refusal what another vault has forgotten.
+    Words and places are keyed by vault, so that nobody learns from a refusal what another vault has forgotten. A place
+    without end is a whole message: it stops every place of the message, and every place stops the whole.
     """
-    return frozenset(
-        hmac.digest(secret, _framed(str(cube.vault), *parts), hashlib.sha256)
-        for cube in cubes
-        for parts in _signs(cube)
-    )
+    return frozenset(_digest(secret, *sign) for cube in cubes for sign in _buried(cube))
 
 
-def _signs(cube: MemCube) -> Iterator[tuple[str, ...]]:
+def sought(cube: MemCube, secret: bytes) -> frozenset[bytes]:
+    """Return the tombstones that keep a cube from being stored."""
+    return frozenset(_digest(secret, *sign) for sign in _sought(cube))
+
+
+def _buried(cube: MemCube) -> Iterator[tuple[str, ...]]:
+    yield "cube", str(cube.name)
     if cube.fingerprint:
-        yield "text", cube.fingerprint
-    for span in cube.sources:
-        if span.message_id:
-            yield "source", span.session, span.message_id, str(span.start_char), str(span.end_char)
+        yield "text", str(cube.vault), cube.fingerprint
+    for span in _named(cube):
+        yield "place", *_message(cube, span), str(span.start_char), str(span.end_char)
+        yield "touched", *_message(cube, span)
 
 
-def _framed(*parts: str) -> bytes:
-    """Return parts as bytes that no other parts have."""
-    raw = [part.encode() for part in parts]
-    return b"".join(len(part).to_bytes(4, "big") + part for part in raw)
+def _sought(cube: MemCube) -> Iterator[tuple[str, ...]]:
+    for ref in cube.derived_from:
+        yield "cube", str(ref.name)
+    if cube.fingerprint:
+        yield "text", str(cube.vault), cube.fingerprint
+    for span in _named(cube):
+        if span.end_char == 0:
+            yield "touched", *_message(cube, span)
+        else:
+            yield "place", *_message(cube, span), str(span.start_char), str(span.end_char)
+            yield "place", *_message(cube, span), "0", "0"
+
+
+def _named(cube: MemCube) -> list[SourceSpan]:
+    return [span for span in cube.sources if span.message_id]
+
+
+def _message(cube: MemCube, span: SourceSpan) -> tuple[str, ...]:
+    """Return what identifies a message, by the contract's rule."""
+    return str(cube.vault), span.session, span.speaker, span.message_id
+
+
+def _digest(secret: bytes, *sign: str) -> bytes:
+    raw = [part.encode() for part in sign]
+    framed = b"".join(len(part).to_bytes(4, "big") + part for part in raw)  # as no other parts have
+    return hmac.digest(secret, framed, hashlib.sha256)

@@ -12,7 +12,7 @@ FORM = "memos.deletion-receipt.v1"
 OUT_OF_REACH = (
     "Backups, exports and copies made before, which hold what they held.",
     "The same fact in other words from another source: what was erased is stopped by its words and its place alone.",
-    "Answers given before, and what their readers kept of them.",
+    "Answers that readers got before, and stored cubes that do not say what they are derived from.",
     "Blocks of the disk that files no longer use, until the file system writes over them.",
 )
 """What no erasure of this installation can reach."""
@@ -30,6 +30,7 @@ def statement(purge: Purge, cubes: Iterable[Doomed], tiers: Iterable[Reach], *, 
         "completed": _moment(now),
         "cubes": [{"name": str(cube.name), "uid": cube.uid, "revisions": cube.revisions} for cube in cubes],
         "derived_made_stale": purge.stale,
+        "derived_left": purge.kept,
         "tiers": [_tier(reach) for reach in tiers],
         "out_of_reach": list(OUT_OF_REACH),
     }

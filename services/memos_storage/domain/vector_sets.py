@@ -46,6 +46,11 @@ class VectorSet:
             for matrix in matrices:
                 matrix.remove_revision(id)
 
+    def held(self, embedder: str, ids: Iterable[PointId]) -> list[PointId]:
+        """Return those that it holds."""
+        matrices = [matrix for (name, _), matrix in self._matrices.items() if name == embedder]
+        return [id for id in ids if any(matrix.holds(id) for matrix in matrices)]
+
     def clear(self) -> None:
         """Forget everything."""
         self._matrices = {}
@@ -97,9 +102,12 @@ class _Matrix:
             self.rows[last.uid] = row
             self._set(row, last)
 
-    def remove_revision(self, id: PointId) -> None:
+    def holds(self, id: PointId) -> bool:
         row = self.rows.get(id.uid)
-        if row is not None and self.points[row].revision == id.revision:
+        return row is not None and self.points[row].revision == id.revision
+
+    def remove_revision(self, id: PointId) -> None:
+        if self.holds(id):
             self.remove(id.uid)
 
     def search(self, query: Floats, scope: Scope, limit: int, until: datetime | None) -> list[DenseHit]:

@@ -60,11 +60,11 @@ class PlannedPurge:
 
 @dataclass(slots=True)
 class _Chosen:
-    """The cubes of a purge: those that were asked for, and what is derived from them; that of `stale` stays."""
+    """The cubes of a purge: those that were asked for, and what is derived from them; that of `elsewhere` stays."""
 
     asked: dict[str, MemCube]
     derived: dict[str, MemCube] = field(default_factory=dict)
-    stale: dict[str, MemCube] = field(default_factory=dict)
+    elsewhere: dict[str, MemCube] = field(default_factory=dict)
 
     @property
     def all(self) -> list[MemCube]:
@@ -101,9 +101,12 @@ class PlanPurge:
             chosen = self._choose(tx, request, now)
             _check_count(len(chosen.all), request.expected)
             purge = self._plan(tx, chosen, request.vault, request.reason, mutation, now)
+            uids = [cube.uid for cube in chosen.all]
+            tx.purges.bury(purge.name, self.tombstones.of(tx.purges.told(uids)))
             return Answer((), purge.name.id)
 
         def command(tx: Transaction) -> Purge:
+            tx.purges.hold(request.vault)
             answer = once(tx, mutation, lambda: work(tx), now=now)
             name = PurgeName(request.vault.tenant, answer.provenance_id)
             return required_purge(tx.purges.find(name), name, grant)
@@ -112,10 +115,10 @@ class PlanPurge:
         return PlannedPurge(purge.cubes, purge)
 
     async def due(self, *, mutation: Mutation) -> Purge | None:
-        """Plan the erasure of deleted cubes of one vault whose purge time has come; None if there are none.
+        """Plan the erasure of deleted cubes of one vault whose purge time has come.
 
-        Nobody asked for what is derived from them to go, so that becomes stale. A purge that was asked for a while ago
-        and is not done comes first.
+        Nobody asked for what is derived from them to go, so that becomes stale; nor for their words to be forgotten, so
+        there are no tombstones. If none are due, return a purge that was asked for a while ago and is not done.
 
         Raises:
             Overloaded, StoreFull.
@@ -123,15 +126,11 @@ class PlanPurge:
         now, tenant = self.clock.now(), mutation.grant.principal.tenant
 
         def command(tx: Transaction) -> Purge | None:
-            left = tx.purges.unfinished(tenant, before=now - _ABANDONED)
-            if left is not None:
-                return left
             found = tx.purges.due(tenant, now=now, limit=limits.PURGE_CUBES)
             if not found:
-                return None
+                return tx.purges.unfinished(tenant, before=now - _ABANDONED)
             chosen = _Chosen({cube.uid: cube for cube in found})
-            derived = tx.purges.derived([cube.name for cube in found])
-            chosen.stale |= {cube.uid: cube for cube in derived if cube.delete_time is None}
+            chosen.elsewhere |= {cube.uid: cube for cube in _derived(tx, found) if cube.uid not in chosen.asked}
             return self._plan(tx, chosen, found[0].vault, _RETENTION, mutation, now)
 
         return await self.catalog.write(command)
@@ -148,30 +147,34 @@ class PlanPurge:
             if missing:
                 raise cube_not_found(min(missing, key=str))
         chosen = _with_derived(tx, {cube.uid: cube for cube in found}, request.vault)
-        _check_size(len(chosen.all))
+        _check_size(len(chosen.all) + len(chosen.elsewhere))
         _check_none_frozen(chosen.all)
         return chosen
 
     def _plan(
         self, tx: Transaction, chosen: _Chosen, vault: VaultName, reason: str, mutation: Mutation, now: datetime
     ) -> Purge:
+        stale = [self._make_stale(tx, cube, mutation, now) for cube in chosen.elsewhere.values()]
         purge = Purge(
             name=PurgeName(vault.tenant, self.ids()),
             vault=vault,
             principal=mutation.grant.principal,
             reason=reason,
             cubes=len(chosen.all),
-            stale=sum(self._make_stale(tx, cube, mutation, now) for cube in chosen.stale.values()),
+            stale=stale.count(True),
+            kept=stale.count(False),
             create_time=now,
         )
-        uids = [cube.uid for cube in chosen.all]
-        tx.purges.add(purge, uids)
-        tx.purges.bury(purge.name, self.tombstones.of(tx.purges.told(uids)))
+        tx.purges.add(purge, [cube.uid for cube in chosen.all])
         tx.audit(mutation.note(self.ids, "purge.plan", purge.name, now=now, reason=reason))
         return purge
 
     def _make_stale(self, tx: Transaction, cube: MemCube, mutation: Mutation, now: datetime) -> bool:
-        """Take a cube out of use; a frozen one, or one that is out of use already, stays as it is."""
+        """Take a cube out of use, if it is not already; False if it is frozen, expired or deleted, and stays so."""
+        if cube.state is State.STALE:
+            return True
+        if cube.delete_time is not None:
+            return False
         try:
             check_transition(cube, State.STALE)
         except (IllegalTransition, CubeFrozen):
@@ -184,22 +187,35 @@ class PlanPurge:
 
 
 def _with_derived(tx: Transaction, asked: dict[str, MemCube], vault: VaultName) -> _Chosen:
-    """Follow derivation from the cubes that were asked for as far as it leads."""
+    """Follow derivation from the cubes that were asked for as far as it leads, also through other vaults."""
     chosen = _Chosen(asked)
     frontier = list(asked.values())
-    while frontier and len(chosen.all) <= limits.PURGE_CUBES:
-        found = [cube for cube in tx.purges.derived([cube.name for cube in frontier]) if cube.uid not in asked]
-        chosen.stale |= {cube.uid: cube for cube in found if cube.vault != vault and cube.delete_time is None}
-        frontier = [cube for cube in found if cube.vault == vault and cube.uid not in chosen.derived]
-        chosen.derived |= {cube.uid: cube for cube in frontier}
+    while frontier and len(chosen.all) + len(chosen.elsewhere) <= limits.PURGE_CUBES:
+        known = chosen.asked.keys() | chosen.derived.keys() | chosen.elsewhere.keys()
+        frontier = [cube for cube in _derived(tx, frontier) if cube.uid not in known]
+        chosen.derived |= {cube.uid: cube for cube in frontier if cube.vault == vault}
+        chosen.elsewhere |= {cube.uid: cube for cube in frontier if cube.vault != vault}
     return chosen
+
+
+def _derived(tx: Transaction, sources: Sequence[MemCube]) -> list[MemCube]:
+    """Return what was made from some cubes; not from others that had their names before."""
+    made = {cube.name: cube.create_time for cube in sources}
+
+    def follows(cube: MemCube) -> bool:
+        times = (made.get(ref.name) for ref in cube.derived_from)
+        return any(time is not None and cube.create_time is not None and time <= cube.create_time for time in times)
+
+    return [cube for cube in tx.purges.derived(list(made)) if follows(cube)]
 
 
 def _check(request: PurgeRequest, grant: Grant) -> None:
     require_vault(grant, request.vault, field="vault")
     check_line(request.reason, field="reason", limit=limits.REASON_CHARS)
-    if bool(request.names) == (request.filter is not None):
-        raise MissingField("Give either names or a filter of what is to be erased.", field="names")
+    if request.names and request.filter is not None:
+        raise InvalidField("names and filter are both set; give one of them.", field="names")
+    if not request.names and request.filter is None:
+        raise MissingField("Give names, or a filter, of what is to be erased.", field="names")
     if len(request.names) > limits.PURGE_NAMES:
         raise LimitExceeded(
             f"names has {len(request.names)} entries; the limit is {limits.PURGE_NAMES}.",

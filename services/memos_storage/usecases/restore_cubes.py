@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from memos_kernel.cube import MemCube
-from memos_kernel.errors import CubeFrozen, DuplicateContent, InvalidField
+from memos_kernel.errors import ContentPurged, CubeFrozen, DuplicateContent, InvalidField
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName, VaultName
 from memos_storage.domain import revisions
@@ -15,6 +15,7 @@ from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_vault
 from memos_storage.usecases.create_cubes import check_room
 from memos_storage.usecases.mutation import Mutation
+from memos_storage.usecases.tombstones import Tombstones
 
 PAGE = 200
 """Most cubes in one page."""
@@ -54,6 +55,7 @@ class RestoreCubes:
     catalog: Catalog
     clock: Clock
     ids: IdFactory
+    tombstones: Tombstones
 
     async def remove(self, wanted: Restoration, *, after: str, limit: int, mutation: Mutation) -> RestoredPage:
         """Delete what was not there at the moment.
@@ -87,7 +89,7 @@ class RestoreCubes:
 
         def work(tx: Transaction) -> tuple[int, tuple[CubeName, ...]]:
             check_room(tx, 2 * len(found))
-            step = _Step(tx, wanted, mutation, self.ids, now)
+            step = _Step(tx, wanted, mutation, self.ids, self.tombstones, now)
             skipped = [name for _, name in found if not change(step, name)]
             return step.changed, tuple(skipped)
 
@@ -103,6 +105,7 @@ class _Step:
     wanted: Restoration
     mutation: Mutation
     ids: IdFactory
+    tombstones: Tombstones
     now: datetime
     changed: int = 0
 
@@ -114,7 +117,7 @@ class _Step:
         return self.delete(stored.cube)
 
     def bring_back(self, name: CubeName) -> bool:
-        """Take a cube back if it was there then; return False if it is frozen, or its content is held."""
+        """Take a cube back if it was there then; return False if it is frozen, or its content is held or purged."""
         stored = self.tx.live(name) or self.tx.deleted(name)
         then = self.then(stored) if stored is not None else None
         if stored is None or then is None:
@@ -123,12 +126,14 @@ class _Step:
             back = revisions.restored(stored.cube, then.cube, now=self.now)
             if back is not stored.cube:
                 self.store(stored.cube, back, then)
-        except (CubeFrozen, DuplicateContent):
+        except (CubeFrozen, DuplicateContent, ContentPurged):
             return False
         return True
 
     def store(self, cube: MemCube, back: MemCube, then: StoredCube) -> None:
         content = cube.delete_time is not None or cube.text != back.text
+        if content:
+            self.tombstones.check_text(self.tx, back)
         vector = self.tx.vector(cube.uid, then.content_revision) if content else None
         try:
             self.tx.replace(back, vector=vector, content=content)

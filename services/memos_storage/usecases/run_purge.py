@@ -24,7 +24,7 @@ _WAIT_SECONDS = 1.0
 _NOTHING_TO_ERASE = (
     Reach("snapshots", "A snapshot is the name of a moment and holds no content."),
     Reach("job queue", "A job of a purge holds the name of the purge alone."),
-    Reach("request ids", "Answers are kept as names and revisions, which lead nowhere now."),
+    Reach("request ids", "What was answered is kept as names and revisions, which lead nowhere now."),
     Reach("audit log", "Holds who did what to which name, and no content; it is kept."),
     Reach("blobs", "This version stores none."),
 )
@@ -86,12 +86,17 @@ class RunPurge:
 
     async def _finish(self, purge: Purge, mutation: Mutation) -> PurgeStep:
         cubes, points = await self.catalog.purged(purge.name)
-        reached = await self._empty_index(points)
-        files = await self.catalog.scrub() if reached is not None else None
-        if reached is None or files is None:
+        is_gone = await self._empty_index(points)
+        files = await self.catalog.scrub() if is_gone else None
+        if files is None:
             return PurgeStep(purge, wait_seconds=_WAIT_SECONDS)
+        indexes = [
+            await self.index.scrub(embedder, dimensions, now=self.clock.now())
+            for embedder, dimensions in await self.outbox.embedders()
+            if embedder in points
+        ]
         now = self.clock.now()
-        tiers = [_rows(cubes), *reached, files, *_NOTHING_TO_ERASE]
+        tiers = [_rows(cubes), *indexes, files, *_NOTHING_TO_ERASE]
         said = statement(purge, cubes, tiers, now=now)
         signer = self.signer()
         receipt = Receipt(said, signer.sign(said), signer.public_key)
@@ -105,19 +110,16 @@ class RunPurge:
         assert done is not None
         return PurgeStep(done)
 
-    async def _empty_index(self, points: Mapping[str, Sequence[PointId]]) -> list[Reach] | None:
-        """Take points out of the index and look whether they are; None if one is back, put by a worker that stalled."""
-        reached = []
+    async def _empty_index(self, points: Mapping[str, Sequence[PointId]]) -> bool:
+        """Take points out of the index, and look; False if one is back, put by a worker that stalled."""
         for embedder, dimensions in await self.outbox.embedders():
             ids = points.get(embedder, ())
             for start in range(0, len(ids), _REMOVE):
                 part = ids[start : start + _REMOVE]
                 await self.index.remove(embedder, part)
                 if await self.index.held(embedder, dimensions, part):
-                    return None
-            if ids:
-                reached.append(await self.index.scrub(embedder, dimensions, now=self.clock.now()))
-        return reached
+                    return False
+        return True
 
 
 def _rows(cubes: Sequence[Doomed]) -> Reach:

@@ -16,8 +16,8 @@ class Tombstones:
     secret: Callable[[], bytes]
 
     def of(self, cubes: Iterable[MemCube]) -> frozenset[bytes]:
-        """Return what stands for the words and places of cubes."""
-        return purges.tombstones(cubes, self.secret())
+        """Return the tombstones of cubes."""
+        return purges.buried(cubes, self.secret())
 
     def check_text(self, tx: Transaction, cube: MemCube) -> None:
         """Refuse words that were purged from the cube's vault.
@@ -25,15 +25,15 @@ class Tombstones:
         Raises:
             ContentPurged: they were.
         """
-        self.check(tx, replace(cube, sources=()))
+        self.check(tx, replace(cube, sources=(), derived_from=()))
 
     def check(self, tx: Transaction, cube: MemCube) -> None:
         """Refuse what was purged from the cube's vault.
 
         Raises:
-            ContentPurged: its words, or the place of a message that it is from.
+            ContentPurged: its words, the place of a message that it is from, or a cube that it is derived from.
         """
-        purge = tx.purges.stopped(self.of([cube]))
+        purge = tx.purges.stopped(cube.vault, purges.sought(cube, self.secret()))
         if purge is not None:
             raise ContentPurged(
                 f"{purge} erased this from {cube.vault}; lift that purge to store it again.", purge=str(purge)

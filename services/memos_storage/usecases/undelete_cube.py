@@ -12,6 +12,7 @@ from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import cube_not_found, shown
 from memos_storage.usecases.create_cubes import check_room
 from memos_storage.usecases.mutation import Mutation, cube_of, once, single
+from memos_storage.usecases.tombstones import Tombstones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class UndeleteCube:
     catalog: Catalog
     clock: Clock
     ids: IdFactory
+    tombstones: Tombstones
 
     async def __call__(self, name: CubeName, *, etag: str, mutation: Mutation) -> MemCube:
         """Return the cube without delete and purge time.
@@ -28,6 +30,7 @@ class UndeleteCube:
         Raises:
             CubeNotFound: there is none, it is hidden, or its purge time has come.
             ResourceExists: it is not deleted.
+            ContentPurged: its words were purged with another cube.
             DuplicateContent: another cube of the vault holds the content by now.
             EtagMismatch, RequestIdReused, Overloaded, StoreFull.
         """
@@ -40,6 +43,7 @@ class UndeleteCube:
                 raise cube_not_found(name)
             revisions.check_etag(gone, etag)
             back = revisions.undeleted(gone, now=now)
+            self.tombstones.check_text(tx, back)
             vector = tx.vector(back.uid, stored.content_revision)
             check_room(tx, 1 if vector is not None else 0)
             tx.replace(back, vector=vector, content=True)

@@ -145,6 +145,8 @@ def verify(
     said, found = receipts.verified(purge.receipt), receipts.key_id(purge.receipt)
     if key and key != found:
         raise Failure(f"The receipt is signed by key {found}, not by {key}.")
+    if not key:
+        cli.output.note(f"Anybody can make a key: compare {found} with what the installation shows, or give --key.")
     cli.output.answer({"key": found, "statement": said}, lambda: purges.receipt(said, found))
 
 

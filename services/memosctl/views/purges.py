@@ -59,6 +59,8 @@ def receipt(said: Mapping[str, Any], key: str) -> RenderableType:
         lines.append(Text(f"  and {len(cubes) - _NAMES} more", style="dim"))
     if said["derived_made_stale"]:
         lines.append(Text(f"derived from these, kept and not used any more: {said['derived_made_stale']}"))
+    if said["derived_left"]:
+        lines.append(Text(f"derived from these, kept and still in use: {said['derived_left']}", style="yellow"))
     lines.append(table("tier what", rows))
     lines.append(Text("Out of reach:"))
     lines += [Text(f"  {line}") for line in said["out_of_reach"]]

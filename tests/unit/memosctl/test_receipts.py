@@ -21,6 +21,7 @@ STATEMENT = {
     "completed": "2026-03-02T12:00:01.000Z",
     "cubes": [{"name": f"tenants/local/cubes/c{number}", "uid": "u", "revisions": 2} for number in range(25)],
     "derived_made_stale": 1,
+    "derived_left": 0,
     "tiers": [{"tier": "catalogue", "done": "Erased.", "remains": "A log.", "until": "2026-03-05T12:00:01.000Z"}],
     "out_of_reach": ["Backups."],
 }

@@ -20,9 +20,11 @@ from memos_kernel.errors import (
     VaultNotFound,
 )
 from memos_kernel.names import CubeName
+from memos_kernel.permission import Action
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.purges import PurgeState
 from memos_storage.usecases.plan_purge import ANY_STATE, PurgeRequest
+from memos_storage.usecases.restore_cubes import Restoration
 from storage_cubes import FOREIGN, MAIN, NOTES, NOW, SourceSpan, grant, vector, wanted
 from storage_world import mutation
 
@@ -82,7 +84,7 @@ async def test_a_filter_selects_deleted_and_expired_cubes_too(world):
     [
         ({}, MissingField, "names"),
         ({"filter": conditions()}, MissingField, "filter"),
-        ({"filter": conditions(speakers=frozenset({"x"})), "names": [CubeName("acme", "x")]}, MissingField, "names"),
+        ({"filter": conditions(speakers=frozenset({"x"})), "names": [CubeName("acme", "x")]}, InvalidField, "names"),
         ({"names": [CubeName("acme", "x")], "expected": 0}, MissingField, "expected_count"),
         ({"names": [CubeName("globex", "x")]}, InvalidField, "names[0]"),
         ({"names": [CubeName("acme", f"x{number}") for number in range(1001)]}, LimitExceeded, "names"),
@@ -122,11 +124,74 @@ async def test_what_is_derived_goes_as_well_and_is_out_of_use_in_other_vaults(wo
     counted = await plan(world, source, validate_only=True)
     assert (counted.count, counted.derived) == (3, 2)
     planned = await plan(world, source, expected=3)
-    assert (planned.purge.cubes, planned.purge.stale) == (3, 1)
+    assert (planned.purge.cubes, planned.purge.stale, planned.purge.kept) == (3, 1, 0)
     for cube in (summary, digest):
         with pytest.raises(CubeNotFound):
             await world.find(cube)
     assert (await world.find(report, by=both)).state is State.STALE
+    with pytest.raises(ContentPurged):
+        await world.add("too late", derived_from=(RevisionRef(source.name, 1),))
+
+
+async def test_derivation_is_followed_through_other_vaults(world):
+    both = grant(MAIN, NOTES)
+    source = await world.add("source")
+    report = await world.add("report", vault=NOTES, derived_from=(RevisionRef(source.name, 1),))
+    frozen = await world.add("frozen", vault=NOTES, derived_from=(RevisionRef(source.name, 1),))
+    back = await world.add("back", derived_from=(RevisionRef(report.name, 1),))
+    freeze = replace(frozen, frozen=True)
+    await world.transition(freeze, expected_revision=1, reason="", mutation=mutation(both))
+    planned = await plan(world, source, expected=2)
+    assert (planned.purge.cubes, planned.purge.stale, planned.purge.kept) == (2, 1, 1)
+    with pytest.raises(CubeNotFound):
+        await world.find(back)
+
+
+async def test_what_was_derived_from_another_cube_of_the_same_name_stays(world):
+    first = await world.add("first", id="x")
+    summary = await world.add("summary", derived_from=(RevisionRef(first.name, 1),))
+    await world.delete(first.name, etag="", mutation=mutation())
+    world.clock.advance(days=31)
+    purge = await world.plan_purge.due(mutation=mutation())
+    await world.run_purge(purge.name, mutation=mutation(grant(MAIN, actions=frozenset({Action.CUBE_PURGE}))))
+    second = await world.add("second", id="x")
+    assert (await plan(world, second)).count == 1
+    assert await world.find(summary)
+
+
+async def test_a_whole_message_and_its_places_stop_each_other(world):
+    def place(start, end, message="m1"):
+        return {"sources": (SourceSpan(message_id=message, session="s", start_char=start, end_char=end),)}
+
+    fact = await world.add("Nora's code is 4711", **place(0, 40))
+    await plan(world, fact)
+    with pytest.raises(ContentPurged):
+        await world.add("My code is 4711, and I like tea.", **place(0, 0))
+    assert await world.add("Nora likes tea", **place(20, 40))
+    whole = await world.add("All of it", **place(0, 0, "m2"))
+    await plan(world, whole)
+    with pytest.raises(ContentPurged):
+        await world.add("Some of it", **place(3, 9, "m2"))
+
+
+async def test_words_do_not_come_back_with_a_vault_or_an_undeletion(world):
+    told = await world.add("Nora's code is 4711", sources=(SourceSpan(message_id="m1"),))
+    same = await world.add("Nora's code is 4711", sources=(SourceSpan(message_id="m2"),))
+    other = await world.add("Nora's code is 4711", sources=(SourceSpan(message_id="m3"),))
+    then = world.clock.now()
+    world.clock.advance(hours=1)
+    change = wanted("Nora has a code", id=other.name.id)
+    await world.update(change, mask=["plaintext.text"], vector=vector(1), mutation=mutation())
+    await world.delete(same.name, etag="", mutation=mutation())
+    await plan(world, told)
+    with pytest.raises(ContentPurged):
+        await world.undelete(same.name, etag="", mutation=mutation())
+    with pytest.raises(ContentPurged):
+        await world.roll_back(other.name, revision=1, etag="", vector=None, mutation=mutation())
+    goal = Restoration(vault=MAIN, as_of=then, begun=world.clock.now())
+    page = await world.restore.bring_back(goal, after="", limit=9, mutation=mutation())
+    assert set(page.skipped) == {same.name, other.name}
+    assert (await world.find(other)).text == "Nora has a code"
 
 
 async def test_what_was_erased_does_not_come_back_until_the_purge_is_lifted(world):
@@ -185,6 +250,7 @@ async def test_the_time_of_deleted_cubes_comes(world):
     world.clock.advance(days=10)
     purge = await world.plan_purge.due(mutation=mutation())
     assert (purge.cubes, purge.stale, purge.vault) == (1, 1, MAIN)
+    assert await world.add("early")  # nobody asked for these words to be forgotten
     assert (await world.find(summary)).state is State.STALE
     assert await world.find(live)
     assert await world.undelete(late.name, etag="", mutation=mutation())

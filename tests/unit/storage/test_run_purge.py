@@ -145,3 +145,19 @@ async def test_only_who_may_goes_on_with_a_purge(world):
         await world.run_purge(PurgeName("acme", "none"), mutation=mutation(PURGER))
     sweep = grant(MAIN, actions=frozenset({Action.CUBE_EXPIRE}), all_vaults=True)
     assert (await world.run_purge(purge.name, mutation=mutation(sweep))).purge.state is PurgeState.ERASED
+
+
+async def test_a_worker_that_comes_late_changes_nothing(world, monkeypatch):
+    purge = await plan(world, await world.add("a secret"))
+    await world.run_purge(purge.name, mutation=mutation(PURGER))
+    purged, signed = world.catalog.purged, []
+
+    async def overtaken(name):
+        found = await purged(name)
+        monkeypatch.setattr(world.catalog, "purged", purged)
+        signed.append((await run(world, purge)).receipt)
+        return found
+
+    monkeypatch.setattr(world.catalog, "purged", overtaken)
+    late = await world.run_purge(purge.name, mutation=mutation(PURGER))
+    assert late.purge.receipt == signed[0]

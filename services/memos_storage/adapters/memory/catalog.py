@@ -211,7 +211,8 @@ class MemoryTransaction:
 
     def deleted(self, name: CubeName) -> StoredCube | None:
         """Return a cube that is deleted."""
-        rows = (row for row in self.tables.cubes.values() if row.cube.delete_time is not None)
+        doomed = {uid for items in self.tables.purge_cubes.values() for uid in items}
+        rows = (row for uid, row in self.tables.cubes.items() if row.cube.delete_time is not None and uid not in doomed)
         return next((row for row in rows if row.cube.name == name), None)
 
     def revision(self, uid: str, revision: int) -> StoredCube | None:

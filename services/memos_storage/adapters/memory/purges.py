@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from memos_kernel.cube import MemCube
+from memos_kernel.errors import StateConflict
 from memos_kernel.names import CubeName, PurgeName, VaultName
 from memos_storage.adapters.memory.tables import Tables
 from memos_storage.domain.purges import Doomed, Purge, PurgeState, Receipt
@@ -19,6 +20,9 @@ class MemoryPurges:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+
+    def hold(self, vault: VaultName) -> None:
+        """Nobody else is at it."""
 
     def named(self, vault: VaultName, names: Sequence[CubeName]) -> list[MemCube]:
         """Return the cubes of a vault among the names, deleted or not."""
@@ -48,6 +52,8 @@ class MemoryPurges:
         tables = self._tables
         tables.purges[purge.name] = purge
         rows = {uid: tables.cubes[uid] for uid in uids}
+        if any(row.cube.frozen for row in rows.values()):
+            raise StateConflict("Some of these cubes have just been frozen; count them again.", name=str(purge.name))
         tables.purge_cubes[purge.name] = {
             uid: Doomed(uid, row.cube.name, row.cube.revision) for uid, row in rows.items()
         }
@@ -77,11 +83,13 @@ class MemoryPurges:
         """Erase cubes from every table; those that a worker of the outbox holds stay for later."""
         tables = self._tables
         held = {entry.uid for entry in tables.outbox.values() if entry.until is not None and entry.until > now}
-        items = tables.purge_cubes[name]
+        items = tables.purge_cubes.get(name, {})
         gone = [uid for uid, item in items.items() if not item.erased and uid not in held][:limit]
         points = [
             (held.embedder, PointId(uid, revision)) for (uid, revision), held in tables.vectors.items() if uid in gone
         ]
+        if not gone:
+            return []
         tables.purge_points[name] += tuple(points)
         for uid in gone:
             del tables.cubes[uid], tables.history[uid]
@@ -93,14 +101,17 @@ class MemoryPurges:
 
     def remaining(self, name: PurgeName) -> int:
         """Return how many cubes of a purge still have a row."""
-        return sum(uid in self._tables.cubes for uid in self._tables.purge_cubes[name])
+        return sum(uid in self._tables.cubes for uid in self._tables.purge_cubes.get(name, ()))
 
     def set_erased(self, name: PurgeName) -> None:
         """Take note that the catalogue has none of the cubes any more."""
-        self._set(name, state=PurgeState.ERASED)
+        if self._tables.purges[name].state is PurgeState.ERASING:
+            self._set(name, state=PurgeState.ERASED)
 
     def finish(self, name: PurgeName, receipt: Receipt, *, now: datetime) -> None:
-        """Store the receipt, and forget what it was needed for."""
+        """Store the receipt, and forget what it was needed for; if it is done already, nothing."""
+        if self._tables.purges[name].state is not PurgeState.ERASED:
+            return
         self._set(name, state=PurgeState.DONE, end_time=now, receipt=receipt)
         del self._tables.purge_cubes[name], self._tables.purge_points[name]
 
@@ -109,8 +120,8 @@ class MemoryPurges:
         self._set(name, lift_time=now)
         self._tables.tombstones.pop(name, None)
 
-    def stopped(self, tombstones: Set[bytes]) -> PurgeName | None:
-        """Return a purge that keeps one of these from being stored."""
+    def stopped(self, vault: VaultName, tombstones: Set[bytes]) -> PurgeName | None:
+        """Return a purge that keeps one of these from being stored in the vault."""
         return next((name for name, held in self._tables.tombstones.items() if held & tombstones), None)
 
     def _set(self, name: PurgeName, **values: object) -> None:

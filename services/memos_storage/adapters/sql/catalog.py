@@ -49,6 +49,7 @@ class Database:
             group_size = 1
         self._reading = open_engine(url, pool_size=readers, read_only=True)
         self._writing = open_engine(url, pool_size=writers)
+        self._scrubbing = open_engine(url, pool_size=0)
         self._readers = Worker("catalogue-reader", threads=readers, queue=read_queue)
         self._writer = GroupWriter(self._writing, queue_size=write_queue, group_size=group_size, threads=writers)
         self._open = False
@@ -72,6 +73,7 @@ class Database:
         await self._readers.close()
         self._reading.dispose()
         self._writing.dispose()
+        self._scrubbing.dispose()
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run work in a transaction; see `GroupWriter.run`."""
@@ -97,7 +99,7 @@ class Database:
 
     def _scrub(self) -> Reach | None:
         try:
-            return scrub.files(self._writing)
+            return scrub.files(self._scrubbing)
         except SQLAlchemyError as error:
             raise fault_of(error, store=STORE) from error
 

@@ -34,6 +34,10 @@ KEPT = _open_or(_CUBES.purge_time, _CUBES.purge_time > bindparam("read_time"))
 """The purge time has not come: history may be shown."""
 
 
+STANDING = ~exists(select(1).where(schema.purge_cubes.c.uid == _CUBES.uid))
+"""The cube is not being erased."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What of a scope and a filter is in the text of a statement."""

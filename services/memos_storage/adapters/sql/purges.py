@@ -1,13 +1,29 @@
 """Purges in the catalogue: what they select, and how rows go for good."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence, Set
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, func, insert, literal, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    not_,
+    select,
+    update,
+)
 
 from memos_kernel.cube import MemCube
+from memos_kernel.errors import StateConflict
 from memos_kernel.moments import micros, moment
 from memos_kernel.names import CubeName, PrincipalName, PurgeName, VaultName
 from memos_storage.adapters.sql import filters, rows, schema, statements
@@ -23,17 +39,16 @@ _VECTORS, _POSTINGS = schema.vectors, schema.postings
 _CHUNK = 500
 """Keys in one IN list."""
 
-_FREE = ~exists(select(1).where(_ITEMS.c.uid == _CUBES.c.uid))
-"""Of no purge that goes on."""
-
-_CUBE = select(*rows.STORED).select_from(statements.WITH_DOCUMENT).where(_FREE)
+_CUBE = select(*rows.STORED).select_from(statements.WITH_DOCUMENT).where(filters.STANDING)
 _NAMED = _CUBE.where(
     _CUBES.c.tenant == bindparam("tenant"),
     _VAULTS.c.vault == bindparam("vault"),
     _CUBES.c.cube.in_(bindparam("ids", expanding=True)),
 )
 _DERIVED = _CUBE.join(schema.derivations, schema.derivations.c.cube_key == _CUBES.c.key).where(
-    _CUBES.c.tenant == bindparam("tenant"), schema.derivations.c.source.in_(bindparam("ids", expanding=True))
+    # The empty text keeps a planner that knows no statistics from walking the tenant.
+    _CUBES.c.tenant.concat("") == bindparam("tenant"),
+    schema.derivations.c.source.in_(bindparam("ids", expanding=True)),
 )
 _TOLD = (
     select(_REVISIONS.c.document)
@@ -42,7 +57,7 @@ _TOLD = (
 )
 _HIDE = (
     update(_CUBES)
-    .where(_CUBES.c.uid.in_(bindparam("uids", expanding=True)))
+    .where(_CUBES.c.uid.in_(bindparam("uids", expanding=True)), not_(_CUBES.c.frozen))
     .values(delete_time=func.coalesce(_CUBES.c.delete_time, bindparam("time")), purge_time=0)
 )
 """No clock that jumps back comes before this purge time."""
@@ -63,6 +78,11 @@ class SqlPurges:
         self._connection = connection
         self._flush = flush
         self._any_tombstone: bool | None = None
+        self._locked: set[tuple[VaultName, str]] = set()
+
+    def hold(self, vault: VaultName) -> None:
+        """Wait for those who store something in the vault, and keep others from it until the transaction ends."""
+        self._lock(vault, "pg_advisory_xact_lock")
 
     def named(self, vault: VaultName, names: Sequence[CubeName]) -> list[MemCube]:
         """Return the cubes of a vault among the names, deleted or not."""
@@ -107,7 +127,11 @@ class SqlPurges:
         key = self._connection.execute(insert(_PURGES).returning(_PURGES.c.key), _row(purge)).scalar_one()
         for part in _parts(uids):
             # First, for it locks the rows: what another process writes to them is in the list or comes too late.
-            self._connection.execute(_HIDE, {"uids": part, "time": micros(purge.create_time)})
+            hidden = self._connection.execute(_HIDE, {"uids": part, "time": micros(purge.create_time)}).rowcount
+            if hidden != len(part):
+                raise StateConflict(
+                    "Some of these cubes have just been frozen; count them again.", name=str(purge.name)
+                )
             self._connection.execute(
                 insert(_ITEMS).from_select(
                     ["purge_key", "uid", "cube", "revisions", "erased"],
@@ -144,6 +168,9 @@ class SqlPurges:
         """Erase cubes from every table; those that a worker of the outbox holds stay for later."""
         self._flush()
         purge = self._key(name)
+        if self._connection.dialect.name != "sqlite":
+            # Whoever leases entries of the outbox holds this row, so nobody leases one between the look and the end.
+            self._connection.execute(select(schema.fences.c.token).with_for_update())
         free = _STANDING.where(~_IN_WORK).limit(limit)
         found = self._connection.execute(free, {"purge": purge, "now": micros(now)}).all()
         for part in _parts(found):
@@ -158,28 +185,24 @@ class SqlPurges:
 
     def set_erased(self, name: PurgeName) -> None:
         """Take note that the catalogue has none of the cubes any more."""
-        self._set(name, state=int(PurgeState.ERASED))
+        self._go_on(name, PurgeState.ERASING, PurgeState.ERASED)
 
     def finish(self, name: PurgeName, receipt: Receipt, *, now: datetime) -> None:
-        """Store the receipt, and forget what it was needed for."""
-        self._set(
-            name,
-            state=int(PurgeState.DONE),
-            end_time=micros(now),
-            statement=receipt.statement,
-            signature=receipt.signature,
-            public_key=receipt.public_key,
-        )
-        for table in (_ITEMS, _POINTS):
-            self._connection.execute(delete(table).where(table.c.purge_key == self._key(name)))
+        """Store the receipt, and forget what it was needed for; if it is done already, nothing."""
+        signed = {"statement": receipt.statement, "signature": receipt.signature, "public_key": receipt.public_key}
+        if self._go_on(name, PurgeState.ERASED, PurgeState.DONE, end_time=micros(now), **signed):
+            for table in (_ITEMS, _POINTS):
+                self._connection.execute(delete(table).where(table.c.purge_key == self._key(name)))
 
     def lift(self, name: PurgeName, *, now: datetime) -> None:
         """Forget the tombstones of a purge."""
-        self._set(name, lift_time=micros(now))
-        self._connection.execute(delete(_TOMBSTONES).where(_TOMBSTONES.c.purge_key == self._key(name)))
+        key = self._key(name)
+        self._connection.execute(update(_PURGES).where(_PURGES.c.key == key).values(lift_time=micros(now)))
+        self._connection.execute(delete(_TOMBSTONES).where(_TOMBSTONES.c.purge_key == key))
 
-    def stopped(self, tombstones: Set[bytes]) -> PurgeName | None:
-        """Return a purge that keeps one of these from being stored."""
+    def stopped(self, vault: VaultName, tombstones: Set[bytes]) -> PurgeName | None:
+        """Return a purge that keeps one of these from being stored in the vault."""
+        self._lock(vault, "pg_advisory_xact_lock_shared")
         if self._any_tombstone is None:
             self._any_tombstone = self._connection.execute(select(_TOMBSTONES.c.purge_key).limit(1)).first() is not None
         if not self._any_tombstone:
@@ -194,6 +217,15 @@ class SqlPurges:
         row = self._connection.execute(statement).one_or_none()
         return None if row is None else PurgeName(row.tenant, row.purge)
 
+    def _lock(self, vault: VaultName, function: str) -> None:
+        """On PostgreSQL, let no purge be planned between a look at the tombstones and the end of the transaction."""
+        if self._connection.dialect.name == "sqlite" or (vault, function) in self._locked:
+            return
+        digest = hashlib.sha256(f"tombstones {vault}".encode()).digest()
+        number = int.from_bytes(digest[:8], "big", signed=True)
+        self._connection.execute(select(getattr(func, function)(number)))
+        self._locked.add((vault, function))
+
     def _cubes(self, statement: Select[Any], parameters: filters.Parameters) -> list[MemCube]:
         self._flush()
         return [rows.stored_cube(row).cube for row in self._connection.execute(statement, parameters).mappings()]
@@ -202,8 +234,11 @@ class SqlPurges:
         statement = select(_PURGES.c.key).where(_PURGES.c.tenant == name.tenant, _PURGES.c.purge == name.id)
         return int(self._connection.execute(statement).scalar_one())
 
-    def _set(self, name: PurgeName, **values: Any) -> None:
-        self._connection.execute(update(_PURGES).where(_PURGES.c.key == self._key(name)).values(**values))
+    def _go_on(self, name: PurgeName, before: PurgeState, after: PurgeState, **values: Any) -> bool:
+        """Change the state, unless another worker has done so."""
+        this = and_(_PURGES.c.key == self._key(name), _PURGES.c.state == int(before))
+        changed = self._connection.execute(update(_PURGES).where(this).values(state=int(after), **values)).rowcount
+        return changed == 1
 
     def _erase(self, purge: int, keys: Sequence[int], uids: Sequence[str]) -> None:
         held = select(literal(purge), _VECTORS.c.embedder, _CUBES.c.uid, _VECTORS.c.revision)
@@ -281,6 +316,7 @@ def _row(purge: Purge) -> dict[str, Any]:
         "reason": purge.reason,
         "cubes": purge.cubes,
         "stale": purge.stale,
+        "kept": purge.kept,
         "state": int(purge.state),
         "create_time": micros(purge.create_time),
     }
@@ -294,6 +330,7 @@ def _purge(row: Row[Any]) -> Purge:
         reason=row.reason,
         cubes=row.cubes,
         stale=row.stale,
+        kept=row.kept,
         state=PurgeState(row.state),
         create_time=moment(row.create_time),
         end_time=moment(row.end_time),

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from memos_kernel import errors
 from memos_kernel.cube import MemCube
 from memos_kernel.moments import micros
-from memos_storage.adapters.sql import rows, schema
+from memos_storage.adapters.sql import filters, rows, schema
 from memos_storage.domain.values import Answer, Outcome, Remembered, RequestOwner
 
 _ERRORS: Mapping[str, type[errors.MemosError]] = {
@@ -72,7 +72,7 @@ class RequestLog:
         data = self._connection.execute(
             select(revisions.c.document)
             .join(cubes, cubes.c.key == revisions.c.cube_key)
-            .where(and_(cubes.c.uid == item["uid"], revisions.c.revision == item["revision"]))
+            .where(cubes.c.uid == item["uid"], revisions.c.revision == item["revision"], filters.STANDING)
         ).scalar()
         if data is None:
             raise errors.CubeNotFound(f"{item['name']} is not there for you.", name=item["name"])

@@ -187,6 +187,7 @@ purges = Table(
     Column("reason", String, nullable=False),
     Column("cubes", Integer, nullable=False),
     Column("stale", Integer, nullable=False),
+    Column("kept", Integer, nullable=False),
     Column("state", SmallInteger, nullable=False),
     Column("create_time", BigInteger, nullable=False),
     Column("end_time", BigInteger),
@@ -210,7 +211,7 @@ purge_cubes = Table(
     "purge_cubes",
     metadata,
     Column("purge_key", ForeignKey("purges.key"), primary_key=True),
-    Column("uid", String(36), primary_key=True, index=True),
+    Column("uid", String(36), primary_key=True, unique=True, index=True),  # a cube is in one purge
     Column("cube", String(63), nullable=False),
     Column("revisions", Integer, nullable=False),
     Column("erased", Boolean, nullable=False),

@@ -17,6 +17,9 @@ def _sqlite(engine: Engine) -> Reach | None:
     connection = engine.raw_connection()  # outside of a transaction
     try:
         cursor = connection.cursor()
+        # Rows that moved between pages leave copies in their free space, which secure_delete does not overwrite.
+        cursor.execute("PRAGMA temp_store=FILE")
+        cursor.execute("VACUUM")
         busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         cursor.close()
     finally:
@@ -25,8 +28,7 @@ def _sqlite(engine: Engine) -> Reach | None:
         return None
     return Reach(
         _TIER,
-        "SQLite overwrote the rows with zeros as they were deleted (secure_delete); the write-ahead log was copied into"
-        " the database and cut to nothing.",
+        "SQLite wrote the whole database anew (VACUUM), and cut its write-ahead log to nothing.",
     )
 
 
@@ -36,6 +38,7 @@ def _postgresql(engine: Engine) -> Reach:
             connection.execute(text(f"VACUUM {table.name}"))
     return Reach(
         _TIER,
-        "VACUUM removed the rows from every table of PostgreSQL.",
-        remains="Free space of pages until it is written over; the write-ahead log, its archive and replicas.",
+        "VACUUM was run on every table of PostgreSQL.",
+        remains="Rows that an older transaction or a replica still sees; free space of pages until it is written over;"
+        " the write-ahead log and its archive.",
     )

@@ -14,7 +14,7 @@ from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.moments import micros
 from memos_kernel.names import CubeName, SnapshotName, VaultName
 from memos_runtime.sql.engine import insert_or_ignore
-from memos_storage.adapters.sql import rows, schema, snapshots
+from memos_storage.adapters.sql import filters, rows, schema, snapshots
 from memos_storage.adapters.sql.purges import SqlPurges
 from memos_storage.adapters.sql.requests import RequestLog
 from memos_storage.adapters.terms import frequencies
@@ -27,7 +27,7 @@ _STORED = select(*rows.STORED).join(
 )
 _NAMED = (schema.cubes.c.tenant == bindparam("tenant"), schema.cubes.c.cube == bindparam("cube"))
 _BY_NAME = _STORED.where(schema.cubes.c.delete_time.is_(None), *_NAMED)
-_DELETED = _STORED.where(schema.cubes.c.delete_time.is_not(None), *_NAMED)
+_DELETED = _STORED.where(schema.cubes.c.delete_time.is_not(None), filters.STANDING, *_NAMED)
 _HISTORY = (
     select(*rows.STORED)
     .join(schema.revisions, schema.revisions.c.cube_key == schema.cubes.c.key)

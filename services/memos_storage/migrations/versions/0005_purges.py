@@ -1,5 +1,8 @@
 """Cubes are erased for good; what they were derived from is a table."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -10,6 +13,7 @@ revision = "0005"
 down_revision = "0004"
 
 _TABLES = ("tombstones", "purge_points", "purge_cubes", "purges", "derivations")
+_PAGE = 1_000
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _revisions = sa.table("revisions", sa.column("cube_key"), sa.column("revision"), sa.column("document"))
 _derivations = sa.table("derivations", sa.column("cube_key"), sa.column("source"))
@@ -48,16 +52,29 @@ def _make_derivations() -> None:
         sa.PrimaryKeyConstraint("cube_key", "source", name=op.f("pk_derivations")),
     )
     op.create_index(op.f("ix_derivations_source"), "derivations", ["source"])
-    first = sa.select(_revisions.c.cube_key, _revisions.c.document).where(_revisions.c.revision == 1)
-    rows = []
-    for key, document in op.get_bind().execute(first):
-        cube = memcube_pb2.MemCube.FromString(document)
-        rows += [
-            {"cube_key": key, "source": source}
-            for source in sorted({CubeName.parse(ref.name).id for ref in cube.derived_from})
-        ]
-    if rows:
-        op.bulk_insert(_derivations, rows)
+    last = 0
+    while page := _first_revisions(last):
+        last = page[-1].cube_key
+        if rows := [source for row in page for source in _sources(row.cube_key, row.document)]:
+            op.bulk_insert(_derivations, rows)
+
+
+def _first_revisions(after: int) -> Sequence[Any]:
+    statement = (
+        sa.select(_revisions.c.cube_key, _revisions.c.document)
+        .where(_revisions.c.revision == 1, _revisions.c.cube_key > after)
+        .order_by(_revisions.c.cube_key)
+        .limit(_PAGE)
+    )
+    return op.get_bind().execute(statement).all()
+
+
+def _sources(key: int, document: bytes) -> list[dict[str, Any]]:
+    cube = memcube_pb2.MemCube.FromString(document)
+    return [
+        {"cube_key": key, "source": source}
+        for source in sorted({CubeName.parse(ref.name).id for ref in cube.derived_from})
+    ]
 
 
 def _make_purges() -> None:
@@ -71,6 +88,7 @@ def _make_purges() -> None:
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("cubes", sa.Integer(), nullable=False),
         sa.Column("stale", sa.Integer(), nullable=False),
+        sa.Column("kept", sa.Integer(), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("create_time", sa.BigInteger(), nullable=False),
         sa.Column("end_time", sa.BigInteger(), nullable=True),
@@ -103,7 +121,7 @@ def _make_what_purges_need() -> None:
         sa.ForeignKeyConstraint(["purge_key"], ["purges.key"], name=op.f("fk_purge_cubes_purge_key_purges")),
         sa.PrimaryKeyConstraint("purge_key", "uid", name=op.f("pk_purge_cubes")),
     )
-    op.create_index(op.f("ix_purge_cubes_uid"), "purge_cubes", ["uid"])
+    op.create_index(op.f("ix_purge_cubes_uid"), "purge_cubes", ["uid"], unique=True)
     op.create_table(
         "purge_points",
         sa.Column("purge_key", _KEY, nullable=False),
