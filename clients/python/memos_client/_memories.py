@@ -68,11 +68,15 @@ class MemoryCalls(Calls):
         labels: Mapping[str, str] | None = None,
         semantic_type: str = "",
         expire_time: datetime | None = None,
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
         priority: int = 0,
         request_id: str = "",
         timeout: float | None = None,
     ) -> Cube:
         """Store one cube as given, under a name of your own if you like.
+
+        In the world the fact holds from `valid_from` on, and before `valid_until`.
 
         Raises:
             MemosError: RequestError, NotFound (the vault), DuplicateContent, AlreadyExists, Unavailable.
@@ -83,6 +87,8 @@ class MemoryCalls(Calls):
             labels=labels,
             semantic_type=_sort(semantic_type),
             expire_time=timestamp(expire_time),
+            valid_from=timestamp(valid_from),
+            valid_until=timestamp(valid_until),
             priority=priority,
             plaintext=memcube_pb2.PlaintextPayload(text=text),
         )
@@ -146,6 +152,8 @@ class MemoryCalls(Calls):
         semantic_type: str | None = None,
         priority: int | None = None,
         expire_time: datetime | None = None,
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
         etag: str = "",
         request_id: str = "",
         timeout: float | None = None,
@@ -169,9 +177,10 @@ class MemoryCalls(Calls):
         if priority is not None:
             cube.priority = priority
             paths.append("priority")
-        if expire_time is not None:
-            cube.MergeFrom(memcube_pb2.MemCube(expire_time=timestamp(expire_time)))
-            paths.append("expire_time")
+        for field, time in (("expire_time", expire_time), ("valid_from", valid_from), ("valid_until", valid_until)):
+            if time is not None:
+                cube.MergeFrom(memcube_pb2.MemCube(**{field: timestamp(time)}))
+                paths.append(field)
         request = pb.UpdateMemoryRequest(cube=cube, update_mask=FieldMask(paths=paths), request_id=request_id)
         answer: pb.UpdateMemoryResponse = await self.call(request, timeout=timeout)
         return Cube(answer.cube)

@@ -158,11 +158,15 @@ class Client:
         labels: Mapping[str, str] | None = None,
         semantic_type: str = "",
         expire_time: datetime | None = None,
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
         priority: int = 0,
         request_id: str = "",
         timeout: float | None = None,
     ) -> Cube:
         """Store one cube as given, under a name of your own if you like.
+
+        In the world the fact holds from `valid_from` on, and before `valid_until`.
 
         Raises:
             MemosError: RequestError, NotFound (the vault), DuplicateContent, AlreadyExists, Unavailable.
@@ -175,6 +179,8 @@ class Client:
                 labels=labels,
                 semantic_type=semantic_type,
                 expire_time=expire_time,
+                valid_from=valid_from,
+                valid_until=valid_until,
                 priority=priority,
                 request_id=request_id,
                 timeout=timeout,
@@ -220,6 +226,8 @@ class Client:
         semantic_type: str | None = None,
         priority: int | None = None,
         expire_time: datetime | None = None,
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
         etag: str = "",
         request_id: str = "",
         timeout: float | None = None,
@@ -237,6 +245,8 @@ class Client:
                 semantic_type=semantic_type,
                 priority=priority,
                 expire_time=expire_time,
+                valid_from=valid_from,
+                valid_until=valid_until,
                 etag=etag,
                 request_id=request_id,
                 timeout=timeout,
