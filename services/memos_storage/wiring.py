@@ -23,8 +23,8 @@ from memos_storage.adapters.ledger_client import LedgerAuditSink
 from memos_storage.adapters.milvus import MilvusVectorIndex, keep_probing
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
 from memos_storage.adapters.receipt_key import ReceiptKey
-from memos_storage.adapters.sql.changes import SqlChangeFeed
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
+from memos_storage.adapters.sql.changes import SqlChangeFeed
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.config import StorageConfig
@@ -52,7 +52,7 @@ from memos_storage.usecases.search_cubes import SearchCubes
 from memos_storage.usecases.ship_audit import ShipAudit
 from memos_storage.usecases.tombstones import Tombstones
 from memos_storage.usecases.undelete_cube import UndeleteCube
-from memos_storage.usecases.watch_cubes import WatchCubes
+from memos_storage.usecases.watch_cubes import ForgetChanges, WatchCubes
 
 
 def build(config: StorageConfig, context: ServiceContext) -> Service:
@@ -141,14 +141,15 @@ class _Storage:
         self._compare_loop = CompareLoop(
             reconcile=self._reconcile, index=self.index, interval_seconds=config.index_compare_seconds
         )
+        self._feed = SqlChangeFeed(self.database)
         self._audit_loop = AuditLoop(
             ship=ShipAudit(
                 outbox=SqlAuditOutbox(self.database), sink=LedgerAuditSink(context.channels), clock=context.clock
             ),
+            forget_changes=ForgetChanges(feed=self._feed, clock=context.clock),
             interval_seconds=config.audit_interval_seconds,
         )
         self._commits = LocalCommits()
-        self._feed = SqlChangeFeed(self.database)
         self._catalog = SqlCatalog(self.database, spans=spans, committed=self._committed)
         self._clock = context.clock
         self._tasks: list[asyncio.Task[None]] = []

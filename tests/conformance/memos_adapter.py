@@ -5,8 +5,8 @@ its own; a tenant of the suite is a tenant, made with `memosctl tenant create`.
 
 Claimed is what the system does itself:
 
-- SUPERSESSION_CHAIN, BI_TEMPORAL: `valid_from` and `valid_until` of cubes, `valid_at` of searches. A successor is stored,
-  then the period of the one before is closed, which keeps all of its revisions.
+- SUPERSESSION_CHAIN, BI_TEMPORAL: `valid_from` and `valid_until` of cubes, `valid_at` of searches. A successor is
+  stored, then the period of the one before is closed, which keeps all of its revisions.
 - HARD_DELETE: PurgeMemories; the call returns when the receipt is signed.
 - MULTI_TENANT: tenants with a key each.
 - AUDIT: ListMemories. PROVENANCE: provenance id, create time and owner of a cube. POINT_LOOKUP: GetMemory.

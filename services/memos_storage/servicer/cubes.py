@@ -165,9 +165,7 @@ class StorageServicer(StorageServiceServicer):
         grant, payload = current_grant(), request.view == memcube_pb2.CUBE_VIEW_FULL
         vault = VaultName.parse(request.vault, field="vault")
         place, told, seal = self._feeds.open(vault, request.resume_token, grant)
-        changes, last = await self._do.watch(
-            vault, after=place, told=told, seconds=request.wait_seconds, grant=grant
-        )
+        changes, last = await self._do.watch(vault, after=place, told=told, seconds=request.wait_seconds, grant=grant)
         return pb.ListMemCubeChangesResponse(
             changes=[change_to_proto(change, payload=payload) for change in changes], resume_token=seal(last)
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from memos_kernel import limits
 from memos_kernel.changes import Change
@@ -18,6 +18,9 @@ PAGE = 100
 """Most changes in one answer."""
 
 _MOST_SECONDS = 20.0
+_MARGIN = timedelta(hours=1)
+"""For clocks of several processes that differ."""
+
 _LOOK_SECONDS = 1.0
 """Seconds between two looks for what other processes have changed."""
 
@@ -60,3 +63,15 @@ class WatchCubes:
                     break
                 left -= await commit.wait(min(left, _LOOK_SECONDS))
         return [change for _, change in found], found[-1][0] if found else after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetChanges:
+    """Removes changes that no resume token is good for any more."""
+
+    feed: ChangeFeed
+    clock: Clock
+
+    async def __call__(self) -> int:
+        """Return how many were removed."""
+        return await self.feed.forget(before=self.clock.now() - limits.CHANGE_RETENTION - _MARGIN)

@@ -24,9 +24,7 @@ class MemoryChangeFeed:
         """Return the place of the newest change."""
         return Place(0, len(self._catalog.tables.changes))
 
-    async def after(
-        self, vault: VaultName, place: Place, *, limit: int, now: datetime
-    ) -> list[tuple[Place, Change]]:
+    async def after(self, vault: VaultName, place: Place, *, limit: int, now: datetime) -> list[tuple[Place, Change]]:
         """Return the changes behind a place, in order."""
         tables = self._catalog.tables
         told = enumerate(tables.changes[place.sequence :], place.sequence + 1)

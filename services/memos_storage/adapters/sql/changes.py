@@ -4,7 +4,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, and_, bindparam, delete, func, select, text, tuple_
+from sqlalchemy import BigInteger, Select, Text, and_, bindparam, cast, delete, func, select, true, tuple_
 
 from memos_kernel.changes import Change, ChangeKind
 from memos_kernel.moments import micros, moment
@@ -37,9 +37,7 @@ class SqlChangeFeed:
         )
         return Place() if row is None else Place(row.txid, row.sequence)
 
-    async def after(
-        self, vault: VaultName, place: Place, *, limit: int, now: datetime
-    ) -> list[tuple[Place, Change]]:
+    async def after(self, vault: VaultName, place: Place, *, limit: int, now: datetime) -> list[tuple[Place, Change]]:
         """Return the changes behind a place, in order."""
         parameters = {
             "tenant": vault.tenant,
@@ -63,9 +61,9 @@ class SqlChangeFeed:
 def _ended(dialect: str) -> Any:
     """Return the condition that no transaction is under way which could still put something before a row."""
     if dialect == "sqlite":
-        return text("1 = 1")
+        return true()
     oldest = func.pg_snapshot_xmin(func.pg_current_snapshot())
-    return _CHANGES.c.txid < func.cast(func.cast(oldest, text("text")), BigInteger)
+    return _CHANGES.c.txid < cast(cast(oldest, Text), BigInteger)
 
 
 @cache
@@ -85,7 +83,7 @@ def _after(dialect: str) -> Select[Any]:
         .outerjoin(
             _REVISIONS, and_(_REVISIONS.c.cube_key == _CUBES.c.key, _REVISIONS.c.revision == _CHANGES.c.revision)
         )
-        .where(_OF_VAULT, _ended(dialect), _PLACE > place)
+        .where(_OF_VAULT, _ended(dialect), place < _PLACE)
         .order_by(_CHANGES.c.txid, _CHANGES.c.sequence)
         .limit(bindparam("limit"))
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, RowMapping, Table, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from memos_kernel.changes import ChangeKind
@@ -377,7 +377,7 @@ class SqlTransaction:
             self._vault_keys[vault] = key
         return self._vault_keys[vault]
 
-    def _key(self, uid: str) -> Row[Any]:
+    def _key(self, uid: str) -> Any:
         self.flush()
         return self._connection.execute(_KEY, {"uid": uid}).one()
 
