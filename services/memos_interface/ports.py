@@ -17,6 +17,7 @@ from memos_interface.domain.extraction import Engine
 from memos_interface.domain.question import MemoryCall, Turn
 from memos_interface.domain.revisions import Difference
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
+from memos_kernel.changes import Change
 from memos_kernel.cube import MemCube, RevisionRef, TraceRef
 from memos_kernel.errors import MemosError
 from memos_kernel.lineage import Graph
@@ -84,6 +85,14 @@ class Generator(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """Changes of a vault, in order, and the token to go on with."""
+
+    changes: tuple[Change, ...]
+    resume_token: str
+
+
 class MemoryStore(Protocol):
     """Storage."""
 
@@ -109,6 +118,10 @@ class MemoryStore(Protocol):
         as_of: datetime | None = None,
     ) -> CubePage:
         """Return a page of headers, as they were `as_of` then."""
+        ...
+
+    async def changes(self, vault: VaultName, *, resume_token: str, full: bool, wait_seconds: float) -> ChangePage:
+        """Return what has changed in a vault behind a token; wait for it so long. Without a token, that of now."""
         ...
 
     async def update(self, change: CubeChange, vectors: Vectors | None, *, request: RequestKey) -> MemCube:

@@ -210,6 +210,12 @@ class CountMismatch(Precondition):
     reason = "COUNT_MISMATCH"
 
 
+class ResumeTokenExpired(Precondition):
+    """A watch cannot go on from there; what has changed since may be forgotten."""
+
+    reason = "RESUME_TOKEN_EXPIRED"
+
+
 class IncompatiblePayload(Precondition):
     """A derived payload was made with something that differs from the running model."""
 

@@ -36,6 +36,7 @@ PURGE_SAMPLE = 100
 REASON_CHARS = 256
 GRANT_LIFETIME = timedelta(seconds=60)
 DELETED_RETENTION = timedelta(days=30)
+CHANGE_RETENTION = timedelta(days=7)
 REQUEST_ID_RETENTION = timedelta(days=7)
 CLOCK_AHEAD = timedelta(hours=24)
 HEAT_HALF_LIFE = timedelta(days=7)

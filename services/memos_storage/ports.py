@@ -5,8 +5,10 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from memos_kernel.changes import Change
 from memos_kernel.cube import BlobRef, MemCube, TraceRef, Usage
 from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
+from memos_storage.domain.feed import Place
 from memos_storage.domain.purges import Doomed, Purge, Reach, Receipt
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.snapshots import Snapshot
@@ -291,6 +293,38 @@ class Catalog(Protocol):
 
     async def meta(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return a value of the installation, made on first use."""
+        ...
+
+
+class ChangeFeed(Protocol):
+    """What happened in a vault, in the order in which it became visible."""
+
+    async def latest(self, vault: VaultName) -> Place:
+        """Return the place of the newest change; all that is not told by then comes behind it."""
+        ...
+
+    async def after(self, vault: VaultName, place: Place, *, limit: int, now: datetime) -> list[tuple[Place, Change]]:
+        """Return the changes behind a place, in order, with their cubes as far as they can be read."""
+        ...
+
+    async def forget(self, *, before: datetime) -> int:
+        """Remove changes that were recorded before a moment; returns how many."""
+        ...
+
+
+class Commit(Protocol):
+    """A commit that may come."""
+
+    async def wait(self, seconds: float) -> float:
+        """Wait for it at most so long, and return the seconds that have passed."""
+        ...
+
+
+class Commits(Protocol):
+    """Tells of commits of this process, so that nobody has to look all the time."""
+
+    def noticing(self) -> AbstractContextManager[Commit]:
+        """Return what notices every commit from here on."""
         ...
 
 

@@ -17,12 +17,14 @@ from memos_runtime.service import Service, ServiceContext
 from memos_runtime.sql.engine import sqlite_url
 from memos_storage import migrations
 from memos_storage.adapters.background import AuditLoop, CompareLoop, IndexLoop
+from memos_storage.adapters.commits import LocalCommits
 from memos_storage.adapters.hot_index import HotVectorIndex
 from memos_storage.adapters.ledger_client import LedgerAuditSink
 from memos_storage.adapters.milvus import MilvusVectorIndex, keep_probing
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
 from memos_storage.adapters.receipt_key import ReceiptKey
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
+from memos_storage.adapters.sql.changes import SqlChangeFeed
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.config import StorageConfig
@@ -50,6 +52,7 @@ from memos_storage.usecases.search_cubes import SearchCubes
 from memos_storage.usecases.ship_audit import ShipAudit
 from memos_storage.usecases.tombstones import Tombstones
 from memos_storage.usecases.undelete_cube import UndeleteCube
+from memos_storage.usecases.watch_cubes import ForgetChanges, WatchCubes
 
 
 def build(config: StorageConfig, context: ServiceContext) -> Service:
@@ -138,13 +141,17 @@ class _Storage:
         self._compare_loop = CompareLoop(
             reconcile=self._reconcile, index=self.index, interval_seconds=config.index_compare_seconds
         )
+        self._feed = SqlChangeFeed(self.database)
         self._audit_loop = AuditLoop(
             ship=ShipAudit(
                 outbox=SqlAuditOutbox(self.database), sink=LedgerAuditSink(context.channels), clock=context.clock
             ),
+            forget_changes=ForgetChanges(feed=self._feed, clock=context.clock),
             interval_seconds=config.audit_interval_seconds,
         )
+        self._commits = LocalCommits()
         self._catalog = SqlCatalog(self.database, spans=spans, committed=self._committed)
+        self._clock = context.clock
         self._tasks: list[asyncio.Task[None]] = []
         self._secrets: _Secrets | None = None
         self._tombstones = Tombstones(lambda: self._secret.tombstones)
@@ -164,6 +171,7 @@ class _Storage:
             undelete=UndeleteCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=self._tombstones),
             history=ListRevisions(catalog=catalog, clock=clock),
             diff=DiffRevisions(catalog=catalog, clock=clock),
+            watch=WatchCubes(feed=self._feed, commits=self._commits, clock=clock),
             roll_back=RollBackCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=self._tombstones),
             transition=ApplyTransition(catalog=catalog, clock=clock, ids=uuid7),
             use=RecordUsage(catalog=catalog, clock=clock),
@@ -207,7 +215,7 @@ class _Storage:
     def register(self, server: grpc.aio.Server) -> None:
         """Serve the three services."""
         pages = Pages(lambda: self._secret.pages)
-        add_StorageServiceServicer_to_server(StorageServicer(self._use_cases, pages), server)
+        add_StorageServiceServicer_to_server(StorageServicer(self._use_cases, pages, clock=self._clock), server)
         add_SnapshotServiceServicer_to_server(SnapshotServicer(self._snapshots, pages), server)
         add_PurgeServiceServicer_to_server(PurgeServicer(self._purges, pages), server)
 
@@ -244,6 +252,7 @@ class _Storage:
         return "" if self._hot is not None and self._hot.complete else self._reconcile.doubt
 
     def _committed(self) -> None:
+        self._commits.notify()
         self._index_loop.notify()
         self._audit_loop.notify()
 

@@ -38,6 +38,7 @@ CODES: Mapping[type[domain.MemosError], grpc.StatusCode] = {
     domain.CubeFrozen: grpc.StatusCode.FAILED_PRECONDITION,
     domain.ContentPurged: grpc.StatusCode.FAILED_PRECONDITION,
     domain.CountMismatch: grpc.StatusCode.FAILED_PRECONDITION,
+    domain.ResumeTokenExpired: grpc.StatusCode.FAILED_PRECONDITION,
     domain.StateConflict: grpc.StatusCode.FAILED_PRECONDITION,
     domain.IncompatiblePayload: grpc.StatusCode.FAILED_PRECONDITION,
     domain.ContextExceeded: grpc.StatusCode.FAILED_PRECONDITION,

@@ -27,6 +27,7 @@ from memosctl.commands import (
     tenant,
     up,
     vault,
+    watch,
     write,
 )
 
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for flat in (up, write, importing, read, history, chat, provenance, demo, doctor, config, migrate, certs):
+for flat in (up, write, importing, read, watch, history, chat, provenance, demo, doctor, config, migrate, certs):
     app.add_typer(flat.app)
 for group in (vault, snapshot, purge, key, tenant, jobs, audit):
     app.add_typer(group.app)

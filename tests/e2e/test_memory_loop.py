@@ -328,3 +328,30 @@ async def test_a_frozen_memory_is_found_and_not_changed_until_it_is_unfrozen(cal
     assert not thawed.cube.frozen
     updated = (await caller.memory.UpdateMemory(update)).cube
     assert (updated.plaintext.text, updated.frozen) == ("The vault code is 1133.", False)
+
+
+async def test_a_vault_is_followed_over_a_break(caller, vault):
+    async def follow(token, count):
+        seen = []
+        stream = caller.memory.WatchMemories(
+            memory.WatchMemoriesRequest(vault=vault, resume_token=token, view=cubes.CUBE_VIEW_FULL)
+        )
+        async for answer in stream:
+            seen += answer.changes
+            token = answer.resume_token
+            if len(seen) >= count:
+                stream.cancel()
+                return seen, token
+        raise AssertionError(seen)
+
+    _, token = await follow("", 0)
+    added = await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, texts=["Nora has a cat."]))
+    (made,), token = await follow(token, 1)
+    assert (made.kind, made.cube.plaintext.text) == (memory.CHANGE_KIND_CREATED, "Nora has a cat.")
+    name = added.added[0].cube.name
+    await caller.memory.DeleteMemory(memory.DeleteMemoryRequest(name=name))
+    await caller.memory.UndeleteMemory(memory.UndeleteMemoryRequest(name=name))
+    seen, token = await follow(token, 2)
+    assert [change.kind for change in seen] == [memory.CHANGE_KIND_DELETED, memory.CHANGE_KIND_UNDELETED]
+    seen, _ = await follow(token, 0)
+    assert seen == []

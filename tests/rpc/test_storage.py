@@ -504,6 +504,33 @@ async def test_a_purge_needs_an_owner_and_is_run_by_the_scheduler_alone(indexed)
         await run_purge(indexed, planned.purge.name)
 
 
+async def test_a_vault_is_followed_and_a_token_fits_one_vault_and_caller(served):
+    async def follow(token="", **fields):
+        request = pb.ListMemCubeChangesRequest(**{"vault": MAIN, "resume_token": token, **fields})
+        return await served.interface.ListMemCubeChanges(request)
+
+    with served.acting():
+        begun = await follow()
+        assert not begun.changes
+        waiting = asyncio.create_task(follow(begun.resume_token, wait_seconds=20, view=memcube_pb2.CUBE_VIEW_FULL))
+        await asyncio.sleep(0.05)
+        made = await served.add("tea")
+        (change,) = (await waiting).changes
+        assert (change.kind, change.name, change.cube.plaintext.text) == (public.CHANGE_KIND_CREATED, made.name, "tea")
+        (header,) = (await follow(begun.resume_token)).changes
+        assert not header.cube.HasField("plaintext")
+        for token in ("nonsense", begun.resume_token[:-2]):
+            with pytest.raises(PageTokenMismatch) as caught:
+                await follow(token)
+            assert caught.value.metadata["field"] == "resume_token"
+    with served.acting(MAIN, NOTES), pytest.raises(PageTokenMismatch):
+        await follow(begun.resume_token, vault=NOTES)
+    with served.acting(principal="tenants/acme/principals/eve"), pytest.raises(PageTokenMismatch):
+        await follow(begun.resume_token)
+    with served.acting(NOTES), pytest.raises(VaultNotFound):
+        await follow()
+
+
 async def test_a_deleted_cube_is_gone(served):
     with served.acting():
         made = await served.add("tea")

@@ -52,6 +52,7 @@ MEANINGS = {
     "REASON_CHARS": "characters of a reason",
     "GRANT_LIFETIME": "life of a grant",
     "DELETED_RETENTION": "time for which a deleted cube is kept at least",
+    "CHANGE_RETENTION": "time for which a watch can be resumed",
     "REQUEST_ID_RETENTION": "time for which a request id is remembered",
     "CLOCK_AHEAD": "how far ahead a message's time may be",
     "HEAT_HALF_LIFE": "half-life of heat",

@@ -16,8 +16,15 @@ from memos_kernel.ids import uuid7
 from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import ROLE_ACTIONS, Action, Grant, Role
 from memos_runtime.sql.engine import sqlite_url
-from memos_storage.adapters.memory import MemoryAuditOutbox, MemoryCatalog, MemoryLexicalIndex, MemoryOutbox
+from memos_storage.adapters.memory import (
+    MemoryAuditOutbox,
+    MemoryCatalog,
+    MemoryChangeFeed,
+    MemoryLexicalIndex,
+    MemoryOutbox,
+)
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
+from memos_storage.adapters.sql.changes import SqlChangeFeed
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.domain.filters import CubeFilter
@@ -116,6 +123,7 @@ class Store:
     lexical: MemoryLexicalIndex | SqlLexicalIndex
     outbox: MemoryOutbox | SqlOutbox
     audit: MemoryAuditOutbox | SqlAuditOutbox
+    feed: MemoryChangeFeed | SqlChangeFeed
     database: Database | None = None
 
 
@@ -127,14 +135,25 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
     """Yield an empty store."""
     if kind == "memory":
         catalog = MemoryCatalog()
-        yield Store(catalog, MemoryLexicalIndex(catalog), MemoryOutbox(catalog), MemoryAuditOutbox(catalog))
+        yield Store(
+            catalog,
+            MemoryLexicalIndex(catalog),
+            MemoryOutbox(catalog),
+            MemoryAuditOutbox(catalog),
+            MemoryChangeFeed(catalog),
+        )
         return
     url = await asyncio.to_thread(empty_database, kind, path)
     database = Database(url, readers=2, read_queue=64, write_queue=64, group_size=16)
     database.open()
     try:
         yield Store(
-            SqlCatalog(database), SqlLexicalIndex(database), SqlOutbox(database), SqlAuditOutbox(database), database
+            SqlCatalog(database),
+            SqlLexicalIndex(database),
+            SqlOutbox(database),
+            SqlAuditOutbox(database),
+            SqlChangeFeed(database),
+            database,
         )
     finally:
         await database.close()

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from memos_kernel.ids import uuid7
 from memos_kernel.permission import Grant
 from memos_kernel.requests import RequestKey
+from memos_storage.adapters.commits import LocalCommits
 from memos_storage.adapters.memory import (
     MemoryAuditOutbox,
     MemoryCatalog,
+    MemoryChangeFeed,
     MemoryLexicalIndex,
     MemoryOutbox,
     MemorySpans,
@@ -33,6 +35,7 @@ from memos_storage.usecases.run_purge import RunPurge
 from memos_storage.usecases.search_cubes import Query, SearchCubes
 from memos_storage.usecases.tombstones import Tombstones
 from memos_storage.usecases.undelete_cube import UndeleteCube
+from memos_storage.usecases.watch_cubes import WatchCubes
 from storage_cubes import MAIN, Clock, grant, item
 
 TOMBSTONES = Tombstones(lambda: b"secret")
@@ -77,6 +80,9 @@ class World:
         )
         self.purges = ReadPurges(catalog=catalog)
         self.lift_purge = LiftPurge(catalog=catalog, clock=clock, ids=uuid7)
+        self.feed = MemoryChangeFeed(catalog)
+        self.commits = LocalCommits()
+        self.watch = WatchCubes(feed=self.feed, commits=self.commits, clock=clock)
         self.transition = ApplyTransition(catalog=catalog, clock=clock, ids=uuid7)
         self.use = RecordUsage(catalog=catalog, clock=clock)
         self.reconcile = Reconcile(outbox=self.outbox, index=self.index, window=2)

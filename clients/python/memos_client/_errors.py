@@ -144,6 +144,7 @@ BY_REASON: Mapping[str, type[MemosError]] = {
     "CUBE_FROZEN": PreconditionFailed,
     "CONTENT_PURGED": PreconditionFailed,
     "COUNT_MISMATCH": PreconditionFailed,
+    "RESUME_TOKEN_EXPIRED": PreconditionFailed,
     "STATE_CONFLICT": PreconditionFailed,
     "INCOMPATIBLE_PAYLOAD": PreconditionFailed,
     "CONTEXT_EXCEEDED": PreconditionFailed,

@@ -34,6 +34,7 @@ from google.protobuf.message import Message as ProtoMessage
 from memos_api.v1 import (
     governance_service_pb2,
     job_pb2,
+    memory_service_pb2,
     provenance_pb2,
     purge_service_pb2,
     snapshot_service_pb2,

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from memos_api.v1 import memcube_pb2, provenance_pb2
+from memos_api.v1 import memcube_pb2, memory_service_pb2, provenance_pb2
 from memos_api.v1 import memory_service_pb2 as pb
 from memos_client._base import Calls, pages
 from memos_client._errors import MemosError, error_of_item
@@ -68,11 +68,15 @@ class MemoryCalls(Calls):
         labels: Mapping[str, str] | None = None,
         semantic_type: str = "",
         expire_time: datetime | None = None,
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
         priority: int = 0,
         request_id: str = "",
         timeout: float | None = None,
     ) -> Cube:
         """Store one cube as given, under a name of your own if you like.
+
+        In the world the fact holds from `valid_from` on, and before `valid_until`.
 
         Raises:
             MemosError: RequestError, NotFound (the vault), DuplicateContent, AlreadyExists, Unavailable.
@@ -83,6 +87,8 @@ class MemoryCalls(Calls):
             labels=labels,
             semantic_type=_sort(semantic_type),
             expire_time=timestamp(expire_time),
+            valid_from=timestamp(valid_from),
+            valid_until=timestamp(valid_until),
             priority=priority,
             plaintext=memcube_pb2.PlaintextPayload(text=text),
         )
@@ -146,6 +152,8 @@ class MemoryCalls(Calls):
         semantic_type: str | None = None,
         priority: int | None = None,
         expire_time: datetime | None = None,
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
         etag: str = "",
         request_id: str = "",
         timeout: float | None = None,
@@ -169,9 +177,10 @@ class MemoryCalls(Calls):
         if priority is not None:
             cube.priority = priority
             paths.append("priority")
-        if expire_time is not None:
-            cube.MergeFrom(memcube_pb2.MemCube(expire_time=timestamp(expire_time)))
-            paths.append("expire_time")
+        for field, time in (("expire_time", expire_time), ("valid_from", valid_from), ("valid_until", valid_until)):
+            if (stamp := timestamp(time)) is not None:
+                getattr(cube, field).CopyFrom(stamp)
+                paths.append(field)
         request = pb.UpdateMemoryRequest(cube=cube, update_mask=FieldMask(paths=paths), request_id=request_id)
         answer: pb.UpdateMemoryResponse = await self.call(request, timeout=timeout)
         return Cube(answer.cube)
@@ -219,6 +228,23 @@ class MemoryCalls(Calls):
             name=self._name("cubes", name), from_revision=from_revision, to_revision=to_revision
         )
         return Difference.from_proto(await self.call(request, timeout=timeout))
+
+    async def watch(
+        self, vault: str, *, resume_token: str = "", full: bool = False
+    ) -> AsyncGenerator[memory_service_pb2.WatchMemoriesResponse, None]:
+        """Yield what changes in a vault, in order; `full` brings the texts. It goes on until you stop.
+
+        Each answer has a token: give the last one as `resume_token` to go on behind it, at most 7 days later.
+        Without one it begins now, and the first answer, which comes at once, has a token alone; then list the vault.
+        Answers without changes come every 20 seconds.
+
+        Raises:
+            MemosError: NotFound (the vault), PreconditionFailed (the token is too old), RequestError, Unavailable.
+        """
+        view = memcube_pb2.CUBE_VIEW_FULL if full else memcube_pb2.CUBE_VIEW_BASIC
+        request = pb.WatchMemoriesRequest(vault=self._name("vaults", vault), resume_token=resume_token, view=view)
+        async for answer in self.stream(request):
+            yield answer
 
     async def rollback(
         self, name: str, revision: int, *, etag: str = "", request_id: str = "", timeout: float | None = None

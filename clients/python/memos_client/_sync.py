@@ -10,6 +10,7 @@ from google.protobuf.message import Message as ProtoMessage
 from memos_api.v1 import (
     governance_service_pb2,
     job_pb2,
+    memory_service_pb2,
     provenance_pb2,
     purge_service_pb2,
     snapshot_service_pb2,
@@ -158,11 +159,15 @@ class Client:
         labels: Mapping[str, str] | None = None,
         semantic_type: str = "",
         expire_time: datetime | None = None,
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
         priority: int = 0,
         request_id: str = "",
         timeout: float | None = None,
     ) -> Cube:
         """Store one cube as given, under a name of your own if you like.
+
+        In the world the fact holds from `valid_from` on, and before `valid_until`.
 
         Raises:
             MemosError: RequestError, NotFound (the vault), DuplicateContent, AlreadyExists, Unavailable.
@@ -175,6 +180,8 @@ class Client:
                 labels=labels,
                 semantic_type=semantic_type,
                 expire_time=expire_time,
+                valid_from=valid_from,
+                valid_until=valid_until,
                 priority=priority,
                 request_id=request_id,
                 timeout=timeout,
@@ -220,6 +227,8 @@ class Client:
         semantic_type: str | None = None,
         priority: int | None = None,
         expire_time: datetime | None = None,
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
         etag: str = "",
         request_id: str = "",
         timeout: float | None = None,
@@ -237,6 +246,8 @@ class Client:
                 semantic_type=semantic_type,
                 priority=priority,
                 expire_time=expire_time,
+                valid_from=valid_from,
+                valid_until=valid_until,
                 etag=etag,
                 request_id=request_id,
                 timeout=timeout,
@@ -279,6 +290,20 @@ class Client:
         return self._portal.run(
             self._client.diff(name, from_revision=from_revision, to_revision=to_revision, timeout=timeout)
         )
+
+    def watch(
+        self, vault: str, *, resume_token: str = "", full: bool = False
+    ) -> Iterator[memory_service_pb2.WatchMemoriesResponse]:
+        """Yield what changes in a vault, in order; `full` brings the texts. It goes on until you stop.
+
+        Each answer has a token: give the last one as `resume_token` to go on behind it, at most 7 days later.
+        Without one it begins now, and the first answer, which comes at once, has a token alone; then list the vault.
+        Answers without changes come every 20 seconds.
+
+        Raises:
+            MemosError: NotFound (the vault), PreconditionFailed (the token is too old), RequestError, Unavailable.
+        """
+        return self._portal.iterate(self._client.watch(vault, resume_token=resume_token, full=full))
 
     def rollback(
         self, name: str, revision: int, *, etag: str = "", request_id: str = "", timeout: float | None = None

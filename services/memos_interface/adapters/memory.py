@@ -2,6 +2,7 @@
 
 # a twin takes what the port gives, and needs less of it
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -11,7 +12,8 @@ from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.question import MemoryCall
 from memos_interface.domain.revisions import Difference
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchHit, SearchLeg, SearchQuery
-from memos_interface.ports import CubePage, Stored, StoredBatch, Vectors
+from memos_interface.ports import ChangePage, CubePage, Stored, StoredBatch, Vectors
+from memos_kernel.changes import Change, ChangeKind
 from memos_kernel.cube import Access, MemCube, Plaintext, RevisionRef, content_hash, fingerprint
 from memos_kernel.errors import (
     CubeNotFound,
@@ -30,6 +32,8 @@ from memos_kernel.names import CubeName, PlanName, PrincipalName, VaultName
 from memos_kernel.requests import RequestKey
 from memos_kernel.states import INITIAL, SEARCHED_BY_DEFAULT, check_not_frozen, freeze, unfreeze
 
+_MOMENT = 0.01
+
 
 class MemoryStorage:
     """The port MemoryStore. It knows some vaults; cubes in others, and deleted ones, are not found."""
@@ -39,6 +43,7 @@ class MemoryStorage:
         self.cubes: dict[CubeName, MemCube] = {}
         self.history: dict[CubeName, tuple[MemCube, ...]] = {}
         self.vectors: dict[CubeName, Sequence[float]] = {}
+        self._changes: list[Change] = []
         self._owner = owner
         self._clock = clock
         self._new_id = new_id
@@ -85,6 +90,15 @@ class MemoryStorage:
         start, size = int(page_token or 0), page_size or 50
         headers = tuple(replace(cube, payload=None) for cube in found[start : start + size])
         return CubePage(headers, str(start + size) if start + size < len(found) else "")
+
+    async def changes(self, vault: VaultName, *, resume_token: str, full: bool, wait_seconds: float) -> ChangePage:
+        """See the port. It waits a moment; a token is the number of changes that came before."""
+        self._check_vault(vault)
+        await asyncio.sleep(min(wait_seconds, _MOMENT))
+        start = int(resume_token) if resume_token else len(self._changes)
+        found = [change for change in self._changes[start:] if change.cube is not None and change.cube.vault == vault]
+        shown = found if full else [replace(change, cube=_header(change.cube)) for change in found]
+        return ChangePage(tuple(shown), str(len(self._changes)))
 
     async def update(self, change: CubeChange, vectors: Vectors | None, *, request: RequestKey) -> MemCube:
         """See the port."""
@@ -158,6 +172,10 @@ class MemoryStorage:
             degraded=vectors is None,
         )
 
+    def _tell(self, kind: ChangeKind, cube: MemCube) -> None:
+        assert cube.update_time is not None
+        self._changes.append(Change(kind, cube.name, cube.uid, cube.revision, cube.update_time, cube))
+
     def decide(self, name: CubeName, rule: Callable[[MemCube], MemCube], *, etag: str = "") -> MemCube:
         """Change a cube by a rule, as lifecycle does; return its header."""
         return replace(self._replace(rule(self._live_cube(name, etag))), payload=None)
@@ -190,6 +208,7 @@ class MemoryStorage:
             provenance_id=provenance_id,
         )
         self.history[cube.name] = (self.cubes[cube.name],)
+        self._tell(ChangeKind.CREATED, self.cubes[cube.name])
         return Stored(self.cubes[cube.name], created=True)
 
     def _live(self, as_of: datetime | None = None) -> tuple[MemCube, ...]:
@@ -216,8 +235,11 @@ class MemoryStorage:
 
     def _replace(self, cube: MemCube) -> MemCube:
         revision = cube.revision + 1
+        was_deleted = self.cubes[cube.name].delete_time is not None
         self.cubes[cube.name] = replace(cube, revision=revision, etag=f"r{revision}", update_time=self._clock.now())
         self.history[cube.name] += (self.cubes[cube.name],)
+        back = ChangeKind.UNDELETED if was_deleted else ChangeKind.UPDATED
+        self._tell(ChangeKind.DELETED if cube.delete_time is not None else back, self.cubes[cube.name])
         return self.cubes[cube.name]
 
     def _revisions(self, name: CubeName) -> tuple[MemCube, ...]:
@@ -343,6 +365,10 @@ class MemoryLineage:
 
 def _missing(name: CubeName) -> CubeNotFound:
     return CubeNotFound(f"{name} is not there.", name=str(name))
+
+
+def _header(cube: MemCube | None) -> MemCube | None:
+    return None if cube is None else replace(cube, payload=None)
 
 
 def _recorded(cube: MemCube) -> datetime:

@@ -12,12 +12,13 @@ from memos_api.v1 import memcube_pb2, memory_service_pb2
 from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.revisions import Difference
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
-from memos_interface.ports import CubePage, Stored, StoredBatch, Vectors
+from memos_interface.ports import ChangePage, CubePage, Stored, StoredBatch, Vectors
 from memos_interface.wire.search import filter_to_proto, hits_from_proto, legs_from_proto
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import LimitExceeded, MemosError
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.requests import RequestKey
+from memos_wire.changes import change_from_proto
 from memos_wire.cubes import cube_from_proto, cube_to_proto
 from memos_wire.errors import error_of
 from memos_wire.requests import request_key_to_proto
@@ -84,6 +85,15 @@ class StorageClient:
             )
         )
         return CubePage(tuple(cube_from_proto(cube) for cube in answer.cubes), answer.next_page_token)
+
+    async def changes(self, vault: VaultName, *, resume_token: str, full: bool, wait_seconds: float) -> ChangePage:
+        """See the port."""
+        answer = await self._stub.ListMemCubeChanges(
+            pb.ListMemCubeChangesRequest(
+                vault=str(vault), resume_token=resume_token, view=_view(full), wait_seconds=wait_seconds
+            )
+        )
+        return ChangePage(tuple(change_from_proto(change) for change in answer.changes), answer.resume_token)
 
     async def update(self, change: CubeChange, vectors: Vectors | None, *, request: RequestKey) -> MemCube:
         """See the port."""

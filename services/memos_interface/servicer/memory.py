@@ -1,5 +1,7 @@
 """MemoryService: convert, call the use case, convert."""
 
+from collections.abc import AsyncIterator
+
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from memos_api.v1 import memory_service_pb2 as pb
@@ -22,6 +24,7 @@ from memos_kernel.errors import InvalidField, MemosError
 from memos_kernel.ids import IdFactory
 from memos_kernel.names import CubeName, VaultName
 from memos_runtime.context import current_principal, current_request_key
+from memos_wire.changes import change_to_proto
 from memos_wire.cubes import cube_to_proto, enum_from_proto
 from memos_wire.errors import attempt, status_of
 from memos_wire.lineage import edge_to_proto, node_to_proto
@@ -135,6 +138,19 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
             CubeName.parse(request.name), revision=request.revision, etag=request.etag, key=current_request_key()
         )
         return pb.RollbackMemoryResponse(cube=cube_to_proto(cube))
+
+    async def WatchMemories(
+        self, request: pb.WatchMemoriesRequest, context: object
+    ) -> AsyncIterator[pb.WatchMemoriesResponse]:
+        """Stream the changes of a vault."""
+        full = wants_payload(request.view, default=False)
+        vault = VaultName.parse(request.vault, field="vault")
+        pages = self._do.watch(vault, resume_token=request.resume_token, full=full, caller=current_principal())
+        async for page in pages:
+            yield pb.WatchMemoriesResponse(
+                changes=[change_to_proto(change, payload=full) for change in page.changes],
+                resume_token=page.resume_token,
+            )
 
     async def FreezeMemory(self, request: pb.FreezeMemoryRequest, context: object) -> pb.FreezeMemoryResponse:
         """Forbid changes."""

@@ -27,6 +27,7 @@ from memos_interface.usecases.read_revisions import ReadRevisions
 from memos_interface.usecases.record_turn import RecordTurn
 from memos_interface.usecases.roll_back_memory import RollBackMemory
 from memos_interface.usecases.search_memories import SearchMemories
+from memos_interface.usecases.watch_memories import WatchMemories
 from memos_kernel.ids import Clock, IdFactory
 
 
@@ -63,6 +64,7 @@ class UseCases:
     delete: DeleteMemory
     undelete: UndeleteMemory
     revisions: ReadRevisions
+    watch: WatchMemories
     roll_back: RollBackMemory
     freeze: FreezeMemory
     unfreeze: UnfreezeMemory
@@ -101,6 +103,7 @@ def assemble(ports: Ports, *, embed_timeout: float) -> UseCases:
         delete=DeleteMemory(store=store, spans=spans),
         undelete=UndeleteMemory(store=store, spans=spans),
         revisions=ReadRevisions(store=store, audit_trail=ports.audit_trail),
+        watch=WatchMemories(store=store, delegation=ports.delegation, audit_trail=ports.audit_trail),
         roll_back=RollBackMemory(embedder=embedder, store=store, spans=spans),
         freeze=FreezeMemory(lifecycle=ports.lifecycle, spans=spans),
         unfreeze=UnfreezeMemory(lifecycle=ports.lifecycle, spans=spans),

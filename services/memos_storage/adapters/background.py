@@ -11,6 +11,7 @@ from memos_storage.ports import Outbox, VectorIndex
 from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.reconcile import Reconcile
 from memos_storage.usecases.ship_audit import ShipAudit
+from memos_storage.usecases.watch_cubes import ForgetChanges
 
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.2
@@ -133,6 +134,7 @@ class AuditLoop:
     """Sends audit events soon after they were committed, and tidies up once an hour."""
 
     ship: ShipAudit
+    forget_changes: ForgetChanges
     interval_seconds: float
     _written: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -148,6 +150,7 @@ class AuditLoop:
             try:
                 if asyncio.get_running_loop().time() - tidied >= _HOUSEKEEPING_SECONDS:
                     await self.ship.forget_requests()
+                    await self.forget_changes()
                     tidied = asyncio.get_running_loop().time()
                 with suppress(TimeoutError):  # then look all the same, as the other loop does
                     async with asyncio.timeout(_IDLE_LOOK_SECONDS):

@@ -8,11 +8,14 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from memos_api.internal.v1 import storage_service_pb2 as pb
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceServicer
+from memos_api.v1 import memcube_pb2
+from memos_kernel.ids import Clock
 from memos_kernel.names import CubeName, VaultName
 from memos_runtime.context import current_grant
 from memos_runtime.paging import page_size
 from memos_storage.servicer import messages
 from memos_storage.servicer.calls import Pages, mutation_of
+from memos_storage.servicer.feeds import Feeds
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
@@ -20,6 +23,8 @@ from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
 from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.search_cubes import Query, SearchCubes
 from memos_storage.usecases.undelete_cube import UndeleteCube
+from memos_storage.usecases.watch_cubes import WatchCubes
+from memos_wire.changes import change_to_proto
 from memos_wire.cubes import cube_to_proto
 from memos_wire.errors import attempt
 from memos_wire.times import optional_time
@@ -40,6 +45,7 @@ class UseCases:
     undelete: UndeleteCube
     history: ListRevisions
     diff: DiffRevisions
+    watch: WatchCubes
     roll_back: RollBackCube
     transition: ApplyTransition
     use: RecordUsage
@@ -50,9 +56,10 @@ class UseCases:
 class StorageServicer(StorageServiceServicer):
     """Serves memos.internal.v1.StorageService."""
 
-    def __init__(self, use_cases: UseCases, pages: Pages) -> None:
+    def __init__(self, use_cases: UseCases, pages: Pages, *, clock: Clock) -> None:
         self._do = use_cases
         self._pages = pages
+        self._feeds = Feeds(pages, clock)
 
     async def BatchCreateMemCubes(
         self, request: pb.BatchCreateMemCubesRequest, context: Any
@@ -149,6 +156,18 @@ class StorageServicer(StorageServiceServicer):
             before=cube_to_proto(found.before),
             after=cube_to_proto(found.after),
             changed=FieldMask(paths=found.paths),
+        )
+
+    async def ListMemCubeChanges(
+        self, request: pb.ListMemCubeChangesRequest, context: Any
+    ) -> pb.ListMemCubeChangesResponse:
+        """Follow a vault."""
+        grant, payload = current_grant(), request.view == memcube_pb2.CUBE_VIEW_FULL
+        vault = VaultName.parse(request.vault, field="vault")
+        place, told, seal = self._feeds.open(vault, request.resume_token, grant)
+        changes, last = await self._do.watch(vault, after=place, told=told, seconds=request.wait_seconds, grant=grant)
+        return pb.ListMemCubeChangesResponse(
+            changes=[change_to_proto(change, payload=payload) for change in changes], resume_token=seal(last)
         )
 
     async def RollbackMemCube(self, request: pb.RollbackMemCubeRequest, context: Any) -> pb.RollbackMemCubeResponse:

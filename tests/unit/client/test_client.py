@@ -234,3 +234,25 @@ async def test_memories_are_erased_by_name_or_filter_as_a_job(memos):
     assert await memos.lift_purge("p1") == asked.purge
     with pytest.raises(NotFound):
         await memos.get_purge("p2")
+
+
+async def until_news(answers):
+    async for answer in answers:
+        yield answer
+        if answer.changes:
+            return
+
+
+async def test_a_vault_is_followed(memos):
+    answers = memos.watch("notes", full=True)
+    begun = await anext(answers)
+    assert begun.resume_token
+    assert not begun.changes
+    await memos.add("notes", ["The key is with Nora."])
+    (change,) = [change async for answer in until_news(answers) for change in answer.changes]
+    assert change.cube.plaintext.text == "The key is with Nora."
+    await answers.aclose()
+    again = memos.watch("notes", resume_token=begun.resume_token)
+    (header,) = (await anext(again)).changes
+    assert (header.name, header.cube.plaintext.text) == (change.name, "")
+    await again.aclose()

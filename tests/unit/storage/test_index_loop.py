@@ -10,6 +10,7 @@ from memos_kernel.errors import DependencyUnavailable
 from memos_storage.adapters import background
 from memos_storage.adapters.background import AuditLoop, CompareLoop, IndexLoop
 from memos_storage.usecases.ship_audit import ShipAudit
+from memos_storage.usecases.watch_cubes import ForgetChanges
 from storage_cubes import MAIN, scope, vector
 
 
@@ -75,7 +76,11 @@ async def test_an_audit_event_that_nobody_told_of_is_sent_and_an_outage_is_told_
             self.events += events
 
     ledger = Ledger()
-    loop = AuditLoop(ship=ShipAudit(outbox=world.audit, sink=ledger, clock=world.clock), interval_seconds=0)
+    loop = AuditLoop(
+        ship=ShipAudit(outbox=world.audit, sink=ledger, clock=world.clock),
+        forget_changes=ForgetChanges(feed=world.feed, clock=world.clock),
+        interval_seconds=0,
+    )
     task = asyncio.create_task(loop.run())
     await asyncio.sleep(0.02)
     await world.add("tea", seed=1)

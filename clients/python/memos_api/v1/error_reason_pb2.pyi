@@ -185,6 +185,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"reason": "COUNT_MISMATCH", "domain": "memos", "metadata": {"count": "12", "expected": "11"}}
     """
+    ERROR_REASON_RESUME_TOKEN_EXPIRED: _ErrorReason.ValueType  # 33
+    """The resume token of a watch is too old: what has changed since may be forgotten. List the vault, and watch anew.
+    FAILED_PRECONDITION.
+
+        {"reason": "RESUME_TOKEN_EXPIRED", "domain": "memos", "metadata": {"field": "resume_token"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo that every error carries; its `domain` is
@@ -354,5 +360,11 @@ ERROR_REASON_COUNT_MISMATCH: ErrorReason.ValueType  # 32
 """Another number of cubes would be erased than the caller expects; look again. FAILED_PRECONDITION.
 
     {"reason": "COUNT_MISMATCH", "domain": "memos", "metadata": {"count": "12", "expected": "11"}}
+"""
+ERROR_REASON_RESUME_TOKEN_EXPIRED: ErrorReason.ValueType  # 33
+"""The resume token of a watch is too old: what has changed since may be forgotten. List the vault, and watch anew.
+FAILED_PRECONDITION.
+
+    {"reason": "RESUME_TOKEN_EXPIRED", "domain": "memos", "metadata": {"field": "resume_token"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

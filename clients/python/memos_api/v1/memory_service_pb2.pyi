@@ -9,6 +9,7 @@ from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from memos_api.v1 import memcube_pb2 as _memcube_pb2
 from memos_api.v1 import provenance_pb2 as _provenance_pb2
@@ -22,6 +23,42 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ChangeKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHANGE_KIND_UNSPECIFIED: _ChangeKind.ValueType  # 0
+    """Not set."""
+    CHANGE_KIND_CREATED: _ChangeKind.ValueType  # 1
+    """It was stored first."""
+    CHANGE_KIND_UPDATED: _ChangeKind.ValueType  # 2
+    """Text, fields, state or frozenness changed."""
+    CHANGE_KIND_DELETED: _ChangeKind.ValueType  # 3
+    """It was deleted, and can be undeleted until its purge time."""
+    CHANGE_KIND_UNDELETED: _ChangeKind.ValueType  # 4
+    """It came back from a deletion."""
+    CHANGE_KIND_PURGED: _ChangeKind.ValueType  # 5
+    """It is being erased for good; forget what you keep of it."""
+
+class ChangeKind(_ChangeKind, metaclass=_ChangeKindEnumTypeWrapper):
+    """What happened to a cube."""
+
+CHANGE_KIND_UNSPECIFIED: ChangeKind.ValueType  # 0
+"""Not set."""
+CHANGE_KIND_CREATED: ChangeKind.ValueType  # 1
+"""It was stored first."""
+CHANGE_KIND_UPDATED: ChangeKind.ValueType  # 2
+"""Text, fields, state or frozenness changed."""
+CHANGE_KIND_DELETED: ChangeKind.ValueType  # 3
+"""It was deleted, and can be undeleted until its purge time."""
+CHANGE_KIND_UNDELETED: ChangeKind.ValueType  # 4
+"""It came back from a deletion."""
+CHANGE_KIND_PURGED: ChangeKind.ValueType  # 5
+"""It is being erased for good; forget what you keep of it."""
+Global___ChangeKind: _TypeAlias = ChangeKind  # noqa: Y015
 
 @_typing.final
 class Message(_message.Message):
@@ -1294,3 +1331,107 @@ class GetProvenanceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetProvenanceResponse: _TypeAlias = GetProvenanceResponse  # noqa: Y015
+
+@_typing.final
+class WatchMemoriesRequest(_message.Message):
+    """Request of WatchMemories."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VAULT_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    vault: _builtins.str
+    """Vault to follow."""
+    resume_token: _builtins.str
+    """Token of an answer, to go on behind it; good for 7 days, for the same caller and vault. Empty begins now."""
+    view: _memcube_pb2.CubeView.ValueType
+    """How much of each cube to return; BASIC by default."""
+    def __init__(
+        self,
+        *,
+        vault: _builtins.str = ...,
+        resume_token: _builtins.str = ...,
+        view: _memcube_pb2.CubeView.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resume_token", b"resume_token", "vault", b"vault", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchMemoriesRequest: _TypeAlias = WatchMemoriesRequest  # noqa: Y015
+
+@_typing.final
+class WatchMemoriesResponse(_message.Message):
+    """Answer of WatchMemories."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Token to go on with behind these changes."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemoryChange]:
+        """Changes, in order; at most 100."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___MemoryChange] | None = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchMemoriesResponse: _TypeAlias = WatchMemoriesResponse  # noqa: Y015
+
+@_typing.final
+class MemoryChange(_message.Message):
+    """One change of one cube. Use (hits, heat) is no change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    CUBE_FIELD_NUMBER: _builtins.int
+    kind: Global___ChangeKind.ValueType
+    """What happened."""
+    name: _builtins.str
+    """Name of the cube."""
+    uid: _builtins.str
+    """Uid of the cube, which no other cube ever has."""
+    revision: _builtins.int
+    """The revision that it made; of a purge the newest one before."""
+    @_builtins.property
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was recorded."""
+
+    @_builtins.property
+    def cube(self) -> _memcube_pb2.MemCube:
+        """The cube in that revision; unset if it has been purged since."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___ChangeKind.ValueType = ...,
+        name: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
+        cube: _memcube_pb2.MemCube | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "record_time", b"record_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "kind", b"kind", "name", b"name", "record_time", b"record_time", "revision", b"revision", "uid", b"uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemoryChange: _TypeAlias = MemoryChange  # noqa: Y015

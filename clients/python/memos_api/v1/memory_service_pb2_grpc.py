@@ -75,6 +75,11 @@ class MemoryServiceStub:
                 request_serializer=memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryRequest.SerializeToString,
                 response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryResponse.FromString,
                 _registered_method=True)
+        self.WatchMemories = channel.unary_stream(
+                '/memos.v1.MemoryService/WatchMemories',
+                request_serializer=memos__api_dot_v1_dot_memory__service__pb2.WatchMemoriesRequest.SerializeToString,
+                response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.WatchMemoriesResponse.FromString,
+                _registered_method=True)
         self.ListMemoryRevisions = channel.unary_unary(
                 '/memos.v1.MemoryService/ListMemoryRevisions',
                 request_serializer=memos__api_dot_v1_dot_memory__service__pb2.ListMemoryRevisionsRequest.SerializeToString,
@@ -178,6 +183,16 @@ class MemoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchMemories(self, request, context):
+        """Streams what changes in a vault, in the order in which it becomes visible: what was told before a resume token comes
+        never again, what was not told comes for certain. Without a token it begins now; the first answer, which comes at once,
+        has a token and no changes, so list the vault after it. Answers without changes come every 20 seconds.
+        Fails with VAULT_NOT_FOUND, RESUME_TOKEN_EXPIRED, PAGE_TOKEN_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListMemoryRevisions(self, request, context):
         """Lists the revisions of a cube, newest first; those of a deleted one until its purge time. Fails with CUBE_NOT_FOUND.
         """
@@ -274,6 +289,11 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     servicer.UndeleteMemory,
                     request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryRequest.FromString,
                     response_serializer=memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryResponse.SerializeToString,
+            ),
+            'WatchMemories': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchMemories,
+                    request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.WatchMemoriesRequest.FromString,
+                    response_serializer=memos__api_dot_v1_dot_memory__service__pb2.WatchMemoriesResponse.SerializeToString,
             ),
             'ListMemoryRevisions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMemoryRevisions,
@@ -528,6 +548,33 @@ class MemoryService:
             '/memos.v1.MemoryService/UndeleteMemory',
             memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryRequest.SerializeToString,
             memos__api_dot_v1_dot_memory__service__pb2.UndeleteMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchMemories(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/memos.v1.MemoryService/WatchMemories',
+            memos__api_dot_v1_dot_memory__service__pb2.WatchMemoriesRequest.SerializeToString,
+            memos__api_dot_v1_dot_memory__service__pb2.WatchMemoriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,12 @@ class MemoryServiceStub:
     """Takes the deletion of a cube back, until its purge time. One that is not deleted is refused with RESOURCE_EXISTS,
     and one whose content another cube holds by now with DUPLICATE_CONTENT.
     """
+    WatchMemories: _aio.UnaryStreamMultiCallable[_memory_service_pb2.WatchMemoriesRequest, _memory_service_pb2.WatchMemoriesResponse]
+    """Streams what changes in a vault, in the order in which it becomes visible: what was told before a resume token comes
+    never again, what was not told comes for certain. Without a token it begins now; the first answer, which comes at once,
+    has a token and no changes, so list the vault after it. Answers without changes come every 20 seconds.
+    Fails with VAULT_NOT_FOUND, RESUME_TOKEN_EXPIRED, PAGE_TOKEN_MISMATCH.
+    """
     ListMemoryRevisions: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.ListMemoryRevisionsRequest, _memory_service_pb2.ListMemoryRevisionsResponse]
     """Lists the revisions of a cube, newest first; those of a deleted one until its purge time. Fails with CUBE_NOT_FOUND."""
     DiffMemoryRevisions: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.DiffMemoryRevisionsRequest, _memory_service_pb2.DiffMemoryRevisionsResponse]
@@ -140,6 +146,18 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_memory_service_pb2.UndeleteMemoryResponse]:
         """Takes the deletion of a cube back, until its purge time. One that is not deleted is refused with RESOURCE_EXISTS,
         and one whose content another cube holds by now with DUPLICATE_CONTENT.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchMemories(
+        self,
+        request: _memory_service_pb2.WatchMemoriesRequest,
+        context: _aio.ServicerContext[_memory_service_pb2.WatchMemoriesRequest, _abc.AsyncIterator[_memory_service_pb2.WatchMemoriesResponse]],
+    ) -> _abc.AsyncIterator[_memory_service_pb2.WatchMemoriesResponse]:
+        """Streams what changes in a vault, in the order in which it becomes visible: what was told before a resume token comes
+        never again, what was not told comes for certain. Without a token it begins now; the first answer, which comes at once,
+        has a token and no changes, so list the vault after it. Answers without changes come every 20 seconds.
+        Fails with VAULT_NOT_FOUND, RESUME_TOKEN_EXPIRED, PAGE_TOKEN_MISMATCH.
         """
 
     @_abc_1.abstractmethod

@@ -1,6 +1,7 @@
 """Twins of the ports in memory, for tests and for embedding; they pass the same contract suites as the real ones."""
 
 from memos_storage.adapters.memory.catalog import MemoryCatalog
+from memos_storage.adapters.memory.changes import MemoryChangeFeed
 from memos_storage.adapters.memory.indexes import MemoryLexicalIndex, MemoryVectorIndex
 from memos_storage.adapters.memory.outbox import MemoryAuditOutbox, MemoryOutbox
 from memos_storage.adapters.memory.spans import MemorySpan, MemorySpans
@@ -8,6 +9,7 @@ from memos_storage.adapters.memory.spans import MemorySpan, MemorySpans
 __all__ = [
     "MemoryAuditOutbox",
     "MemoryCatalog",
+    "MemoryChangeFeed",
     "MemoryLexicalIndex",
     "MemoryOutbox",
     "MemorySpan",

@@ -5,14 +5,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
+from memos_kernel.changes import ChangeKind
 from memos_kernel.cube import MemCube, State, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
 from memos_kernel.states import is_over
+from memos_storage.adapters.memory.changes import change
 from memos_storage.adapters.memory.purges import MemoryPurges
 from memos_storage.adapters.memory.tables import Tables, copied, current_vector, enqueue
 from memos_storage.domain.filters import newest_first
 from memos_storage.domain.purges import Doomed, Purge, Reach
+from memos_storage.domain.revisions import change_of
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import (
@@ -240,6 +243,7 @@ class MemoryTransaction:
             raise ResourceExists(f"{cube.name} is taken; choose another id.", name=str(cube.name))
         self._store(StoredCube(cube, cube.revision))
         self._put_vector(cube, vector, gone=None)
+        self.tables.changes.append(change(ChangeKind.CREATED, cube))
 
     def replace(self, cube: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
         """Store a new revision."""
@@ -254,6 +258,8 @@ class MemoryTransaction:
             self._put_vector(cube, vector, gone=before.content_revision if same else None)
         if gone is not None and not same:
             enqueue(self.tables, cube.uid, gone.embedder, cube.update_time, gone=before.content_revision)
+        kind = change_of(cube, was_deleted=before.cube.delete_time is not None)
+        self.tables.changes.append(change(kind, cube))
 
     def set_usage(self, uid: str, usage: Usage) -> None:
         """Store the usage."""

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from memos_kernel.changes import ChangeKind
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import StateConflict
 from memos_kernel.names import CubeName, PurgeName, VaultName
+from memos_storage.adapters.memory.changes import change
 from memos_storage.adapters.memory.tables import Tables
 from memos_storage.domain.purges import Doomed, Purge, PurgeState, Receipt
 from memos_storage.domain.selection import Selection
@@ -60,6 +62,7 @@ class MemoryPurges:
         tables.purge_points[purge.name] = ()
         for uid, row in rows.items():
             deleted = row.cube.delete_time or purge.create_time
+            tables.changes.append(change(ChangeKind.PURGED, row.cube, time=purge.create_time))
             tables.cubes[uid] = replace(row, cube=replace(row.cube, delete_time=deleted, purge_time=_LONG_AGO))
 
     def bury(self, name: PurgeName, tombstones: Set[bytes]) -> None:

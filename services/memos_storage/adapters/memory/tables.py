@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from memos_kernel.changes import Change
 from memos_kernel.names import PurgeName, SnapshotName
 from memos_storage.domain.purges import Doomed, Purge
 from memos_storage.domain.snapshots import Snapshot
@@ -33,6 +34,7 @@ class Tables:
     vectors: dict[tuple[str, int], Vector] = field(default_factory=dict)  # by uid and content revision
     outbox: dict[int, Entry] = field(default_factory=dict)
     snapshots: dict[SnapshotName, Snapshot] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
     purges: dict[PurgeName, Purge] = field(default_factory=dict)
     purge_cubes: dict[PurgeName, dict[str, Doomed]] = field(default_factory=dict)  # by uid, until the purge is done
     purge_points: dict[PurgeName, tuple[tuple[str, PointId], ...]] = field(default_factory=dict)
@@ -50,7 +52,7 @@ def copied(tables: Tables) -> Tables:
     fresh = copy.copy(tables)
     for name in (
         *("cubes", "history", "vectors", "snapshots", "audit", "answers", "dimensions"),
-        *("purges", "purge_cubes", "purge_points", "tombstones"),
+        *("changes", "purges", "purge_cubes", "purge_points", "tombstones"),
     ):
         setattr(fresh, name, copy.copy(getattr(tables, name)))
     fresh.outbox = {sequence: copy.copy(entry) for sequence, entry in tables.outbox.items()}

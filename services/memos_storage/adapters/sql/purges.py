@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from memos_kernel.changes import ChangeKind
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import StateConflict
 from memos_kernel.moments import micros, moment
@@ -140,6 +141,16 @@ class SqlPurges:
                     ),
                 )
             )
+            told = select(
+                _CUBES.c.vault_key,
+                _CUBES.c.uid,
+                _CUBES.c.cube,
+                _CUBES.c.revision,
+                literal(int(ChangeKind.PURGED)),
+                literal(micros(purge.create_time)),
+            ).where(_CUBES.c.uid.in_(part))
+            columns = ["vault_key", "uid", "cube", "revision", "kind", "record_time"]
+            self._connection.execute(insert(schema.changes).from_select(columns, told))
 
     def bury(self, name: PurgeName, tombstones: Set[bytes]) -> None:
         """Keep these from being stored until the purge is lifted."""

@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    FetchedValue,
     Float,
     ForeignKey,
     Index,
@@ -168,6 +169,22 @@ snapshots = Table(
 )
 
 Index("ix_snapshots_latest", snapshots.c.tenant, snapshots.c.vault, snapshots.c.as_of, snapshots.c.snapshot)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("sequence", Key, primary_key=True, autoincrement=True),
+    Column("txid", BigInteger, nullable=False, server_default=FetchedValue()),  # of the transaction; 0 on SQLite
+    Column("vault_key", ForeignKey("vaults.key"), nullable=False),
+    Column("uid", String(36), nullable=False),
+    Column("cube", String(63), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("record_time", BigInteger, nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
+
+Index("ix_changes_feed", changes.c.vault_key, changes.c.txid, changes.c.sequence)
 
 derivations = Table(
     "derivations",

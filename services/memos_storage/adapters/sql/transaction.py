@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Table, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from memos_kernel.changes import ChangeKind
 from memos_kernel.cube import MemCube, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.moments import micros
@@ -18,6 +19,7 @@ from memos_storage.adapters.sql import filters, rows, schema, snapshots
 from memos_storage.adapters.sql.purges import SqlPurges
 from memos_storage.adapters.sql.requests import RequestLog
 from memos_storage.adapters.terms import frequencies
+from memos_storage.domain.revisions import change_of
 from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import AuditEvent, StoredCube, Vector
 
@@ -56,9 +58,9 @@ _LOCK_CONTENT = select(schema.cubes.c.key).where(*_HOLDING).with_for_update()
 _VAULT_KEY = select(schema.vaults.c.key).where(
     schema.vaults.c.tenant == bindparam("tenant"), schema.vaults.c.vault == bindparam("vault")
 )
-_KEY = select(schema.cubes.c.key, schema.cubes.c.vault_key, schema.cubes.c.content_revision).where(
-    schema.cubes.c.uid == bindparam("uid")
-)
+_KEY = select(
+    schema.cubes.c.key, schema.cubes.c.vault_key, schema.cubes.c.content_revision, schema.cubes.c.delete_time
+).where(schema.cubes.c.uid == bindparam("uid"))
 _GROW = (
     update(schema.vaults)
     .where(schema.vaults.c.key == bindparam("vault_key"))
@@ -78,6 +80,7 @@ _INSERTS = {
         schema.vectors,
         schema.postings,
         schema.outbox,
+        schema.changes,
         schema.audit_events,
     )
 }
@@ -156,6 +159,7 @@ class SqlTransaction:
         self._index_terms(key, vault_key, cube)
         if vector is not None:
             self._put_vector(key, cube, vector)
+        self._tell(ChangeKind.CREATED, vault_key, cube)
 
     def _insert(self, cube: MemCube, values: Mapping[str, Any]) -> int:
         statement = _insert_cube(self._connection.dialect.name)
@@ -171,7 +175,8 @@ class SqlTransaction:
 
     def replace(self, cube: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
         """Store a new revision; a deleted cube leaves the lexical index and the vector index."""
-        key, vault_key, text = self._key(cube.uid)
+        row = self._key(cube.uid)
+        key, vault_key, text = row.key, row.vault_key, row.content_revision
         self._set_header(key, cube, content=content)
         for table in (schema.sources, schema.labels):
             self._connection.execute(delete(table).where(table.c.cube_key == key))
@@ -186,6 +191,7 @@ class SqlTransaction:
             gone -= {vector.embedder}
         for embedder in sorted(gone):
             self._enqueue(key, embedder, cube, gone=text)
+        self._tell(change_of(cube, was_deleted=row.delete_time is not None), vault_key, cube)
 
     def _set_header(self, key: int, cube: MemCube, *, content: bool) -> None:
         values = {**rows.header(cube), **({"content_revision": cube.revision} if content else {})}
@@ -331,6 +337,20 @@ class SqlTransaction:
         held = select(table.c.embedder).where(table.c.cube_key == key, table.c.revision == content_revision)
         return frozenset(self._connection.execute(held).scalars())
 
+    def _tell(self, kind: ChangeKind, vault_key: int, cube: MemCube) -> None:
+        """Add a change to the feed of the vault."""
+        self._add(
+            schema.changes,
+            {
+                "vault_key": vault_key,
+                "uid": cube.uid,
+                "cube": cube.name.id,
+                "revision": cube.revision,
+                "kind": int(kind),
+                "record_time": micros(cube.update_time),
+            },
+        )
+
     def _enqueue(self, key: int, embedder: str, cube: MemCube, *, gone: int | None) -> None:
         now = micros(cube.update_time)
         self._add(
@@ -357,10 +377,9 @@ class SqlTransaction:
             self._vault_keys[vault] = key
         return self._vault_keys[vault]
 
-    def _key(self, uid: str) -> tuple[int, int, int]:
+    def _key(self, uid: str) -> Any:
         self.flush()
-        row = self._connection.execute(_KEY, {"uid": uid}).one()
-        return row.key, row.vault_key, row.content_revision
+        return self._connection.execute(_KEY, {"uid": uid}).one()
 
     def _read(self, statement: Any, values: Mapping[str, Any], *, lock: Any) -> StoredCube | None:
         self.flush()

@@ -946,3 +946,65 @@ class SearchMemCubesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchMemCubesResponse: _TypeAlias = SearchMemCubesResponse  # noqa: Y015
+
+@_typing.final
+class ListMemCubeChangesRequest(_message.Message):
+    """Request of ListMemCubeChanges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VAULT_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    WAIT_SECONDS_FIELD_NUMBER: _builtins.int
+    vault: _builtins.str
+    """Vault."""
+    resume_token: _builtins.str
+    """Token of the previous answer; empty asks for the place of now."""
+    view: _memcube_pb2.CubeView.ValueType
+    """How much of each cube to return; BASIC by default."""
+    wait_seconds: _builtins.float
+    """Seconds to wait for a change, at most 20."""
+    def __init__(
+        self,
+        *,
+        vault: _builtins.str = ...,
+        resume_token: _builtins.str = ...,
+        view: _memcube_pb2.CubeView.ValueType = ...,
+        wait_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resume_token", b"resume_token", "vault", b"vault", "view", b"view", "wait_seconds", b"wait_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMemCubeChangesRequest: _TypeAlias = ListMemCubeChangesRequest  # noqa: Y015
+
+@_typing.final
+class ListMemCubeChangesResponse(_message.Message):
+    """Answer of ListMemCubeChanges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Token to go on with."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[_memory_service_pb2.MemoryChange]:
+        """Changes, in order."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[_memory_service_pb2.MemoryChange] | None = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMemCubeChangesResponse: _TypeAlias = ListMemCubeChangesResponse  # noqa: Y015

@@ -81,6 +81,11 @@ class StorageServiceStub:
                 request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RollbackMemCubeRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RollbackMemCubeResponse.FromString,
                 _registered_method=True)
+        self.ListMemCubeChanges = channel.unary_unary(
+                '/memos.internal.v1.StorageService/ListMemCubeChanges',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeChangesRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeChangesResponse.FromString,
+                _registered_method=True)
         self.ApplyTransition = channel.unary_unary(
                 '/memos.internal.v1.StorageService/ApplyTransition',
                 request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ApplyTransitionRequest.SerializeToString,
@@ -171,6 +176,13 @@ class StorageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMemCubeChanges(self, request, context):
+        """Returns what has changed in a vault behind a place, and waits for it if there is nothing yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ApplyTransition(self, request, context):
         """Applies a decision of lifecycle by compare-and-set on the revision.
         """
@@ -246,6 +258,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.RollbackMemCube,
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RollbackMemCubeRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RollbackMemCubeResponse.SerializeToString,
+            ),
+            'ListMemCubeChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMemCubeChanges,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeChangesRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeChangesResponse.SerializeToString,
             ),
             'ApplyTransition': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyTransition,
@@ -513,6 +530,33 @@ class StorageService:
             '/memos.internal.v1.StorageService/RollbackMemCube',
             memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RollbackMemCubeRequest.SerializeToString,
             memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RollbackMemCubeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMemCubeChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.StorageService/ListMemCubeChanges',
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeChangesRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

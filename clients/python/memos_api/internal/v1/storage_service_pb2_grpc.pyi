@@ -36,6 +36,8 @@ class StorageServiceStub:
     """Compares two revisions of a cube."""
     RollbackMemCube: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.RollbackMemCubeRequest, _storage_service_pb2.RollbackMemCubeResponse]
     """Takes a cube back to an older revision, as a new one."""
+    ListMemCubeChanges: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ListMemCubeChangesRequest, _storage_service_pb2.ListMemCubeChangesResponse]
+    """Returns what has changed in a vault behind a place, and waits for it if there is nothing yet."""
     ApplyTransition: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ApplyTransitionRequest, _storage_service_pb2.ApplyTransitionResponse]
     """Applies a decision of lifecycle by compare-and-set on the revision."""
     RecordUsage: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.RecordUsageRequest, _storage_service_pb2.RecordUsageResponse]
@@ -121,6 +123,14 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_storage_service_pb2.RollbackMemCubeRequest, _abc.Awaitable[_storage_service_pb2.RollbackMemCubeResponse]],
     ) -> _abc.Awaitable[_storage_service_pb2.RollbackMemCubeResponse]:
         """Takes a cube back to an older revision, as a new one."""
+
+    @_abc_1.abstractmethod
+    def ListMemCubeChanges(
+        self,
+        request: _storage_service_pb2.ListMemCubeChangesRequest,
+        context: _aio.ServicerContext[_storage_service_pb2.ListMemCubeChangesRequest, _abc.Awaitable[_storage_service_pb2.ListMemCubeChangesResponse]],
+    ) -> _abc.Awaitable[_storage_service_pb2.ListMemCubeChangesResponse]:
+        """Returns what has changed in a vault behind a place, and waits for it if there is nothing yet."""
 
     @_abc_1.abstractmethod
     def ApplyTransition(
