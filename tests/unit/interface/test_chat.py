@@ -1,6 +1,7 @@
 """The memory loop: what enters the prompt, what is recorded, and what happens when somebody leaves."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from memos_interface.usecases import finishing
 from memos_interface.usecases.add_memories import AddRequest
 from memos_kernel.cube import Origin, State
 from memos_kernel.errors import (
+    ContentPurged,
     DependencyUnavailable,
     InvalidField,
     LimitExceeded,
@@ -101,6 +103,27 @@ async def test_a_turn_is_stored_with_its_session_and_who_said_it(desk):
     assert (answered.text, answered.origin) == ("I do not know.", Origin.MODEL_OUTPUT)
     assert answered.sources[0].speaker == "assistant"
     assert {cube.sources[0].session for cube in recorded.values()} == {"s7"}
+
+
+async def test_an_answer_is_derived_from_the_memories_in_its_prompt(desk):
+    (cat,) = await remember(desk, "the name of the cat is Biscuit")
+    await ask(desk, QUESTION, remember_in=desk.vault)
+    recorded = turns(desk)
+    assert [ref.name for ref in recorded["answer"].derived_from] == [cat.name]
+    assert recorded["question"].derived_from == ()
+
+
+async def test_what_was_purged_is_not_recorded_again_and_the_answer_stands(desk, monkeypatch):
+    store = desk.storage.create
+
+    async def create(cubes, vectors, **options):
+        batch = await store(cubes, vectors, **options)
+        return replace(batch, results=(ContentPurged("It was erased.", purge="p"), *batch.results[1:]))
+
+    monkeypatch.setattr(desk.storage, "create", create)
+    *_, end = await ask(desk, QUESTION, remember_in=desk.vault)
+    assert end.text
+    assert list(end.recorded) == [str(turns(desk)["answer"].name)]
 
 
 async def test_question_and_answer_are_kept_but_never_evidence(desk):
