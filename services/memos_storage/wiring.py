@@ -81,8 +81,9 @@ def _database_url(config: StorageConfig, state_dir: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Secrets:
-    """Keys of the installation, which are in the catalogue."""
+    """Keys of the installation, which are in the catalogue, and what tells it from others."""
 
+    installation: str
     pages: PageTokens
     tombstones: bytes
     receipts: bytes
@@ -111,6 +112,7 @@ class _Storage:
         pending = PendingRows(outbox)
         self._milvus = MilvusVectorIndex(
             lambda: config.milvus_uri or self._lite_uri(),
+            installation=lambda: self._secret.installation,
             token=config.milvus_token.get_secret_value(),
             embedded=config.milvus_uri is None,
             timeout_seconds=config.milvus_timeout_seconds,
@@ -224,6 +226,7 @@ class _Storage:
         await asyncio.to_thread(migrations.migrate, self._url)
         self.database.open()
         self._secrets = _Secrets(
+            installation=(await self._kept_secret("installation")).hex()[:12],
             pages=PageTokens(await self._kept_secret("page_tokens")),
             tombstones=await self._kept_secret("tombstones"),
             receipts=await self._kept_secret("receipts"),

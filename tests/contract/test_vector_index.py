@@ -24,6 +24,12 @@ from milvus_server import shared_server
 from storage_cubes import DIMENSIONS, EMBEDDER, FOREIGN, MAIN, NOTES, NOW, grant, scope, vector
 
 
+def milvus(uri, *, embedded, installation="own", seconds=20):
+    return MilvusVectorIndex(
+        uri, installation=lambda: installation, embedded=embedded, timeout_seconds=seconds, search_seconds=seconds
+    )
+
+
 @pytest.fixture(scope="module")
 def lite():
     """Start one server for the module; it is the command that the service starts, too."""
@@ -49,7 +55,7 @@ async def index(request):
         return
     lite = request.param == "milvus-lite"
     uri = request.getfixturevalue("lite") if lite else shared_server().uri
-    made = MilvusVectorIndex(lambda: uri, embedded=lite, timeout_seconds=20, search_seconds=20)
+    made = milvus(lambda: uri, embedded=lite)
     await answering(made)
     yield made
     await made.close()
@@ -176,6 +182,24 @@ async def test_searches_and_writes_at_the_same_time_do_not_disturb_each_other(in
     assert len(await found(index, vector(1, embedder), NOTES, limit=99)) == 20
 
 
+@pytest.mark.parametrize("kind", ["milvus-lite", "milvus-server"])
+async def test_installations_on_one_server_do_not_see_each_other(kind, request, embedder):
+    lite = kind == "milvus-lite"
+    uri = request.getfixturevalue("lite") if lite else shared_server().uri
+    ours, theirs = (milvus(lambda: uri, embedded=lite, installation=id) for id in ("ours", "theirs"))
+    try:
+        await answering(ours)
+        await answering(theirs)
+        made = points(embedder, 3)
+        await ours.put(made)
+        assert await theirs.contents(embedder, DIMENSIONS, after="", until=None) == []
+        await theirs.remove(embedder, [point.id for point in made])
+        assert set(await found(ours, vector(1, embedder))) == {point.uid for point in made}
+    finally:
+        await ours.close()
+        await theirs.close()
+
+
 async def test_it_says_which_of_some_points_it_holds(index, embedder):
     made = points(embedder, 5)
     await index.put(made)
@@ -254,7 +278,7 @@ async def test_scrubbed_an_embedded_index_holds_no_byte_of_what_was_removed(tmp_
 async def embedded(directory):
     server = MilvusLiteServer(directory)
     await server.start()
-    index = MilvusVectorIndex(lambda: server.uri, embedded=True, timeout_seconds=20, search_seconds=20)
+    index = milvus(lambda: server.uri, embedded=True)
     try:
         await answering(index)
         yield server, index
@@ -298,7 +322,7 @@ async def test_an_embedded_index_whose_files_are_damaged_can_be_filled_again(tmp
 
 async def test_a_server_that_crashed_comes_back_with_everything():
     server = shared_server()
-    index = MilvusVectorIndex(lambda: server.uri, embedded=False, timeout_seconds=30, search_seconds=30)
+    index = milvus(lambda: server.uri, embedded=False, seconds=30)
     embedder = f"{EMBEDDER}-{uuid7()}"
     try:
         await answering(index)

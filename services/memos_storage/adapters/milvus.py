@@ -37,7 +37,6 @@ _LAYOUT = "v3"
 
 _CURRENT = "current"
 
-_PREFIX = f"memos_{_LAYOUT}_"
 _POLL_SECONDS = 0.5
 _COMPACTION_SECONDS = 60.0
 """For which a compaction is waited for."""
@@ -52,15 +51,16 @@ _AWAY = (MilvusException, grpc.RpcError, ConnectionError, TimeoutError, ValueErr
 class MilvusVectorIndex:
     """Implements `ports.VectorIndex`.
 
-    One collection an embedder, its name made of dimensions and a hash of the embedder. In Milvus Lite, which frees no
-    file of what was deleted, that is the alias of a collection that can be written anew. Calls run in threads; those
-    that write go one after the other, for Milvus Lite has no order between writers of a collection.
+    One collection an embedder, its name made of the installation, dimensions and a hash of the embedder. In Milvus
+    Lite, which frees no file of what was deleted, that is the alias of a collection that can be written anew. Calls run
+    in threads; those that write go one after the other, for Milvus Lite has no order between writers of a collection.
     """
 
     def __init__(
         self,
         uri: Callable[[], str],
         *,
+        installation: Callable[[], str],
         token: str = "",
         embedded: bool,
         timeout_seconds: float,
@@ -72,6 +72,8 @@ class MilvusVectorIndex:
 
         Args:
             uri: gives the address, which of a child is known only once it is started.
+            installation: gives what tells its collections from those of others on the same server, who would otherwise
+                take each other's points for their own that are too many; letters and digits.
             embedded: Milvus Lite. Its rows are searched fast only once they are flushed, so each put flushes; a server
                 has them in its log when it answers and decides by itself.
             timeout_seconds: after which a call has failed.
@@ -80,6 +82,7 @@ class MilvusVectorIndex:
         """
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it prints what is raised here anyway
         self._uri = uri
+        self._installation = installation
         self._token = token
         self._embedded = embedded
         self._timeout = timeout_seconds
@@ -237,13 +240,21 @@ class MilvusVectorIndex:
         if self._embedded:
             client.flush(name, timeout=self._timeout)
 
+    @property
+    def _prefix(self) -> str:
+        return f"memos_{self._installation()}_{_LAYOUT}_"
+
+    def _name(self, embedder: str, dimensions: int) -> str:
+        """Return the name of an embedder's collection; vectors of different embedders never meet."""
+        return f"{self._prefix}{dimensions}_{_digest(embedder)}"
+
     def _collections(self, client: MilvusClient, embedder: str) -> list[str]:
-        digest = _digest(embedder)
-        return [name for name in client.list_collections(timeout=self._timeout) if digest in name]
+        digest, names = _digest(embedder), client.list_collections(timeout=self._timeout)
+        return [name for name in names if name.startswith(self._prefix) and digest in name]
 
     def _collection(self, client: MilvusClient, embedder: str, dimensions: int) -> str:
         """Return the name of a collection that is there and loaded."""
-        name = collection_name(embedder, dimensions)
+        name = self._name(embedder, dimensions)
         made = name
         if self._embedded:
             name, made = _version(name, _CURRENT), _version(name, 1)
@@ -261,7 +272,7 @@ class MilvusVectorIndex:
 
     def _rewrite(self, embedder: str, dimensions: int, client: MilvusClient) -> str:
         """Copy a collection into a new one, and drop every other one that has been in its place."""
-        alias, name = self._collection(client, embedder, dimensions), collection_name(embedder, dimensions)
+        alias, name = self._collection(client, embedder, dimensions), self._name(embedder, dimensions)
         old = str(client.describe_alias(alias, timeout=self._timeout)["collection_name"])
         new = _version(name, int(old.removeprefix(_version(name, ""))) + 1)
         client.drop_collection(new, timeout=self._timeout)  # of a copy that was cut off
@@ -273,7 +284,7 @@ class MilvusVectorIndex:
         client.load_collection(new, timeout=self._timeout)
         client.alter_alias(new, alias, timeout=self._timeout)
         for other in client.list_collections(timeout=self._timeout):
-            if (other.startswith(name) and other != new) or not other.startswith(_PREFIX):
+            if (other.startswith(name) and other != new) or not other.startswith(self._prefix):
                 client.drop_collection(other, timeout=self._timeout)
         return "The points were removed and looked for; then the collection was written anew, and the old one deleted."
 
@@ -316,11 +327,6 @@ async def keep_probing(index: MilvusVectorIndex) -> None:
                 # without probes an index that was lost would stay so for ever
                 _LOG.exception("the vector index could not be probed")
         await asyncio.sleep(_PROBE_SECONDS)
-
-
-def collection_name(embedder: str, dimensions: int) -> str:
-    """Return the name of an embedder's collection; vectors of different embedders never meet."""
-    return f"{_PREFIX}{dimensions}_{_digest(embedder)}"
 
 
 def _version(name: str, number: int | str) -> str:
