@@ -7,6 +7,7 @@ import pytest
 
 from memos_kernel.changes import ChangeKind
 from memos_kernel.errors import ResumeTokenExpired, VaultNotFound
+from memos_storage.usecases import watch_cubes
 from storage_cubes import MAIN, NOTES, grant
 
 
@@ -25,14 +26,15 @@ async def test_it_begins_now_and_goes_on_behind_what_was_told(world):
     assert (list(changes), same) == ([], place)
 
 
-async def test_a_watcher_is_woken_by_a_commit(world):
+async def test_a_watcher_is_woken_by_a_commit(world, monkeypatch):
+    monkeypatch.setattr(watch_cubes, "_LOOK_SECONDS", 60.0)
     _, place = await watch(world)
     waiting = asyncio.create_task(watch(world, place, seconds=20))
     await asyncio.sleep(0.01)
     assert not waiting.done()
     made = await world.add("news")
     world.commits.notify()
-    async with asyncio.timeout(0.9):  # less than until the next look
+    async with asyncio.timeout(15):
         changes, _ = await waiting
     assert [one.name for one in changes] == [made.name]
 
