@@ -34,3 +34,10 @@ class Change:
     revision: int
     time: datetime
     cube: MemCube | None = None
+
+
+def change_of(cube: MemCube, *, was_deleted: bool) -> ChangeKind:
+    """Return what a new revision of a cube, which is not the first, tells those who watch."""
+    if cube.delete_time is not None:
+        return ChangeKind.DELETED
+    return ChangeKind.UNDELETED if was_deleted else ChangeKind.UPDATED

@@ -4,12 +4,11 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from memos_storage.domain.receipts import FORM
 from memosctl.failures import Failure
 
 if TYPE_CHECKING:
     from memos_api.v1.purge_service_pb2 import DeletionReceipt
-
-FORM = "memos.deletion-receipt.v1"
 
 
 def key_id(receipt: "DeletionReceipt") -> str:

@@ -21,6 +21,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from aml.backends.interface import Capability, Memory, RetrieveOptions, SourceMeta, WriteOptions
 
@@ -134,27 +135,20 @@ def _new_tenant() -> tuple[Client, str]:
 
 
 def _memory(cube: Cube, tenant: str | None) -> Memory:
-    message = cube.message
-    times = {
-        name: getattr(message, name).ToDatetime(tzinfo=UTC) if message.HasField(name) else None
-        for name in ("create_time", "valid_from", "valid_until")
-    }
-    successor = cube.labels.get(_SUPERSEDED_BY)
+    message, successor = cube.message, cube.labels.get(_SUPERSEDED_BY)
+    written = message.create_time.ToDatetime(tzinfo=UTC)
     return Memory(
         ref=(tenant, cube.name),
         content=cube.text,
-        written_at=_written(times["create_time"]),
+        written_at=written,
         metadata=dict(cube.labels),
-        valid_from=times["valid_from"],
-        valid_until=times["valid_until"],
+        valid_from=_time(message, "valid_from"),
+        valid_until=_time(message, "valid_until"),
         tenant_id=tenant,
         superseded_by=(tenant, successor) if successor else None,
-        source=SourceMeta(
-            write_id=message.provenance_id, written_at=times["create_time"], written_by=message.access.owner
-        ),
+        source=SourceMeta(write_id=message.provenance_id, written_at=written, written_by=message.access.owner),
     )
 
 
-def _written(time: datetime | None) -> datetime:
-    assert time is not None
-    return time
+def _time(message: Any, field: str) -> datetime | None:
+    return getattr(message, field).ToDatetime(tzinfo=UTC) if message.HasField(field) else None

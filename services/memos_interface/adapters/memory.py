@@ -13,7 +13,7 @@ from memos_interface.domain.question import MemoryCall
 from memos_interface.domain.revisions import Difference
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchHit, SearchLeg, SearchQuery
 from memos_interface.ports import ChangePage, CubePage, Stored, StoredBatch, Vectors
-from memos_kernel.changes import Change, ChangeKind
+from memos_kernel.changes import Change, ChangeKind, change_of
 from memos_kernel.cube import Access, MemCube, Plaintext, RevisionRef, content_hash, fingerprint
 from memos_kernel.errors import (
     CubeNotFound,
@@ -172,10 +172,6 @@ class MemoryStorage:
             degraded=vectors is None,
         )
 
-    def _tell(self, kind: ChangeKind, cube: MemCube) -> None:
-        assert cube.update_time is not None
-        self._changes.append(Change(kind, cube.name, cube.uid, cube.revision, cube.update_time, cube))
-
     def decide(self, name: CubeName, rule: Callable[[MemCube], MemCube], *, etag: str = "") -> MemCube:
         """Change a cube by a rule, as lifecycle does; return its header."""
         return replace(self._replace(rule(self._live_cube(name, etag))), payload=None)
@@ -238,9 +234,11 @@ class MemoryStorage:
         was_deleted = self.cubes[cube.name].delete_time is not None
         self.cubes[cube.name] = replace(cube, revision=revision, etag=f"r{revision}", update_time=self._clock.now())
         self.history[cube.name] += (self.cubes[cube.name],)
-        back = ChangeKind.UNDELETED if was_deleted else ChangeKind.UPDATED
-        self._tell(ChangeKind.DELETED if cube.delete_time is not None else back, self.cubes[cube.name])
+        self._tell(change_of(cube, was_deleted=was_deleted), self.cubes[cube.name])
         return self.cubes[cube.name]
+
+    def _tell(self, kind: ChangeKind, cube: MemCube) -> None:
+        self._changes.append(Change(kind, cube.name, cube.uid, cube.revision, _recorded(cube), cube))
 
     def _revisions(self, name: CubeName) -> tuple[MemCube, ...]:
         found = self.history.get(name, ())

@@ -25,8 +25,8 @@ def is_sqlite(url: str) -> bool:
 def open_engine(url: str, *, pool_size: int = 1, read_only: bool = False) -> Engine:
     """Return an engine that keeps `pool_size` connections, or with 0 opens one for each use; nothing is opened yet.
 
-    SQLite: WAL, `synchronous=FULL` (a commit is on the disk when it returns), `secure_delete` (what is deleted is
-    overwritten), foreign keys, and transactions that are begun explicitly, those of a writer at once as writers.
+    SQLite: WAL, `synchronous=FULL` (a commit is on the disk when it returns), `secure_delete` (most of what is deleted
+    is overwritten at once), foreign keys, and transactions that are begun explicitly, those of a writer as writers.
     """
     engine = create_engine(
         make_url(url),

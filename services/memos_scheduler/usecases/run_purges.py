@@ -8,7 +8,7 @@ from memos_kernel.errors import InvalidField
 from memos_kernel.jobs import PURGE as PURGE_PARAMETER
 from memos_kernel.names import PurgeName
 from memos_scheduler.domain.jobs import PURGE, PURGE_SWEEP, Job, JobKind, Progress, fraction_after
-from memos_scheduler.ports import Purger
+from memos_scheduler.ports import Purger, PurgeStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +27,9 @@ class RunPurge:
         name = PurgeName.parse(job.parameters.get(PURGE_PARAMETER, ""), field="job.parameters")
         if name.tenant != job.name.tenant:
             raise InvalidField(f"{name} is of another tenant.", field="job.parameters")
-        done = False
-        while not done:
-            step = await self.purger.step(name)
-            done = step.done
+        async for step in _steps(self.purger, name):
             part = 0.9 * (1 - step.remaining / max(1, step.cubes))
-            yield Progress(fraction=1.0 if done else part, result={"erased": str(step.cubes - step.remaining)})
-            await asyncio.sleep(step.wait_seconds)
+            yield Progress(fraction=1.0 if step.done else part, result={"erased": str(step.cubes - step.remaining)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +47,18 @@ class PurgeSweep:
         """Yield the figures after each step. How much is left is not known, so progress nears 1 by halves."""
         erased = steps = 0
         while (name := await self.purger.due()) is not None:
-            done = False
-            while not done:
-                step = await self.purger.step(name)
-                done, steps = step.done, steps + 1
-                erased += step.cubes if done else 0
+            async for step in _steps(self.purger, name):
+                steps += 1
+                erased += step.cubes if step.done else 0
                 yield Progress(fraction=fraction_after(steps), result={"erased": str(erased)})
-                await asyncio.sleep(step.wait_seconds)
         yield Progress(fraction=1.0, result={"erased": str(erased)}, quiet=erased == 0)
+
+
+async def _steps(purger: Purger, name: PurgeName) -> AsyncGenerator[PurgeStep, None]:
+    """Have one step done after the other, and yield each, to the end of the purge."""
+    while True:
+        step = await purger.step(name)
+        yield step
+        if step.done:
+            return
+        await asyncio.sleep(step.wait_seconds)

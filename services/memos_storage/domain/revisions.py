@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from memos_kernel import limits
-from memos_kernel.changes import ChangeKind
 from memos_kernel.cube import (
     UPDATABLE,
     Access,
@@ -142,13 +141,6 @@ def next_revision(cube: MemCube, *, now: datetime) -> MemCube:
         etag=etag(cube.uid, revision),
         update_time=max(now, cube.update_time),
     )
-
-
-def change_of(cube: MemCube, *, was_deleted: bool) -> ChangeKind:
-    """Return what a new revision, which is not the first, tells those who watch."""
-    if cube.delete_time is not None:
-        return ChangeKind.DELETED
-    return ChangeKind.UNDELETED if was_deleted else ChangeKind.UPDATED
 
 
 def check_mask(paths: Iterable[str]) -> tuple[str, ...]:

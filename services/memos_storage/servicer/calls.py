@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from google.protobuf.message import Message
@@ -35,6 +36,17 @@ class Page:
 
     cursor: Mapping[str, str | int]
     seal: Callable[[Cursor], str]
+
+    @property
+    def after(self) -> tuple[datetime, str] | None:
+        """The time and the id of the last one on the page before, for lists that are in this order."""
+        if not self.cursor:
+            return None
+        return datetime.fromisoformat(str(self.cursor["time"])), str(self.cursor["uid"])
+
+    def token(self, last: tuple[datetime, str] | None) -> str:
+        """Return the token behind the time and the id of the last one on this page; empty if it is the last page."""
+        return "" if last is None else self.seal({"time": last[0].isoformat(), "uid": last[1]})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """StorageService: convert, call a use case, convert."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -93,17 +92,17 @@ class StorageServicer(StorageServiceServicer):
         """List headers."""
         grant = current_grant()
         page = self._pages.of(_LIST, request, request.page_token, grant)
-        cursor = page.cursor
         cubes, last = await self._do.page(
             VaultName.parse(request.vault, field="vault"),
             messages.cube_filter(request.filter),
             as_of=optional_time(request, "as_of"),
-            after=(datetime.fromisoformat(str(cursor["time"])), str(cursor["uid"])) if cursor else None,
+            after=page.after,
             size=page_size(request.page_size),
             grant=grant,
         )
-        token = page.seal({"time": last[0].isoformat(), "uid": last[1]}) if last else ""
-        return pb.ListMemCubesResponse(cubes=[messages.header(cube) for cube in cubes], next_page_token=token)
+        return pb.ListMemCubesResponse(
+            cubes=[messages.header(cube) for cube in cubes], next_page_token=page.token(last)
+        )
 
     async def UpdateMemCube(self, request: pb.UpdateMemCubeRequest, context: Any) -> pb.UpdateMemCubeResponse:
         """Change a cube."""

@@ -1,7 +1,6 @@
 """PurgeService: convert, call a use case, convert."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from memos_api.internal.v1 import purge_service_pb2 as pb
@@ -71,16 +70,14 @@ class PurgeServicer(PurgeServiceServicer):
         """List purges."""
         asked = request.request
         page = self._pages.of(_LIST, asked, asked.page_token, current_grant())
-        cursor = page.cursor
         found, last = await self._do.read.list(
             VaultName.parse(asked.vault, field="vault"),
-            after=(datetime.fromisoformat(str(cursor["time"])), str(cursor["id"])) if cursor else None,
+            after=page.after,
             size=page_size(asked.page_size),
             grant=current_grant(),
         )
-        token = page.seal({"time": last[0].isoformat(), "id": last[1]}) if last else ""
         answer = public.ListPurgesResponse(
-            purges=[_message(purge, proof=False) for purge in found], next_page_token=token
+            purges=[_message(purge, proof=False) for purge in found], next_page_token=page.token(last)
         )
         return pb.ListPurgesResponse(response=answer)
 

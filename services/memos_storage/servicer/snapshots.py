@@ -1,7 +1,6 @@
 """SnapshotService: convert, call a use case, convert."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from memos_api.internal.v1 import snapshot_service_pb2 as pb
@@ -55,12 +54,13 @@ class SnapshotServicer(SnapshotServiceServicer):
         page = self._pages.of(_LIST, asked, asked.page_token, current_grant())
         found, last = await self._do.read.list(
             VaultName.parse(asked.vault, field="vault"),
-            after=(datetime.fromisoformat(str(page.cursor["as_of"])), str(page.cursor["id"])) if page.cursor else None,
+            after=page.after,
             size=page_size(asked.page_size),
             grant=current_grant(),
         )
-        token = page.seal({"as_of": last[0].isoformat(), "id": last[1]}) if last else ""
-        answer = public.ListSnapshotsResponse(snapshots=[_message(one) for one in found], next_page_token=token)
+        answer = public.ListSnapshotsResponse(
+            snapshots=[_message(one) for one in found], next_page_token=page.token(last)
+        )
         return pb.ListSnapshotsResponse(response=answer)
 
     async def DeleteSnapshot(self, request: pb.DeleteSnapshotRequest, context: Any) -> pb.DeleteSnapshotResponse:

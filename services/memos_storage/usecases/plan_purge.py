@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from memos_kernel import limits
+from memos_kernel.checks import check_count
 from memos_kernel.cube import MemCube, State
 from memos_kernel.errors import CountMismatch, CubeFrozen, IllegalTransition, InvalidField, LimitExceeded, MissingField
 from memos_kernel.ids import Clock, IdFactory
@@ -216,13 +217,7 @@ def _check(request: PurgeRequest, grant: Grant) -> None:
         raise InvalidField("names and filter are both set; give one of them.", field="names")
     if not request.names and request.filter is None:
         raise MissingField("Give names, or a filter, of what is to be erased.", field="names")
-    if len(request.names) > limits.PURGE_NAMES:
-        raise LimitExceeded(
-            f"names has {len(request.names)} entries; the limit is {limits.PURGE_NAMES}.",
-            field="names",
-            limit=str(limits.PURGE_NAMES),
-            unit="names",
-        )
+    check_count(request.names, limits.PURGE_NAMES, field="names")
     for index, name in enumerate(request.names):
         if name.tenant != request.vault.tenant:
             raise InvalidField(f"names[{index}] and vault are of two tenants.", field=f"names[{index}]")

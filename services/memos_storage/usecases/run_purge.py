@@ -1,6 +1,6 @@
 """Erase what a purge names, tier by tier, and sign that it is done. Each step can be repeated."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from memos_kernel.ids import Clock, IdFactory
@@ -86,14 +86,14 @@ class RunPurge:
 
     async def _finish(self, purge: Purge, mutation: Mutation) -> PurgeStep:
         cubes, points = await self.catalog.purged(purge.name)
-        is_gone = await self._empty_index(points)
-        files = await self.catalog.scrub() if is_gone else None
+        indexed = [
+            (name, dimensions, points[name]) for name, dimensions in await self.outbox.embedders() if name in points
+        ]
+        files = await self.catalog.scrub() if await self._empty_index(indexed) else None
         if files is None:
             return PurgeStep(purge, wait_seconds=_WAIT_SECONDS)
         indexes = [
-            await self.index.scrub(embedder, dimensions, now=self.clock.now())
-            for embedder, dimensions in await self.outbox.embedders()
-            if embedder in points
+            await self.index.scrub(embedder, dimensions, now=self.clock.now()) for embedder, dimensions, _ in indexed
         ]
         now = self.clock.now()
         tiers = [_rows(cubes), *indexes, files, *_NOTHING_TO_ERASE]
@@ -110,10 +110,9 @@ class RunPurge:
         assert done is not None
         return PurgeStep(done)
 
-    async def _empty_index(self, points: Mapping[str, Sequence[PointId]]) -> bool:
+    async def _empty_index(self, indexed: Sequence[tuple[str, int, Sequence[PointId]]]) -> bool:
         """Take points out of the index, and look; False if one is back, put by a worker that stalled."""
-        for embedder, dimensions in await self.outbox.embedders():
-            ids = points.get(embedder, ())
+        for embedder, dimensions, ids in indexed:
             for start in range(0, len(ids), _REMOVE):
                 part = ids[start : start + _REMOVE]
                 await self.index.remove(embedder, part)

@@ -1,12 +1,12 @@
 """`memosctl jobs`: background work."""
 
-import functools
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from memosctl import names
 from memosctl.command import Cli, command
+from memosctl.following import follow_job
 from memosctl.inputs import JobStatus
 from memosctl.options import PageSizeOption, PageTokenOption
 
@@ -64,13 +64,8 @@ def retry(cli: Cli, job: JobArgument) -> None:
 @command(app, "watch")
 def watch(cli: Cli, job: JobArgument) -> None:
     """Follow a job until it ends; with --json, one JSON value a line."""
-    from memos_api.v1.job_service_pb2 import WatchJobRequest
-    from memosctl.documents import document
-    from memosctl.views import jobs
-
     with cli.client() as client:
-        for response in client.stream(WatchJobRequest(name=names.job(job))):
-            cli.output.event(document(response), functools.partial(jobs.line, response.job))
+        follow_job(cli, client, names.job(job))
 
 
 def _one(cli: Cli, request: "GetJobRequest | CancelJobRequest | RetryJobRequest") -> None:

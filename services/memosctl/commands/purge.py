@@ -1,6 +1,5 @@
 """`memosctl purge`: erase memories for good, with proof."""
 
-import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from memosctl import inputs, names
 from memosctl.command import Cli, command
 from memosctl.failures import Failure, usage
+from memosctl.following import follow_job
 from memosctl.options import (
     AfterOption,
     BeforeOption,
@@ -59,9 +59,6 @@ def run(
     Give cubes, or conditions that all have to hold.
     """
     from memos_api.v1 import purge_service_pb2 as pb
-    from memos_api.v1.job_service_pb2 import WatchJobRequest
-    from memosctl.documents import document
-    from memosctl.views import jobs
 
     wanted = inputs.cube_filter(
         label=label, sort=sort, state=state, speaker=speaker, session=session, after=after, before=before
@@ -78,8 +75,7 @@ def run(
     with cli.client() as client:
         request.expected_count = count or _confirmed(cli, client, request)
         answer = client.call(request)
-        for response in client.stream(WatchJobRequest(name=answer.job.name)):
-            cli.output.event(document(response), functools.partial(jobs.line, response.job))
+        follow_job(cli, client, answer.job.name)
         cli.output.event(*_read(client, answer.purge.name))
 
 

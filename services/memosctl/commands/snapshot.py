@@ -1,12 +1,12 @@
 """`memosctl snapshot`: moments of a vault that have names, and the way back to one."""
 
-import functools
 from typing import Annotated
 
 import typer
 
 from memosctl import inputs, names
 from memosctl.command import Cli, command
+from memosctl.following import follow_job
 from memosctl.options import AsOfOption, PageSizeOption, PageTokenOption, RequestIdOption, TargetVaultOption
 
 app = typer.Typer(name="snapshot", help="Name moments of a vault, and go back to them.", no_args_is_help=True)
@@ -84,12 +84,7 @@ def delete(cli: Cli, snapshot: SnapshotArgument, request_id: RequestIdOption = "
 def restore(cli: Cli, snapshot: SnapshotArgument, request_id: RequestIdOption = "") -> None:
     """Take a vault back to a snapshot, and follow the job that does it; all of it is new revisions."""
     from memos_api.v1 import snapshot_service_pb2 as pb
-    from memos_api.v1.job_service_pb2 import WatchJobRequest
-    from memosctl.documents import document
-    from memosctl.views import jobs
 
     request = pb.RestoreSnapshotRequest(name=names.snapshot(snapshot), request_id=request_id)
     with cli.client() as client:
-        job = client.call(request).job
-        for response in client.stream(WatchJobRequest(name=job.name)):
-            cli.output.event(document(response), functools.partial(jobs.line, response.job))
+        follow_job(cli, client, client.call(request).job.name)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from memos_kernel.changes import ChangeKind
+from memos_kernel.changes import ChangeKind, change_of
 from memos_kernel.cube import MemCube, State, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
@@ -15,7 +15,6 @@ from memos_storage.adapters.memory.purges import MemoryPurges
 from memos_storage.adapters.memory.tables import Tables, copied, current_vector, enqueue
 from memos_storage.domain.filters import newest_first
 from memos_storage.domain.purges import Doomed, Purge, Reach
-from memos_storage.domain.revisions import change_of
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import (

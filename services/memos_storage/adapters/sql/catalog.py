@@ -19,6 +19,7 @@ from memos_runtime.sql.faults import fault_of
 from memos_runtime.workers import Worker
 from memos_storage.adapters.sql import filters, past, purges, rows, schema, scrub, snapshots, statements
 from memos_storage.adapters.sql.filters import Parameters, Shape
+from memos_storage.adapters.sql.parts import parts
 from memos_storage.adapters.sql.schema import STORE
 from memos_storage.adapters.sql.transaction import SqlTransaction
 from memos_storage.adapters.sql.writer import GroupWriter
@@ -232,10 +233,8 @@ class SqlCatalog:
                 return None
             found = [
                 row
-                for start in range(0, len(keys), _CHUNK)
-                for row in connection.execute(
-                    statements.VECTORS, {"keys": keys[start : start + _CHUNK], "embedder": query.embedder}
-                )
+                for part in parts(keys)
+                for row in connection.execute(statements.VECTORS, {"keys": part, "embedder": query.embedder})
             ]
             scores = _scores(query, [row.data for row in found])
             hits = [DenseHit(row.uid, row.content_revision, score) for row, score in zip(found, scores, strict=True)]
@@ -311,10 +310,6 @@ class SqlCatalog:
             return found
 
         return await self._database.read(work)
-
-
-_CHUNK = 500
-"""Keys in one IN list."""
 
 
 def _scores(query: Vector, data: Sequence[bytes]) -> list[float]:

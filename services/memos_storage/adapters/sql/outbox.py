@@ -12,6 +12,7 @@ from memos_kernel.moments import micros, moment
 from memos_kernel.names import VaultName
 from memos_storage.adapters.sql import rows, schema
 from memos_storage.adapters.sql.catalog import Database
+from memos_storage.adapters.sql.parts import PART, parts
 from memos_storage.adapters.sql.statements import OF_CURRENT_TEXT
 from memos_storage.domain.values import AuditEvent, Claim, OutboxEntry, Point, PointId, Vector, Waiting
 
@@ -85,8 +86,8 @@ class SqlOutbox:
             fresh = sorted(sequences - known)
             found = [
                 _entry(row)
-                for start in range(0, len(fresh), _CHUNK)
-                for row in connection.execute(_ENTRIES.where(_OUTBOX.c.sequence.in_(fresh[start : start + _CHUNK])))
+                for part in parts(fresh)
+                for row in connection.execute(_ENTRIES.where(_OUTBOX.c.sequence.in_(part)))
             ]
             return Waiting(sequences, tuple(entry.point for entry in found if entry.point is not None))
 
@@ -152,10 +153,8 @@ class SqlOutbox:
         def work(connection: Connection) -> list[Point]:
             return [
                 _point(row)
-                for start in range(0, len(uids), _CHUNK)
-                for row in connection.execute(
-                    _HELD.where(_VECTORS.c.embedder == embedder, _CUBES.c.uid.in_(uids[start : start + _CHUNK]))
-                )
+                for part in parts(uids)
+                for row in connection.execute(_HELD.where(_VECTORS.c.embedder == embedder, _CUBES.c.uid.in_(part)))
             ]
 
         return await self._database.read(work)
@@ -165,9 +164,7 @@ class SqlOutbox:
         position = tuple_(_CUBES.c.key, _VECTORS.c.embedder)
         last: tuple[int, str] = (0, "")
         while True:
-            statement = (
-                _INDEXED.where(position > tuple_(*last)).order_by(_CUBES.c.key, _VECTORS.c.embedder).limit(_CHUNK)
-            )
+            statement = _INDEXED.where(position > tuple_(*last)).order_by(_CUBES.c.key, _VECTORS.c.embedder).limit(PART)
             found = await self._database.read(partial(_all, statement))
             if not found:
                 return
@@ -230,10 +227,6 @@ class SqlAuditOutbox:
         table = schema.request_ids
         statement = delete(table).where(table.c.record_time < micros(before))
         return await self._database.write(lambda connection: connection.execute(statement).rowcount)
-
-
-_CHUNK = 500
-"""Uids in one IN list."""
 
 
 def _all(statement: Select[Any], connection: Connection) -> Sequence[Any]:

@@ -1,6 +1,5 @@
 """Purges in the catalogue: what they select, and how rows go for good."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence, Set
 from datetime import datetime
 from functools import lru_cache
@@ -19,6 +18,7 @@ from sqlalchemy import (
     literal,
     not_,
     select,
+    tuple_,
     update,
 )
 
@@ -27,18 +27,18 @@ from memos_kernel.cube import MemCube
 from memos_kernel.errors import StateConflict
 from memos_kernel.moments import micros, moment
 from memos_kernel.names import CubeName, PrincipalName, PurgeName, VaultName
+from memos_runtime.sql.locks import lock_number
 from memos_storage.adapters.sql import filters, rows, schema, statements
 from memos_storage.adapters.sql.filters import Shape
+from memos_storage.adapters.sql.parts import parts
+from memos_storage.adapters.sql.postings import unindex
 from memos_storage.domain.purges import Doomed, Purge, PurgeState, Receipt
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import PointId
 
 _PURGES, _ITEMS, _POINTS, _TOMBSTONES = schema.purges, schema.purge_cubes, schema.purge_points, schema.tombstones
 _CUBES, _VAULTS, _REVISIONS, _OUTBOX = schema.cubes, schema.vaults, schema.revisions, schema.outbox
-_VECTORS, _POSTINGS = schema.vectors, schema.postings
-
-_CHUNK = 500
-"""Keys in one IN list."""
+_VECTORS = schema.vectors
 
 _CUBE = select(*rows.STORED).select_from(statements.WITH_DOCUMENT).where(filters.STANDING)
 _NAMED = _CUBE.where(
@@ -90,7 +90,7 @@ class SqlPurges:
         parameters = {"tenant": vault.tenant, "vault": vault.id}
         return [
             cube
-            for part in _parts([name.id for name in names])
+            for part in parts([name.id for name in names])
             for cube in self._cubes(_NAMED, {**parameters, "ids": part})
         ]
 
@@ -110,7 +110,7 @@ class SqlPurges:
         """Return the cubes of the tenant that were made directly from these."""
         found = {
             cube.uid: cube
-            for part in _parts([name.id for name in names])
+            for part in parts([name.id for name in names])
             for cube in self._cubes(_DERIVED, {"tenant": names[0].tenant, "ids": part})
         }
         return list(found.values())
@@ -118,7 +118,7 @@ class SqlPurges:
     def told(self, uids: Sequence[str]) -> Iterator[MemCube]:
         """Return every revision of these cubes."""
         self._flush()
-        for part in _parts(uids):
+        for part in parts(uids):
             for document in self._connection.execute(_TOLD, {"uids": part}).scalars():
                 yield rows.cube_of(document)
 
@@ -126,7 +126,7 @@ class SqlPurges:
         """Store a purge, and take its cubes out of every read of now and of the past."""
         self._flush()
         key = self._connection.execute(insert(_PURGES).returning(_PURGES.c.key), _row(purge)).scalar_one()
-        for part in _parts(uids):
+        for part in parts(uids):
             # First, for it locks the rows: what another process writes to them is in the list or comes too late.
             hidden = self._connection.execute(_HIDE, {"uids": part, "time": micros(purge.create_time)}).rowcount
             if hidden != len(part):
@@ -184,7 +184,7 @@ class SqlPurges:
             self._connection.execute(select(schema.fences.c.token).with_for_update())
         free = _STANDING.where(~_IN_WORK).limit(limit)
         found = self._connection.execute(free, {"purge": purge, "now": micros(now)}).all()
-        for part in _parts(found):
+        for part in parts(found):
             self._erase(purge, [row.key for row in part], [row.uid for row in part])
         erased = select(_ITEMS).where(_ITEMS.c.purge_key == purge, _ITEMS.c.uid.in_([row.uid for row in found]))
         return [_doomed(name, row) for row in self._connection.execute(erased)]
@@ -232,9 +232,7 @@ class SqlPurges:
         """On PostgreSQL, let no purge be planned between a look at the tombstones and the end of the transaction."""
         if self._connection.dialect.name == "sqlite" or (vault, function) in self._locked:
             return
-        digest = hashlib.sha256(f"tombstones {vault}".encode()).digest()
-        number = int.from_bytes(digest[:8], "big", signed=True)
-        self._connection.execute(select(getattr(func, function)(number)))
+        self._connection.execute(select(getattr(func, function)(lock_number(f"tombstones {vault}"))))
         self._locked.add((vault, function))
 
     def _cubes(self, statement: Select[Any], parameters: filters.Parameters) -> list[MemCube]:
@@ -255,29 +253,12 @@ class SqlPurges:
         held = select(literal(purge), _VECTORS.c.embedder, _CUBES.c.uid, _VECTORS.c.revision)
         held = held.join(_CUBES, _CUBES.c.key == _VECTORS.c.cube_key).where(_CUBES.c.key.in_(keys))
         self._connection.execute(insert(_POINTS).from_select(["purge_key", "embedder", "uid", "revision"], held))
-        self._unindex(keys)
+        unindex(self._connection, keys)
         # All other tables go with the row.
         self._connection.execute(delete(_CUBES).where(_CUBES.c.key.in_(keys)))
         self._connection.execute(
             update(_ITEMS).where(_ITEMS.c.purge_key == purge, _ITEMS.c.uid.in_(uids)).values(erased=True)
         )
-
-    def _unindex(self, keys: Sequence[int]) -> None:
-        """Take terms out of the lexical index, and out of the statistics of its vaults."""
-        texts = (
-            select(_POSTINGS.c.vault_key, _POSTINGS.c.length)
-            .where(_POSTINGS.c.cube_key.in_(keys))
-            .group_by(_POSTINGS.c.vault_key, _POSTINGS.c.cube_key, _POSTINGS.c.length)
-            .subquery()
-        )
-        by_vault = select(texts.c.vault_key, func.count(), func.sum(texts.c.length)).group_by(texts.c.vault_key)
-        for vault_key, documents, terms in self._connection.execute(by_vault).all():
-            self._connection.execute(
-                update(_VAULTS)
-                .where(_VAULTS.c.key == vault_key)
-                .values(documents=_VAULTS.c.documents - documents, terms=_VAULTS.c.terms - int(terms))
-            )
-        self._connection.execute(delete(_POSTINGS).where(_POSTINGS.c.cube_key.in_(keys)))
 
 
 def find(connection: Connection, name: PurgeName) -> Purge | None:
@@ -289,12 +270,15 @@ def find(connection: Connection, name: PurgeName) -> Purge | None:
 
 def newest(connection: Connection, vault: VaultName, *, after: tuple[datetime, str] | None, limit: int) -> list[Purge]:
     """Return the purges of a vault, the newest first."""
-    statement = select(_PURGES).where(_PURGES.c.tenant == vault.tenant, _PURGES.c.vault == vault.id)
+    place = tuple_(_PURGES.c.create_time, _PURGES.c.purge)
+    statement: Select[Any] = (
+        select(_PURGES)
+        .where(_PURGES.c.tenant == vault.tenant, _PURGES.c.vault == vault.id)
+        .order_by(_PURGES.c.create_time.desc(), _PURGES.c.purge.desc())
+        .limit(limit)
+    )
     if after is not None:
-        time, id = micros(after[0]), after[1]
-        earlier = (_PURGES.c.create_time < time) | and_(_PURGES.c.create_time == time, _PURGES.c.purge < id)
-        statement = statement.where(earlier)
-    statement = statement.order_by(_PURGES.c.create_time.desc(), _PURGES.c.purge.desc()).limit(limit)
+        statement = statement.where(place < tuple_(micros(after[0]), after[1]))
     return [_purge(row) for row in connection.execute(statement)]
 
 
@@ -312,10 +296,6 @@ def contents(connection: Connection, name: PurgeName) -> tuple[list[Doomed], dic
 @lru_cache(maxsize=32)
 def _selected(shape: Shape) -> Select[Any]:
     return _CUBE.where(filters.in_scope(all_vaults=shape.all_vaults), *filters.conditions_on_rows(shape))
-
-
-def _parts(items: Sequence[Any]) -> Iterator[list[Any]]:
-    return (list(items[start : start + _CHUNK]) for start in range(0, len(items), _CHUNK))
 
 
 def _row(purge: Purge) -> dict[str, Any]:

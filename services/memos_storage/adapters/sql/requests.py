@@ -1,6 +1,5 @@
 """Answers stored under request ids. Cubes are kept as references to their revisions, so that content is stored once."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, func, insert, select
 from memos_kernel import errors
 from memos_kernel.cube import MemCube
 from memos_kernel.moments import micros
+from memos_runtime.sql.locks import lock_number
 from memos_storage.adapters.sql import filters, rows, schema
 from memos_storage.domain.values import Answer, Outcome, Remembered, RequestOwner
 
@@ -34,7 +34,8 @@ class RequestLog:
         """
         table = schema.request_ids
         if self._connection.dialect.name != "sqlite":
-            self._connection.execute(select(func.pg_advisory_xact_lock(_lock_number(owner))))
+            number = lock_number("\0".join(_identity(owner).values()))
+            self._connection.execute(select(func.pg_advisory_xact_lock(number)))
         row = self._connection.execute(
             select(table.c.body_sha256, table.c.provenance_id, table.c.outcomes).where(
                 *(table.c[name] == value for name, value in _identity(owner).items())
@@ -99,8 +100,3 @@ def _reference(outcome: Outcome) -> dict[str, Any]:
     cube = outcome.cube
     assert cube is not None
     return {"name": str(cube.name), "uid": cube.uid, "revision": cube.revision, "created": outcome.created}
-
-
-def _lock_number(owner: RequestOwner) -> int:
-    digest = hashlib.sha256("\0".join(map(str, _identity(owner).values())).encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)

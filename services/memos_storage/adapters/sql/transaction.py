@@ -9,17 +9,17 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Table, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from memos_kernel.changes import ChangeKind
+from memos_kernel.changes import ChangeKind, change_of
 from memos_kernel.cube import MemCube, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.moments import micros
 from memos_kernel.names import CubeName, SnapshotName, VaultName
 from memos_runtime.sql.engine import insert_or_ignore
 from memos_storage.adapters.sql import filters, rows, schema, snapshots
+from memos_storage.adapters.sql.postings import GROW, unindex
 from memos_storage.adapters.sql.purges import SqlPurges
 from memos_storage.adapters.sql.requests import RequestLog
 from memos_storage.adapters.terms import frequencies
-from memos_storage.domain.revisions import change_of
 from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import AuditEvent, StoredCube, Vector
 
@@ -61,14 +61,6 @@ _VAULT_KEY = select(schema.vaults.c.key).where(
 _KEY = select(
     schema.cubes.c.key, schema.cubes.c.vault_key, schema.cubes.c.content_revision, schema.cubes.c.delete_time
 ).where(schema.cubes.c.uid == bindparam("uid"))
-_GROW = (
-    update(schema.vaults)
-    .where(schema.vaults.c.key == bindparam("vault_key"))
-    .values(
-        documents=schema.vaults.c.documents + bindparam("documents"),
-        terms=schema.vaults.c.terms + bindparam("count"),
-    )
-)
 _PENDING = select(func.count()).select_from(schema.outbox)
 _INSERTS = {
     table.name: insert(table)
@@ -182,7 +174,8 @@ class SqlTransaction:
             self._connection.execute(delete(table).where(table.c.cube_key == key))
         self._add_children(key, cube, cube.revision if content else text)
         if content or cube.delete_time is not None:
-            self._unindex_terms(key, vault_key)
+            self.flush()
+            unindex(self._connection, [key])
         if content:
             self._index_terms(key, vault_key, cube)
         gone = self._indexed(key, text) if content or cube.delete_time is not None else frozenset[str]()
@@ -268,7 +261,7 @@ class SqlTransaction:
             if name in self._new:
                 self._connection.execute(statement, self._new[name])
         for vault_key, (documents, count) in sorted(self._growth.items()):  # all writers in one order
-            self._connection.execute(_GROW, {"vault_key": vault_key, "documents": documents, "count": count})
+            self._connection.execute(GROW, {"vault_key": vault_key, "documents": documents, "count": count})
         self._new, self._growth = {}, {}
 
     def _add(self, table: Table, row: dict[str, Any]) -> None:
@@ -301,14 +294,6 @@ class SqlTransaction:
                 {"vault_key": vault_key, "term": term, "cube_key": key, "frequency": frequency, "length": length},
             )
         self._grow(vault_key, 1, length)
-
-    def _unindex_terms(self, key: int, vault_key: int) -> None:
-        self.flush()
-        table = schema.postings
-        length = self._connection.execute(select(table.c.length).where(table.c.cube_key == key).limit(1)).scalar()
-        if length is not None:
-            self._connection.execute(delete(table).where(table.c.cube_key == key))
-            self._connection.execute(_GROW, {"vault_key": vault_key, "documents": -1, "count": -length})
 
     def _grow(self, vault_key: int, documents: int, count: int) -> None:
         before = self._growth.get(vault_key, (0, 0))

@@ -1,0 +1,39 @@
+"""The counts of a vault's texts, and how texts leave the lexical index."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, delete, func, select, update
+
+from memos_storage.adapters.sql import schema
+
+_POSTINGS, _VAULTS = schema.postings, schema.vaults
+_KEYS = _POSTINGS.c.cube_key.in_(bindparam("keys", expanding=True))
+
+GROW = (
+    update(_VAULTS)
+    .where(_VAULTS.c.key == bindparam("vault_key"))
+    .values(documents=_VAULTS.c.documents + bindparam("documents"), terms=_VAULTS.c.terms + bindparam("count"))
+)
+"""Texts and terms that come to a vault, or leave it."""
+
+_LENGTHS = (
+    select(_POSTINGS.c.vault_key, _POSTINGS.c.length)
+    .where(_KEYS)
+    .group_by(_POSTINGS.c.vault_key, _POSTINGS.c.cube_key, _POSTINGS.c.length)
+    .subquery()
+)
+_LEAVING = (
+    select(_LENGTHS.c.vault_key, func.count().label("documents"), func.sum(_LENGTHS.c.length).label("terms"))
+    .group_by(_LENGTHS.c.vault_key)
+    .order_by(_LENGTHS.c.vault_key)  # all writers in one order
+)
+_LEAVE = delete(_POSTINGS).where(_KEYS)
+
+
+def unindex(connection: Connection, keys: Sequence[int]) -> None:
+    """Take the terms of cubes out of the index, and their texts out of the counts of their vaults."""
+    leaving = connection.execute(_LEAVING, {"keys": keys}).all()
+    if leaving:
+        connection.execute(_LEAVE, {"keys": keys})
+    for row in leaving:
+        connection.execute(GROW, {"vault_key": row.vault_key, "documents": -row.documents, "count": -int(row.terms)})

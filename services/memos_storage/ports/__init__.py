@@ -1,0 +1,27 @@
+"""What the use cases need, as protocols. Every adapter of a port passes the same suite in tests/contract."""
+
+from memos_storage.ports.blobs import BlobStore
+from memos_storage.ports.catalog import Catalog, Transaction
+from memos_storage.ports.feed import ChangeFeed, Commit, Commits
+from memos_storage.ports.indexes import DerivedTier, LexicalIndex, Outbox, VectorIndex
+from memos_storage.ports.purges import PurgeLedger, Signer
+from memos_storage.ports.records import AuditOutbox, AuditSink, Span, Spans
+
+__all__ = [
+    "AuditOutbox",
+    "AuditSink",
+    "BlobStore",
+    "Catalog",
+    "ChangeFeed",
+    "Commit",
+    "Commits",
+    "DerivedTier",
+    "LexicalIndex",
+    "Outbox",
+    "PurgeLedger",
+    "Signer",
+    "Span",
+    "Spans",
+    "Transaction",
+    "VectorIndex",
+]

@@ -1,0 +1,218 @@
+"""The catalogue: the record of everything."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from memos_kernel.cube import MemCube, Usage
+from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
+from memos_storage.domain.purges import Doomed, Purge, Reach
+from memos_storage.domain.selection import Selection
+from memos_storage.domain.snapshots import Snapshot
+from memos_storage.domain.values import (
+    Answer,
+    AuditEvent,
+    DenseHit,
+    PastCube,
+    PointId,
+    Remembered,
+    RequestOwner,
+    Scope,
+    StoredCube,
+    Vector,
+)
+from memos_storage.ports.purges import PurgeLedger
+
+T = TypeVar("T")
+
+
+class Transaction(Protocol):
+    """The catalogue inside one transaction. What a method of it raises undoes the whole command."""
+
+    def live(self, name: CubeName) -> StoredCube | None:
+        """Return a cube that is not deleted."""
+        ...
+
+    def deleted(self, name: CubeName) -> StoredCube | None:
+        """Return a cube that is deleted."""
+        ...
+
+    def revision(self, uid: str, revision: int) -> StoredCube | None:
+        """Return a cube as a revision stored it, deleted or not."""
+        ...
+
+    def vector(self, uid: str, content_revision: int) -> Vector | None:
+        """Return the vector of the text that came with a revision, deleted or not."""
+        ...
+
+    def at(self, uid: str, moment: datetime) -> StoredCube | None:
+        """Return a cube in the revision that it had at a moment of record time, deleted or not."""
+        ...
+
+    def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
+        """Return the live cube of the vault that has this content."""
+        ...
+
+    def insert(self, cube: MemCube, *, vector: Vector | None) -> None:
+        """Add a cube with its first revision, terms and outbox entry. It can be caught and gone on from:
+
+        Raises:
+            DuplicateContent: a live cube of the vault holds the same content.
+            ResourceExists: the tenant has a cube of that name.
+        """
+        ...
+
+    def replace(self, cube: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
+        """Store a new revision.
+
+        `content`: the text changed, or comes back after a deletion; `vector` is that of this text, if it has one.
+
+        Raises:
+            DuplicateContent: a live cube of the vault holds the same content.
+        """
+        ...
+
+    def set_usage(self, uid: str, usage: Usage) -> None:
+        """Store the usage; makes no revision."""
+        ...
+
+    def dimensions(self, embedder: str) -> int | None:
+        """Return the number of elements of an embedder's vectors, or None if there are none yet."""
+        ...
+
+    def pending(self) -> int:
+        """Return how many entries the outbox has."""
+        ...
+
+    def snapshot(self, name: SnapshotName) -> Snapshot | None:
+        """Return a snapshot."""
+        ...
+
+    def add_snapshot(self, snapshot: Snapshot) -> None:
+        """Store a snapshot.
+
+        Raises:
+            ResourceExists: the tenant has one of that name.
+        """
+        ...
+
+    def remove_snapshot(self, name: SnapshotName) -> None:
+        """Forget a snapshot."""
+        ...
+
+    @property
+    def purges(self) -> PurgeLedger:
+        """The purges."""
+        ...
+
+    def audit(self, event: AuditEvent) -> None:
+        """Record an event for governance."""
+        ...
+
+    def recall(self, owner: RequestOwner) -> Remembered | None:
+        """Return what a request id was answered with."""
+        ...
+
+    def remember(self, owner: RequestOwner, answer: Answer, *, now: datetime) -> None:
+        """Store what a request id is answered with."""
+        ...
+
+
+class Catalog(Protocol):
+    """The record of everything. What `write` returned survives a power loss and is seen by every later read."""
+
+    async def write(self, command: Callable[[Transaction], T]) -> T:
+        """Run a command in a transaction and return its result once it is durable.
+
+        The command runs in a thread; it may be run with other commands in one transaction, but its failure undoes
+        only itself.
+
+        Raises:
+            Overloaded: too many commands wait.
+            StoreFull: the disk is full; nothing was stored.
+        """
+        ...
+
+    async def get(self, names: Sequence[CubeName], scope: Scope) -> dict[CubeName, StoredCube]:
+        """Return the live cubes of the scope among the names."""
+        ...
+
+    async def get_as_of(
+        self, names: Sequence[CubeName], scope: Scope, *, as_of: datetime, now: datetime
+    ) -> dict[CubeName, StoredCube]:
+        """Return the cubes of the scope among the names as they were at a moment, those that were live then.
+
+        What was deleted since stays readable until its purge time.
+        """
+        ...
+
+    async def page(self, selection: Selection, *, after: tuple[datetime, str] | None, limit: int) -> list[StoredCube]:
+        """Return live cubes, newest first; `after` is (create time, uid) of the last one of the page before."""
+        ...
+
+    async def history(
+        self, name: CubeName, scope: Scope, *, before: int | None, limit: int, now: datetime
+    ) -> list[StoredCube]:
+        """Return revisions of a cube, newest first, below `before`; a deleted one has them until its purge time."""
+        ...
+
+    async def altered(
+        self, vault: VaultName, *, since: datetime, created_until: datetime, after: str, limit: int, now: datetime
+    ) -> list[tuple[str, CubeName]]:
+        """Return uid and name of cubes, deleted or not, that have changed since a moment, by uid from above `after`.
+
+        Those past their purge time, and those created later than `created_until`, are left out.
+        """
+        ...
+
+    async def due(self, scope: Scope, *, at: datetime, limit: int) -> list[StoredCube]:
+        """Return live cubes past their expire time that are neither expired nor frozen."""
+        ...
+
+    async def eligible(self, uids: Sequence[str], selection: Selection) -> dict[str, int]:
+        """Return uid -> content revision of those that are selected; of the past, those that have not changed since."""
+        ...
+
+    async def resolve(self, uids: Sequence[str], selection: Selection) -> dict[str, StoredCube]:
+        """Return those that are selected, whole; of the past, those that have changed since as well."""
+        ...
+
+    async def nearest(self, query: Vector, selection: Selection, *, bound: int, limit: int) -> list[DenseHit] | None:
+        """Return the nearest of the `eligible` cubes, exactly; None if more than `bound` are."""
+        ...
+
+    async def changed(self, selection: Selection, *, embedder: str | None, bound: int) -> list[PastCube] | None:
+        """Return what is selected of the past and has changed since; None if more than `bound` of the scope have."""
+        ...
+
+    async def cosines(self, query: Vector, uids: Sequence[str]) -> dict[str, float]:
+        """Return the cosine of the query with each cube that has a vector of its embedder."""
+        ...
+
+    async def snapshot(self, name: SnapshotName, scope: Scope) -> Snapshot | None:
+        """Return a snapshot of a vault of the scope."""
+        ...
+
+    async def snapshots(self, vault: VaultName, *, after: tuple[datetime, str] | None, limit: int) -> list[Snapshot]:
+        """Return the snapshots of a vault, the latest moment first; `after` is (as of, id) of the last one before."""
+        ...
+
+    async def purge(self, name: PurgeName, scope: Scope) -> Purge | None:
+        """Return a purge of a vault of the scope."""
+        ...
+
+    async def purges(self, vault: VaultName, *, after: tuple[datetime, str] | None, limit: int) -> list[Purge]:
+        """Return the purges of a vault, the newest first; `after` is (create time, id) of the last one before."""
+        ...
+
+    async def purged(self, name: PurgeName) -> tuple[list[Doomed], dict[str, list[PointId]]]:
+        """Return the cubes of a purge, and by embedder the points that an index may have held of them."""
+        ...
+
+    async def scrub(self) -> Reach | None:
+        """Free the database's files of what was deleted; None if a reader of an old moment is in the way."""
+        ...
+
+    async def meta(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """Return a value of the installation, made on first use."""
+        ...
