@@ -4,7 +4,7 @@ Every port raises the domain errors of `memos_kernel.errors`; each method's docs
 case reacts to.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from memos_interface.domain.question import MemoryCall, Turn
 from memos_interface.domain.revisions import Difference
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
 from memos_kernel.changes import Change
-from memos_kernel.cube import MemCube, RevisionRef, TraceRef
+from memos_kernel.cube import BlobRef, MemCube, RevisionRef, TraceRef
 from memos_kernel.errors import MemosError
 from memos_kernel.lineage import Graph
 from memos_kernel.names import CubeName, PrincipalName, VaultName
@@ -93,13 +93,28 @@ class ChangePage:
     resume_token: str
 
 
+class BlobReader(Protocol):
+    """The bytes of activation and parametric payloads."""
+
+    def read(self, name: CubeName, *, offset: int, limit: int) -> AsyncIterator[BlobRef | bytes]:
+        """Yield the blob of a cube, then a part of its bytes.
+
+        Raises:
+            CubeNotFound, InvalidField, DataCorrupted, ResourceNotFound.
+        """
+        ...
+
+
 class MemoryStore(Protocol):
     """Storage."""
 
     async def create(
-        self, cubes: Sequence[MemCube], vectors: Vectors, *, return_existing: bool, request: RequestKey
+        self, cubes: Sequence[MemCube], vectors: Vectors | None, *, return_existing: bool, request: RequestKey
     ) -> StoredBatch:
-        """Store cubes in one transaction, all or none but for errors that concern a single one."""
+        """Store cubes in one transaction, all or none but for errors that concern a single one.
+
+        `vectors` has one for each of them; None if they are no texts.
+        """
         ...
 
     async def get(

@@ -184,6 +184,9 @@ class _CallingChannel:
     def unary_unary(self, path: str, *args: Any, **options: Any) -> "_UnaryCalls":
         return _UnaryCalls(self.channels, METHODS[path], _dial("unary_unary", self, path, args, options))
 
+    def stream_unary(self, path: str, *args: Any, **options: Any) -> "_UploadCalls":
+        return _UploadCalls(_UnaryCalls(self.channels, METHODS[path], _dial("stream_unary", self, path, args, options)))
+
     def unary_stream(self, path: str, *args: Any, **options: Any) -> "_StreamCalls":
         return _StreamCalls(self.channels, METHODS[path], _dial("unary_stream", self, path, args, options))
 
@@ -215,6 +218,29 @@ class _UnaryCalls:
                 return await self.multicallable()(request, timeout=seconds, metadata=metadata)
             except grpc.RpcError as error:
                 raise error_of_call(error, dependency=self.row.service) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _UploadCalls:
+    calls: _UnaryCalls
+
+    async def __call__(self, requests: AsyncIterator[Any], *, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+        failures: list[Exception] = []
+        try:
+            return await self.calls(_watched(requests, failures), timeout=timeout)
+        except BaseException as error:
+            if failures:  # grpc only cancels the call when there are no more requests, and drops the reason
+                raise failures[0] from error
+            raise
+
+
+async def _watched(requests: AsyncIterator[Any], failures: list[Exception]) -> AsyncIterator[Any]:
+    try:
+        async for request in requests:
+            yield request
+    except Exception as error:
+        failures.append(error)
+        raise
 
 
 @dataclass(frozen=True, slots=True)

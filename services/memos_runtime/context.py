@@ -1,7 +1,7 @@
 """The call that is being served, for everything that runs inside it."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, field, replace
@@ -29,10 +29,11 @@ class Call:
 
     Attributes:
         method: its row in the method table.
-        body: the request as it came.
+        body: the request as it came; of a stream of requests, what reads it.
         context: the transport's side of the call.
         metadata: what the caller sent along; the last value of a repeated key.
-        request: the request message, empty before the decoding interceptor.
+        request: the request message, empty before the decoding interceptor; of a stream the first one.
+        requests: all messages of a stream of requests, the first one too; None for a single request.
         deadline: loop time at which the call ends, or None before the deadline interceptor.
         peer: calling service of an internal call, or empty.
         principal: caller of a public call.
@@ -41,10 +42,11 @@ class Call:
     """
 
     method: Method
-    body: bytes
+    body: bytes | AsyncIterator[bytes]
     context: grpc.aio.ServicerContext[Any, Any]
     metadata: Mapping[str, str | bytes]
     request: Message = field(default_factory=Empty)
+    requests: AsyncIterator[Message] | None = None
     deadline: float | None = None
     peer: str = ""
     principal: Principal | None = None

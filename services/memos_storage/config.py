@@ -32,6 +32,18 @@ class StorageConfig(Section):
         description="seconds after which a Milvus server has dropped what was compacted away, for deletion receipts:"
         " its garbage collection and the retention of its message log",
     )
+    blobs_url: str | None = Field(
+        None, description="address and bucket of an S3 store, such as http://minio:9000/memos; unset: a directory"
+    )
+    blobs_access_key: SecretStr = Field(SecretStr(""), description="access key of the S3 store")
+    blobs_secret_key: SecretStr = Field(SecretStr(""), description="secret key of the S3 store")
+    blobs_region: str = Field("us-east-1", description="region of the S3 store")
+    blobs_timeout_seconds: float = Field(
+        30.0, gt=0, description="seconds without an answer after which a call to the S3 store has failed"
+    )
+    blobs_sweep_seconds: float = Field(
+        3600.0, gt=0, description="seconds between two comparisons of the blob store with the catalogue"
+    )
     hot_rows: int = Field(
         20_000, ge=0, description="most rows of Milvus Lite that are searched in memory; 0 turns the copy off"
     )
@@ -51,11 +63,16 @@ class StorageConfig(Section):
     audit_interval_seconds: float = Field(0.3, gt=0, description="seconds between two looks for audit events to send")
 
     @model_validator(mode="after")
-    def _index_is_shared_with_the_catalogue(self) -> Self:
+    def _everything_is_shared_with_the_catalogue(self) -> Self:
         shared = self.database_url is not None and not self.database_url.get_secret_value().startswith("sqlite")
         if shared and self.milvus_uri is None:
             raise ValueError(
                 "with a shared database_url, milvus_uri is needed too: Milvus Lite belongs to one process, and what it"
+                " holds the others would not find"
+            )
+        if shared and self.blobs_url is None:
+            raise ValueError(
+                "with a shared database_url, blobs_url is needed too: a directory belongs to one process, and what it"
                 " holds the others would not find"
             )
         return self

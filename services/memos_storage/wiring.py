@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 
+from memos_api.internal.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_server
 from memos_api.internal.v1.purge_service_pb2_grpc import add_PurgeServiceServicer_to_server
 from memos_api.internal.v1.snapshot_service_pb2_grpc import add_SnapshotServiceServicer_to_server
 from memos_api.internal.v1.storage_service_pb2_grpc import add_StorageServiceServicer_to_server
@@ -17,24 +18,31 @@ from memos_runtime.service import Service, ServiceContext
 from memos_runtime.sql.engine import sqlite_url
 from memos_storage import migrations
 from memos_storage.adapters.background import AuditLoop, CompareLoop, IndexLoop
+from memos_storage.adapters.blob_loop import BlobLoop
 from memos_storage.adapters.commits import LocalCommits
+from memos_storage.adapters.files import FileBlobStore
 from memos_storage.adapters.hot_index import HotVectorIndex
 from memos_storage.adapters.ledger_client import LedgerAuditSink
 from memos_storage.adapters.milvus import MilvusVectorIndex, keep_probing
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
 from memos_storage.adapters.receipt_key import ReceiptKey
+from memos_storage.adapters.s3 import S3BlobStore
+from memos_storage.adapters.safetensors_format import SafetensorsFormat
+from memos_storage.adapters.sql.blobs import SqlBlobRegistry
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.changes import SqlChangeFeed
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.config import StorageConfig
 from memos_storage.ports import VectorIndex
+from memos_storage.servicer.blobs import BlobServicer, BlobUseCases
 from memos_storage.servicer.calls import Pages
 from memos_storage.servicer.cubes import StorageServicer, UseCases
 from memos_storage.servicer.purges import PurgeServicer, PurgeUseCases
 from memos_storage.servicer.snapshots import SnapshotServicer, SnapshotUseCases
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
+from memos_storage.usecases.download_blob import DownloadBlob
 from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.keep_snapshots import CreateSnapshot, DeleteSnapshot, ReadSnapshots
 from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
@@ -50,8 +58,10 @@ from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.run_purge import RunPurge
 from memos_storage.usecases.search_cubes import SearchCubes
 from memos_storage.usecases.ship_audit import ShipAudit
+from memos_storage.usecases.sweep_blobs import SweepBlobs
 from memos_storage.usecases.tombstones import Tombstones
 from memos_storage.usecases.undelete_cube import UndeleteCube
+from memos_storage.usecases.upload_blob import UploadBlob
 from memos_storage.usecases.watch_cubes import ForgetChanges, WatchCubes
 
 
@@ -64,7 +74,7 @@ def build(config: StorageConfig, context: ServiceContext) -> Service:
         start=storage.start,
         close=storage.close,
         ready=lambda: storage.database.is_ready,
-        parts={"milvus": lambda: storage.index.healthy},
+        parts={"milvus": lambda: storage.index.healthy, "blobs": lambda: storage.blobs.healthy},
     )
 
 
@@ -77,6 +87,18 @@ def _database_url(config: StorageConfig, state_dir: Path) -> str:
     if config.database_url is not None:
         return config.database_url.get_secret_value()
     return sqlite_url(state_dir / "catalogue.db")
+
+
+def _blob_store(config: StorageConfig, state_dir: Path) -> FileBlobStore | S3BlobStore:
+    if config.blobs_url is None:
+        return FileBlobStore(state_dir / "blobs")
+    return S3BlobStore(
+        config.blobs_url,
+        access_key=config.blobs_access_key.get_secret_value(),
+        secret_key=config.blobs_secret_key.get_secret_value(),
+        region=config.blobs_region,
+        timeout_seconds=config.blobs_timeout_seconds,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +165,12 @@ class _Storage:
         self._compare_loop = CompareLoop(
             reconcile=self._reconcile, index=self.index, interval_seconds=config.index_compare_seconds
         )
+        self.blobs = _blob_store(config, context.state_dir)
+        self._registry = SqlBlobRegistry(self.database)
+        self._blob_loop = BlobLoop(
+            sweep=SweepBlobs(blobs=self.blobs, registry=self._registry, clock=context.clock),
+            interval_seconds=config.blobs_sweep_seconds,
+        )
         self._feed = SqlChangeFeed(self.database)
         self._audit_loop = AuditLoop(
             ship=ShipAudit(
@@ -165,7 +193,14 @@ class _Storage:
         catalog, clock, spans = self._catalog, context.clock, context.telemetry
         words = SqlLexicalIndex(self.database)
         return UseCases(
-            create=CreateCubes(catalog=catalog, index=self.index, clock=clock, ids=uuid7, tombstones=self._tombstones),
+            create=CreateCubes(
+                catalog=catalog,
+                blobs=self._registry,
+                index=self.index,
+                clock=clock,
+                ids=uuid7,
+                tombstones=self._tombstones,
+            ),
             get=GetCubes(catalog=catalog, clock=clock, spans=spans),
             page=ListCubes(catalog=catalog, clock=clock),
             update=UpdateCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=self._tombstones),
@@ -206,6 +241,8 @@ class _Storage:
                 catalog=catalog,
                 outbox=outbox,
                 index=self.index,
+                blobs=self.blobs,
+                registry=self._registry,
                 signer=lambda: ReceiptKey(self._secret.receipts),
                 clock=clock,
                 ids=uuid7,
@@ -215,11 +252,16 @@ class _Storage:
         )
 
     def register(self, server: grpc.aio.Server) -> None:
-        """Serve the three services."""
+        """Serve the four services."""
         pages = Pages(lambda: self._secret.pages)
         add_StorageServiceServicer_to_server(StorageServicer(self._use_cases, pages, clock=self._clock), server)
         add_SnapshotServiceServicer_to_server(SnapshotServicer(self._snapshots, pages), server)
         add_PurgeServiceServicer_to_server(PurgeServicer(self._purges, pages), server)
+        moves = BlobUseCases(
+            upload=UploadBlob(blobs=self.blobs, registry=self._registry, format=SafetensorsFormat(), clock=self._clock),
+            download=DownloadBlob(catalog=self._catalog, blobs=self.blobs),
+        )
+        add_BlobServiceServicer_to_server(BlobServicer(moves), server)
 
     async def start(self) -> None:
         """Migrate and open the catalogue, then start what follows it. The vector index comes up by itself."""
@@ -231,12 +273,15 @@ class _Storage:
             tombstones=await self._kept_secret("tombstones"),
             receipts=await self._kept_secret("receipts"),
         )
+        if isinstance(self.blobs, FileBlobStore):
+            await self.blobs.tidy()
         if self._server is not None:
             await self._server.start()
         self._tasks = [
             spawn(keep_probing(self._milvus), name="storage-milvus"),
             spawn(self._index_loop.run(), name="storage-index"),
             spawn(self._compare_loop.run(), name="storage-compare"),
+            spawn(self._blob_loop.run(), name="storage-blobs"),
             spawn(self._audit_loop.run(), name="storage-audit"),
         ]
 
@@ -249,6 +294,7 @@ class _Storage:
         await self._milvus.close()
         if self._server is not None:
             await self._server.close()
+        await self.blobs.close()
         await self.database.close()
 
     def _doubt(self) -> str:

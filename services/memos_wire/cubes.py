@@ -197,11 +197,11 @@ def _payload_to_proto(payload: domain.Payload, message: pb.MemCube) -> None:
             message.plaintext.text = payload.text
             message.plaintext.language = payload.language
         case domain.Activation():
-            message.activation.blob.CopyFrom(_blob_to_proto(payload.blob))
+            message.activation.blob.CopyFrom(blob_to_proto(payload.blob))
             message.activation.identity.CopyFrom(identity_to_proto(payload.identity))
             message.activation.token_count = payload.token_count
         case domain.Parametric():
-            message.parametric.blob.CopyFrom(_blob_to_proto(payload.blob))
+            message.parametric.blob.CopyFrom(blob_to_proto(payload.blob))
             message.parametric.identity.CopyFrom(identity_to_proto(payload.identity))
             message.parametric.rank = payload.rank
 
@@ -216,17 +216,17 @@ def _payload_from_proto(message: pb.MemCube, *, field: str) -> domain.Payload | 
             return domain.Plaintext(message.plaintext.text, message.plaintext.language)
         case "activation":
             made = message.activation
-            return domain.Activation(_blob_from_proto(made.blob), identity_from_proto(made.identity), made.token_count)
+            return domain.Activation(blob_from_proto(made.blob), identity_from_proto(made.identity), made.token_count)
         case _:
             trained = message.parametric
-            return domain.Parametric(
-                _blob_from_proto(trained.blob), identity_from_proto(trained.identity), trained.rank
-            )
+            return domain.Parametric(blob_from_proto(trained.blob), identity_from_proto(trained.identity), trained.rank)
 
 
-def _blob_to_proto(blob: domain.BlobRef) -> pb.BlobRef:
+def blob_to_proto(blob: domain.BlobRef) -> pb.BlobRef:
+    """Return the message of a blob."""
     return pb.BlobRef(name=blob.name, size_bytes=blob.size_bytes, sha256=blob.sha256, media_type=blob.media_type)
 
 
-def _blob_from_proto(message: pb.BlobRef) -> domain.BlobRef:
+def blob_from_proto(message: pb.BlobRef) -> domain.BlobRef:
+    """Return the blob of a message."""
     return domain.BlobRef(message.name, message.size_bytes, message.sha256, message.media_type)

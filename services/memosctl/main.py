@@ -10,6 +10,7 @@ import typer
 from memos_inference.adapters.model_loader import THREAD as LOADING_THREAD
 from memosctl.commands import (
     audit,
+    blob,
     certs,
     chat,
     config,
@@ -40,7 +41,7 @@ app = typer.Typer(
 )
 for flat in (up, write, importing, read, watch, history, chat, provenance, demo, doctor, config, migrate, certs):
     app.add_typer(flat.app)
-for group in (vault, snapshot, purge, key, tenant, jobs, audit):
+for group in (vault, blob, snapshot, purge, key, tenant, jobs, audit):
     app.add_typer(group.app)
 
 

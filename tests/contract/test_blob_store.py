@@ -12,6 +12,7 @@ import pytest
 from memos_kernel.errors import DataCorrupted, DependencyUnavailable, InvalidField, ResourceNotFound, StoreFull
 from memos_storage.adapters import files
 from memos_storage.adapters.files import FileBlobStore
+from memos_storage.adapters.memory import MemoryBlobStore
 from memos_storage.adapters.s3 import S3BlobStore
 from s3 import ACCESS_KEY, SECRET_KEY, S3Server, shared_server
 from storage_cubes import FOREIGN, MAIN, NOTES
@@ -19,10 +20,12 @@ from storage_cubes import FOREIGN, MAIN, NOTES
 MEDIA_TYPE = "application/vnd.safetensors"
 
 
-@pytest.fixture(params=["directory", "s3"])
+@pytest.fixture(params=["memory", "directory", "s3"])
 async def place(request, tmp_path):
     """Yield a store, and the directory where its bytes end up."""
-    if request.param == "directory":
+    if request.param == "memory":
+        made, folder = MemoryBlobStore(), tmp_path
+    elif request.param == "directory":
         made, folder = FileBlobStore(tmp_path / "blobs"), tmp_path / "blobs"
     else:
         url, folder = (await asyncio.to_thread(shared_server)).bucket()
@@ -55,8 +58,8 @@ async def put(store, data, vault=MAIN):
     return await store.put(vault, chunks(data), media_type=MEDIA_TYPE)
 
 
-async def read(store, blob, vault=MAIN):
-    return b"".join([chunk async for chunk in store.get(vault, blob)])
+async def read(store, blob, vault=MAIN, **part):
+    return b"".join([chunk async for chunk in store.get(vault, blob, **part)])
 
 
 async def test_bytes_come_back_as_they_were(store):
@@ -72,9 +75,38 @@ async def test_an_empty_blob_is_a_blob(store):
     assert await read(store, await put(store, b"")) == b""
 
 
-async def test_equal_bytes_of_a_vault_are_stored_once(store):
-    assert await put(store, b"same") == await put(store, b"same")
-    assert len(await store.names(MAIN)) == 1
+async def test_equal_bytes_get_two_names_so_that_one_can_go_without_the_other(store):
+    first, second = await put(store, b"same"), await put(store, b"same")
+    assert (first.sha256, first.size_bytes) == (second.sha256, second.size_bytes)
+    assert await store.names(MAIN) == sorted([first.name, second.name])
+    await store.remove(MAIN, first.name)
+    assert await read(store, second) == b"same"
+
+
+@pytest.mark.parametrize(
+    ("offset", "limit"), [(0, 0), (0, 1), (3, 0), (3, 5), (2_000_000, 1_500_000), (2_999_999, 9), (3_000_000, 0)]
+)
+async def test_a_part_is_that_part(store, offset, limit):
+    data = random.Random(2).randbytes(3_000_000)
+    blob = await put(store, data)
+    expected = data[offset : offset + limit] if limit else data[offset:]
+    assert await read(store, blob, offset=offset, limit=limit) == expected
+
+
+async def test_the_vaults_with_blobs_are_known(store):
+    assert await store.vaults() == []
+    for vault in (MAIN, NOTES, FOREIGN):
+        await put(store, b"x", vault)
+    assert set(await store.vaults()) == {MAIN, NOTES, FOREIGN}
+
+
+async def test_what_was_removed_leaves_nothing_or_the_store_says_what(store, folder):
+    blob = await put(store, b"a planted secret")
+    await store.remove(MAIN, blob.name)
+    reach = await store.scrub()
+    assert reach.tier == "blobs"
+    assert reach.done
+    assert not [path for path in folder.rglob("*") if path.is_file() and b"planted" in path.read_bytes()]
 
 
 async def test_blobs_are_never_shared_across_vaults(store):
@@ -83,14 +115,14 @@ async def test_blobs_are_never_shared_across_vaults(store):
         with pytest.raises(ResourceNotFound):
             await read(store, blob, vault)
         assert await store.names(vault) == []
-    assert not await store.remove(NOTES, blob)
+    assert not await store.remove(NOTES, blob.name)
     assert await read(store, blob) == b"mine"
 
 
 async def test_a_removed_blob_is_gone(store):
     blob = await put(store, b"once")
-    assert await store.remove(MAIN, blob)
-    assert not await store.remove(MAIN, blob)
+    assert await store.remove(MAIN, blob.name)
+    assert not await store.remove(MAIN, blob.name)
     with pytest.raises(ResourceNotFound):
         await read(store, blob)
 
@@ -101,9 +133,10 @@ async def test_a_name_reaches_nothing_outside_of_the_vault(store, name):
     with pytest.raises(ResourceNotFound):
         await read(store, blob)
     with pytest.raises(ResourceNotFound):
-        await store.remove(MAIN, blob)
+        await store.remove(MAIN, name)
 
 
+@pytest.mark.parametrize("place", ["directory", "s3"], indirect=True)
 async def test_a_flipped_byte_and_a_lost_byte_are_noticed(store, folder):
     blob = await put(store, b"precious")
     (path,) = folder.rglob(blob.name)
@@ -112,6 +145,15 @@ async def test_a_flipped_byte_and_a_lost_byte_are_noticed(store, folder):
         await read(store, blob)
     path.write_bytes(b"preciou")
     with pytest.raises((DataCorrupted, DependencyUnavailable)):  # a server may break off when it notices itself
+        await read(store, blob)
+
+
+@pytest.mark.parametrize("place", ["directory"], indirect=True)
+async def test_bytes_too_many_are_noticed(store, folder):
+    blob = await put(store, b"precious")
+    (path,) = folder.rglob(blob.name)
+    path.write_bytes(b"precious!")
+    with pytest.raises(DataCorrupted):
         await read(store, blob)
 
 
@@ -148,6 +190,15 @@ async def test_a_full_disk_stores_nothing(tmp_path, monkeypatch):
     await store.close()
 
 
+async def test_what_a_killed_process_was_writing_is_removed_at_the_next_start(tmp_path):
+    store = FileBlobStore(tmp_path)
+    kept = await put(store, b"kept")
+    (tmp_path / "acme" / "main" / ".part-half").write_bytes(b"a planted sec")
+    await store.tidy()
+    assert [path.name for path in leftovers(tmp_path)] == [kept.name]
+    await store.close()
+
+
 async def test_an_s3_server_that_is_away_says_so_and_comes_back_with_everything():
     server = S3Server()
     await asyncio.to_thread(server.start)
@@ -155,11 +206,14 @@ async def test_an_s3_server_that_is_away_says_so_and_comes_back_with_everything(
     try:
         blob = await put(store, b"kept")
         await asyncio.to_thread(server.kill)
-        for call in (put(store, b"new"), read(store, blob), store.remove(MAIN, blob), store.names(MAIN)):
+        assert store.healthy
+        for call in (put(store, b"new"), read(store, blob), store.remove(MAIN, blob.name), store.names(MAIN)):
             with pytest.raises(DependencyUnavailable):
                 await call
+        assert not store.healthy
         await asyncio.to_thread(server.start)
         assert await read(store, blob) == b"kept"
+        assert store.healthy
     finally:
         await store.close()
         await asyncio.to_thread(server.kill)

@@ -11,6 +11,7 @@ from memos_kernel.cube import Plaintext
 from memos_kernel.errors import EtagMismatch, Overloaded
 from memos_kernel.ids import uuid7
 from memos_storage.adapters.memory import MemorySpans, MemoryVectorIndex
+from memos_storage.adapters.sql.blobs import SqlBlobRegistry
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.outbox import SqlOutbox
 from memos_storage.usecases.change_cubes import DeleteCube, RecordUsage, UpdateCube
@@ -29,13 +30,14 @@ class Replica:
     """What one process does with the catalogue."""
 
     catalog: SqlCatalog
+    blobs: SqlBlobRegistry
     outbox: SqlOutbox
     index: MemoryVectorIndex
     clock: Clock
 
     def __post_init__(self):
         shared = {"catalog": self.catalog, "clock": self.clock}
-        self.create = CreateCubes(index=self.index, ids=uuid7, tombstones=TOMBSTONES, **shared)
+        self.create = CreateCubes(blobs=self.blobs, index=self.index, ids=uuid7, tombstones=TOMBSTONES, **shared)
         self.update = UpdateCube(ids=uuid7, tombstones=TOMBSTONES, **shared)
         self.delete = DeleteCube(ids=uuid7, **shared)
         self.use = RecordUsage(**shared)
@@ -71,7 +73,7 @@ class Replica:
 async def opened(url, index, clock):
     database = Database(url, readers=2, read_queue=64, write_queue=512, group_size=16)
     database.open()
-    yield Replica(SqlCatalog(database), SqlOutbox(database), index, clock)
+    yield Replica(SqlCatalog(database), SqlBlobRegistry(database), SqlOutbox(database), index, clock)
     await database.close()
 
 

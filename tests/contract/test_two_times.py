@@ -65,7 +65,7 @@ class History:
         catalog, spans, self.clock = store.catalog, MemorySpans(), Clock()
         parts = {"catalog": catalog, "clock": self.clock}
         index, pending = MemoryVectorIndex(), PendingRows(store.outbox)
-        self.create = CreateCubes(**parts, index=index, ids=uuid7, tombstones=TOMBSTONES)
+        self.create = CreateCubes(**parts, blobs=store.blobs, index=index, ids=uuid7, tombstones=TOMBSTONES)
         self.update = UpdateCube(**parts, ids=uuid7, tombstones=TOMBSTONES)
         self.delete = DeleteCube(**parts, ids=uuid7)
         self.undelete = UndeleteCube(**parts, ids=uuid7, tombstones=TOMBSTONES)

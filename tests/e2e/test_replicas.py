@@ -6,6 +6,7 @@ import uuid
 import grpc
 import pytest
 
+import s3
 from deployment import Deployment
 from memos_api.v1 import memory_service_pb2 as memory
 from milvus_server import shared_server
@@ -21,6 +22,9 @@ def system(tmp_path):
     env = {
         "MEMOS_STORAGE__DATABASE_URL": new_database("replicas"),
         "MEMOS_STORAGE__MILVUS_URI": shared_server().uri,
+        "MEMOS_STORAGE__BLOBS_URL": s3.shared_server().bucket()[0],
+        "MEMOS_STORAGE__BLOBS_ACCESS_KEY": s3.ACCESS_KEY,
+        "MEMOS_STORAGE__BLOBS_SECRET_KEY": s3.SECRET_KEY,
     }
     with Deployment.six_processes(tmp_path / "cluster", env=env, replicas={"storage": 2}) as running:
         yield running

@@ -9,6 +9,9 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FieldDescriptor
 
 from memos_api.internal.v1 import (  # noqa: F401  loaded for their descriptors
+    blob_service_pb2 as internal_blob_service_pb2,
+)
+from memos_api.internal.v1 import (  # noqa: F401
     inference_service_pb2,
     ledger_service_pb2,
     lifecycle_service_pb2,
@@ -19,6 +22,7 @@ from memos_api.internal.v1 import (  # noqa: F401  loaded for their descriptors
     storage_service_pb2,
 )
 from memos_api.v1 import (  # noqa: F401
+    blob_service_pb2,
     chat_service_pb2,
     error_reason_pb2,
     governance_service_pb2,
@@ -36,6 +40,7 @@ PROTOS = Path(__file__).resolve().parents[2] / "protos"
 SERVICE_NAMES = [
     "memos.v1.MemoryService",
     "memos.v1.ChatService",
+    "memos.v1.BlobService",
     "memos.v1.SnapshotService",
     "memos.v1.PurgeService",
     "memos.v1.JobService",
@@ -43,6 +48,7 @@ SERVICE_NAMES = [
     "memos.internal.v1.PolicyService",
     "memos.internal.v1.LedgerService",
     "memos.internal.v1.StorageService",
+    "memos.internal.v1.BlobService",
     "memos.internal.v1.SnapshotService",
     "memos.internal.v1.PurgeService",
     "memos.internal.v1.InferenceService",
@@ -129,7 +135,8 @@ def test_no_service_calls_itself_and_the_graph_has_no_cycle():
 
 
 def test_services_exchange_cubes_and_never_opaque_bytes_or_structs():
-    allowed_bytes = {  # what is signed, its signatures and keys
+    allowed_bytes = {  # what is signed, its signatures and keys; the bytes that a cube only names
+        "memos.v1.BlobChunk.data",
         *("memos.internal.v1.SignedGrant.payload", "memos.internal.v1.SignedGrant.signature"),
         *(f"memos.v1.DeletionReceipt.{name}" for name in ("statement", "signature", "public_key")),
     }

@@ -272,8 +272,8 @@ BAD = [
     (
         pb.CreateMemoryRequest(cube=memcube_pb2.MemCube(vault=VAULT, parametric=memcube_pb2.ParametricPayload(rank=8))),
         "INVALID_ARGUMENT",
-        "INVALID_FIELD",
-        "cube.parametric",
+        "MISSING_FIELD",
+        "cube.parametric.blob.name",
     ),
     (
         pb.CreateMemoryRequest(

@@ -18,6 +18,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 
 from memos_api.v1 import (
+    blob_service_pb2_grpc,
     chat_service_pb2_grpc,
     governance_service_pb2,
     governance_service_pb2_grpc,
@@ -28,6 +29,7 @@ from memos_api.v1 import (
     snapshot_service_pb2_grpc,
     vault_pb2,
 )
+from memos_client import AsyncClient, Tls
 
 READY_SECONDS = 180
 SERVICES = ("governance", "storage", "inference", "lifecycle", "scheduler", "interface")
@@ -52,13 +54,14 @@ class Caller:
 
     def __init__(self, address: str, header: str | None, *, authority: Path | None = None) -> None:
         metadata = (("authorization", header),) if header is not None else ()
-        interceptors = [_UnaryMetadata(metadata), _StreamMetadata(metadata)]
+        interceptors = [_UnaryMetadata(metadata), _StreamMetadata(metadata), _UploadMetadata(metadata)]
         if authority is None:
             self.channel = grpc.aio.insecure_channel(address, interceptors=interceptors)
         else:
             credentials = grpc.ssl_channel_credentials(authority.read_bytes())
             self.channel = grpc.aio.secure_channel(address, credentials, interceptors=interceptors)
         self.memory = memory_service_pb2_grpc.MemoryServiceStub(self.channel)
+        self.blobs = blob_service_pb2_grpc.BlobServiceStub(self.channel)
         self.chat = chat_service_pb2_grpc.ChatServiceStub(self.channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)
         self.purges = purge_service_pb2_grpc.PurgeServiceStub(self.channel)
@@ -115,6 +118,11 @@ class _UnaryMetadata(_Metadata, grpc.aio.UnaryUnaryClientInterceptor):
 class _StreamMetadata(_Metadata, grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation, details, request):
         return await continuation(self._with(details), request)
+
+
+class _UploadMetadata(_Metadata, grpc.aio.StreamUnaryClientInterceptor):
+    async def intercept_stream_unary(self, continuation, details, request_iterator):
+        return await continuation(self._with(details), request_iterator)
 
 
 class Deployment:
@@ -197,6 +205,10 @@ class Deployment:
     def caller(self, header: str | None = "") -> Caller:
         """Return the public API; by default with the admin's key."""
         return Caller(self.address, f"Bearer {self.key}" if header == "" else header, authority=self.authority)
+
+    def client(self) -> AsyncClient:
+        """Return the client of the library, with the admin's key."""
+        return AsyncClient(self.address, api_key=self.key, tls=Tls(ca_file=self.authority) if self.authority else None)
 
     def metrics(self) -> str:
         """Return the metrics page."""

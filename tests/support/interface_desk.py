@@ -8,6 +8,7 @@ from memos_interface.adapters.memory import MemoryLifecycle, MemoryLineage, Memo
 from memos_interface.adapters.memory_edge import (
     MemoryAudit,
     MemoryAuthority,
+    MemoryBlobs,
     MemoryDelegation,
     MemoryModels,
     MemorySpans,
@@ -46,6 +47,7 @@ class Desk:
         self.storage = MemoryStorage(
             [self.vault, self.other], owner=self.caller.name, clock=self.clock, new_id=self.new_id
         )
+        self.blobs = MemoryBlobs()
         self.lifecycle = MemoryLifecycle(self.storage)
         self.lineage = MemoryLineage()
         self.audit = MemoryAudit()
@@ -60,6 +62,7 @@ class Desk:
             embedder=self.models,
             generator=self.models,
             store=self.storage,
+            blobs=self.blobs,
             planner=self.planner,
             lifecycle=self.lifecycle,
             lineage=self.lineage,

@@ -11,18 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
-from memos_kernel.cube import MemCube, Plaintext, SourceSpan, content_hash, kind_of
+from memos_kernel.cube import BlobRef, MemCube, Parametric, Plaintext, SourceSpan, content_hash, kind_of
+from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.ids import uuid7
 from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import ROLE_ACTIONS, Action, Grant, Role
 from memos_runtime.sql.engine import sqlite_url
 from memos_storage.adapters.memory import (
     MemoryAuditOutbox,
+    MemoryBlobRegistry,
     MemoryCatalog,
     MemoryChangeFeed,
     MemoryLexicalIndex,
     MemoryOutbox,
 )
+from memos_storage.adapters.sql.blobs import SqlBlobRegistry
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.changes import SqlChangeFeed
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
@@ -100,6 +103,29 @@ def stored(text: str, vault: VaultName = MAIN, *, now: datetime = NOW, **fields:
     return first_revision(wanted(text, vault, **fields), uid=uuid7(), owner=BEN, now=now, provenance_id="p", trace=None)
 
 
+def identity(**fields: str) -> CompatibilityIdentity:
+    """Return the identity of a model."""
+    hashes = {name: letter * 64 for name, letter in (("weights", "a"), ("tokenizer", "b"), ("chat_template", "c"))}
+    values = {
+        **{f"{name}_sha256": value for name, value in hashes.items()},
+        "model": "tiny@1",
+        "rope_config": "{}",
+        "dtype": "float32",
+        "quantization": "none",
+        "token_ids_sha256": "",
+        "adapter": "base",
+        **fields,
+    }
+    return CompatibilityIdentity(**values)
+
+
+def adapter(blob: BlobRef, vault: VaultName = MAIN, *, id: str = "", **fields: object) -> MemCube:
+    """Return a cube of an adapter as a caller gives it."""
+    payload = Parametric(blob, identity(), 8)
+    name = CubeName(vault.tenant, id or uuid7())
+    return MemCube(name=name, vault=vault, kind=kind_of(payload), payload=payload, **fields)  # type: ignore[arg-type]
+
+
 def said(speaker: str, *, session: str = "", at: datetime | None = None) -> SourceSpan:
     """Return where something was said."""
     return SourceSpan(speaker=speaker, session=session, event_time=at)
@@ -124,6 +150,7 @@ class Store:
     outbox: MemoryOutbox | SqlOutbox
     audit: MemoryAuditOutbox | SqlAuditOutbox
     feed: MemoryChangeFeed | SqlChangeFeed
+    blobs: MemoryBlobRegistry | SqlBlobRegistry
     database: Database | None = None
 
 
@@ -141,6 +168,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
             MemoryOutbox(catalog),
             MemoryAuditOutbox(catalog),
             MemoryChangeFeed(catalog),
+            MemoryBlobRegistry(catalog),
         )
         return
     url = await asyncio.to_thread(empty_database, kind, path)
@@ -153,6 +181,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
             SqlOutbox(database),
             SqlAuditOutbox(database),
             SqlChangeFeed(database),
+            SqlBlobRegistry(database),
             database,
         )
     finally:

@@ -8,6 +8,8 @@ from memos_kernel.requests import RequestKey
 from memos_storage.adapters.commits import LocalCommits
 from memos_storage.adapters.memory import (
     MemoryAuditOutbox,
+    MemoryBlobRegistry,
+    MemoryBlobStore,
     MemoryCatalog,
     MemoryChangeFeed,
     MemoryLexicalIndex,
@@ -16,8 +18,10 @@ from memos_storage.adapters.memory import (
     MemoryVectorIndex,
 )
 from memos_storage.adapters.receipt_key import ReceiptKey
+from memos_storage.adapters.safetensors_format import SafetensorsFormat
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
+from memos_storage.usecases.download_blob import DownloadBlob
 from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.keep_snapshots import CreateSnapshot, DeleteSnapshot, ReadSnapshots
 from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
@@ -33,8 +37,10 @@ from memos_storage.usecases.restore_cubes import RestoreCubes
 from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.run_purge import RunPurge
 from memos_storage.usecases.search_cubes import Query, SearchCubes
+from memos_storage.usecases.sweep_blobs import SweepBlobs
 from memos_storage.usecases.tombstones import Tombstones
 from memos_storage.usecases.undelete_cube import UndeleteCube
+from memos_storage.usecases.upload_blob import UploadBlob
 from memos_storage.usecases.watch_cubes import WatchCubes
 from storage_cubes import MAIN, Clock, grant, item
 
@@ -60,7 +66,13 @@ class World:
         self.outbox = MemoryOutbox(catalog)
         self.pending = PendingRows(self.outbox)
         self.audit = MemoryAuditOutbox(catalog)
-        self.create = CreateCubes(catalog=catalog, index=self.index, clock=clock, ids=uuid7, tombstones=TOMBSTONES)
+        self.blobs, self.registry = MemoryBlobStore(), MemoryBlobRegistry(catalog)
+        self.upload = UploadBlob(blobs=self.blobs, registry=self.registry, format=SafetensorsFormat(), clock=clock)
+        self.download = DownloadBlob(catalog=catalog, blobs=self.blobs)
+        self.sweep_blobs = SweepBlobs(blobs=self.blobs, registry=self.registry, clock=clock)
+        self.create = CreateCubes(
+            catalog=catalog, blobs=self.registry, index=self.index, clock=clock, ids=uuid7, tombstones=TOMBSTONES
+        )
         self.get = GetCubes(catalog=catalog, clock=clock, spans=spans)
         self.page = ListCubes(catalog=catalog, clock=clock)
         self.due = ListDueCubes(catalog=catalog, clock=clock)
@@ -76,7 +88,14 @@ class World:
         self.roll_back = RollBackCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=TOMBSTONES)
         self.plan_purge = PlanPurge(catalog=catalog, clock=clock, ids=uuid7, tombstones=TOMBSTONES)
         self.run_purge = RunPurge(
-            catalog=catalog, outbox=self.outbox, index=self.index, signer=lambda: KEY, clock=clock, ids=uuid7
+            catalog=catalog,
+            outbox=self.outbox,
+            index=self.index,
+            blobs=self.blobs,
+            registry=self.registry,
+            signer=lambda: KEY,
+            clock=clock,
+            ids=uuid7,
         )
         self.purges = ReadPurges(catalog=catalog)
         self.lift_purge = LiftPurge(catalog=catalog, clock=clock, ids=uuid7)

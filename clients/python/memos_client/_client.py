@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from memos_client._blobs import BlobCalls
 from memos_client._chat import ChatCalls
 from memos_client._governance import GovernanceCalls
 from memos_client._jobs import JobCalls
@@ -17,7 +18,7 @@ from memos_client._transport import Transport
 DEFAULT_TIMEOUT = 60.0
 
 
-class AsyncClient(MemoryCalls, ChatCalls, SnapshotCalls, PurgeCalls, JobCalls, GovernanceCalls):
+class AsyncClient(MemoryCalls, BlobCalls, ChatCalls, SnapshotCalls, PurgeCalls, JobCalls, GovernanceCalls):
     """Memory for asyncio.
 
     Usage:

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Iterator
 from types import FunctionType
 
-from memos_client import _base, _chat, _governance, _jobs, _memories, _purges, _snapshots
+from memos_client import _base, _blobs, _chat, _governance, _jobs, _memories, _purges, _snapshots
 
 GROUPS = (
     _base.Calls,
     _memories.MemoryCalls,
+    _blobs.BlobCalls,
     _chat.ChatCalls,
     _snapshots.SnapshotCalls,
     _purges.PurgeCalls,
@@ -24,8 +25,9 @@ GROUPS = (
 
 _HEAD = '''"""The blocking client. Written by `_facade.py` from the asynchronous one; do not edit it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -34,6 +36,7 @@ from google.protobuf.message import Message as ProtoMessage
 from memos_api.v1 import (
     governance_service_pb2,
     job_pb2,
+    memcube_pb2,
     memory_service_pb2,
     provenance_pb2,
     purge_service_pb2,

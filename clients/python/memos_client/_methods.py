@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from memos_api.v1 import (
+    blob_service_pb2,
     chat_service_pb2,
     governance_service_pb2,
     job_service_pb2,
@@ -17,6 +18,7 @@ from memos_api.v1 import (
 
 _MODULES = (
     memory_service_pb2,
+    blob_service_pb2,
     chat_service_pb2,
     snapshot_service_pb2,
     purge_service_pb2,
@@ -36,6 +38,7 @@ class Method:
         path: `/memos.v1.Service/Method`.
         response: class of its answer.
         streams: whether it answers with a stream.
+        uploads: whether it takes a stream of requests.
         mutating: whether its request carries a request id, which makes a repetition safe.
         repeatable: whether the client may repeat it on its own.
     """
@@ -43,6 +46,7 @@ class Method:
     path: str
     response: type[Message]
     streams: bool
+    uploads: bool
     mutating: bool
     repeatable: bool
 
@@ -57,6 +61,7 @@ def _read() -> dict[str, Method]:
                     path=f"/{service.full_name}/{rpc.name}",
                     response=GetMessageClass(rpc.output_type),
                     streams=rpc.server_streaming,
+                    uploads=rpc.client_streaming,
                     mutating="request_id" in request.fields_by_name,
                     repeatable=request.full_name not in _NEVER_TWICE,
                 )

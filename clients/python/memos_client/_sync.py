@@ -1,7 +1,8 @@
 """The blocking client. Written by `_facade.py` from the asynchronous one; do not edit it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ from google.protobuf.message import Message as ProtoMessage
 from memos_api.v1 import (
     governance_service_pb2,
     job_pb2,
+    memcube_pb2,
     memory_service_pb2,
     provenance_pb2,
     purge_service_pb2,
@@ -368,6 +370,117 @@ class Client:
             MemosError: NotFound, RequestError.
         """
         return self._portal.run(self._client.provenance(name, depth=depth, timeout=timeout))
+
+    def create_parametric(
+        self,
+        vault: str,
+        source: Path | bytes,
+        *,
+        identity: Mapping[str, str],
+        rank: int,
+        name: str = "",
+        labels: Mapping[str, str] | None = None,
+        request_id: str = "",
+        progress: Callable[[int], None] | None = None,
+        timeout: float | None = None,
+    ) -> Cube:
+        """Store a LoRA adapter: a safetensors file, or its bytes.
+
+        Args:
+            vault: vault to write to.
+            source: what is stored.
+            identity: the fields of `CompatibilityIdentity`, all but `token_ids_sha256`: the model that it fits.
+            rank: rank of the adapter.
+            name: name of the cube; one is made if it is left out.
+            labels: labels of the cube.
+            request_id: makes the creation of the cube idempotent; the bytes of a repetition are dropped after a day.
+            progress: told of the number of bytes after each that went.
+            timeout: seconds for the upload.
+
+        Raises:
+            MemosError: RequestError, NotFound (the vault), DuplicateContent, AlreadyExists, Unavailable.
+            OSError: the file cannot be read.
+        """
+        return self._portal.run(
+            self._client.create_parametric(
+                vault,
+                source,
+                identity=identity,
+                rank=rank,
+                name=name,
+                labels=labels,
+                request_id=request_id,
+                progress=progress,
+                timeout=timeout,
+            )
+        )
+
+    def create_activation(
+        self,
+        vault: str,
+        source: Path | bytes,
+        *,
+        identity: Mapping[str, str],
+        token_count: int,
+        name: str = "",
+        labels: Mapping[str, str] | None = None,
+        request_id: str = "",
+        progress: Callable[[int], None] | None = None,
+        timeout: float | None = None,
+    ) -> Cube:
+        """Store a KV cache: a safetensors file, or its bytes. See `create_parametric`; here every field is needed.
+
+        Raises:
+            MemosError: RequestError, NotFound (the vault), DuplicateContent, AlreadyExists, Unavailable.
+            OSError: the file cannot be read.
+        """
+        return self._portal.run(
+            self._client.create_activation(
+                vault,
+                source,
+                identity=identity,
+                token_count=token_count,
+                name=name,
+                labels=labels,
+                request_id=request_id,
+                progress=progress,
+                timeout=timeout,
+            )
+        )
+
+    def upload_blob(
+        self,
+        vault: str,
+        source: Path | bytes,
+        *,
+        progress: Callable[[int], None] | None = None,
+        timeout: float | None = None,
+    ) -> memcube_pb2.BlobRef:
+        """Store bytes in the safetensors format, for a cube that is created within 24 hours.
+
+        Raises:
+            MemosError: RequestError, NotFound (the vault), Unavailable.
+            OSError: the file cannot be read.
+        """
+        return self._portal.run(self._client.upload_blob(vault, source, progress=progress, timeout=timeout))
+
+    def download_blob(self, name: str, *, offset: int = 0, limit: int = 0) -> Iterator[bytes]:
+        """Yield the bytes of a cube's payload, from `offset` on and with a limit at most so many.
+
+        Raises:
+            MemosError: NotFound, RequestError (a cube of text), and at the end InternalError if all was read and
+                differs from its hash.
+        """
+        return self._portal.iterate(self._client.download_blob(name, offset=offset, limit=limit))
+
+    def save_blob(self, name: str, path: Path, *, progress: Callable[[int], None] | None = None) -> int:
+        """Write the bytes of a cube's payload to a file, which appears whole or not at all; return their number.
+
+        Raises:
+            MemosError: see `download_blob`.
+            OSError: the file cannot be written.
+        """
+        return self._portal.run(self._client.save_blob(name, path, progress=progress))
 
     def chat(
         self,

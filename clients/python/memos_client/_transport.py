@@ -4,7 +4,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -47,8 +47,8 @@ class Transport:
             MemosError: see `memos_client._errors`.
         """
         method = method_of(request)
-        if method.streams:
-            raise TypeError(f"{method.path} streams its answer; use stream()")
+        if method.streams or method.uploads:
+            raise TypeError(f"{method.path} streams; use stream(), or the method of the client that is made for it")
         identified = _identified(method, request)
         ends = _now() + (self._timeout if timeout is None else timeout)
         rpc = self._open().unary_unary(method.path, type(request).SerializeToString, method.response.FromString)
@@ -60,6 +60,34 @@ class Transport:
                 await self._pause(method, error_of_call(error), attempt, ends - _now(), error)
             attempt += 1
 
+    async def upload(self, requests: Callable[[], AsyncIterator[Message]], *, timeout: float | None = None) -> Any:
+        """Send a stream of requests and return the answer. `requests` begins anew for each attempt.
+
+        Raises:
+            MemosError: see `memos_client._errors`.
+            Exception: whatever `requests` raises.
+        """
+        ends = _now() + timeout if timeout is not None else None
+        attempt = 1
+        while True:
+            source = requests()
+            first = await anext(source)
+            method = method_of(first)
+            rpc = self._open().stream_unary(method.path, type(first).SerializeToString, method.response.FromString)
+            failures: list[Exception] = []
+            left = None if ends is None else max(0.0, ends - _now())
+            try:
+                return await rpc(_watched(first, source, failures), timeout=left, metadata=self._metadata)
+            except grpc.aio.AioRpcError as error:
+                if failures:
+                    raise failures[0] from error
+                await self._pause(method, error_of_call(error), attempt, self._timeout if left is None else left, error)
+            except asyncio.CancelledError as error:
+                if failures:  # grpc cancels the call when there are no more requests, and drops the reason
+                    raise failures[0] from error
+                raise
+            attempt += 1
+
     async def stream(self, request: Message, *, timeout: float | None = None) -> AsyncGenerator[Any, None]:
         """Send a request and yield its answers. Closing the generator cancels the call.
 
@@ -69,8 +97,8 @@ class Transport:
             MemosError: see `memos_client._errors`.
         """
         method = method_of(request)
-        if not method.streams:
-            raise TypeError(f"{method.path} gives one answer; use call()")
+        if not method.streams or method.uploads:
+            raise TypeError(f"{method.path} gives one answer; use call(), or the method of the client made for it")
         identified = _identified(method, request)
         ends = _now() + timeout if timeout is not None else None
         rpc = self._open().unary_stream(method.path, type(request).SerializeToString, method.response.FromString)
@@ -103,6 +131,16 @@ class Transport:
         if self._channel is None:
             self._channel = _dial(self.settings)
         return self._channel
+
+
+async def _watched(first: Message, others: AsyncIterator[Message], failures: list[Exception]) -> AsyncIterator[Message]:
+    yield first
+    try:
+        async for request in others:
+            yield request
+    except Exception as error:
+        failures.append(error)
+        raise
 
 
 def _dial(settings: Settings) -> grpc.aio.Channel:

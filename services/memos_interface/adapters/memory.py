@@ -50,7 +50,7 @@ class MemoryStorage:
         self._answers: dict[tuple[str, str], tuple[RequestKey, StoredBatch]] = {}
 
     async def create(
-        self, cubes: Sequence[MemCube], vectors: Vectors, *, return_existing: bool, request: RequestKey
+        self, cubes: Sequence[MemCube], vectors: Vectors | None, *, return_existing: bool, request: RequestKey
     ) -> StoredBatch:
         """See the port."""
         identity = (request.method, request.request_id)
@@ -62,7 +62,7 @@ class MemoryStorage:
         provenance_id = self._new_id()
         results = tuple(
             self._store(cube, vector, provenance_id, return_existing)
-            for cube, vector in zip(cubes, vectors.values, strict=True)
+            for cube, vector in zip(cubes, vectors.values if vectors else [()] * len(cubes), strict=True)
         )
         answer = StoredBatch(results, provenance_id)
         if request:

@@ -12,11 +12,13 @@ from memos_interface.domain.chat import Delta, GenerationEnd, PlannedMemory
 from memos_interface.domain.extraction import Engine
 from memos_interface.domain.question import Turn
 from memos_interface.ports import Vectors
-from memos_kernel.cube import TraceRef
-from memos_kernel.errors import CredentialInvalid, MemosError, VaultNotFound
+from memos_kernel.cube import BlobRef, TraceRef
+from memos_kernel.errors import CredentialInvalid, CubeNotFound, MemosError, VaultNotFound
 from memos_kernel.ids import Clock, IdFactory
-from memos_kernel.names import PrincipalName, VaultName
+from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import Action, Grant, Principal
+
+_CHUNK = 1024 * 1024
 
 
 class MemoryModels:
@@ -94,6 +96,24 @@ class MemoryAuthority:
             expire_time=self._clock.now() + timedelta(seconds=60),
             token=b"token",
         )
+
+
+class MemoryBlobs:
+    """Blobs with their bytes, by the name of the cube."""
+
+    def __init__(self) -> None:
+        self.held: dict[CubeName, tuple[BlobRef, bytes]] = {}
+        self.reads: list[tuple[int, int]] = []
+
+    async def read(self, name: CubeName, *, offset: int, limit: int) -> AsyncIterator[BlobRef | bytes]:
+        """See the port."""
+        if name not in self.held:
+            raise CubeNotFound(f"{name} is not there.", name=str(name))
+        blob, data = self.held[name]
+        self.reads.append((offset, limit))
+        yield blob
+        for start in range(offset, min(len(data), offset + limit), _CHUNK):
+            yield data[start : min(start + _CHUNK, offset + limit)]
 
 
 class MemoryDelegation:

@@ -35,15 +35,12 @@ class StorageClient:
         self._stub = stub
 
     async def create(
-        self, cubes: Sequence[MemCube], vectors: Vectors, *, return_existing: bool, request: RequestKey
+        self, cubes: Sequence[MemCube], vectors: Vectors | None, *, return_existing: bool, request: RequestKey
     ) -> StoredBatch:
         """See the port."""
         message = pb.BatchCreateMemCubesRequest(
-            items=[
-                pb.NewMemCube(cube=cube_to_proto(cube), embedding=inference_service_pb2.Embedding(values=vector))
-                for cube, vector in zip(cubes, vectors.values, strict=True)
-            ],
-            embedder=vectors.embedder,
+            items=_items(cubes, vectors),
+            embedder=vectors.embedder if vectors is not None else "",
             return_existing=return_existing,
             request_key=request_key_to_proto(request),
         )
@@ -174,6 +171,15 @@ def _check_size(message: pb.BatchCreateMemCubesRequest) -> None:
             limit=str(_MESSAGE_BYTES),
             unit="bytes",
         )
+
+
+def _items(cubes: Sequence[MemCube], vectors: Vectors | None) -> list[pb.NewMemCube]:
+    if vectors is None:
+        return [pb.NewMemCube(cube=cube_to_proto(cube)) for cube in cubes]
+    return [
+        pb.NewMemCube(cube=cube_to_proto(cube), embedding=inference_service_pb2.Embedding(values=vector))
+        for cube, vector in zip(cubes, vectors.values, strict=True)
+    ]
 
 
 def _stored(result: pb.CreateResult) -> Stored | MemosError:

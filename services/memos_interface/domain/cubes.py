@@ -16,7 +16,7 @@ from memos_kernel.checks import (
     check_validity,
 )
 from memos_kernel.cube import UPDATABLE, MemCube, Origin, Plaintext, SemanticType
-from memos_kernel.errors import CubeNotFound, ImmutableField, InvalidField, MissingField
+from memos_kernel.errors import CubeNotFound, ImmutableField, MissingField
 from memos_kernel.names import CubeName
 from memos_kernel.text import check_labels, check_text
 
@@ -51,15 +51,16 @@ def finish_new(cube: MemCube, *, tenant: str, now: datetime) -> MemCube:
         MissingField, LimitExceeded, InvalidField: by field.
         CubeNotFound: the name is another tenant's.
     """
-    if not isinstance(cube.payload, Plaintext):
-        if cube.payload is None:
-            raise MissingField("cube.plaintext is required.", field="cube.plaintext")
-        field = f"cube.{cube.kind.name.lower()}"
-        raise InvalidField(f"{field} cannot be created by a call; give cube.plaintext.", field=field)
+    if cube.payload is None:
+        raise MissingField("The cube has no payload; give cube.plaintext.", field="cube.plaintext")
     if cube.name.tenant != tenant:
         raise CubeNotFound(f"{cube.name} is not there.", name=str(cube.name))
-    check_text(cube.payload.text, field="cube.plaintext.text")
-    check_language(cube.payload.language, field="cube.plaintext.language")
+    if isinstance(cube.payload, Plaintext):
+        check_text(cube.payload.text, field="cube.plaintext.text")
+        check_language(cube.payload.language, field="cube.plaintext.language")
+    elif not cube.payload.blob.name:
+        field = f"cube.{cube.kind.name.lower()}.blob.name"
+        raise MissingField(f"{field} is required; UploadBlob returns one.", field=field)
     check_labels(dict(cube.labels), field="cube.labels")
     _check_header(cube.priority, cube.sensitivity_tags)
     _check_times(cube.expire_time, cube.valid_from, cube.valid_until, now=now)
@@ -68,12 +69,10 @@ def finish_new(cube: MemCube, *, tenant: str, now: datetime) -> MemCube:
         if source.event_time is not None:
             check_moment(source.event_time, field=f"cube.sources[{index}].event_time", now=now)
     check_count(cube.derived_from, limits.DERIVED_FROM, field="cube.derived_from")
-    spoken = any(source.speaker for source in cube.sources)
-    return replace(
-        cube,
-        semantic_type=cube.semantic_type or guess(cube.payload.text, spoken=spoken),
-        origin=cube.origin or Origin.USER_INPUT,
-    )
+    semantic_type = cube.semantic_type
+    if not semantic_type and isinstance(cube.payload, Plaintext):
+        semantic_type = guess(cube.text, spoken=any(source.speaker for source in cube.sources))
+    return replace(cube, semantic_type=semantic_type, origin=cube.origin or Origin.USER_INPUT)
 
 
 def check_change(change: CubeChange, *, now: datetime) -> None:

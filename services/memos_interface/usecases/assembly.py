@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from memos_interface.ports import (
     AuditTrail,
+    BlobReader,
     Delegation,
     Embedder,
     Generator,
@@ -18,6 +19,7 @@ from memos_interface.usecases.add_memories import AddMemories
 from memos_interface.usecases.change_memories import DeleteMemory, UndeleteMemory, UpdateMemory
 from memos_interface.usecases.chat import Chat
 from memos_interface.usecases.create_memory import CreateMemory
+from memos_interface.usecases.download_blob import DownloadBlob
 from memos_interface.usecases.extract_facts import ExtractFacts
 from memos_interface.usecases.finishing import Finishing
 from memos_interface.usecases.freeze_memory import FreezeMemory, UnfreezeMemory
@@ -42,6 +44,7 @@ class Ports:
     embedder: Embedder
     generator: Generator
     store: MemoryStore
+    blobs: BlobReader
     planner: Planner
     lifecycle: Lifecycle
     lineage: Lineage
@@ -65,6 +68,7 @@ class UseCases:
     undelete: UndeleteMemory
     revisions: ReadRevisions
     watch: WatchMemories
+    download_blob: DownloadBlob
     roll_back: RollBackMemory
     freeze: FreezeMemory
     unfreeze: UnfreezeMemory
@@ -104,6 +108,7 @@ def assemble(ports: Ports, *, embed_timeout: float) -> UseCases:
         undelete=UndeleteMemory(store=store, spans=spans),
         revisions=ReadRevisions(store=store, audit_trail=ports.audit_trail),
         watch=WatchMemories(store=store, delegation=ports.delegation, audit_trail=ports.audit_trail),
+        download_blob=DownloadBlob(blobs=ports.blobs, delegation=ports.delegation, audit_trail=ports.audit_trail),
         roll_back=RollBackMemory(embedder=embedder, store=store, spans=spans),
         freeze=FreezeMemory(lifecycle=ports.lifecycle, spans=spans),
         unfreeze=UnfreezeMemory(lifecycle=ports.lifecycle, spans=spans),

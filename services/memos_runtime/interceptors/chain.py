@@ -62,12 +62,15 @@ class Chain(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         return self._handlers[name]
 
     def _wrap(self, method: Method, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
-        streams = handler.response_streaming
-        proceed = _stream(handler.unary_stream) if streams else _unary(handler.unary_unary)
+        takes, gives = (
+            "stream" if streams else "unary" for streams in (handler.request_streaming, handler.response_streaming)
+        )
+        behavior = getattr(handler, f"{takes}_{gives}")
+        proceed = _stream(behavior) if handler.response_streaming else _unary(behavior)
         for interceptor in reversed(self.interceptors):
             proceed = interceptor.wrap(method, proceed)
 
-        async def handle(body: bytes, context: grpc.aio.ServicerContext) -> Any:
+        async def handle(body: bytes | AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> Any:
             call = Call(method, body, context, dict(context.invocation_metadata() or ()))
             enter_call(call)
             try:
@@ -75,7 +78,7 @@ class Chain(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
             except MemosError as error:
                 await _abort(context, error)
 
-        make = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
+        make = getattr(grpc, f"{takes}_{gives}_rpc_method_handler")
         # without a deserializer grpc hands over the bytes, and Decoding reads them
         return make(handle, None, handler.response_serializer)
 
@@ -125,7 +128,7 @@ def internal_chain(
 
 def _unary(behavior: Callable[[Any, Any], Awaitable[Any]]) -> Proceed:
     async def proceed(call: Call) -> Any:
-        return await behavior(call.request, call.context)
+        return await behavior(call.requests or call.request, call.context)
 
     return proceed
 
@@ -134,7 +137,7 @@ def _stream(behavior: Callable[[Any, Any], AsyncIterator[Any]]) -> Proceed:
     async def proceed(call: Call) -> None:
         write = call.context.write
         # closed here, so that the handler's clean-up runs before the call ends, whatever ends it
-        async with aclosing(cast(Any, behavior(call.request, call.context))) as items:
+        async with aclosing(cast(Any, behavior(call.requests or call.request, call.context))) as items:
             async for item in items:
                 await write(item)
 

@@ -5,7 +5,7 @@ repeated fields. A type without any, at any depth, costs nothing. Lists come fir
 behind, would hold the event loop for the millions that fit into a message. Numbers of a vector are not counted.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -34,9 +34,17 @@ class RequiredFields:
             if plan is None:
                 plan = plan_of(type(call.request))
             plan.check(call.request)
+            if call.requests is not None:
+                call.requests = _each(plan, call.requests)
             return await proceed(call)
 
         return checked
+
+
+async def _each(plan: "Plan", requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    async for request in requests:
+        plan.check(request)
+        yield request
 
 
 @dataclass(slots=True)

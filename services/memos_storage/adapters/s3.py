@@ -4,19 +4,25 @@ import asyncio
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
+from minio.commonconfig import ENABLED, Filter
 from minio.error import MinioException, S3Error
+from minio.lifecycleconfig import AbortIncompleteMultipartUpload, LifecycleConfig, Rule
+from minio.versioningconfig import OFF
 from urllib3.exceptions import HTTPError
 
 from memos_kernel.cube import BlobRef
 from memos_kernel.errors import DependencyUnavailable, InvalidField, ResourceNotFound, StoreFull
+from memos_kernel.ids import IdFactory, uuid7
 from memos_kernel.names import VaultName
 from memos_runtime.workers import Worker
-from memos_storage.adapters.blobs import CHUNK, FULL, is_name, name_of, verified
+from memos_storage.adapters.blobs import CHUNK, FULL, checked, is_name, name_of, part_of, vault_of
+from memos_storage.domain.purges import Reach
 
 T = TypeVar("T")
 
@@ -28,18 +34,29 @@ _RETRIES = 2
 _FULL_CODES = ("XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage", "QuotaExceeded")
 _ABSENT_CODES = ("NoSuchKey", "NoSuchBucket", "NotFound")
 _REFUSED_CODES = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
+_UNKNOWING_CODES = ("NotImplemented", "MethodNotAllowed", "AccessDenied")
+"""What a store answers that does not have, or does not allow us, what not every store has."""
+
+_BROKEN_OFF = "Parts of uploads that broke off stay until the bucket's own rule removes them, a day if we made it."
 _EXISTS_CODES = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 
 class S3BlobStore:
-    """Implements `ports.BlobStore`. An object is `tenant/vault/hash of its bytes`.
+    """Implements `ports.BlobStore`. An object is `tenant/vault/name`.
 
-    The hash, and with it the name, is known only at the end, so bytes wait in memory or, beyond 8 MiB, in a temporary
-    file. An object appears whole or not at all, however many parts it was sent in.
+    Bytes wait in memory or, beyond 8 MiB, in a temporary file until all are there, so that a source that fails sends
+    nothing. An object appears whole or not at all, however many parts it was sent in.
     """
 
     def __init__(
-        self, url: str, *, access_key: str, secret_key: str, region: str = "us-east-1", timeout_seconds: float = 30.0
+        self,
+        url: str,
+        *,
+        access_key: str,
+        secret_key: str,
+        region: str = "us-east-1",
+        timeout_seconds: float = 30.0,
+        new_id: IdFactory = uuid7,
     ) -> None:
         """Take the endpoint with the bucket, such as `http://minio:9000/memos`; nothing is opened yet.
 
@@ -57,7 +74,14 @@ class S3BlobStore:
             http_client=urllib3.PoolManager(timeout=timeout_seconds, maxsize=8, retries=retries),
         )
         self._worker = Worker("blobs", threads=4, queue=64)
+        self._new_id = new_id
         self._has_bucket = False
+        self._away = False
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it answered when it was asked last."""
+        return not self._away
 
     async def put(self, vault: VaultName, data: AsyncIterator[bytes], *, media_type: str) -> BlobRef:
         """Store bytes; they survive a power loss when this returns, as far as the store keeps what S3 promises."""
@@ -65,46 +89,62 @@ class S3BlobStore:
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
             try:
                 async for chunk in data:
-                    digest.update(chunk)
                     size += len(chunk)
+                    await self._worker.run(digest.update, chunk)
                     await self._worker.run(file.write, chunk)
                 file.seek(0)
             except OSError as error:
                 if error.errno in FULL:
                     raise StoreFull("No room for a blob on its way; nothing was stored.", store="blobs") from error
                 raise
-            blob = BlobRef(digest.hexdigest(), size, digest.hexdigest(), media_type)
-            upload = asyncio.ensure_future(self._call(self._upload, self._key(vault, blob), blob, file))
+            blob = BlobRef(self._new_id(), size, digest.hexdigest(), media_type)
+            upload = asyncio.ensure_future(self._call(self._upload, self._key(vault, blob.name), blob, file))
             try:
                 await asyncio.shield(upload)
             finally:
                 await asyncio.wait([upload])  # a caller that leaves must not close the file under the thread
         return blob
 
-    async def get(self, vault: VaultName, blob: BlobRef) -> AsyncIterator[bytes]:
-        """Return the bytes in chunks of at most 1 MiB; size and hash are compared at the end."""
-        response = await self._call(self._open, self._key(vault, blob))
+    async def get(self, vault: VaultName, blob: BlobRef, *, offset: int = 0, limit: int = 0) -> AsyncIterator[bytes]:
+        """Return the bytes in chunks of at most 1 MiB; size and hash are compared at the end, where all is read."""
+        whole, length = part_of(blob, offset, limit)
+        if not length:
+            return
+        response = await self._call(self._open, self._key(vault, blob.name), offset, 0 if whole else length)
         try:
-            async for chunk in verified(blob, lambda: self._call(response.read, CHUNK)):
+            async for chunk in checked(blob, partial(self._call, response.read), whole=whole, limit=length):
                 yield chunk
         finally:
             response.close()
             response.release_conn()
 
-    async def remove(self, vault: VaultName, blob: BlobRef) -> bool:
+    async def remove(self, vault: VaultName, name: str) -> bool:
         """Remove a blob; False if there was none."""
-        return await self._call(self._remove, self._key(vault, blob))
+        return await self._call(self._remove, self._key(vault, name))
+
+    async def vaults(self) -> list[VaultName]:
+        """Return the vaults that may have blobs."""
+        return await self._call(self._vaults)
 
     async def names(self, vault: VaultName) -> list[str]:
         """Return the names of the vault's blobs."""
         return await self._call(self._names, f"{vault.tenant}/{vault.id}/")
 
+    async def scrub(self) -> Reach:
+        """Say what the bucket keeps: older versions, where it is told to, and parts of uploads that broke off."""
+        done = "Objects removed, and looked for."
+        status = await self._call(self._versioning)
+        if status == OFF:
+            return Reach("blobs", done, _BROKEN_OFF)
+        versions = f"Older versions, also of what was removed, stay where the bucket keeps them; it says: {status}."
+        return Reach("blobs", done, f"{versions} {_BROKEN_OFF}")
+
     async def close(self) -> None:
         """Stop the threads. Can be called twice."""
         await self._worker.close()
 
-    def _key(self, vault: VaultName, blob: BlobRef) -> str:
-        return f"{vault.tenant}/{vault.id}/{name_of(vault, blob)}"
+    def _key(self, vault: VaultName, name: str) -> str:
+        return f"{vault.tenant}/{vault.id}/{name_of(vault, name)}"
 
     async def _call(self, work: Callable[..., T], *args: Any) -> T:
         """Run work in a thread.
@@ -115,7 +155,7 @@ class S3BlobStore:
             DependencyUnavailable: it does not answer, or not as S3 does.
         """
         try:
-            return await self._worker.run(work, *args)
+            answer = await self._worker.run(work, *args)
         except S3Error as error:
             if error.code in _ABSENT_CODES:
                 name = (error.object_name or "").rpartition("/")[2]
@@ -126,9 +166,15 @@ class S3BlobStore:
                 raise DependencyUnavailable(
                     "The blob store refuses our keys; an operator has to set them right.", dependency="s3"
                 ) from error
-            raise _away() from error
+            raise self._lost() from error
         except (MinioException, HTTPError, OSError) as error:
-            raise _away() from error
+            raise self._lost() from error
+        self._away = False
+        return answer
+
+    def _lost(self) -> DependencyUnavailable:
+        self._away = True
+        return DependencyUnavailable("The blob store does not answer; try again.", retry_after=1.0, dependency="s3")
 
     def _upload(self, key: str, blob: BlobRef, file: Any) -> None:
         self._make_bucket()
@@ -148,13 +194,49 @@ class S3BlobStore:
         try:
             if not self._client.bucket_exists(self._bucket):
                 self._client.make_bucket(self._bucket)
+                self._set_rule()
         except S3Error as error:
             if error.code not in _EXISTS_CODES:
                 raise
         self._has_bucket = True
 
-    def _open(self, key: str) -> Any:
-        return self._client.get_object(self._bucket, key)
+    def _set_rule(self) -> None:
+        """Let the store remove parts of uploads that broke off; a bucket that an operator made keeps its own rules."""
+        abort = AbortIncompleteMultipartUpload(days_after_initiation=1)
+        rule = Rule(ENABLED, rule_filter=Filter(prefix=""), rule_id="broken", abort_incomplete_multipart_upload=abort)
+        try:
+            self._client.set_bucket_lifecycle(self._bucket, LifecycleConfig([rule]))
+        except S3Error as error:
+            if error.code not in _UNKNOWING_CODES:
+                raise
+
+    def _open(self, key: str, offset: int, length: int) -> Any:
+        return self._client.get_object(self._bucket, key, offset=offset, length=length)
+
+    def _versioning(self) -> str:
+        try:
+            return self._client.get_bucket_versioning(self._bucket).status_string
+        except S3Error as error:
+            if error.code in _UNKNOWING_CODES:
+                return "nothing"
+            raise
+
+    def _vaults(self) -> list[VaultName]:
+        found = [
+            vault_of(tenant, key.object_name.removeprefix(f"{tenant}/").strip("/"))
+            for tenant in (top.object_name.strip("/") for top in self._listed("") if top.object_name)
+            for key in self._listed(f"{tenant}/")
+            if key.object_name
+        ]
+        return [vault for vault in found if vault is not None]
+
+    def _listed(self, prefix: str) -> list[Any]:
+        try:
+            return list(self._client.list_objects(self._bucket, prefix))
+        except S3Error as error:
+            if error.code in _ABSENT_CODES:
+                return []
+            raise
 
     def _remove(self, key: str) -> bool:
         try:
@@ -167,13 +249,7 @@ class S3BlobStore:
         return True
 
     def _names(self, prefix: str) -> list[str]:
-        try:
-            keys = [found.object_name for found in self._client.list_objects(self._bucket, prefix, recursive=True)]
-        except S3Error as error:
-            if error.code in _ABSENT_CODES:
-                return []
-            raise
-        names = (key.removeprefix(prefix) for key in keys if key is not None)
+        names = (str(found.object_name).removeprefix(prefix) for found in self._listed(prefix))
         return sorted(name for name in names if is_name(name))
 
 
@@ -182,10 +258,6 @@ def _parsed(url: str) -> tuple[str, str, bool]:
     bucket = parts.path.strip("/")
     if parts.scheme not in ("http", "https") or not parts.netloc or not bucket or "/" in bucket or parts.username:
         raise InvalidField(
-            "The address of the blob store must look like https://host:9000/bucket, without a user.", field="s3_url"
+            "The address of the blob store must look like https://host:9000/bucket, without a user.", field="blobs_url"
         )
     return parts.netloc, bucket, parts.scheme == "https"
-
-
-def _away() -> DependencyUnavailable:
-    return DependencyUnavailable("The blob store does not answer; try again.", retry_after=1.0, dependency="s3")

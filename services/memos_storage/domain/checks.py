@@ -19,6 +19,7 @@ from memos_kernel.cube import MemCube, Plaintext
 from memos_kernel.errors import InvalidField, MissingField
 from memos_kernel.states import INITIAL
 from memos_kernel.text import check_labels, check_plain, check_text
+from memos_storage.domain.blobs import check_payload
 from memos_storage.domain.values import Vector
 
 NORM_TOLERANCE = 1e-3
@@ -34,6 +35,8 @@ def check_new_cube(cube: MemCube, *, now: datetime, field: str) -> None:
     """
     if cube.payload is None:
         raise MissingField(f"{field} has no payload; give it a text.", field=f"{field}.payload")
+    if not isinstance(cube.payload, Plaintext):
+        check_payload(cube.payload, field=f"{field}.{cube.kind.name.lower()}")
     if cube.name.tenant != cube.vault.tenant:
         raise InvalidField(f"{field}.name and {field}.vault are of two tenants.", field=f"{field}.name")
     if cube.state not in INITIAL:

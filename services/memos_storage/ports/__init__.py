@@ -1,6 +1,6 @@
 """What the use cases need, as protocols. Every adapter of a port passes the same suite in tests/contract."""
 
-from memos_storage.ports.blobs import BlobStore
+from memos_storage.ports.blobs import BlobFormat, BlobLedger, BlobRegistry, BlobStore
 from memos_storage.ports.catalog import Catalog, Transaction
 from memos_storage.ports.feed import ChangeFeed, Commit, Commits
 from memos_storage.ports.indexes import DerivedTier, LexicalIndex, Outbox, VectorIndex
@@ -10,6 +10,9 @@ from memos_storage.ports.records import AuditOutbox, AuditSink, Span, Spans
 __all__ = [
     "AuditOutbox",
     "AuditSink",
+    "BlobFormat",
+    "BlobLedger",
+    "BlobRegistry",
     "BlobStore",
     "Catalog",
     "ChangeFeed",

@@ -21,6 +21,7 @@ from memos_storage.domain.values import (
     StoredCube,
     Vector,
 )
+from memos_storage.ports.blobs import BlobLedger
 from memos_storage.ports.purges import PurgeLedger
 
 T = TypeVar("T")
@@ -98,6 +99,11 @@ class Transaction(Protocol):
 
     def remove_snapshot(self, name: SnapshotName) -> None:
         """Forget a snapshot."""
+        ...
+
+    @property
+    def blobs(self) -> BlobLedger:
+        """The blobs."""
         ...
 
     @property

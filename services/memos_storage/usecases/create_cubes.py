@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from memos_kernel import limits
-from memos_kernel.cube import MemCube, State
-from memos_kernel.errors import DuplicateContent, LimitExceeded, MemosError, MissingField, Overloaded
+from memos_kernel.cube import MemCube, Plaintext, State
+from memos_kernel.errors import DuplicateContent, InvalidField, LimitExceeded, MemosError, MissingField, Overloaded
 from memos_kernel.ids import Clock, IdFactory
+from memos_storage.domain.blobs import with_blob
 from memos_storage.domain.checks import check_new_cube, check_vector
 from memos_storage.domain.filters import effective_state
 from memos_storage.domain.revisions import deleted, first_revision, moved
 from memos_storage.domain.values import Answer, NewCube, Outcome, Vector
-from memos_storage.ports import Catalog, Transaction, VectorIndex
+from memos_storage.ports import BlobRegistry, Catalog, Transaction, VectorIndex
 from memos_storage.usecases.access import require_vault, shown
 from memos_storage.usecases.mutation import Mutation, once
 from memos_storage.usecases.tombstones import Tombstones
@@ -34,6 +35,7 @@ class CreateCubes:
     """Stores up to `limits.BATCH_ITEMS` cubes."""
 
     catalog: Catalog
+    blobs: BlobRegistry
     index: VectorIndex
     clock: Clock
     ids: IdFactory
@@ -59,7 +61,7 @@ class CreateCubes:
             )
         now = self.clock.now()
         provenance_id = self.ids()
-        ready = [self._prepare(item, index, mutation, provenance_id, now) for index, item in enumerate(items)]
+        ready = [await self._prepare(item, index, mutation, provenance_id, now) for index, item in enumerate(items)]
 
         def work(tx: Transaction) -> Answer:
             check_room(tx, sum(1 for item in ready if isinstance(item, NewCube) and item.vector is not None))
@@ -72,29 +74,43 @@ class CreateCubes:
         outcomes = tuple(_shown(outcome, mutation, now) for outcome in answer.outcomes)
         return Created(replace(answer, outcomes=outcomes), degraded=not self.index.healthy)
 
-    def _prepare(
+    async def _prepare(
         self, item: NewCube | MemosError, index: int, mutation: Mutation, provenance_id: str, now: datetime
     ) -> NewCube | MemosError:
         if isinstance(item, MemosError):
             return item
         try:
-            return NewCube(self._checked(item, f"items[{index}]", mutation, provenance_id, now), item.vector)
+            return NewCube(await self._checked(item, f"items[{index}]", mutation, provenance_id, now), item.vector)
         except MemosError as error:
             return error
 
-    def _checked(self, item: NewCube, field: str, mutation: Mutation, provenance_id: str, now: datetime) -> MemCube:
+    async def _checked(
+        self, item: NewCube, field: str, mutation: Mutation, provenance_id: str, now: datetime
+    ) -> MemCube:
         require_vault(mutation.grant, item.cube.vault, field=f"{field}.cube.vault")
         check_new_cube(item.cube, now=now, field=f"{field}.cube")
         if item.vector is not None:
             check_vector(item.vector, field=f"{field}.embedding")
+            if not isinstance(item.cube.payload, Plaintext):
+                raise InvalidField("Only a text has a vector.", field=f"{field}.embedding")
         return first_revision(
-            item.cube,
+            await self._with_blob(item.cube, field=f"{field}.cube"),
             uid=self.ids(),
             owner=mutation.grant.principal,
             now=now,
             provenance_id=provenance_id,
             trace=mutation.trace,
         )
+
+    async def _with_blob(self, cube: MemCube, *, field: str) -> MemCube:
+        """Return the cube with what the catalogue knows of its blob."""
+        if cube.payload is None or isinstance(cube.payload, Plaintext):
+            return cube
+        where = f"{field}.{cube.kind.name.lower()}"
+        blob = await self.blobs.find(cube.vault, cube.payload.blob.name)
+        if blob is None:
+            raise _no_blob(cube, field=where)
+        return with_blob(cube, blob, field=where)
 
     def _store(
         self, tx: Transaction, item: NewCube | MemosError, mutation: Mutation, return_existing: bool, now: datetime
@@ -105,7 +121,7 @@ class CreateCubes:
             if item.vector is not None:
                 check_known_dimensions(tx, item.vector, field="embedding")
             self.tombstones.check(tx, item.cube)
-            tx.insert(item.cube, vector=item.vector)
+            _insert(tx, item)
         except DuplicateContent as error:
             return self._held(tx, item, error, mutation, return_existing, now)
         except MemosError as error:
@@ -141,6 +157,26 @@ class CreateCubes:
             reason = "Its content came again."
             tx.audit(mutation.event(self.ids, "cube.transition", cube, now=now, reason=reason))
         return Outcome(cube)
+
+
+def _insert(tx: Transaction, item: NewCube) -> None:
+    cube = item.cube
+    if cube.payload is None or isinstance(cube.payload, Plaintext):
+        tx.insert(cube, vector=item.vector)
+        return
+    blob = cube.payload.blob.name
+    if not tx.blobs.free(cube.vault, blob):
+        raise _no_blob(cube, field=f"cube.{cube.kind.name.lower()}")
+    tx.insert(cube, vector=None)
+    tx.blobs.take(blob, cube.uid)
+
+
+def _no_blob(cube: MemCube, *, field: str) -> InvalidField:
+    return InvalidField(
+        f"{field}.blob.name names no blob of {cube.vault} that waits for a cube; upload one with UploadBlob, and use it"
+        " once.",
+        field=f"{field}.blob.name",
+    )
 
 
 def _shown(outcome: Outcome, mutation: Mutation, now: datetime) -> Outcome:

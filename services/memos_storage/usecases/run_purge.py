@@ -1,15 +1,16 @@
 """Erase what a purge names, tier by tier, and sign that it is done. Each step can be repeated."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from memos_kernel import limits
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import PurgeName
 from memos_kernel.permission import Action, Grant
 from memos_storage.domain.purges import Doomed, Purge, PurgeState, Reach, Receipt
 from memos_storage.domain.receipts import statement
 from memos_storage.domain.values import PointId
-from memos_storage.ports import Catalog, Outbox, Signer, Transaction, VectorIndex
+from memos_storage.ports import BlobRegistry, BlobStore, Catalog, Outbox, Signer, Transaction, VectorIndex
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.read_purges import ReadPurges
 
@@ -26,7 +27,6 @@ _NOTHING_TO_ERASE = (
     Reach("job queue", "A job of a purge holds the name of the purge alone."),
     Reach("request ids", "What was answered is kept as names and revisions, which lead nowhere now."),
     Reach("audit log", "Holds who did what to which name, and no content; it is kept."),
-    Reach("blobs", "This version stores none."),
 )
 
 
@@ -46,6 +46,8 @@ class RunPurge:
     catalog: Catalog
     outbox: Outbox
     index: VectorIndex
+    blobs: BlobStore
+    registry: BlobRegistry
     signer: Callable[[], Signer]
     clock: Clock
     ids: IdFactory
@@ -95,8 +97,11 @@ class RunPurge:
         indexes = [
             await self.index.scrub(embedder, dimensions, now=self.clock.now()) for embedder, dimensions, _ in indexed
         ]
+        removed = await self._remove_blobs(purge.name)
+        if removed is None:
+            return PurgeStep(purge, wait_seconds=_WAIT_SECONDS)
         now = self.clock.now()
-        tiers = [_rows(cubes), *indexes, files, *_NOTHING_TO_ERASE]
+        tiers = [_rows(cubes), *indexes, files, removed, *_NOTHING_TO_ERASE]
         said = statement(purge, cubes, tiers, now=now)
         signer = self.signer()
         receipt = Receipt(said, signer.sign(said), signer.public_key)
@@ -109,6 +114,19 @@ class RunPurge:
         done = await self.catalog.write(command)
         assert done is not None
         return PurgeStep(done)
+
+    async def _remove_blobs(self, name: PurgeName) -> Reach | None:
+        """Take the blobs out of the store, and look; None if one is still there."""
+        leaving = await self.registry.gone(purge=name, limit=limits.PURGE_CUBES)
+        if not leaving:
+            return Reach("blobs", "None of these cubes had any.")
+        for blob in leaving:
+            await self.blobs.remove(blob.vault, blob.name)
+        for vault in {blob.vault for blob in leaving}:
+            if {blob.name for blob in leaving} & set(await self.blobs.names(vault)):
+                return None
+        reach = await self.blobs.scrub()
+        return replace(reach, done=f"{reach.done} Blobs {len(leaving)}.")
 
     async def _empty_index(self, indexed: Sequence[tuple[str, int, Sequence[PointId]]]) -> bool:
         """Take points out of the index, and look; False if one is back, put by a worker that stalled."""

@@ -60,6 +60,7 @@ def card(cube: "MemCube") -> RenderableType:
         "vault": cube.vault,
         "state": state_word(cube) + (", frozen" if cube.frozen else ""),
         "type": _sort(cube),
+        "holds": _holds(cube),
         "labels": label_list(cube),
         "said": said(cube),
         "source": f"{source.session or '-'}/{source.message_id}" if source and source.message_id else "",
@@ -92,6 +93,16 @@ def state_word(cube: "MemCube") -> str:
     from memos_api.v1.memcube_pb2 import CubeState
 
     return enum_word(CubeState.Name(cube.state), "CUBE_STATE_")
+
+
+def _holds(cube: "MemCube") -> str:
+    if cube.HasField("parametric"):
+        made = cube.parametric
+        return f"a LoRA adapter of rank {made.rank} for {made.identity.model}, {made.blob.size_bytes} bytes"
+    if cube.HasField("activation"):
+        cache = cube.activation
+        return f"a KV cache of {cache.token_count} tokens for {cache.identity.model}, {cache.blob.size_bytes} bytes"
+    return ""
 
 
 def _sort(cube: "MemCube") -> str:

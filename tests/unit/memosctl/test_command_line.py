@@ -15,7 +15,7 @@ COMMANDS = (
     "search", "get", "list", "history", "diff", "rollback", "chat", "provenance",
 )  # fmt: skip
 CHORES = ("demo", "doctor", "config", "migrate", "certs")
-GROUPS = ("vault", "snapshot", "purge", "key", "tenant", "jobs", "audit")
+GROUPS = ("vault", "blob", "snapshot", "purge", "key", "tenant", "jobs", "audit")
 
 
 def test_the_help_names_every_command(memosctl) -> None:
@@ -36,6 +36,7 @@ def test_every_command_has_json(memosctl, command: str) -> None:
     [
         "vault create", "vault list", "vault get", "vault permissions", "vault grant", "vault revoke",
         "snapshot create", "snapshot list", "snapshot get", "snapshot delete", "snapshot restore",
+        "blob put", "blob get",
         "purge run", "purge list", "purge get", "purge lift", "purge verify",
         "key create", "key list", "key revoke", "key recover", "tenant create",
         "jobs list", "jobs get", "jobs cancel", "jobs retry", "jobs watch", "audit query",

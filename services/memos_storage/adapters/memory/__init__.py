@@ -1,5 +1,7 @@
 """Twins of the ports in memory, for tests and for embedding; they pass the same contract suites as the real ones."""
 
+from memos_storage.adapters.memory.blob_store import MemoryBlobStore
+from memos_storage.adapters.memory.blobs import MemoryBlobRegistry
 from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.memory.changes import MemoryChangeFeed
 from memos_storage.adapters.memory.indexes import MemoryLexicalIndex, MemoryVectorIndex
@@ -8,6 +10,8 @@ from memos_storage.adapters.memory.spans import MemorySpan, MemorySpans
 
 __all__ = [
     "MemoryAuditOutbox",
+    "MemoryBlobRegistry",
+    "MemoryBlobStore",
     "MemoryCatalog",
     "MemoryChangeFeed",
     "MemoryLexicalIndex",

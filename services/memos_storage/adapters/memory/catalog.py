@@ -10,6 +10,7 @@ from memos_kernel.cube import MemCube, State, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
 from memos_kernel.states import is_over
+from memos_storage.adapters.memory.blob_ledger import MemoryBlobs
 from memos_storage.adapters.memory.changes import change
 from memos_storage.adapters.memory.purges import MemoryPurges
 from memos_storage.adapters.memory.tables import Tables, copied, current_vector, enqueue
@@ -205,6 +206,7 @@ class MemoryTransaction:
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
+        self.blobs = MemoryBlobs(tables)
         self.purges = MemoryPurges(tables)
 
     def live(self, name: CubeName) -> StoredCube | None:

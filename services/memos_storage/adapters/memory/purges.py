@@ -98,6 +98,9 @@ class MemoryPurges:
             del tables.cubes[uid], tables.history[uid]
         tables.vectors = {key: vector for key, vector in tables.vectors.items() if key[0] not in gone}
         tables.outbox = {number: entry for number, entry in tables.outbox.items() if entry.uid not in gone}
+        for blob, row in tables.blobs.items():
+            if row.uid in gone:
+                tables.blobs[blob] = replace(row, uid="", gone=True, purge=name)
         done = [replace(items[uid], erased=True) for uid in gone]
         tables.purge_cubes[name] = {**items, **{item.uid: item for item in done}}
         return done
@@ -117,6 +120,7 @@ class MemoryPurges:
             return
         self._set(name, state=PurgeState.DONE, end_time=now, receipt=receipt)
         del self._tables.purge_cubes[name], self._tables.purge_points[name]
+        self._tables.blobs = {blob: row for blob, row in self._tables.blobs.items() if row.purge != name}
 
     def lift(self, name: PurgeName, *, now: datetime) -> None:
         """Forget the tombstones of a purge."""

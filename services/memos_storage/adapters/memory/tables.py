@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from memos_kernel.changes import Change
-from memos_kernel.names import PurgeName, SnapshotName
+from memos_kernel.cube import BlobRef
+from memos_kernel.names import PurgeName, SnapshotName, VaultName
 from memos_storage.domain.purges import Doomed, Purge
 from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import AuditEvent, PointId, Remembered, RequestOwner, StoredCube, Vector
@@ -25,6 +26,23 @@ class Entry:
     until: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BlobRow:
+    """A blob that the catalogue knows."""
+
+    vault: VaultName
+    blob: BlobRef
+    recorded: datetime
+    uid: str = ""
+    gone: bool = False
+    purge: PurgeName | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether a cube may take it."""
+        return not self.uid and not self.gone
+
+
 @dataclass(slots=True)
 class Tables:
     """Everything that is stored."""
@@ -39,6 +57,7 @@ class Tables:
     purge_cubes: dict[PurgeName, dict[str, Doomed]] = field(default_factory=dict)  # by uid, until the purge is done
     purge_points: dict[PurgeName, tuple[tuple[str, PointId], ...]] = field(default_factory=dict)
     tombstones: dict[PurgeName, frozenset[bytes]] = field(default_factory=dict)
+    blobs: dict[str, BlobRow] = field(default_factory=dict)
     audit: list[AuditEvent] = field(default_factory=list)
     answers: dict[RequestOwner, tuple[Remembered, datetime]] = field(default_factory=dict)
     dimensions: dict[str, int] = field(default_factory=dict)
@@ -52,7 +71,7 @@ def copied(tables: Tables) -> Tables:
     fresh = copy.copy(tables)
     for name in (
         *("cubes", "history", "vectors", "snapshots", "audit", "answers", "dimensions"),
-        *("changes", "purges", "purge_cubes", "purge_points", "tombstones"),
+        *("changes", "purges", "purge_cubes", "purge_points", "tombstones", "blobs"),
     ):
         setattr(fresh, name, copy.copy(getattr(tables, name)))
     fresh.outbox = {sequence: copy.copy(entry) for sequence, entry in tables.outbox.items()}

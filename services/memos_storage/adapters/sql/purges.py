@@ -202,7 +202,7 @@ class SqlPurges:
         """Store the receipt, and forget what it was needed for; if it is done already, nothing."""
         signed = {"statement": receipt.statement, "signature": receipt.signature, "public_key": receipt.public_key}
         if self._go_on(name, PurgeState.ERASED, PurgeState.DONE, end_time=micros(now), **signed):
-            for table in (_ITEMS, _POINTS):
+            for table in (_ITEMS, _POINTS, schema.blobs):
                 self._connection.execute(delete(table).where(table.c.purge_key == self._key(name)))
 
     def lift(self, name: PurgeName, *, now: datetime) -> None:
@@ -254,6 +254,8 @@ class SqlPurges:
         held = held.join(_CUBES, _CUBES.c.key == _VECTORS.c.cube_key).where(_CUBES.c.key.in_(keys))
         self._connection.execute(insert(_POINTS).from_select(["purge_key", "embedder", "uid", "revision"], held))
         unindex(self._connection, keys)
+        leaving = update(schema.blobs).where(schema.blobs.c.cube_uid.in_(uids))
+        self._connection.execute(leaving.values(cube_uid=None, gone=True, purge_key=purge))
         # All other tables go with the row.
         self._connection.execute(delete(_CUBES).where(_CUBES.c.key.in_(keys)))
         self._connection.execute(

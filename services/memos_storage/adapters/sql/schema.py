@@ -252,6 +252,20 @@ tombstones = Table(
     Column("purge_key", ForeignKey("purges.key"), primary_key=True, index=True),
 )
 
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("name", String(36), primary_key=True),
+    Column("vault_key", ForeignKey("vaults.key"), nullable=False, index=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("media_type", String(127), nullable=False),
+    Column("record_time", BigInteger, nullable=False),
+    Column("cube_uid", String(36), unique=True),  # the cube that has taken it
+    Column("gone", Boolean, nullable=False),  # has to leave the store
+    Column("purge_key", ForeignKey("purges.key"), index=True),  # the purge that waits for that
+)
+
 outbox = Table(
     "outbox",
     metadata,

@@ -16,9 +16,11 @@ from memos_kernel.moments import micros
 from memos_kernel.names import CubeName, SnapshotName, VaultName
 from memos_runtime.sql.engine import insert_or_ignore
 from memos_storage.adapters.sql import filters, rows, schema, snapshots
+from memos_storage.adapters.sql.blob_ledger import SqlBlobs
 from memos_storage.adapters.sql.postings import GROW, unindex
 from memos_storage.adapters.sql.purges import SqlPurges
 from memos_storage.adapters.sql.requests import RequestLog
+from memos_storage.adapters.sql.vaults import key_of
 from memos_storage.adapters.terms import frequencies
 from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import AuditEvent, StoredCube, Vector
@@ -55,9 +57,6 @@ _BY_CONTENT = _STORED.where(*_HOLDING)
 _TAKEN = select(schema.cubes.c.key).where(*_NAMED)
 _LOCK_NAME = _TAKEN.with_for_update()
 _LOCK_CONTENT = select(schema.cubes.c.key).where(*_HOLDING).with_for_update()
-_VAULT_KEY = select(schema.vaults.c.key).where(
-    schema.vaults.c.tenant == bindparam("tenant"), schema.vaults.c.vault == bindparam("vault")
-)
 _KEY = select(
     schema.cubes.c.key, schema.cubes.c.vault_key, schema.cubes.c.content_revision, schema.cubes.c.delete_time
 ).where(schema.cubes.c.uid == bindparam("uid"))
@@ -95,6 +94,7 @@ class SqlTransaction:
         self._vault_keys: dict[VaultName, int] = {}
         self._growth: dict[int, tuple[int, int]] = {}
         self._log = RequestLog(connection)
+        self.blobs = SqlBlobs(connection)
         self.purges = SqlPurges(connection, flush=self.flush)
         self.recall = self._log.recall
         self.remember = self._log.remember
@@ -354,12 +354,7 @@ class SqlTransaction:
 
     def _vault_key(self, vault: VaultName) -> int:
         if vault not in self._vault_keys:
-            names = {"tenant": vault.tenant, "vault": vault.id}
-            key = self._connection.execute(_VAULT_KEY, names).scalar()
-            if key is None:
-                made = insert(schema.vaults).returning(schema.vaults.c.key)
-                key = self._connection.execute(made, {**names, "documents": 0, "terms": 0}).scalar_one()
-            self._vault_keys[vault] = key
+            self._vault_keys[vault] = key_of(self._connection, vault)
         return self._vault_keys[vault]
 
     def _key(self, uid: str) -> Any:

@@ -1,0 +1,42 @@
+"""Read the bytes of a cube's payload."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from memos_kernel.cube import Activation, BlobRef, Parametric
+from memos_kernel.errors import InvalidField
+from memos_kernel.names import CubeName
+from memos_kernel.permission import Grant
+from memos_storage.domain.values import Scope
+from memos_storage.ports import BlobStore, Catalog
+from memos_storage.usecases.access import cube_not_found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadBlob:
+    """Who may read the cube may read its bytes."""
+
+    catalog: Catalog
+    blobs: BlobStore
+
+    async def __call__(
+        self, name: CubeName, *, offset: int, limit: int, grant: Grant
+    ) -> tuple[BlobRef, AsyncIterator[bytes]]:
+        """Return the blob, and its bytes from `offset` on, with a limit at most so many.
+
+        Raises:
+            CubeNotFound: it is not there, or hidden.
+            InvalidField: the cube holds text, or the part lies outside.
+            DataCorrupted, ResourceNotFound, DependencyUnavailable: while the bytes are read.
+        """
+        found = (await self.catalog.get([name], Scope.of(grant))).get(name)
+        if found is None:
+            raise cube_not_found(name)
+        payload = found.cube.payload
+        if not isinstance(payload, Activation | Parametric):
+            raise InvalidField(f"{name} holds text, which GetMemory returns; it has no blob.", field="name")
+        if not 0 <= offset <= payload.blob.size_bytes:
+            raise InvalidField(f"offset is {offset}; the blob has {payload.blob.size_bytes} bytes.", field="offset")
+        if limit < 0:
+            raise InvalidField(f"limit is {limit}; give a number of bytes, or 0 for all.", field="limit")
+        return payload.blob, self.blobs.get(found.cube.vault, payload.blob, offset=offset, limit=limit)
