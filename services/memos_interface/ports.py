@@ -4,7 +4,7 @@ Every port raises the domain errors of `memos_kernel.errors`; each method's docs
 case reacts to.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,7 +96,7 @@ class ChangePage:
 class BlobReader(Protocol):
     """The bytes of activation and parametric payloads."""
 
-    def read(self, name: CubeName, *, offset: int, limit: int) -> AsyncIterator[BlobRef | bytes]:
+    def read(self, name: CubeName, *, offset: int, limit: int) -> AsyncGenerator[BlobRef | bytes, None]:
         """Yield the blob of a cube, then a part of its bytes.
 
         Raises:

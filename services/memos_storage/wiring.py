@@ -2,7 +2,10 @@
 
 import asyncio
 import secrets
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -11,6 +14,7 @@ from memos_api.internal.v1.blob_service_pb2_grpc import add_BlobServiceServicer_
 from memos_api.internal.v1.purge_service_pb2_grpc import add_PurgeServiceServicer_to_server
 from memos_api.internal.v1.snapshot_service_pb2_grpc import add_SnapshotServiceServicer_to_server
 from memos_api.internal.v1.storage_service_pb2_grpc import add_StorageServiceServicer_to_server
+from memos_kernel.errors import MemosError
 from memos_kernel.ids import uuid7
 from memos_runtime.context import spawn
 from memos_runtime.paging import PageTokens
@@ -89,13 +93,16 @@ def _database_url(config: StorageConfig, state_dir: Path) -> str:
     return sqlite_url(state_dir / "catalogue.db")
 
 
-def _blob_store(config: StorageConfig, state_dir: Path) -> FileBlobStore | S3BlobStore:
+def _blob_store(
+    config: StorageConfig, state_dir: Path, *, installation: Callable[[], str]
+) -> FileBlobStore | S3BlobStore:
     if config.blobs_url is None:
-        return FileBlobStore(state_dir / "blobs")
+        return FileBlobStore(lambda: state_dir / "blobs" / installation())
     return S3BlobStore(
         config.blobs_url,
         access_key=config.blobs_access_key.get_secret_value(),
         secret_key=config.blobs_secret_key.get_secret_value(),
+        installation=installation,
         region=config.blobs_region,
         timeout_seconds=config.blobs_timeout_seconds,
     )
@@ -165,10 +172,12 @@ class _Storage:
         self._compare_loop = CompareLoop(
             reconcile=self._reconcile, index=self.index, interval_seconds=config.index_compare_seconds
         )
-        self.blobs = _blob_store(config, context.state_dir)
+        self.blobs = _blob_store(config, context.state_dir, installation=lambda: self._secret.installation)
         self._registry = SqlBlobRegistry(self.database)
+        self._sweep_blobs = SweepBlobs(blobs=self.blobs, registry=self._registry, clock=context.clock)
         self._blob_loop = BlobLoop(
-            sweep=SweepBlobs(blobs=self.blobs, registry=self._registry, clock=context.clock),
+            sweep=self._sweep_blobs,
+            blobs=self.blobs,
             interval_seconds=config.blobs_sweep_seconds,
         )
         self._feed = SqlChangeFeed(self.database)
@@ -273,8 +282,10 @@ class _Storage:
             tombstones=await self._kept_secret("tombstones"),
             receipts=await self._kept_secret("receipts"),
         )
-        if isinstance(self.blobs, FileBlobStore):
-            await self.blobs.tidy()
+        if isinstance(self.blobs, FileBlobStore):  # which is of this process alone, and nothing is on its way
+            with suppress(MemosError):  # health tells that the directory cannot be used
+                await self.blobs.tidy()
+                await self._sweep_blobs(spare=timedelta())
         if self._server is not None:
             await self._server.start()
         self._tasks = [

@@ -26,7 +26,7 @@ def blob(**fields):
 
 async def staged(store, vault=MAIN, *, now=NOW):
     made = blob()
-    await store.blobs.stage(vault, made, now=now)
+    assert await store.blobs.stage(vault, made, most=10, now=now)
     return made
 
 
@@ -44,13 +44,15 @@ async def taken(store, made):
 
 async def test_a_blob_waits_for_a_cube_of_its_vault_with_every_field(store):
     made = blob(size_bytes=2**40)
-    await store.blobs.stage(MAIN, made, now=NOW)
+    assert await store.blobs.stage(MAIN, made, most=1, now=NOW)
+    assert not await store.blobs.stage(MAIN, blob(), most=1, now=NOW)
+    assert await store.blobs.stage(NOTES, blob(), most=1, now=NOW)
     assert await store.blobs.find(MAIN, made.name) == made
     assert await store.blobs.find(NOTES, made.name) is None
     assert await store.blobs.find(FOREIGN, made.name) is None
     assert await store.blobs.find(MAIN, uuid7()) is None
-    assert [await store.blobs.staged(vault) for vault in (MAIN, NOTES)] == [1, 0]
-    assert await store.blobs.vaults() == [MAIN]
+    assert [await store.blobs.staged(vault) for vault in (MAIN, NOTES)] == [1, 1]
+    assert set(await store.blobs.vaults()) == {MAIN, NOTES}
 
 
 async def test_a_blob_is_taken_once_and_by_its_vault(store):
@@ -78,16 +80,30 @@ async def test_what_no_cube_takes_has_to_leave_and_is_forgotten_only_then(store)
 
 
 async def test_the_blobs_of_a_purge_have_to_leave_before_it_ends(store):
-    made, other = await staged(store), await staged(store)
+    made, copy = await staged(store), await staged(store)
+    other = blob(sha256="cd" * 32)
+    await store.blobs.stage(MAIN, other, most=10, now=NOW)
+    elsewhere = await staged(store, NOTES)
     cube = await taken(store, made)
     name = PurgeName("acme", "p1")
     purge = Purge(name=name, vault=MAIN, principal=BEN, reason="", cubes=1, create_time=NOW)
     await store.catalog.write(lambda tx: tx.purges.add(purge, [cube.uid]))
     assert await store.blobs.gone(purge=name, limit=10) == []
     await store.catalog.write(lambda tx: tx.purges.erase(name, limit=10, now=NOW))
-    assert await store.blobs.gone(purge=name, limit=10) == [StoredBlob(MAIN, made.name)]
+    equal = sorted([made.name, copy.name])  # nothing with these bytes may stay in the vault
+    assert await store.blobs.gone(purge=name, limit=10) == [StoredBlob(MAIN, blob) for blob in equal]
     assert await store.blobs.gone(purge=None, limit=10) == []  # the sweep leaves it to the purge
-    assert await store.blobs.held(MAIN, [made.name, other.name]) == {other.name}
+    assert await store.blobs.held(MAIN, [made.name, copy.name, other.name]) == {other.name}
+    assert await store.blobs.held(NOTES, [elsewhere.name]) == {elsewhere.name}
+
+
+async def test_a_blob_that_nobody_will_take_is_let_go(store):
+    made, used = await staged(store), await staged(store)
+    await taken(store, used)
+    for one in (made, used):
+        await store.catalog.write(lambda tx, name=one.name: tx.blobs.drop(name))
+    assert await store.blobs.gone(purge=None, limit=10) == [StoredBlob(MAIN, made.name)]
+    assert await store.blobs.held(MAIN, [made.name, used.name]) == {used.name}
 
 
 async def test_a_command_that_fails_takes_nothing(store):

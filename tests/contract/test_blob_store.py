@@ -5,12 +5,21 @@ import errno
 import hashlib
 import random
 import shutil
+import threading
+import time
 from dataclasses import replace
 
 import pytest
 
-from memos_kernel.errors import DataCorrupted, DependencyUnavailable, InvalidField, ResourceNotFound, StoreFull
-from memos_storage.adapters import files
+from memos_kernel.errors import (
+    DataCorrupted,
+    DependencyUnavailable,
+    InvalidField,
+    Overloaded,
+    ResourceNotFound,
+    StoreFull,
+)
+from memos_storage.adapters import blobs, files
 from memos_storage.adapters.files import FileBlobStore
 from memos_storage.adapters.memory import MemoryBlobStore
 from memos_storage.adapters.s3 import S3BlobStore
@@ -26,10 +35,10 @@ async def place(request, tmp_path):
     if request.param == "memory":
         made, folder = MemoryBlobStore(), tmp_path
     elif request.param == "directory":
-        made, folder = FileBlobStore(tmp_path / "blobs"), tmp_path / "blobs"
+        made, folder = FileBlobStore(lambda: tmp_path / "blobs"), tmp_path / "blobs"
     else:
         url, folder = (await asyncio.to_thread(shared_server)).bucket()
-        made = S3BlobStore(url, access_key=ACCESS_KEY, secret_key=SECRET_KEY)
+        made = S3BlobStore(url, access_key=ACCESS_KEY, secret_key=SECRET_KEY, installation=lambda: "one")
     yield made, folder
     await made.close()
 
@@ -127,6 +136,25 @@ async def test_a_removed_blob_is_gone(store):
         await read(store, blob)
 
 
+@pytest.mark.parametrize("place", ["directory", "s3"], indirect=True)
+async def test_a_part_of_cut_bytes_is_noticed(store, folder):
+    blob = await put(store, b"precious")
+    (path,) = folder.rglob(blob.name)
+    path.write_bytes(b"prec")
+    for offset in (1, 6):
+        with pytest.raises((DataCorrupted, DependencyUnavailable)):
+            await read(store, blob, offset=offset)
+
+
+async def test_names_that_are_none_of_ours_are_left_alone(place):
+    store, folder = place
+    await put(store, b"x")
+    stranger = "6f1d2a3b-1c2d-4e3f-8a9b-0c1d2e3f4a5b"
+    (directory,) = {path.parent for path in leftovers(folder)} or {folder}
+    (directory / stranger).write_bytes(b"not a UUIDv7")
+    assert stranger not in await store.names(MAIN)
+
+
 @pytest.mark.parametrize("name", ["../main/x", "/etc/passwd", "", ".part-1", "a" * 63, "A" * 64])
 async def test_a_name_reaches_nothing_outside_of_the_vault(store, name):
     blob = replace(await put(store, b"x"), name=name)
@@ -182,7 +210,7 @@ async def test_a_full_disk_stores_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files.os, "fsync", full)
     (tmp_path / "acme" / "main").mkdir(parents=True)
-    store = FileBlobStore(tmp_path)
+    store = FileBlobStore(lambda: tmp_path)
     with pytest.raises(StoreFull):
         await put(store, b"too much")
     assert await store.names(MAIN) == []
@@ -191,7 +219,7 @@ async def test_a_full_disk_stores_nothing(tmp_path, monkeypatch):
 
 
 async def test_what_a_killed_process_was_writing_is_removed_at_the_next_start(tmp_path):
-    store = FileBlobStore(tmp_path)
+    store = FileBlobStore(lambda: tmp_path)
     kept = await put(store, b"kept")
     (tmp_path / "acme" / "main" / ".part-half").write_bytes(b"a planted sec")
     await store.tidy()
@@ -202,7 +230,7 @@ async def test_what_a_killed_process_was_writing_is_removed_at_the_next_start(tm
 async def test_an_s3_server_that_is_away_says_so_and_comes_back_with_everything():
     server = S3Server()
     await asyncio.to_thread(server.start)
-    store = S3BlobStore(server.bucket()[0], access_key=ACCESS_KEY, secret_key=SECRET_KEY)
+    store = S3BlobStore(server.bucket()[0], access_key=ACCESS_KEY, secret_key=SECRET_KEY, installation=lambda: "one")
     try:
         blob = await put(store, b"kept")
         await asyncio.to_thread(server.kill)
@@ -220,9 +248,102 @@ async def test_an_s3_server_that_is_away_says_so_and_comes_back_with_everything(
         shutil.rmtree(server.folder)
 
 
+async def test_installations_that_share_a_bucket_do_not_see_each_other():
+    url, _ = (await asyncio.to_thread(shared_server)).bucket()
+    keys = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
+    one, other = (S3BlobStore(url, installation=lambda name=name: name, **keys) for name in ("one", "other"))
+    blob = await put(one, b"mine")
+    assert (await other.vaults(), await other.names(MAIN)) == ([], [])
+    assert not await other.remove(MAIN, blob.name)
+    assert await read(one, blob) == b"mine"
+    await one.close()
+    await other.close()
+
+
+async def test_a_store_answers_while_large_uploads_are_on_their_way(monkeypatch):
+    url, _ = (await asyncio.to_thread(shared_server)).bucket()
+    store = S3BlobStore(url, access_key=ACCESS_KEY, secret_key=SECRET_KEY, installation=lambda: "one")
+    kept, upload, free = await put(store, b"small"), store._upload, threading.Event()
+
+    def slow(*args):
+        free.wait(20)
+        upload(*args)
+
+    monkeypatch.setattr(store, "_upload", slow)
+    large = [asyncio.create_task(put(store, b"large")) for _ in range(8)]
+    await asyncio.sleep(0.1)
+    assert await asyncio.wait_for(read(store, kept), 5) == b"small"
+    free.set()
+    assert len({blob.name for blob in await asyncio.gather(*large)}) == 8
+    await store.close()
+
+
+async def test_an_upload_whose_caller_leaves_ends_and_stores_nothing(monkeypatch):
+    url, _ = (await asyncio.to_thread(shared_server)).bucket()
+    store = S3BlobStore(url, access_key=ACCESS_KEY, secret_key=SECRET_KEY, installation=lambda: "one")
+    upload, begun = store._upload, threading.Event()
+
+    def late(*args):
+        begun.set()
+        time.sleep(0.2)
+        upload(*args)
+
+    monkeypatch.setattr(store, "_upload", late)
+    call = asyncio.create_task(put(store, bytes(1_000)))
+    await asyncio.to_thread(begun.wait)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert await store.names(MAIN) == []
+    await store.close()
+
+
+async def test_more_transfers_than_may_be_are_refused_before_their_first_byte(tmp_path, monkeypatch):
+    monkeypatch.setattr(blobs, "TRANSFERS", 3)
+    store, go_on = FileBlobStore(lambda: tmp_path), asyncio.Event()
+
+    async def slow():
+        yield b"first"
+        await go_on.wait()
+        yield b"second"
+
+    running = [asyncio.create_task(store.put(MAIN, slow(), media_type=MEDIA_TYPE)) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    with pytest.raises(Overloaded):
+        await put(store, b"one too many")
+    go_on.set()
+    assert len(await asyncio.gather(*running)) == 3
+    await put(store, b"room again")
+    assert len(leftovers(tmp_path)) == 4
+    await store.close()
+
+
+async def test_a_caller_that_leaves_at_once_leaves_no_file(tmp_path):
+    store = FileBlobStore(lambda: tmp_path)
+    for delay in (0, 0.0005, 0.001, 0.002, 0.005):
+        call = asyncio.create_task(put(store, bytes(100_000)))
+        await asyncio.sleep(delay)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    await store.close()
+    assert [path for path in leftovers(tmp_path) if path.name.startswith(".part-")] == []
+
+
+async def test_a_directory_that_cannot_be_used_is_no_internal_error(tmp_path):
+    (tmp_path / "acme").write_text("a file where a directory should be")
+    store = FileBlobStore(lambda: tmp_path)
+    with pytest.raises(DependencyUnavailable):
+        await put(store, b"x")
+    assert not store.healthy
+    (tmp_path / "acme").unlink()
+    await put(store, b"x")
+    assert store.healthy
+    await store.close()
+
+
 async def test_wrong_keys_are_no_missing_blob():
     url, _ = (await asyncio.to_thread(shared_server)).bucket()
-    store = S3BlobStore(url, access_key=ACCESS_KEY, secret_key="wrong-secret")
+    store = S3BlobStore(url, access_key=ACCESS_KEY, secret_key="wrong-secret", installation=lambda: "one")
     with pytest.raises(DependencyUnavailable):
         await put(store, b"x")
     await store.close()
@@ -231,4 +352,4 @@ async def test_wrong_keys_are_no_missing_blob():
 @pytest.mark.parametrize("url", ["minio:9000/memos", "http://minio:9000", "http://me:pw@minio/b", "http://minio/a/b"])
 def test_an_address_without_a_bucket_is_refused(url):
     with pytest.raises(InvalidField):
-        S3BlobStore(url, access_key="a", secret_key="b")
+        S3BlobStore(url, access_key="a", secret_key="b", installation=lambda: "one")

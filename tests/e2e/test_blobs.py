@@ -1,5 +1,6 @@
 """Adapters and KV caches as memories: their bytes come back, go with a purge, and survive what a machine does."""
 
+import asyncio
 import hashlib
 import json
 import time
@@ -102,14 +103,20 @@ async def test_a_purged_adapter_is_in_no_file(client, vault, system, tmp_path):
     file = tmp_path / "adapter.safetensors"
     save_file({"lora_A": PLANTED}, file)
     cube = await client.create_parametric(vault, file, identity=IDENTITY, rank=1)
+    with pytest.raises(DuplicateContent):
+        await client.create_parametric(vault, file, identity=IDENTITY, rank=1)
+    await client.upload_blob(vault, file)  # a copy that no cube has
     assert files_with(system.state, PLANTED.tobytes())
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest().encode()
+    assert files_with(system.state, sha256)
     asked = await client.purge(vault, [cube.name], expected_count=1)
     deadline = time.monotonic() + 60
     while not (purge := await client.get_purge(asked.purge.name)).receipt.statement:
         assert time.monotonic() < deadline
     tiers = {tier["tier"]: tier["done"] for tier in json.loads(purge.receipt.statement)["tiers"]}
-    assert "Blobs 1." in tiers["blobs"]
+    assert "Blobs 2." in tiers["blobs"] or "Blobs 3." in tiers["blobs"]
     assert files_with(system.state, PLANTED.tobytes()) == []
+    assert files_with(system.state, sha256) == []
     with pytest.raises(NotFound):
         await client.save_blob(cube.name, tmp_path / "gone")
     assert not (tmp_path / "gone").exists()
@@ -129,6 +136,19 @@ def test_the_command_line_stores_and_gets_a_file(system, vault, tmp_path):
     again = system.memosctl("blob", "get", name, str(copy), check=False)
     assert again.returncode == 2
     assert "--force" in again.stderr
+
+
+async def test_a_download_that_is_left_early_leaves_no_trace(client, vault, system, tmp_path):
+    file = tmp_path / "adapter.safetensors"
+    save_file({"lora_A": np.arange(2_000_000, dtype=np.float32)}, file)
+    cube = await client.create_parametric(vault, file, identity=IDENTITY, rank=8)
+    for _ in range(5):
+        download = client.download_blob(cube.name)
+        await anext(download)
+        await download.aclose()
+    await asyncio.sleep(0.5)
+    assert "different Context" not in system.log()
+    assert "never retrieved" not in system.log()
 
 
 async def test_what_was_acknowledged_survives_a_kill_and_damage_is_told(launch, tmp_path):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -32,6 +32,7 @@ from memos_api.v1 import (
 from memos_client import AsyncClient, Tls
 
 READY_SECONDS = 180
+PROGRAM = (sys.executable, "-m", "memosctl")
 SERVICES = ("governance", "storage", "inference", "lifecycle", "scheduler", "interface")
 
 
@@ -135,6 +136,7 @@ class Deployment:
         self.ready_seconds = 0.0
         self._metrics_address = metrics_address
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
         self._logs: list[Path] = []
 
     @classmethod
@@ -264,6 +266,19 @@ class Deployment:
         process.kill()
         process.wait()
 
+    def start_one(self, name: str, *, program: Sequence[str] = PROGRAM, env: Mapping[str, str] | None = None) -> None:
+        """Start a process again that was killed, with more settings if wanted; does not wait until it answers."""
+        arguments, settings = self._commands[name]
+        self._spawn(name, [*program, *arguments], {**settings, **(env or {})})
+
+    def has_ended(self, name: str) -> bool:
+        """Return whether a process that nobody ended has ended."""
+        return self._processes[name].poll() is not None
+
+    def process_id(self, name: str) -> int:
+        """Return the id of one of the processes."""
+        return self._processes[name].pid
+
     def kill(self) -> None:
         """End everything at once, without a chance to tidy up."""
         pids = self.descendants()
@@ -299,13 +314,18 @@ class Deployment:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _start(self, name: str, arguments: list[str], settings: Mapping[str, str]) -> None:
+    def _start(self, name: str, arguments: list[str], settings: dict[str, str]) -> None:
+        self._commands[name] = arguments, settings
+        self._spawn(name, [*PROGRAM, *arguments], settings)
+
+    def _spawn(self, name: str, command: list[str], settings: Mapping[str, str]) -> None:
         log = self.state.parent / f"{self.state.name}-{name}.log"
-        self._logs.append(log)
+        if log not in self._logs:
+            self._logs.append(log)
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("MEMOS_")}
         with log.open("ab") as output:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "memosctl", *arguments],
+                command,
                 env={**inherited, **settings},
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -23,11 +23,12 @@ class MilvusProcess:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Start it, on other ports each time, and wait until it answers; blocks for about 20 s."""
+    def start(self, *, port: int = 0) -> None:
+        """Start it, without a port on another each time, and wait until it answers; blocks for about 20 s."""
         from milvus import MilvusServer, MilvusServerConfig
 
-        self._server = MilvusServer(MilvusServerConfig(data_dir=str(self.folder)))
+        options = {"proxy_port": port} if port else {}
+        self._server = MilvusServer(MilvusServerConfig(data_dir=str(self.folder), **options))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # the sockets that it looks for free ports with
             self._server.start()

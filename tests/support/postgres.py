@@ -1,12 +1,16 @@
-"""One PostgreSQL server for the test session; each test that asks gets a database of its own."""
+"""PostgreSQL: one server for the test session, with a database of its own for each test that asks, and one to kill."""
 
 import atexit
 import os
 import shutil
+import signal
+import subprocess
 import tempfile
+import time
 import uuid
 from functools import cache
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 
 def new_database(purpose: str) -> str:
@@ -37,3 +41,45 @@ def _server() -> str:
 
     atexit.register(stop)
     return str(server.get_uri())
+
+
+class PostgresProcess:
+    """A server of its own, which can be killed and started again under the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make its files in a folder, and start it; blocks."""
+        os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="memos-pg-run-"))
+        import pgserver
+
+        folder.chmod(0o755)
+        self._data = folder / "pg"
+        self._server = pgserver.get_server(self._data, cleanup_mode=None)
+        self.url = str(self._server.get_uri()).replace("postgresql:", "postgresql+psycopg:")
+
+    def kill(self) -> None:
+        """End the server as a crash would; the processes for its connections end by themselves."""
+        pid = int((self._data / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(pid, signal.SIGKILL)
+        while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]:
+            time.sleep(0.01)
+
+    def start(self) -> None:
+        """Start it again; blocks until it has recovered."""
+        from pgserver.postgres_server import pg_ctl
+
+        sockets = parse_qs(urlsplit(self.url).query)["host"][0]
+        options = ["-w", "-t", "60", "-o", '-h ""', "-o", f"-k {sockets}", "-l", str(self._data / "log"), "start"]
+        for _ in range(60):  # shared memory is in use until the last process for a connection has ended
+            try:
+                pg_ctl(options, pgdata=self._data, user=self._server.system_user, timeout=90)
+            except subprocess.CalledProcessError:
+                time.sleep(0.5)
+            else:
+                return
+        raise AssertionError((self._data / "log").read_text()[-2000:])
+
+    def stop(self) -> None:
+        """End it without waiting for connections."""
+        from pgserver.postgres_server import pg_ctl
+
+        pg_ctl(["-m", "immediate", "-w", "stop"], pgdata=self._data, user=self._server.system_user)

@@ -30,11 +30,10 @@ class BlobCalls(Calls):
         rank: int,
         name: str = "",
         labels: Mapping[str, str] | None = None,
-        request_id: str = "",
         progress: Callable[[int], None] | None = None,
         timeout: float | None = None,
     ) -> Cube:
-        """Store a LoRA adapter: a safetensors file, or its bytes.
+        """Store a LoRA adapter: a safetensors file, or its bytes. Done again, it names the cube that has these bytes.
 
         Args:
             vault: vault to write to.
@@ -43,7 +42,6 @@ class BlobCalls(Calls):
             rank: rank of the adapter.
             name: name of the cube; one is made if it is left out.
             labels: labels of the cube.
-            request_id: makes the creation of the cube idempotent; the bytes of a repetition are dropped after a day.
             progress: told of the number of bytes after each that went.
             timeout: seconds for the upload.
 
@@ -55,7 +53,7 @@ class BlobCalls(Calls):
         made = memcube_pb2.CompatibilityIdentity(**identity)
         payload = memcube_pb2.ParametricPayload(blob=blob, identity=made, rank=rank)
         cube = memcube_pb2.MemCube(parametric=payload, labels=labels)
-        return await self._create(cube, vault, name, request_id)
+        return await self._create(cube, vault, name)
 
     async def create_activation(
         self,
@@ -66,7 +64,6 @@ class BlobCalls(Calls):
         token_count: int,
         name: str = "",
         labels: Mapping[str, str] | None = None,
-        request_id: str = "",
         progress: Callable[[int], None] | None = None,
         timeout: float | None = None,
     ) -> Cube:
@@ -80,7 +77,7 @@ class BlobCalls(Calls):
         made = memcube_pb2.CompatibilityIdentity(**identity)
         payload = memcube_pb2.ActivationPayload(blob=blob, identity=made, token_count=token_count)
         cube = memcube_pb2.MemCube(activation=payload, labels=labels)
-        return await self._create(cube, vault, name, request_id)
+        return await self._create(cube, vault, name)
 
     async def upload_blob(
         self,
@@ -139,9 +136,9 @@ class BlobCalls(Calls):
                     await asyncio.to_thread(Path(file.name).unlink)
         return size
 
-    async def _create(self, cube: memcube_pb2.MemCube, vault: str, name: str, request_id: str) -> Cube:
+    async def _create(self, cube: memcube_pb2.MemCube, vault: str, name: str) -> Cube:
         cube.vault, cube.name = self._name("vaults", vault), self._name("cubes", name)
-        request = memory_service_pb2.CreateMemoryRequest(cube=cube, request_id=request_id)
+        request = memory_service_pb2.CreateMemoryRequest(cube=cube)
         answer: memory_service_pb2.CreateMemoryResponse = await self.call(request)
         return Cube(answer.cube)
 

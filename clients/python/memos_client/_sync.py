@@ -380,11 +380,10 @@ class Client:
         rank: int,
         name: str = "",
         labels: Mapping[str, str] | None = None,
-        request_id: str = "",
         progress: Callable[[int], None] | None = None,
         timeout: float | None = None,
     ) -> Cube:
-        """Store a LoRA adapter: a safetensors file, or its bytes.
+        """Store a LoRA adapter: a safetensors file, or its bytes. Done again, it names the cube that has these bytes.
 
         Args:
             vault: vault to write to.
@@ -393,7 +392,6 @@ class Client:
             rank: rank of the adapter.
             name: name of the cube; one is made if it is left out.
             labels: labels of the cube.
-            request_id: makes the creation of the cube idempotent; the bytes of a repetition are dropped after a day.
             progress: told of the number of bytes after each that went.
             timeout: seconds for the upload.
 
@@ -409,7 +407,6 @@ class Client:
                 rank=rank,
                 name=name,
                 labels=labels,
-                request_id=request_id,
                 progress=progress,
                 timeout=timeout,
             )
@@ -424,7 +421,6 @@ class Client:
         token_count: int,
         name: str = "",
         labels: Mapping[str, str] | None = None,
-        request_id: str = "",
         progress: Callable[[int], None] | None = None,
         timeout: float | None = None,
     ) -> Cube:
@@ -442,7 +438,6 @@ class Client:
                 token_count=token_count,
                 name=name,
                 labels=labels,
-                request_id=request_id,
                 progress=progress,
                 timeout=timeout,
             )

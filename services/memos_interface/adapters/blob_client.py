@@ -1,6 +1,7 @@
 """Storage's BlobService as the interface reads from it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from memos_api.internal.v1 import blob_service_pb2 as pb
 from memos_api.internal.v1.blob_service_pb2_grpc import BlobServiceStub
@@ -16,12 +17,13 @@ class BlobClient:
     def __init__(self, stub: BlobServiceStub) -> None:
         self._stub = stub
 
-    async def read(self, name: CubeName, *, offset: int, limit: int) -> AsyncIterator[BlobRef | bytes]:
+    async def read(self, name: CubeName, *, offset: int, limit: int) -> AsyncGenerator[BlobRef | bytes, None]:
         """See the port."""
         asked = public.DownloadBlobRequest(name=str(name), offset=offset, limit=limit)
-        async for answer in self._stub.DownloadBlob(pb.DownloadBlobRequest(request=asked)):
-            part = answer.response
-            if part.HasField("blob"):
-                yield blob_from_proto(part.blob)
-            if part.chunk.data:
-                yield part.chunk.data
+        async with aclosing(self._stub.DownloadBlob(pb.DownloadBlobRequest(request=asked))) as answers:
+            async for answer in answers:
+                part = answer.response
+                if part.HasField("blob"):
+                    yield blob_from_proto(part.blob)
+                if part.chunk.data:
+                    yield part.chunk.data

@@ -105,7 +105,7 @@ class MemoryBlobs:
         self.held: dict[CubeName, tuple[BlobRef, bytes]] = {}
         self.reads: list[tuple[int, int]] = []
 
-    async def read(self, name: CubeName, *, offset: int, limit: int) -> AsyncIterator[BlobRef | bytes]:
+    async def read(self, name: CubeName, *, offset: int, limit: int) -> AsyncGenerator[BlobRef | bytes, None]:
         """See the port."""
         if name not in self.held:
             raise CubeNotFound(f"{name} is not there.", name=str(name))

@@ -1,6 +1,7 @@
 """BlobService: uploads are handed on to storage as they come, downloads come from a use case."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from memos_api.internal.v1 import blob_service_pb2 as internal
 from memos_api.internal.v1.blob_service_pb2_grpc import BlobServiceStub
@@ -33,12 +34,13 @@ class BlobServicer(pb_grpc.BlobServiceServicer):
         parts = self._download(
             CubeName.parse(request.name), offset=request.offset, limit=request.limit, caller=current_principal()
         )
-        async for part in parts:
-            if isinstance(part, BlobRef):
-                yield pb.DownloadBlobResponse(blob=blob_to_proto(part))
-            else:
-                yield pb.DownloadBlobResponse(chunk=pb.BlobChunk(offset=place, data=part))
-                place += len(part)
+        async with aclosing(parts):
+            async for part in parts:
+                if isinstance(part, BlobRef):
+                    yield pb.DownloadBlobResponse(blob=blob_to_proto(part))
+                else:
+                    yield pb.DownloadBlobResponse(chunk=pb.BlobChunk(offset=place, data=part))
+                    place += len(part)
 
 
 async def _handed_on(requests: AsyncIterator[pb.UploadBlobRequest]) -> AsyncIterator[internal.UploadBlobRequest]:

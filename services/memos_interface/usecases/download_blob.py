@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from memos_interface.domain import audit
@@ -29,7 +30,7 @@ class DownloadBlob:
 
     async def __call__(
         self, name: CubeName, *, offset: int, limit: int, caller: Principal
-    ) -> AsyncIterator[BlobRef | bytes]:
+    ) -> AsyncGenerator[BlobRef | bytes, None]:
         """Yield the blob, then its bytes from `offset` on, with a limit at most so many.
 
         Raises:
@@ -43,18 +44,21 @@ class DownloadBlob:
         while blob is None or place < (blob.size_bytes if end is None else min(end, blob.size_bytes)):
             size = self.window if end is None else min(self.window, end - place)
             before = place
-            async with self.delegation.acting(caller, _READ, ()):
-                async for part in self.blobs.read(name, offset=place, limit=size):
-                    if not isinstance(part, BlobRef):
-                        if whole:
-                            await asyncio.to_thread(digest.update, part)
-                        place += len(part)
-                        yield part
-                    elif blob is None:
-                        blob = part
-                        self.audit_trail.note(caller.name, audit.READ, [str(name)])
-                        yield blob
+            async with aclosing(self.blobs.read(name, offset=place, limit=size)) as parts:
+                async with self.delegation.acting(caller, _READ, ()):
+                    found = await anext(parts)  # with this the call is made, and the others need no grant
+                if blob is None:
+                    assert isinstance(found, BlobRef)
+                    blob = found
+                    self.audit_trail.note(caller.name, audit.READ, [str(name)])
+                    yield blob
+                async for part in parts:
+                    assert isinstance(part, bytes)
+                    if whole:
+                        await asyncio.to_thread(digest.update, part)
+                    place += len(part)
+                    yield part
             if place == before:  # the bytes end before they should, or none are there
                 break
-        if whole and (blob is None or place != blob.size_bytes or digest.hexdigest() != blob.sha256):
+        if whole and (place != blob.size_bytes or digest.hexdigest() != blob.sha256):
             raise DataCorrupted(f"The blob of {name} differs from its hash or size.", name=str(name))

@@ -2,36 +2,40 @@
 
 import asyncio
 import logging
+import math
 from dataclasses import dataclass
 
 from memos_kernel.errors import MemosError
+from memos_storage.ports import BlobStore
 from memos_storage.usecases.sweep_blobs import SweepBlobs
 
 _LOG = logging.getLogger(__name__)
-_AWAY_SECONDS = 5.0
+_LOOK_SECONDS = 5.0
 _NAMED = 20
 
 
 @dataclass(slots=True, kw_only=True)
 class BlobLoop:
-    """Sweeps now and then. While the store is away it asks again soon, so that its health is known."""
+    """Sweeps now and then, and at once when the store was away: only who asks it again knows that it is back."""
 
     sweep: SweepBlobs
+    blobs: BlobStore
     interval_seconds: float
 
     async def run(self) -> None:
         """Run until cancelled."""
+        loop, swept = asyncio.get_running_loop(), -math.inf
         while True:
             try:
-                await self._sweep()
-                pause = self.interval_seconds
+                if loop.time() - swept >= self.interval_seconds or not self.blobs.healthy:
+                    await self._sweep()
+                    swept = loop.time()
             except MemosError as error:
                 _LOG.warning("the blobs could not be compared with the catalogue: %s", error.message)
-                pause = min(_AWAY_SECONDS, self.interval_seconds)
             except Exception:
                 _LOG.exception("the comparison of the blobs failed and goes on")
-                pause = self.interval_seconds
-            await asyncio.sleep(pause)
+                swept = loop.time()
+            await asyncio.sleep(min(_LOOK_SECONDS, self.interval_seconds))
 
     async def _sweep(self) -> None:
         drift = await self.sweep()

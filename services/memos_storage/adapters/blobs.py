@@ -4,17 +4,24 @@ import asyncio
 import errno
 import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from memos_kernel.cube import BlobRef
-from memos_kernel.errors import DataCorrupted, MalformedName, ResourceNotFound
+from memos_kernel.errors import DataCorrupted, MalformedName, Overloaded, ResourceNotFound
 from memos_kernel.names import VaultName
 
 CHUNK = 1024 * 1024
+TRANSFERS = 64
+"""Most uploads and downloads of one process at a time."""
+
+STEPS = 16 * TRANSFERS
+"""Room for what they and others ask of the threads."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Numbers of an OSError that mean a full disk."""
 
-_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 def is_name(text: str) -> bool:
@@ -41,13 +48,37 @@ def vault_of(tenant: str, vault: str) -> VaultName | None:
         return None
 
 
+class Transfers:
+    """Bounds the uploads and downloads that go on, before the first byte and not halfway."""
+
+    def __init__(self) -> None:
+        self._running = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Count one for as long as it goes on.
+
+        Raises:
+            Overloaded: as many go on as may.
+        """
+        if self._running >= TRANSFERS:
+            raise Overloaded(
+                f"{TRANSFERS} blobs are on their way already; try again.", retry_after=1.0, limit=str(TRANSFERS)
+            )
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+
 async def checked(
     blob: BlobRef, read: Callable[[int], Awaitable[bytes]], *, whole: bool, limit: int
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Return what `read` gives, in chunks of at most 1 MiB, until it gives nothing or the limit is reached.
 
     Raises:
-        DataCorrupted: size or hash differ, where the whole is read.
+        DataCorrupted: there are too few bytes; where the whole is read, also if size or hash differ.
     """
     digest, size = hashlib.sha256(), 0
     while chunk := await read(CHUNK if whole else min(CHUNK, limit - size)):
@@ -55,7 +86,7 @@ async def checked(
             await asyncio.to_thread(digest.update, chunk)
         size += len(chunk)
         yield chunk
-    if whole and (size != blob.size_bytes or digest.hexdigest() != blob.sha256):
+    if size < limit or (whole and (size != blob.size_bytes or digest.hexdigest() != blob.sha256)):
         raise DataCorrupted(f"Blob {blob.name} differs from its hash or size.", name=blob.name)
 
 

@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from functools import partial
-from typing import Any, TypeVar
+from typing import IO, Any, BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
 
 import urllib3
@@ -17,11 +18,22 @@ from minio.versioningconfig import OFF
 from urllib3.exceptions import HTTPError
 
 from memos_kernel.cube import BlobRef
-from memos_kernel.errors import DependencyUnavailable, InvalidField, ResourceNotFound, StoreFull
+from memos_kernel.errors import DataCorrupted, DependencyUnavailable, InvalidField, ResourceNotFound, StoreFull
 from memos_kernel.ids import IdFactory, uuid7
 from memos_kernel.names import VaultName
 from memos_runtime.workers import Worker
-from memos_storage.adapters.blobs import CHUNK, FULL, checked, is_name, name_of, part_of, vault_of
+from memos_storage.adapters.blobs import (
+    CHUNK,
+    FULL,
+    STEPS,
+    TRANSFERS,
+    Transfers,
+    checked,
+    is_name,
+    name_of,
+    part_of,
+    vault_of,
+)
 from memos_storage.domain.purges import Reach
 
 T = TypeVar("T")
@@ -33,16 +45,20 @@ _IN_MEMORY = 8 * CHUNK
 _RETRIES = 2
 _FULL_CODES = ("XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage", "QuotaExceeded")
 _ABSENT_CODES = ("NoSuchKey", "NoSuchBucket", "NotFound")
+_AWAY_CODES = ("InternalError", "ServiceUnavailable", "SlowDown", "XMinioServerNotInitialized")
 _REFUSED_CODES = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 _UNKNOWING_CODES = ("NotImplemented", "MethodNotAllowed", "AccessDenied")
 """What a store answers that does not have, or does not allow us, what not every store has."""
 
-_BROKEN_OFF = "Parts of uploads that broke off stay until the bucket's own rule removes them, a day if we made it."
+_BROKEN_OFF = (
+    "Uploads that broke off: what was not noted goes within three hours, and parts of it when the bucket's own rule"
+    " removes them, after a day if we made the bucket."
+)
 _EXISTS_CODES = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 
 class S3BlobStore:
-    """Implements `ports.BlobStore`. An object is `tenant/vault/name`.
+    """Implements `ports.BlobStore`. An object is `installation/tenant/vault/name`.
 
     Bytes wait in memory or, beyond 8 MiB, in a temporary file until all are there, so that a source that fails sends
     nothing. An object appears whole or not at all, however many parts it was sent in.
@@ -54,6 +70,7 @@ class S3BlobStore:
         *,
         access_key: str,
         secret_key: str,
+        installation: Callable[[], str],
         region: str = "us-east-1",
         timeout_seconds: float = 30.0,
         new_id: IdFactory = uuid7,
@@ -73,7 +90,10 @@ class S3BlobStore:
             region=region,
             http_client=urllib3.PoolManager(timeout=timeout_seconds, maxsize=8, retries=retries),
         )
-        self._worker = Worker("blobs", threads=4, queue=64)
+        self._steps = Worker("blobs", threads=4, queue=STEPS)
+        self._uploads = Worker("blob-uploads", threads=4, queue=TRANSFERS)
+        self._transfers = Transfers()
+        self._installation = installation
         self._new_id = new_id
         self._has_bucket = False
         self._away = False
@@ -86,37 +106,51 @@ class S3BlobStore:
     async def put(self, vault: VaultName, data: AsyncIterator[bytes], *, media_type: str) -> BlobRef:
         """Store bytes; they survive a power loss when this returns, as far as the store keeps what S3 promises."""
         digest, size = hashlib.sha256(), 0
-        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
+        with self._transfers.one(), tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
             try:
                 async for chunk in data:
                     size += len(chunk)
-                    await self._worker.run(digest.update, chunk)
-                    await self._worker.run(file.write, chunk)
+                    await self._steps.run(digest.update, chunk)
+                    await self._steps.run(file.write, chunk)
                 file.seek(0)
             except OSError as error:
                 if error.errno in FULL:
                     raise StoreFull("No room for a blob on its way; nothing was stored.", store="blobs") from error
                 raise
             blob = BlobRef(self._new_id(), size, digest.hexdigest(), media_type)
-            upload = asyncio.ensure_future(self._call(self._upload, self._key(vault, blob.name), blob, file))
-            try:
-                await asyncio.shield(upload)
-            finally:
-                await asyncio.wait([upload])  # a caller that leaves must not close the file under the thread
+            await self._send(vault, blob, file)
         return blob
 
-    async def get(self, vault: VaultName, blob: BlobRef, *, offset: int = 0, limit: int = 0) -> AsyncIterator[bytes]:
+    async def _send(self, vault: VaultName, blob: BlobRef, file: IO[bytes]) -> None:
+        source = _Source(file)
+        work = self._call(self._upload, self._key(vault, blob.name), blob, source, worker=self._uploads)
+        upload = asyncio.ensure_future(work)
+        try:
+            await asyncio.shield(upload)
+        except asyncio.CancelledError:
+            source.stop()  # the caller has left, and must not close the file under the thread
+            await asyncio.wait([upload])
+            if upload.exception() is None:
+                await self.remove(vault, blob.name)
+            raise
+
+    async def get(
+        self, vault: VaultName, blob: BlobRef, *, offset: int = 0, limit: int = 0
+    ) -> AsyncGenerator[bytes, None]:
         """Return the bytes in chunks of at most 1 MiB; size and hash are compared at the end, where all is read."""
         whole, length = part_of(blob, offset, limit)
         if not length:
             return
-        response = await self._call(self._open, self._key(vault, blob.name), offset, 0 if whole else length)
-        try:
-            async for chunk in checked(blob, partial(self._call, response.read), whole=whole, limit=length):
-                yield chunk
-        finally:
-            response.close()
-            response.release_conn()
+        with self._transfers.one():
+            response = await self._call(self._open, self._key(vault, blob.name), offset, 0 if whole else length)
+            try:
+                read = partial(self._call, response.read)
+                async with aclosing(checked(blob, read, whole=whole, limit=length)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            finally:
+                response.close()
+                response.release_conn()
 
     async def remove(self, vault: VaultName, name: str) -> bool:
         """Remove a blob; False if there was none."""
@@ -128,7 +162,7 @@ class S3BlobStore:
 
     async def names(self, vault: VaultName) -> list[str]:
         """Return the names of the vault's blobs."""
-        return await self._call(self._names, f"{vault.tenant}/{vault.id}/")
+        return await self._call(self._names, f"{self._prefix}{vault.tenant}/{vault.id}/")
 
     async def scrub(self) -> Reach:
         """Say what the bucket keeps: older versions, where it is told to, and parts of uploads that broke off."""
@@ -141,22 +175,31 @@ class S3BlobStore:
 
     async def close(self) -> None:
         """Stop the threads. Can be called twice."""
-        await self._worker.close()
+        await self._steps.close()
+        await self._uploads.close()
 
     def _key(self, vault: VaultName, name: str) -> str:
-        return f"{vault.tenant}/{vault.id}/{name_of(vault, name)}"
+        return f"{self._prefix}{vault.tenant}/{vault.id}/{name_of(vault, name)}"
 
-    async def _call(self, work: Callable[..., T], *args: Any) -> T:
+    @property
+    def _prefix(self) -> str:
+        return f"{self._installation()}/"
+
+    async def _call(self, work: Callable[..., T], *args: Any, worker: Worker | None = None) -> T:
         """Run work in a thread.
 
         Raises:
             ResourceNotFound: there is no such object.
             StoreFull: the store has no room.
+            DataCorrupted: an object is shorter than it should be.
             DependencyUnavailable: it does not answer, or not as S3 does.
         """
         try:
-            answer = await self._worker.run(work, *args)
+            answer = await (worker or self._steps).run(work, *args)
         except S3Error as error:
+            self._away = error.code in _AWAY_CODES or error.code in _REFUSED_CODES
+            if error.code == "InvalidRange":
+                raise DataCorrupted("A blob is shorter than it should be.") from error
             if error.code in _ABSENT_CODES:
                 name = (error.object_name or "").rpartition("/")[2]
                 raise ResourceNotFound(f"The blob store has no blob {name}.", name=name) from error
@@ -176,12 +219,12 @@ class S3BlobStore:
         self._away = True
         return DependencyUnavailable("The blob store does not answer; try again.", retry_after=1.0, dependency="s3")
 
-    def _upload(self, key: str, blob: BlobRef, file: Any) -> None:
+    def _upload(self, key: str, blob: BlobRef, file: "_Source") -> None:
         self._make_bucket()
         self._client.put_object(
             self._bucket,
             key,
-            file,
+            cast(BinaryIO, file),
             blob.size_bytes,
             content_type=blob.media_type,
             part_size=PART,
@@ -223,12 +266,14 @@ class S3BlobStore:
 
     def _vaults(self) -> list[VaultName]:
         found = [
-            vault_of(tenant, key.object_name.removeprefix(f"{tenant}/").strip("/"))
-            for tenant in (top.object_name.strip("/") for top in self._listed("") if top.object_name)
-            for key in self._listed(f"{tenant}/")
-            if key.object_name
+            vault_of(tenant, vault)
+            for tenant in self._folders(self._prefix)
+            for vault in self._folders(f"{self._prefix}{tenant}/")
         ]
         return [vault for vault in found if vault is not None]
+
+    def _folders(self, prefix: str) -> list[str]:
+        return [str(found.object_name).removeprefix(prefix).rstrip("/") for found in self._listed(prefix)]
 
     def _listed(self, prefix: str) -> list[Any]:
         try:
@@ -251,6 +296,22 @@ class S3BlobStore:
     def _names(self, prefix: str) -> list[str]:
         names = (str(found.object_name).removeprefix(prefix) for found in self._listed(prefix))
         return sorted(name for name in names if is_name(name))
+
+
+class _Source:
+    """The bytes of an upload, until it is stopped."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._stopped = False
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def read(self, size: int = -1) -> bytes:
+        if self._stopped:
+            raise OSError("the caller has left")
+        return self._file.read(size)
 
 
 def _parsed(url: str) -> tuple[str, str, bool]:

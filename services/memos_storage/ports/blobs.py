@@ -1,6 +1,6 @@
 """The bytes of activation and parametric payloads, and what the catalogue knows of them."""
 
-from collections.abc import AsyncIterator, Sequence, Set
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence, Set
 from datetime import datetime
 from typing import Protocol
 
@@ -13,7 +13,8 @@ from memos_storage.domain.purges import Reach
 class BlobStore(Protocol):
     """Bytes, apart for each vault. A name is given once and never again, so nothing takes the place of something else.
 
-    Every method raises DependencyUnavailable if the store does not answer.
+    Every method raises DependencyUnavailable if the store does not answer; put and get raise Overloaded if too many are
+    under way.
     """
 
     @property
@@ -29,12 +30,13 @@ class BlobStore(Protocol):
         """
         ...
 
-    def get(self, vault: VaultName, blob: BlobRef, *, offset: int = 0, limit: int = 0) -> AsyncIterator[bytes]:
+    def get(self, vault: VaultName, blob: BlobRef, *, offset: int = 0, limit: int = 0) -> AsyncGenerator[bytes, None]:
         """Return the bytes in chunks, from `offset` on and with a limit at most so many.
 
         Raises:
             ResourceNotFound: the vault has no such blob.
-            DataCorrupted: size or hash differ, where all was read; raised at the latest after the last chunk.
+            DataCorrupted: there are too few bytes, or all was read and size or hash differ; raised at the latest after
+                the last chunk.
         """
         ...
 
@@ -86,12 +88,16 @@ class BlobLedger(Protocol):
         """Give a free blob to a cube, for as long as the cube has a row."""
         ...
 
+    def drop(self, name: str) -> None:
+        """Let a free blob go, for nobody will take it."""
+        ...
+
 
 class BlobRegistry(Protocol):
     """What the catalogue knows of blobs: whose they are, and which have to go."""
 
-    async def stage(self, vault: VaultName, blob: BlobRef, *, now: datetime) -> None:
-        """Take note of a blob in the store, which a cube may take."""
+    async def stage(self, vault: VaultName, blob: BlobRef, *, most: int, now: datetime) -> bool:
+        """Take note of a blob in the store, which a cube may take; False if `most` of the vault wait already."""
         ...
 
     async def staged(self, vault: VaultName) -> int:

@@ -1,6 +1,7 @@
 """BlobService: convert, call a use case, convert."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +51,11 @@ class BlobServicer(BlobServiceServicer):
         )
         yield pb.DownloadBlobResponse(response=public.DownloadBlobResponse(blob=blob_to_proto(blob)))
         place = asked.offset
-        async for data in chunks:
-            chunk = public.BlobChunk(offset=place, data=data)
-            yield pb.DownloadBlobResponse(response=public.DownloadBlobResponse(chunk=chunk))
-            place += len(data)
+        async with aclosing(chunks):
+            async for data in chunks:
+                chunk = public.BlobChunk(offset=place, data=data)
+                yield pb.DownloadBlobResponse(response=public.DownloadBlobResponse(chunk=chunk))
+                place += len(data)
 
 
 def _header(request: public.UploadBlobRequest) -> BlobHeader:

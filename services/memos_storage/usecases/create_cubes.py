@@ -123,6 +123,7 @@ class CreateCubes:
             self.tombstones.check(tx, item.cube)
             _insert(tx, item)
         except DuplicateContent as error:
+            _drop(tx, item.cube)
             return self._held(tx, item, error, mutation, return_existing, now)
         except MemosError as error:
             return Outcome(error=error)
@@ -169,6 +170,12 @@ def _insert(tx: Transaction, item: NewCube) -> None:
         raise _no_blob(cube, field=f"cube.{cube.kind.name.lower()}")
     tx.insert(cube, vector=None)
     tx.blobs.take(blob, cube.uid)
+
+
+def _drop(tx: Transaction, cube: MemCube) -> None:
+    """Let go of bytes that the vault has already."""
+    if cube.payload is not None and not isinstance(cube.payload, Plaintext):
+        tx.blobs.drop(cube.payload.blob.name)
 
 
 def _no_blob(cube: MemCube, *, field: str) -> InvalidField:

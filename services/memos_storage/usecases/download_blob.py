@@ -1,13 +1,14 @@
 """Read the bytes of a cube's payload."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from memos_kernel.cube import Activation, BlobRef, Parametric
-from memos_kernel.errors import InvalidField
+from memos_kernel.errors import DataCorrupted, InvalidField, ResourceNotFound
 from memos_kernel.names import CubeName
 from memos_kernel.permission import Grant
-from memos_storage.domain.values import Scope
+from memos_storage.domain.values import Scope, StoredCube
 from memos_storage.ports import BlobStore, Catalog
 from memos_storage.usecases.access import cube_not_found
 
@@ -21,17 +22,15 @@ class DownloadBlob:
 
     async def __call__(
         self, name: CubeName, *, offset: int, limit: int, grant: Grant
-    ) -> tuple[BlobRef, AsyncIterator[bytes]]:
+    ) -> tuple[BlobRef, AsyncGenerator[bytes, None]]:
         """Return the blob, and its bytes from `offset` on, with a limit at most so many.
 
         Raises:
             CubeNotFound: it is not there, or hidden.
             InvalidField: the cube holds text, or the part lies outside.
-            DataCorrupted, ResourceNotFound, DependencyUnavailable: while the bytes are read.
+            DataCorrupted, DependencyUnavailable: while the bytes are read.
         """
-        found = (await self.catalog.get([name], Scope.of(grant))).get(name)
-        if found is None:
-            raise cube_not_found(name)
+        found = await self._find(name, grant)
         payload = found.cube.payload
         if not isinstance(payload, Activation | Parametric):
             raise InvalidField(f"{name} holds text, which GetMemory returns; it has no blob.", field="name")
@@ -39,4 +38,23 @@ class DownloadBlob:
             raise InvalidField(f"offset is {offset}; the blob has {payload.blob.size_bytes} bytes.", field="offset")
         if limit < 0:
             raise InvalidField(f"limit is {limit}; give a number of bytes, or 0 for all.", field="limit")
-        return payload.blob, self.blobs.get(found.cube.vault, payload.blob, offset=offset, limit=limit)
+        chunks = self.blobs.get(found.cube.vault, payload.blob, offset=offset, limit=limit)
+        return payload.blob, self._told(name, chunks, grant)
+
+    async def _find(self, name: CubeName, grant: Grant) -> StoredCube:
+        found = (await self.catalog.get([name], Scope.of(grant))).get(name)
+        if found is None:
+            raise cube_not_found(name)
+        return found
+
+    async def _told(
+        self, name: CubeName, chunks: AsyncGenerator[bytes, None], grant: Grant
+    ) -> AsyncGenerator[bytes, None]:
+        """Return the bytes; if there are none any more, look whether it is for the cube has gone meanwhile."""
+        async with aclosing(chunks):
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            except ResourceNotFound as error:
+                await self._find(name, grant)
+                raise DataCorrupted(f"The bytes of {name} are lost.", name=str(name)) from error

@@ -91,15 +91,13 @@ class RunPurge:
         indexed = [
             (name, dimensions, points[name]) for name, dimensions in await self.outbox.embedders() if name in points
         ]
-        files = await self.catalog.scrub() if await self._empty_index(indexed) else None
-        if files is None:
+        removed = await self._remove_blobs(purge.name) if await self._empty_index(indexed) else None
+        files = await self.catalog.scrub() if removed is not None else None
+        if removed is None or files is None:
             return PurgeStep(purge, wait_seconds=_WAIT_SECONDS)
         indexes = [
             await self.index.scrub(embedder, dimensions, now=self.clock.now()) for embedder, dimensions, _ in indexed
         ]
-        removed = await self._remove_blobs(purge.name)
-        if removed is None:
-            return PurgeStep(purge, wait_seconds=_WAIT_SECONDS)
         now = self.clock.now()
         tiers = [_rows(cubes), *indexes, files, removed, *_NOTHING_TO_ERASE]
         said = statement(purge, cubes, tiers, now=now)

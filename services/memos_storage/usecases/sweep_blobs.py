@@ -23,8 +23,8 @@ class SweepBlobs:
     registry: BlobRegistry
     clock: Clock
 
-    async def __call__(self) -> BlobDrift:
-        """Return what was lost and how much was removed.
+    async def __call__(self, *, spare: timedelta = _ON_ITS_WAY) -> BlobDrift:
+        """Return what was lost and how much was removed; bytes without a row are spared that are not older.
 
         Raises:
             DependencyUnavailable: the store is away; what was removed stays so.
@@ -34,7 +34,7 @@ class SweepBlobs:
         lost: list[StoredBlob] = []
         for vault in {*await self.registry.vaults(), *await self.blobs.vaults()}:
             lost += await self._lost(vault)
-            removed += await self._remove_strange(vault)
+            removed += await self._remove_strange(vault, spare)
         return BlobDrift(tuple(lost), removed)
 
     async def _remove_gone(self) -> int:
@@ -53,11 +53,11 @@ class SweepBlobs:
         held = await self.registry.held(vault, missing)  # what was removed meanwhile is not lost
         return [StoredBlob(vault, name) for name in missing if name in held]
 
-    async def _remove_strange(self, vault: VaultName) -> int:
+    async def _remove_strange(self, vault: VaultName, spare: timedelta) -> int:
         """Remove bytes without a row, such as of an upload that broke off before it was noted."""
         names = await self.blobs.names(vault)
         known = await self.registry.known(vault)
-        before = self.clock.now() - _ON_ITS_WAY
+        before = self.clock.now() - spare
         strange = [name for name in names if name not in known and _made(name) < before]
         for name in strange:
             await self.blobs.remove(vault, name)

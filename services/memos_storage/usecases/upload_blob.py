@@ -34,7 +34,8 @@ class UploadBlob:
         """
         require_vault(grant, header.vault, field="header.vault")
         check_header(header)
-        await self._check_room(header.vault)
+        if await self.registry.staged(header.vault) >= limits.STAGED_BLOBS:
+            raise _no_room(header.vault)
         blob = await self.blobs.put(header.vault, self._received(header, chunks), media_type=header.media_type)
         if blob.sha256 != header.sha256:
             await self.blobs.remove(header.vault, blob.name)
@@ -43,17 +44,10 @@ class UploadBlob:
                 field="header.sha256",
             )
         now = self.clock.now()
-        await self.registry.stage(header.vault, blob, now=now)
+        if not await self.registry.stage(header.vault, blob, most=limits.STAGED_BLOBS, now=now):
+            await self.blobs.remove(header.vault, blob.name)
+            raise _no_room(header.vault)
         return Staged(blob, now + limits.BLOB_RETENTION)
-
-    async def _check_room(self, vault: VaultName) -> None:
-        if await self.registry.staged(vault) >= limits.STAGED_BLOBS:
-            raise LimitExceeded(
-                f"{limits.STAGED_BLOBS} blobs of {vault} wait for a cube; create those cubes first, or wait until the"
-                " blobs expire.",
-                limit=str(limits.STAGED_BLOBS),
-                unit="blobs",
-            )
 
     async def _received(self, header: BlobHeader, chunks: AsyncIterator[BlobChunk]) -> AsyncIterator[bytes]:
         """Return the bytes, and refuse them as soon as they break a rule."""
@@ -73,6 +67,15 @@ class UploadBlob:
                 f"The stream ended after {size} bytes; header.size_bytes is {header.size_bytes}.",
                 field="header.size_bytes",
             )
+
+
+def _no_room(vault: VaultName) -> LimitExceeded:
+    return LimitExceeded(
+        f"{limits.STAGED_BLOBS} blobs of {vault} wait for a cube; create those cubes first, or wait until the blobs"
+        " expire.",
+        limit=str(limits.STAGED_BLOBS),
+        unit="blobs",
+    )
 
 
 def _check_chunk(chunk: BlobChunk, header: BlobHeader, size: int) -> None:

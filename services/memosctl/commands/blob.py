@@ -9,7 +9,7 @@ import typer
 from memosctl import inputs, names
 from memosctl.command import Cli, command
 from memosctl.failures import Failure, usage
-from memosctl.options import LabelOption, RequestIdOption, TargetVaultOption
+from memosctl.options import LabelOption, TargetVaultOption
 
 app = typer.Typer(
     name="blob", help="Store KV caches and LoRA adapters as memories, and get them back.", no_args_is_help=True
@@ -29,7 +29,6 @@ def put(
     vault: TargetVaultOption = names.MAIN_VAULT,
     name: Annotated[str, typer.Option("--name", help="Name of the cube; one is made if it is left out.")] = "",
     label: LabelOption = None,
-    request_id: RequestIdOption = "",
 ) -> None:
     """Store a file as the payload of a new memory."""
     from memos_api.v1 import memcube_pb2
@@ -48,7 +47,7 @@ def put(
             cube.parametric.CopyFrom(memcube_pb2.ParametricPayload(blob=blob, identity=fits, rank=rank))
         else:
             cube.activation.CopyFrom(memcube_pb2.ActivationPayload(blob=blob, identity=fits, token_count=tokens))
-        response = client.call(CreateMemoryRequest(cube=cube, request_id=request_id))
+        response = client.call(CreateMemoryRequest(cube=cube))
     cli.output.answer(document(response), lambda: cubes.card(response.cube))
 
 

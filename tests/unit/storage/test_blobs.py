@@ -1,5 +1,6 @@
 """Bytes that come, cubes that take them, and what is swept."""
 
+import asyncio
 import hashlib
 from dataclasses import replace
 
@@ -167,7 +168,15 @@ async def test_the_same_bytes_twice_are_one_memory(world):
     (outcome,) = await create(world, adapter(await upload(world)))
     assert isinstance(outcome.error, DuplicateContent)
     assert outcome.error.metadata["existing"] == str(cube.name)
-    assert await world.registry.staged(MAIN) == 1
+    assert await world.registry.staged(MAIN) == 0
+    assert (await world.sweep_blobs()).removed == 1
+
+
+async def test_uploads_side_by_side_keep_the_bound_too(world, monkeypatch):
+    monkeypatch.setattr(limits, "STAGED_BLOBS", 2)
+    results = await asyncio.gather(*(upload(world) for _ in range(6)), return_exceptions=True)
+    assert sum(isinstance(result, LimitExceeded) for result in results) == 4
+    assert len(world.blobs.bytes) == 2
 
 
 @pytest.mark.parametrize(
@@ -227,6 +236,18 @@ async def test_damaged_bytes_are_not_handed_out_as_whole(world):
     world.blobs.bytes[MAIN, cube.payload.blob.name] = DATA[:-1] + b"\0"
     with pytest.raises(DataCorrupted):
         await downloaded(world, cube)
+
+
+async def test_lost_bytes_are_told_as_lost_and_a_lost_cube_as_gone(world):
+    cube = await stored(world)
+    _, data = await world.download(cube.name, offset=0, limit=0, grant=grant(MAIN))
+    world.blobs.bytes.clear()
+    with pytest.raises(DataCorrupted):
+        await anext(data)
+    _, data = await world.download(cube.name, offset=0, limit=0, grant=grant(MAIN))
+    await world.delete(cube.name, etag="", mutation=mutation())
+    with pytest.raises(CubeNotFound):
+        await anext(data)
 
 
 async def test_the_sweep_removes_what_nobody_took_in_time(world):

@@ -20,3 +20,9 @@ class MemoryBlobs:
     def take(self, name: str, uid: str) -> None:
         """Give a free blob to a cube."""
         self._tables.blobs[name] = replace(self._tables.blobs[name], uid=uid)
+
+    def drop(self, name: str) -> None:
+        """Let a free blob go."""
+        row = self._tables.blobs.get(name)
+        if row is not None and row.free:
+            self._tables.blobs[name] = replace(row, gone=True)

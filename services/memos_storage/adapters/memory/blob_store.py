@@ -1,7 +1,7 @@
 """Blobs in memory: their bytes."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from memos_kernel.cube import BlobRef
 from memos_kernel.errors import ResourceNotFound
@@ -26,7 +26,9 @@ class MemoryBlobStore:
         self.bytes[vault, blob.name] = stored
         return blob
 
-    async def get(self, vault: VaultName, blob: BlobRef, *, offset: int = 0, limit: int = 0) -> AsyncIterator[bytes]:
+    async def get(
+        self, vault: VaultName, blob: BlobRef, *, offset: int = 0, limit: int = 0
+    ) -> AsyncGenerator[bytes, None]:
         """Return the bytes in chunks."""
         whole, length = part_of(blob, offset, limit)
         stored = self.bytes.get((vault, name_of(vault, blob.name)))

@@ -21,9 +21,12 @@ class MemoryBlobRegistry:
     def _tables(self) -> Tables:
         return self._catalog.tables
 
-    async def stage(self, vault: VaultName, blob: BlobRef, *, now: datetime) -> None:
-        """Take note of a blob in the store, which a cube may take."""
+    async def stage(self, vault: VaultName, blob: BlobRef, *, most: int, now: datetime) -> bool:
+        """Take note of a blob in the store, which a cube may take; False if `most` of the vault wait already."""
+        if await self.staged(vault) >= most:
+            return False
         self._tables.blobs[blob.name] = BlobRow(vault, blob, now)
+        return True
 
     async def staged(self, vault: VaultName) -> int:
         """Return how many blobs of the vault wait for a cube."""

@@ -98,8 +98,10 @@ class MemoryPurges:
             del tables.cubes[uid], tables.history[uid]
         tables.vectors = {key: vector for key, vector in tables.vectors.items() if key[0] not in gone}
         tables.outbox = {number: entry for number, entry in tables.outbox.items() if entry.uid not in gone}
+        hashes = {(row.vault, row.blob.sha256) for row in tables.blobs.values() if row.uid in gone}
         for blob, row in tables.blobs.items():
-            if row.uid in gone:
+            copied = not row.uid and row.purge is None and (row.vault, row.blob.sha256) in hashes
+            if row.uid in gone or copied:
                 tables.blobs[blob] = replace(row, uid="", gone=True, purge=name)
         done = [replace(items[uid], erased=True) for uid in gone]
         tables.purge_cubes[name] = {**items, **{item.uid: item for item in done}}

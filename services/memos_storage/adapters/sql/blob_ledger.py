@@ -28,3 +28,7 @@ class SqlBlobs:
     def take(self, name: str, uid: str) -> None:
         """Give a free blob to a cube."""
         self._connection.execute(update(_BLOBS).where(_BLOBS.c.name == name).values(cube_uid=uid))
+
+    def drop(self, name: str) -> None:
+        """Let a free blob go."""
+        self._connection.execute(update(_BLOBS).where(_BLOBS.c.name == name, *FREE).values(gone=True))

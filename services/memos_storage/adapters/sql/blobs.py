@@ -33,13 +33,17 @@ class SqlBlobRegistry:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def stage(self, vault: VaultName, blob: BlobRef, *, now: datetime) -> None:
-        """Take note of a blob in the store, which a cube may take."""
+    async def stage(self, vault: VaultName, blob: BlobRef, *, most: int, now: datetime) -> bool:
+        """Take note of a blob in the store, which a cube may take; False if `most` of the vault wait already."""
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> bool:
+            key = key_of(connection, vault)
+            connection.execute(select(_VAULTS.c.key).where(_VAULTS.c.key == key).with_for_update())
+            if connection.execute(_STAGED, _names(vault)).scalar_one() >= most:
+                return False
             row = {
                 "name": blob.name,
-                "vault_key": key_of(connection, vault),
+                "vault_key": key,
                 "size_bytes": blob.size_bytes,
                 "sha256": blob.sha256,
                 "media_type": blob.media_type,
@@ -47,8 +51,9 @@ class SqlBlobRegistry:
                 "gone": False,
             }
             connection.execute(insert(_BLOBS), row)
+            return True
 
-        await self._database.write(work)
+        return await self._database.write(work)
 
     async def staged(self, vault: VaultName) -> int:
         """Return how many blobs of the vault wait for a cube."""

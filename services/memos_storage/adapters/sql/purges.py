@@ -254,13 +254,28 @@ class SqlPurges:
         held = held.join(_CUBES, _CUBES.c.key == _VECTORS.c.cube_key).where(_CUBES.c.key.in_(keys))
         self._connection.execute(insert(_POINTS).from_select(["purge_key", "embedder", "uid", "revision"], held))
         unindex(self._connection, keys)
-        leaving = update(schema.blobs).where(schema.blobs.c.cube_uid.in_(uids))
-        self._connection.execute(leaving.values(cube_uid=None, gone=True, purge_key=purge))
+        self._release_blobs(purge, uids)
         # All other tables go with the row.
         self._connection.execute(delete(_CUBES).where(_CUBES.c.key.in_(keys)))
         self._connection.execute(
             update(_ITEMS).where(_ITEMS.c.purge_key == purge, _ITEMS.c.uid.in_(uids)).values(erased=True)
         )
+
+    def _release_blobs(self, purge: int, uids: Sequence[str]) -> None:
+        """Let the blobs of cubes go, with equal bytes of the vault that wait for a cube; their hash goes at once."""
+        table, equal = schema.blobs, schema.blobs.alias()
+        own = table.c.cube_uid.in_(uids)
+        copies = exists(
+            select(1).where(
+                equal.c.cube_uid.in_(uids), equal.c.vault_key == table.c.vault_key, equal.c.sha256 == table.c.sha256
+            )
+        )
+        waiting = and_(table.c.cube_uid.is_(None), table.c.purge_key.is_(None), copies)
+        for leaving in (waiting, own):  # in this order, for the second forgets what the first compares
+            released = update(table).where(leaving)
+            self._connection.execute(
+                released.values(cube_uid=None, gone=True, purge_key=purge, sha256="", size_bytes=0)
+            )
 
 
 def find(connection: Connection, name: PurgeName) -> Purge | None:
