@@ -2,6 +2,7 @@
 
 import atexit
 import shutil
+import socket
 import tempfile
 import warnings
 from dataclasses import dataclass, field
@@ -27,8 +28,9 @@ class MilvusProcess:
         """Start it, without a port on another each time, and wait until it answers; blocks for about 20 s."""
         from milvus import MilvusServer, MilvusServerConfig
 
-        options = {"proxy_port": port} if port else {}
-        self._server = MilvusServer(MilvusServerConfig(data_dir=str(self.folder), **options))
+        config = MilvusServerConfig(data_dir=str(self.folder), **({"proxy_port": port} if port else {}))
+        config.try_bind_port = _bound  # its own finds no port free that was used a moment ago
+        self._server = MilvusServer(config)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # the sockets that it looks for free ports with
             self._server.start()
@@ -44,6 +46,19 @@ class MilvusProcess:
         """End it and remove its directory."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _bound(port: int) -> socket.socket | None:
+    """Return a socket on a port, as Milvus itself will take it."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind(("127.0.0.1", port))
+        made.listen()
+    except OSError:
+        made.close()
+        return None
+    return made
 
 
 @cache
