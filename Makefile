@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTOS := $(shell find protos/memos_api -name '*.proto')
 
-.PHONY: help setup up demo test lint format protos readme conformance bench tiny-model tiny-model-eval clean
+.PHONY: help setup up demo test lint format protos readme conformance chaos bench tiny-model tiny-model-eval clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "%-18s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ readme: $(READY) ## Write the tables of README.md that come from the code
 
 conformance: $(READY) ## Run the conformance suite of grafomem against a system that is started for it
 	PYTHONPATH=tests/support $(BIN)/python tests/conformance/grafomem_run.py $(ARGS)
+
+chaos: $(READY) ## Kill parts of a running system 300 times, and look for what was acknowledged (ARGS=--cycles=N)
+	PYTHONPATH=tests/support $(BIN)/python tests/chaos/chaos_run.py $(ARGS)
 
 bench: $(READY) ## Measure add, search and chat; print JSON (ARGS=--mem0 adds the baseline)
 	PYTHONPATH=tests/support $(BIN)/python tests/perf/bench.py $(ARGS)

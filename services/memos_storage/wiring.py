@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +18,6 @@ from memos_kernel.ids import uuid7
 from memos_runtime.context import spawn
 from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
-from memos_runtime.sql.engine import sqlite_url
 from memos_storage import migrations
 from memos_storage.adapters.background import AuditLoop, CompareLoop, IndexLoop
 from memos_storage.adapters.blob_loop import BlobLoop
@@ -30,7 +28,6 @@ from memos_storage.adapters.ledger_client import LedgerAuditSink
 from memos_storage.adapters.milvus import MilvusVectorIndex, keep_probing
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
 from memos_storage.adapters.receipt_key import ReceiptKey
-from memos_storage.adapters.s3 import S3BlobStore
 from memos_storage.adapters.safetensors_format import SafetensorsFormat
 from memos_storage.adapters.sql.blobs import SqlBlobRegistry
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
@@ -44,6 +41,7 @@ from memos_storage.servicer.calls import Pages
 from memos_storage.servicer.cubes import StorageServicer, UseCases
 from memos_storage.servicer.purges import PurgeServicer, PurgeUseCases
 from memos_storage.servicer.snapshots import SnapshotServicer, SnapshotUseCases
+from memos_storage.stores import blob_store, database_url
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.download_blob import DownloadBlob
@@ -84,28 +82,7 @@ def build(config: StorageConfig, context: ServiceContext) -> Service:
 
 def migrate(config: StorageConfig, state_dir: Path) -> None:
     """Bring the catalogue to the newest version. Blocks."""
-    migrations.migrate(_database_url(config, state_dir))
-
-
-def _database_url(config: StorageConfig, state_dir: Path) -> str:
-    if config.database_url is not None:
-        return config.database_url.get_secret_value()
-    return sqlite_url(state_dir / "catalogue.db")
-
-
-def _blob_store(
-    config: StorageConfig, state_dir: Path, *, installation: Callable[[], str]
-) -> FileBlobStore | S3BlobStore:
-    if config.blobs_url is None:
-        return FileBlobStore(lambda: state_dir / "blobs" / installation())
-    return S3BlobStore(
-        config.blobs_url,
-        access_key=config.blobs_access_key.get_secret_value(),
-        secret_key=config.blobs_secret_key.get_secret_value(),
-        installation=installation,
-        region=config.blobs_region,
-        timeout_seconds=config.blobs_timeout_seconds,
-    )
+    migrations.migrate(database_url(config, state_dir))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +100,7 @@ class _Storage:
 
     def __init__(self, config: StorageConfig, context: ServiceContext) -> None:
         spans = context.telemetry
-        self._url = _database_url(config, context.state_dir)
+        self._url = database_url(config, context.state_dir)
         self.database = Database(
             self._url,
             readers=config.readers,
@@ -172,7 +149,7 @@ class _Storage:
         self._compare_loop = CompareLoop(
             reconcile=self._reconcile, index=self.index, interval_seconds=config.index_compare_seconds
         )
-        self.blobs = _blob_store(config, context.state_dir, installation=lambda: self._secret.installation)
+        self.blobs = blob_store(config, context.state_dir, installation=lambda: self._secret.installation)
         self._registry = SqlBlobRegistry(self.database)
         self._sweep_blobs = SweepBlobs(blobs=self.blobs, registry=self._registry, clock=context.clock)
         self._blob_loop = BlobLoop(

@@ -2,7 +2,7 @@
  *
  * Below CHAOS_ROOT every write, truncation and rename is noted with what it took the place of, in a journal of
  * the process below CHAOS_DIR, and every fsync with its path. What was not synced when the power went can then
- * be taken back (`power.py`). Files in CHAOS_DIR switch faults on:
+ * be taken back (`chaos_power.py`). Files in CHAOS_DIR switch faults on:
  *
  *   full    writes fail with ENOSPC
  *   slow    fsync takes 150 ms

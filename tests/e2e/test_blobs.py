@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -175,3 +176,40 @@ async def test_what_was_acknowledged_survives_a_kill_and_damage_is_told(launch, 
         )
         listed = await caller.memory.ListMemories(memory.ListMemoriesRequest(vault=VAULT))
         assert len(listed.cubes) == 2
+
+
+async def test_the_doctor_compares_the_tiers_and_mends_what_it_can(launch, tmp_path):
+    state = tmp_path / "state"
+    system = launch(state)
+    async with system.client() as client, system.caller() as caller:
+        cube = await client.create_parametric(VAULT, tensors(6), identity=IDENTITY, rank=8)
+        await client.add(VAULT, ["Nora's cat is called Biscuit."])
+        await system.settled(caller)
+    running = findings(system, "doctor", "--tiers")
+    assert running["index and blobs"]["verdict"] == "skipped"
+    system.stop()
+    sound = findings(system, "doctor", "--tiers")
+    assert {sound[check]["verdict"] for check in ("vector index", "blobs", "blobs without a cube")} == {"ok"}
+    assert sound["blobs"]["detail"].startswith("1 read")
+    (held,) = files_with(state, tensors(6))
+    held.write_bytes(b"something else")
+    old = "01000000-0000-7000-8000-000000000000"
+    held.with_name(old).write_bytes(b"left by a crash")
+    shutil.rmtree(state / "storage" / "milvus")
+    found = findings(system, "doctor", "--tiers")
+    assert found["vector index"]["detail"].startswith("1 points missing")
+    assert found["blobs without a cube"]["verdict"] == "warning"
+    assert str(held.name) in found["blobs"]["detail"]
+    mended = findings(system, "doctor", "--repair")
+    assert mended["vector index"] == {**mended["vector index"], "verdict": "ok"}
+    assert "mended" in mended["vector index"]["detail"]
+    assert not held.with_name(old).exists()
+    again = findings(system, "doctor", "--tiers")
+    assert again["vector index"]["detail"] == "holds what the catalogue says"
+    assert again["blobs"]["verdict"] == "failed"
+    assert cube.name
+
+
+def findings(system, *arguments):
+    ran = system.memosctl(*arguments, "--json", check=False)
+    return {one["check"]: one for one in json.loads(ran.stdout)["findings"]}

@@ -128,6 +128,6 @@ class BlobRegistry(Protocol):
         """Return the names of the vault's blobs, with those that have to leave."""
         ...
 
-    async def held(self, vault: VaultName, names: Sequence[str]) -> Set[str]:
-        """Return those of the names that a cube has, or that wait for one."""
+    async def held(self, vault: VaultName) -> list[BlobRef]:
+        """Return the blobs of the vault that a cube has, or that wait for one."""
         ...

@@ -35,8 +35,8 @@ class Reconcile:
         """
         return "" if self._compared == self.index.losses else "the vector index is being compared with the catalogue"
 
-    async def __call__(self) -> Drift:
-        """Return what was missing and too many.
+    async def __call__(self, *, repair: bool = True) -> Drift:
+        """Return what was missing and too many; without `repair` it is only counted.
 
         Raises:
             MemosError: the index does not answer; what was mended stays.
@@ -49,10 +49,15 @@ class Reconcile:
                 expected = await self.outbox.expected(embedder, after=after, limit=self.window)
                 until = expected[-1].uid if len(expected) == self.window else None
                 held = set(await self.index.contents(embedder, dimensions, after=after, until=until))
-                missing += await self._put(embedder, set(expected) - held)
-                extra += await remove_outdated(self.outbox, self.index, embedder, held - set(expected))
+                lacking, strange = set(expected) - held, held - set(expected)
+                missing += await self._put(embedder, lacking) if repair else len(lacking)
+                if repair:
+                    extra += await remove_outdated(self.outbox, self.index, embedder, strange)
+                else:
+                    extra += len(strange)
                 after = until
-        self._compared = losses
+        if repair:
+            self._compared = losses
         return Drift(missing, extra)
 
     async def _put(self, embedder: str, ids: Set[PointId]) -> int:

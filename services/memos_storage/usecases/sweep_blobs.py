@@ -23,18 +23,21 @@ class SweepBlobs:
     registry: BlobRegistry
     clock: Clock
 
-    async def __call__(self, *, spare: timedelta = _ON_ITS_WAY) -> BlobDrift:
-        """Return what was lost and how much was removed; bytes without a row are spared that are not older.
+    async def __call__(self, *, spare: timedelta = _ON_ITS_WAY, repair: bool = True) -> BlobDrift:
+        """Return what was lost and how much was removed, or without `repair` would be.
+
+        Bytes without a row are spared that are not older than `spare`.
 
         Raises:
             DependencyUnavailable: the store is away; what was removed stays so.
         """
-        await self.registry.expire(before=self.clock.now() - limits.BLOB_RETENTION)
-        removed = await self._remove_gone()
+        if repair:
+            await self.registry.expire(before=self.clock.now() - limits.BLOB_RETENTION)
+        removed = await self._remove_gone() if repair else 0
         lost: list[StoredBlob] = []
         for vault in {*await self.registry.vaults(), *await self.blobs.vaults()}:
             lost += await self._lost(vault)
-            removed += await self._remove_strange(vault, spare)
+            removed += await self._remove_strange(vault, spare, repair=repair)
         return BlobDrift(tuple(lost), removed)
 
     async def _remove_gone(self) -> int:
@@ -50,16 +53,16 @@ class SweepBlobs:
         """Return blobs of the catalogue without bytes. Their rows are read first, for bytes are there before a row."""
         known = await self.registry.known(vault)
         missing = sorted(known - set(await self.blobs.names(vault)))
-        held = await self.registry.held(vault, missing)  # what was removed meanwhile is not lost
+        held = {blob.name for blob in await self.registry.held(vault)}  # what was removed meanwhile is not lost
         return [StoredBlob(vault, name) for name in missing if name in held]
 
-    async def _remove_strange(self, vault: VaultName, spare: timedelta) -> int:
+    async def _remove_strange(self, vault: VaultName, spare: timedelta, *, repair: bool) -> int:
         """Remove bytes without a row, such as of an upload that broke off before it was noted."""
         names = await self.blobs.names(vault)
         known = await self.registry.known(vault)
         before = self.clock.now() - spare
         strange = [name for name in names if name not in known and _made(name) < before]
-        for name in strange:
+        for name in strange if repair else ():
             await self.blobs.remove(vault, name)
         return len(strange)
 

@@ -1,7 +1,7 @@
 """`memosctl doctor`."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,14 +21,21 @@ _STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"
 
 
 @command(app, "doctor")
-def doctor(cli: Cli, config: ConfigOption = None) -> None:
+def doctor(
+    cli: Cli,
+    config: ConfigOption = None,
+    tiers: Annotated[
+        bool, typer.Option("--tiers", help="Compare catalogue, vector index and blobs too; reads every blob.")
+    ] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="As --tiers, and mend what can be mended.")] = False,
+) -> None:
     """Look for what is wrong: versions, files, keys, databases, audit chain, models, and the running system."""
     from memosctl.checks import Verdict
     from memosctl.settings import load_settings
 
     settings = load_settings(file=config, state_dir=cli.state_option)
     with cli.output.waiting("looking"):
-        found = list(_findings(cli, settings))
+        found = [*_findings(cli, settings), *(_tiers(settings, repair=repair) if tiers or repair else ())]
     cli.output.answer(
         {
             "findings": [
@@ -64,6 +71,14 @@ def _findings(cli: Cli, settings: "Settings") -> "Iterator[Finding]":
     else:
         yield skipped("system", f"nothing serves from {state.root}")
         yield from machine.ports(settings)
+
+
+def _tiers(settings: "Settings", *, repair: bool) -> "Iterator[Finding]":
+    from memosctl.checks.tiers import comparison
+    from memosctl.lock import is_locked
+
+    state = settings.state()
+    yield from comparison(settings, state, repair=repair, running=is_locked(state))
 
 
 def _view(found: "Iterable[Finding]") -> "RenderableType":

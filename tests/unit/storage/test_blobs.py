@@ -20,7 +20,8 @@ from memos_kernel.errors import (
 from memos_kernel.ids import uuid7
 from memos_storage.domain.blobs import BlobChunk, BlobHeader, StoredBlob
 from memos_storage.domain.values import NewCube
-from storage_cubes import FOREIGN, MAIN, NOTES, adapter, grant, identity, vector
+from memos_storage.usecases.verify_blobs import VerifyBlobs
+from storage_cubes import DIMENSIONS, EMBEDDER, FOREIGN, MAIN, NOTES, adapter, grant, identity, vector
 from storage_world import mutation
 from tensors import tensors
 
@@ -277,3 +278,34 @@ async def test_the_sweep_tells_what_was_lost(world):
     cube = await stored(world)
     world.blobs.bytes.clear()
     assert (await world.sweep_blobs()).lost == (StoredBlob(MAIN, cube.payload.blob.name),)
+
+
+async def test_lost_and_damaged_blobs_are_named(world):
+    sound = await stored(world, tensors(1))
+    flipped, lost = await stored(world, tensors(2)), await upload(world, tensors(3), NOTES)
+    verify = VerifyBlobs(blobs=world.blobs, registry=world.registry)
+    assert await verify() == (3, ())
+    name = flipped.payload.blob.name
+    data = world.blobs.bytes[MAIN, name]
+    world.blobs.bytes[MAIN, name] = data[:-1] + bytes([data[-1] ^ 1])
+    del world.blobs.bytes[NOTES, lost.name]
+    read, bad = await verify()
+    assert read == 3
+    assert set(bad) == {StoredBlob(MAIN, name), StoredBlob(NOTES, lost.name)}
+    assert sound.payload.blob.name not in {blob.name for blob in bad}
+
+
+async def test_a_comparison_without_repair_changes_nothing(world):
+    await world.add("a text")
+    await world.follow()
+    world.clock.advance(days=365)
+    world.blobs.bytes[MAIN, uuid7()] = b"left by a crash"
+    (id,) = await world.index.contents(EMBEDDER, DIMENSIONS, after="", until=None)
+    await world.index.remove(EMBEDDER, [id])
+    assert (await world.reconcile(repair=False)).missing == 1
+    assert (await world.sweep_blobs(repair=False)).removed == 1
+    assert len(world.blobs.bytes) == 1
+    assert (await world.reconcile()).missing == 1
+    assert (await world.reconcile(repair=False)).missing == 0
+    assert (await world.sweep_blobs()).removed == 1
+    assert not world.blobs.bytes

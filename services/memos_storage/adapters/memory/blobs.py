@@ -66,7 +66,6 @@ class MemoryBlobRegistry:
         """Return the names of the vault's blobs, with those that have to leave."""
         return {name for name, row in self._tables.blobs.items() if row.vault == vault}
 
-    async def held(self, vault: VaultName, names: Sequence[str]) -> Set[str]:
-        """Return those of the names that a cube has, or that wait for one."""
-        known = await self.known(vault)
-        return {name for name in names if name in known and not self._tables.blobs[name].gone}
+    async def held(self, vault: VaultName) -> list[BlobRef]:
+        """Return the blobs of the vault that a cube has, or that wait for one."""
+        return [row.blob for row in self._tables.blobs.values() if row.vault == vault and not row.gone]

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence, Set
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from memos_kernel.cube import BlobRef
 from memos_kernel.moments import micros
@@ -18,6 +19,7 @@ from memos_storage.domain.blobs import StoredBlob
 _BLOBS, _VAULTS, _PURGES = schema.blobs, schema.vaults, schema.purges
 _STAGED = select(func.count()).select_from(WITH_VAULT).where(*OF_VAULT, *FREE)
 _KNOWN = select(_BLOBS.c.name).select_from(WITH_VAULT).where(*OF_VAULT)
+_HELD = select(_BLOBS).select_from(WITH_VAULT).where(*OF_VAULT, _BLOBS.c.gone.is_(False)).order_by(_BLOBS.c.name)
 _VAULTS_WITH = select(_VAULTS.c.tenant, _VAULTS.c.vault).where(_VAULTS.c.key.in_(select(_BLOBS.c.vault_key)))
 _GONE = (
     select(_VAULTS.c.tenant, _VAULTS.c.vault, _BLOBS.c.name)
@@ -63,7 +65,7 @@ class SqlBlobRegistry:
         """Return a blob that waits for a cube."""
         values = {**_names(vault), "name": name}
         row = await self._database.read(lambda connection: connection.execute(FIND, values).first())
-        return None if row is None else BlobRef(row.name, row.size_bytes, row.sha256, row.media_type)
+        return None if row is None else _blob(row)
 
     async def expire(self, *, before: datetime) -> None:
         """Let those go that no cube has taken since a moment."""
@@ -100,18 +102,14 @@ class SqlBlobRegistry:
         found = await self._database.read(lambda connection: connection.execute(_KNOWN, _names(vault)).scalars().all())
         return frozenset(found)
 
-    async def held(self, vault: VaultName, names: Sequence[str]) -> Set[str]:
-        """Return those of the names that a cube has, or that wait for one."""
+    async def held(self, vault: VaultName) -> list[BlobRef]:
+        """Return the blobs of the vault that a cube has, or that wait for one."""
+        found = await self._database.read(lambda connection: connection.execute(_HELD, _names(vault)).all())
+        return [_blob(row) for row in found]
 
-        def work(connection: Connection) -> frozenset[str]:
-            standing = _KNOWN.where(_BLOBS.c.gone.is_(False))
-            return frozenset(
-                name
-                for part in parts(names)
-                for name in connection.execute(standing.where(_BLOBS.c.name.in_(part)), _names(vault)).scalars()
-            )
 
-        return await self._database.read(work)
+def _blob(row: Row[Any]) -> BlobRef:
+    return BlobRef(row.name, row.size_bytes, row.sha256, row.media_type)
 
 
 def _names(vault: VaultName) -> dict[str, str]:

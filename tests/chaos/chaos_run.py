@@ -1,6 +1,6 @@
 """Kill parts of a running system again and again, and compare what is left with what was acknowledged.
 
-    python tests/chaos/run.py --cycles 300 --seed 1
+    python tests/chaos/chaos_run.py --cycles 300 --seed 1
 
 Each cycle has a vault of its own and users who add, update, delete, undelete, erase and look for memories at the same
 time, at least `--operations` of them acknowledged. Meanwhile something fails: a process is killed at a random moment or
@@ -25,10 +25,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
-import child  # noqa: E402
-from load import Fact, Ledger, User, Violation, insist, near, purge  # noqa: E402
-from plant import PLANTS, Plant  # noqa: E402
-from tiers import Tiers, tiers_of  # noqa: E402
+import chaos_child as child  # noqa: E402
+from chaos_load import Fact, Ledger, User, Violation, insist, near, purge  # noqa: E402
+from chaos_plant import PLANTS, Plant  # noqa: E402
+from chaos_tiers import Tiers, tiers_of  # noqa: E402
 
 from memos_api.v1 import purge_service_pb2 as purges  # noqa: E402
 from memos_client import AsyncClient, NotFound  # noqa: E402
@@ -76,10 +76,9 @@ class Report:
 class Chaos:
     """Cycles over one system."""
 
-    def __init__(self, plant: Plant, *, seed: int, operations: int, points: Sequence[str]) -> None:
+    def __init__(self, plant: Plant, *, seed: int, operations: int) -> None:
         self._plant = plant
         self._operations = operations
-        self._points = list(points)
         self._rng = random.Random(seed)
         self._tiers: Tiers = tiers_of(plant)
         self.report = Report(plant.kind, seed)
@@ -263,17 +262,17 @@ def schedule(plant: type[Plant], cycles: int, rng: random.Random) -> list[str]:
 
 
 async def chaos(
-    kind: str, *, cycles: int, seed: int, operations: int, folder: Path, without: str = "", tell: bool = True
+    kind: str, planned: Sequence[str], *, seed: int, operations: int, folder: Path, without: str = "", tell: bool = True
 ) -> Report:
-    """Run cycles over a new system and return what was found; stops at the first violation if a part is taken out."""
-    plant_class = PLANTS[kind]
+    """Let one thing after the other fail in a new system, and return what was found.
+
+    With a part taken out it ends at the first violation.
+    """
     env = {"CHAOS_WITHOUT": without} if without in ("outbox", "pending") else {}
-    plant = await asyncio.to_thread(plant_class, folder, env)
-    planned = schedule(plant_class, cycles, random.Random(seed))
-    run = Chaos(plant, seed=seed, operations=operations, points=planned)
+    plant = await asyncio.to_thread(PLANTS[kind], folder, env)
+    run = Chaos(plant, seed=seed, operations=operations)
     if without == "fsync":
         plant.disk.switch("nosync", on=True)  # type: ignore[attr-defined]
-        planned = ["lose power"] * cycles
     try:
         for number, failure in enumerate(planned, 1):
             try:
@@ -283,7 +282,7 @@ async def chaos(
                 break
             finally:
                 if tell:
-                    _tell(run.report, number, cycles, failure)
+                    _tell(run.report, number, len(planned), failure)
             if without and run.report.violations:
                 break
     finally:
@@ -335,9 +334,10 @@ def main() -> None:
     reports = []
     for kind in kinds:
         folder = Path(tempfile.mkdtemp(prefix="memos-chaos-")) / "system"
+        planned = schedule(PLANTS[kind], asked.cycles // len(kinds), random.Random(asked.seed))
         work = chaos(
             kind,
-            cycles=asked.cycles // len(kinds),
+            ["lose power"] * len(planned) if asked.without == "fsync" else planned,
             seed=asked.seed,
             operations=asked.operations,
             folder=folder,

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as parquet
-from plant import EmbeddedPlant, Plant, ServedPlant
+from chaos_plant import EmbeddedPlant, Plant, ServedPlant
 from pymilvus import MilvusClient
 from sqlalchemy import create_engine, text
 

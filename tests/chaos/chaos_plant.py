@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
-from power import Disk
+from chaos_power import Disk
 
 import s3
 from deployment import Deployment
@@ -26,7 +26,7 @@ _HASTE = {
 }
 """What a killed worker had is taken over sooner than by default, so that a cycle does not wait for it."""
 
-CHILD = (sys.executable, str(Path(__file__).with_name("child.py")))
+CHILD = (sys.executable, str(Path(__file__).with_name("chaos_child.py")))
 _LOOK_SECONDS = 0.05
 
 

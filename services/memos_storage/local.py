@@ -1,0 +1,107 @@
+"""What an operator does with the storage of this machine, beside the service."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from memos_kernel.errors import DependencyUnavailable
+from memos_kernel.ids import SystemClock
+from memos_storage import migrations
+from memos_storage.adapters.milvus import MilvusVectorIndex
+from memos_storage.adapters.milvus_lite import MilvusLiteServer
+from memos_storage.adapters.sql.blobs import SqlBlobRegistry
+from memos_storage.adapters.sql.catalog import Database, SqlCatalog
+from memos_storage.adapters.sql.outbox import SqlOutbox
+from memos_storage.config import StorageConfig
+from memos_storage.domain.blobs import BlobDrift, StoredBlob
+from memos_storage.domain.values import Drift
+from memos_storage.stores import blob_store, database_url
+from memos_storage.usecases.reconcile import Reconcile
+from memos_storage.usecases.sweep_blobs import SweepBlobs
+from memos_storage.usecases.verify_blobs import VerifyBlobs
+
+_START_SECONDS = 120.0
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What catalogue, vector index and blob store say of each other.
+
+    Attributes:
+        index: points that the index lacked, and had too many.
+        blobs: blobs that are lost, and how many no cube has or can have any more.
+        verified: how many blobs were read to compare them with their hash.
+        damaged: those that are lost or differ from it.
+    """
+
+    index: Drift
+    blobs: BlobDrift
+    verified: int
+    damaged: tuple[StoredBlob, ...]
+
+
+async def compare(config: StorageConfig, state_dir: Path, *, repair: bool) -> Comparison:
+    """Compare the tiers in all directions, and mend what can be mended if asked.
+
+    On Milvus Lite and a directory nothing may serve from the state directory meanwhile.
+
+    Raises:
+        DependencyUnavailable: a part does not answer.
+    """
+    url = database_url(config, state_dir)
+    if repair:
+        await asyncio.to_thread(migrations.migrate, url)
+    database = Database(url, readers=1, read_queue=16, write_queue=16, group_size=1, writers=1)
+    database.open()
+    try:
+        number = await SqlCatalog(database).meta("installation", lambda: secrets.token_bytes(32))
+        installation = number.hex()[:12]
+        async with _index(config, state_dir, installation) as index:
+            drift = await Reconcile(outbox=SqlOutbox(database), index=index)(repair=repair)
+        blobs, registry = blob_store(config, state_dir, installation=lambda: installation), SqlBlobRegistry(database)
+        try:
+            swept = await SweepBlobs(blobs=blobs, registry=registry, clock=SystemClock())(repair=repair)
+            verified, damaged = await VerifyBlobs(blobs=blobs, registry=registry)()
+        finally:
+            await blobs.close()
+        return Comparison(drift, swept, verified, damaged)
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _index(config: StorageConfig, state_dir: Path, installation: str) -> AsyncIterator[MilvusVectorIndex]:
+    server = MilvusLiteServer(state_dir / "milvus") if config.milvus_uri is None else None
+    index = MilvusVectorIndex(
+        lambda: config.milvus_uri or (server.uri if server is not None else ""),
+        installation=lambda: installation,
+        token=config.milvus_token.get_secret_value(),
+        embedded=server is not None,
+        timeout_seconds=config.milvus_timeout_seconds,
+        search_seconds=config.milvus_search_seconds,
+        forget_seconds=config.milvus_forget_seconds,
+    )
+    if server is not None:
+        await server.start()
+    try:
+        await _answering(index)
+        yield index
+    finally:
+        await index.close()
+        if server is not None:
+            await server.close()
+
+
+async def _answering(index: MilvusVectorIndex) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _START_SECONDS
+    await index.probe()
+    while not index.healthy:
+        if loop.time() > end:
+            raise DependencyUnavailable("The vector index does not answer.", dependency="milvus")
+        await asyncio.sleep(_LOOK_SECONDS)
+        await index.probe()
