@@ -20,6 +20,7 @@ from memosctl.commands import (
     importing,
     jobs,
     key,
+    loading,
     migrate,
     provenance,
     purge,
@@ -39,7 +40,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for flat in (up, write, importing, read, watch, history, chat, provenance, demo, doctor, config, migrate, certs):
+for flat in (
+    up,
+    write,
+    importing,
+    loading,
+    read,
+    watch,
+    history,
+    chat,
+    provenance,
+    demo,
+    doctor,
+    config,
+    migrate,
+    certs,
+):
     app.add_typer(flat.app)
 for group in (vault, blob, snapshot, purge, key, tenant, jobs, audit):
     app.add_typer(group.app)

@@ -55,7 +55,8 @@ class Caller:
 
     def __init__(self, address: str, header: str | None, *, authority: Path | None = None) -> None:
         metadata = (("authorization", header),) if header is not None else ()
-        interceptors = [_UnaryMetadata(metadata), _StreamMetadata(metadata), _UploadMetadata(metadata)]
+        kinds = (_UnaryMetadata, _StreamMetadata, _UploadMetadata, _ExchangeMetadata)
+        interceptors = [kind(metadata) for kind in kinds]
         if authority is None:
             self.channel = grpc.aio.insecure_channel(address, interceptors=interceptors)
         else:
@@ -123,6 +124,11 @@ class _StreamMetadata(_Metadata, grpc.aio.UnaryStreamClientInterceptor):
 
 class _UploadMetadata(_Metadata, grpc.aio.StreamUnaryClientInterceptor):
     async def intercept_stream_unary(self, continuation, details, request_iterator):
+        return await continuation(self._with(details), request_iterator)
+
+
+class _ExchangeMetadata(_Metadata, grpc.aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(self, continuation, details, request_iterator):
         return await continuation(self._with(details), request_iterator)
 
 

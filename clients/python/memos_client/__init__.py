@@ -33,6 +33,7 @@ from memos_client._errors import (
 )
 from memos_client._filters import Filter
 from memos_client._governance import NewApiKey
+from memos_client._imports import ImportAnswer, Imported, NewMemory
 from memos_client._retry import Retries
 from memos_client._settings import Settings, Tls
 from memos_client._sync import Client
@@ -71,10 +72,13 @@ __all__ = [
     "EtagMismatch",
     "Filter",
     "Hit",
+    "ImportAnswer",
+    "Imported",
     "Leg",
     "MemosError",
     "Message",
     "NewApiKey",
+    "NewMemory",
     "NotFound",
     "Overloaded",
     "PermissionDenied",

@@ -7,6 +7,7 @@ from typing import Self
 from memos_client._blobs import BlobCalls
 from memos_client._chat import ChatCalls
 from memos_client._governance import GovernanceCalls
+from memos_client._imports import ImportCalls
 from memos_client._jobs import JobCalls
 from memos_client._memories import MemoryCalls
 from memos_client._purges import PurgeCalls
@@ -18,7 +19,7 @@ from memos_client._transport import Transport
 DEFAULT_TIMEOUT = 60.0
 
 
-class AsyncClient(MemoryCalls, BlobCalls, ChatCalls, SnapshotCalls, PurgeCalls, JobCalls, GovernanceCalls):
+class AsyncClient(MemoryCalls, ImportCalls, BlobCalls, ChatCalls, SnapshotCalls, PurgeCalls, JobCalls, GovernanceCalls):
     """Memory for asyncio.
 
     Usage:

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Iterator
 from types import FunctionType
 
-from memos_client import _base, _blobs, _chat, _governance, _jobs, _memories, _purges, _snapshots
+from memos_client import _base, _blobs, _chat, _governance, _imports, _jobs, _memories, _purges, _snapshots
 
 GROUPS = (
     _base.Calls,
     _memories.MemoryCalls,
+    _imports.ImportCalls,
     _blobs.BlobCalls,
     _chat.ChatCalls,
     _snapshots.SnapshotCalls,
@@ -47,6 +48,7 @@ from memos_client._client import DEFAULT_TIMEOUT, AsyncClient
 from memos_client._errors import MemosError
 from memos_client._filters import Filter
 from memos_client._governance import NewApiKey
+from memos_client._imports import ImportAnswer, NewMemory
 from memos_client._portal import Portal
 from memos_client._retry import Retries
 from memos_client._settings import DEFAULT_ADDRESS, DEFAULT_TENANT, Settings, Tls

@@ -22,6 +22,7 @@ from memos_client._client import DEFAULT_TIMEOUT, AsyncClient
 from memos_client._errors import MemosError
 from memos_client._filters import Filter
 from memos_client._governance import NewApiKey
+from memos_client._imports import ImportAnswer, NewMemory
 from memos_client._portal import Portal
 from memos_client._retry import Retries
 from memos_client._settings import DEFAULT_ADDRESS, DEFAULT_TENANT, Settings, Tls
@@ -370,6 +371,27 @@ class Client:
             MemosError: NotFound, RequestError.
         """
         return self._portal.run(self._client.provenance(name, depth=depth, timeout=timeout))
+
+    def import_memories(
+        self, vault: str, items: Iterable[NewMemory], *, embedder: str = "", resume_token: str = ""
+    ) -> Iterator[ImportAnswer]:
+        """Store many memories, and yield what became of each batch once it is durable.
+
+        Items are taken from `items` as fast as they are stored. If it breaks off, call again with the same items and
+        the newest resume token, and what was answered is left out; without a token nothing is stored twice either.
+
+        Args:
+            vault: vault to write to.
+            items: what to store.
+            embedder: id of the embedder that made the vectors; empty if the items have none.
+            resume_token: token of an answer.
+
+        Raises:
+            MemosError: RequestError (another embedder than the one that runs), NotFound (the vault), Unavailable.
+        """
+        return self._portal.iterate(
+            self._client.import_memories(vault, items, embedder=embedder, resume_token=resume_token)
+        )
 
     def create_parametric(
         self,

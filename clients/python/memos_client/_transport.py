@@ -88,6 +88,30 @@ class Transport:
                 raise
             attempt += 1
 
+    async def exchange(self, requests: AsyncIterator[Message]) -> AsyncGenerator[Any, None]:
+        """Send a stream of requests and yield the answers. Closing the generator cancels the call; nothing is repeated.
+
+        Raises:
+            MemosError: see `memos_client._errors`.
+            Exception: whatever `requests` raises.
+        """
+        first = await anext(requests)
+        method = method_of(first)
+        rpc = self._open().stream_stream(method.path, type(first).SerializeToString, method.response.FromString)
+        failures: list[Exception] = []
+        call = rpc(_watched(first, requests, failures), metadata=self._metadata)
+        try:
+            async for answer in call:
+                yield answer
+        except grpc.aio.AioRpcError as error:
+            raise error_of_call(error) from error
+        except asyncio.CancelledError as error:
+            if failures:
+                raise failures[0] from error
+            raise
+        finally:
+            call.cancel()
+
     async def stream(self, request: Message, *, timeout: float | None = None) -> AsyncGenerator[Any, None]:
         """Send a request and yield its answers. Closing the generator cancels the call.
 

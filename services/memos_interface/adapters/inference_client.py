@@ -42,7 +42,12 @@ class InferenceClient:
     async def describe(self) -> Engine:
         """See the port."""
         answer = await self._stub.DescribeEngine(pb.DescribeEngineRequest())
-        return Engine(model=answer.model, context_length=answer.context_length)
+        return Engine(
+            model=answer.model,
+            context_length=answer.context_length,
+            embedder=answer.embedder,
+            dimensions=answer.embedding_dimensions,
+        )
 
 
 def _event(message: pb.GenerateResponse) -> Delta | GenerationEnd:

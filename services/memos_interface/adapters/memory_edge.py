@@ -58,7 +58,7 @@ class MemoryModels:
 
     async def describe(self) -> Engine:
         """See the port."""
-        return Engine(model="twin", context_length=self.context_length)
+        return Engine(model="twin", context_length=self.context_length, embedder="hash-4", dimensions=4)
 
 
 class MemoryAuthority:

@@ -1,6 +1,7 @@
 """MemoryService: convert, call the use case, convert."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -16,11 +17,12 @@ from memos_interface.servicer.convert import (
     vaults_from_proto,
     wants_payload,
 )
+from memos_interface.servicer.imports import batches_from_proto, open_token, page_to_proto
 from memos_interface.usecases.add_memories import AddRequest
 from memos_interface.usecases.assembly import UseCases
 from memos_interface.wire.search import filter_from_proto, hit_to_proto, leg_to_proto
 from memos_kernel.cube import MemCube, SemanticType
-from memos_kernel.errors import InvalidField, MemosError
+from memos_kernel.errors import InvalidField, MemosError, MissingField
 from memos_kernel.ids import IdFactory
 from memos_kernel.names import CubeName, VaultName
 from memos_runtime.context import current_principal, current_request_key
@@ -53,6 +55,26 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
         cube = new_cube_from_proto(request.cube, new_id=self._new_id)
         stored = await self._do.create(cube, caller=current_principal(), key=current_request_key())
         return pb.CreateMemoryResponse(cube=cube_to_proto(stored))
+
+    async def ImportMemories(
+        self, requests: AsyncIterator[pb.ImportMemoriesRequest], context: object
+    ) -> AsyncIterator[pb.ImportMemoriesResponse]:
+        """Store many cubes."""
+        first = await anext(requests)
+        if not first.HasField("header"):
+            raise MissingField("The first message has no header; it says what comes.", field="header")
+        vault = VaultName.parse(first.header.vault, field="header.vault")
+        place = open_token(first.header.resume_token, vault)
+        pages = self._do.import_(
+            vault,
+            batches_from_proto(requests, vault=vault, new_id=self._new_id),
+            embedder=first.header.embedder,
+            start=place,
+            caller=current_principal(),
+        )
+        async with aclosing(pages):
+            async for page in pages:
+                yield page_to_proto(page, vault)
 
     async def GetMemory(self, request: pb.GetMemoryRequest, context: object) -> pb.GetMemoryResponse:
         """Return one cube."""

@@ -24,6 +24,7 @@ from memos_interface.usecases.extract_facts import ExtractFacts
 from memos_interface.usecases.finishing import Finishing
 from memos_interface.usecases.freeze_memory import FreezeMemory, UnfreezeMemory
 from memos_interface.usecases.get_provenance import GetProvenance
+from memos_interface.usecases.import_memories import ImportMemories
 from memos_interface.usecases.read_memories import ReadMemories
 from memos_interface.usecases.read_revisions import ReadRevisions
 from memos_interface.usecases.record_turn import RecordTurn
@@ -62,6 +63,7 @@ class UseCases:
 
     add: AddMemories
     create: CreateMemory
+    import_: ImportMemories
     read: ReadMemories
     update: UpdateMemory
     delete: DeleteMemory
@@ -102,6 +104,14 @@ def assemble(ports: Ports, *, embed_timeout: float) -> UseCases:
             spans=spans,
         ),
         create=CreateMemory(embedder=embedder, store=store, clock=clock, spans=spans),
+        import_=ImportMemories(
+            embedder=embedder,
+            engine=ports.generator,
+            store=store,
+            delegation=ports.delegation,
+            clock=clock,
+            spans=spans,
+        ),
         read=ReadMemories(store=store, audit_trail=ports.audit_trail, spans=spans),
         update=UpdateMemory(embedder=embedder, store=store, clock=clock, spans=spans),
         delete=DeleteMemory(store=store, spans=spans),

@@ -11,7 +11,7 @@ import pytest
 from memosctl.certificates import write_certificates
 
 COMMANDS = (
-    "up", "serve", "add", "update", "delete", "undelete", "freeze", "unfreeze", "import",
+    "up", "serve", "add", "update", "delete", "undelete", "freeze", "unfreeze", "import", "load",
     "search", "get", "list", "history", "diff", "rollback", "chat", "provenance",
 )  # fmt: skip
 CHORES = ("demo", "doctor", "config", "migrate", "certs")

@@ -45,6 +45,11 @@ class MemoryServiceStub:
                 request_serializer=memos__api_dot_v1_dot_memory__service__pb2.CreateMemoryRequest.SerializeToString,
                 response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.CreateMemoryResponse.FromString,
                 _registered_method=True)
+        self.ImportMemories = channel.stream_stream(
+                '/memos.v1.MemoryService/ImportMemories',
+                request_serializer=memos__api_dot_v1_dot_memory__service__pb2.ImportMemoriesRequest.SerializeToString,
+                response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.ImportMemoriesResponse.FromString,
+                _registered_method=True)
         self.GetMemory = channel.unary_unary(
                 '/memos.v1.MemoryService/GetMemory',
                 request_serializer=memos__api_dot_v1_dot_memory__service__pb2.GetMemoryRequest.SerializeToString,
@@ -133,6 +138,16 @@ class MemoryServiceServicer:
 
     def CreateMemory(self, request, context):
         """Stores one cube as given. Fails with VAULT_NOT_FOUND, DUPLICATE_CONTENT, RESOURCE_EXISTS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportMemories(self, request_iterator, context):
+        """Stores many cubes: a header first, then batches. Each batch is answered once it is durable, item by item; a batch is
+        taken in only as fast as they are stored. What the vault holds already is answered with the cube that holds it, so
+        sending items again does no harm. The first answer comes at once and says where to begin.
+        Fails with VAULT_NOT_FOUND, MISSING_FIELD, INVALID_FIELD, LIMIT_EXCEEDED, PAGE_TOKEN_MISMATCH, DEPENDENCY_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -260,6 +275,11 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.CreateMemoryRequest.FromString,
                     response_serializer=memos__api_dot_v1_dot_memory__service__pb2.CreateMemoryResponse.SerializeToString,
             ),
+            'ImportMemories': grpc.stream_stream_rpc_method_handler(
+                    servicer.ImportMemories,
+                    request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.ImportMemoriesRequest.FromString,
+                    response_serializer=memos__api_dot_v1_dot_memory__service__pb2.ImportMemoriesResponse.SerializeToString,
+            ),
             'GetMemory': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMemory,
                     request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.GetMemoryRequest.FromString,
@@ -386,6 +406,33 @@ class MemoryService:
             '/memos.v1.MemoryService/CreateMemory',
             memos__api_dot_v1_dot_memory__service__pb2.CreateMemoryRequest.SerializeToString,
             memos__api_dot_v1_dot_memory__service__pb2.CreateMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportMemories(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/memos.v1.MemoryService/ImportMemories',
+            memos__api_dot_v1_dot_memory__service__pb2.ImportMemoriesRequest.SerializeToString,
+            memos__api_dot_v1_dot_memory__service__pb2.ImportMemoriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

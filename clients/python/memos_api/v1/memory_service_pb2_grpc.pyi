@@ -24,6 +24,12 @@ class MemoryServiceStub:
     """
     CreateMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.CreateMemoryRequest, _memory_service_pb2.CreateMemoryResponse]
     """Stores one cube as given. Fails with VAULT_NOT_FOUND, DUPLICATE_CONTENT, RESOURCE_EXISTS."""
+    ImportMemories: _aio.StreamStreamMultiCallable[_memory_service_pb2.ImportMemoriesRequest, _memory_service_pb2.ImportMemoriesResponse]
+    """Stores many cubes: a header first, then batches. Each batch is answered once it is durable, item by item; a batch is
+    taken in only as fast as they are stored. What the vault holds already is answered with the cube that holds it, so
+    sending items again does no harm. The first answer comes at once and says where to begin.
+    Fails with VAULT_NOT_FOUND, MISSING_FIELD, INVALID_FIELD, LIMIT_EXCEEDED, PAGE_TOKEN_MISMATCH, DEPENDENCY_UNAVAILABLE.
+    """
     GetMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.GetMemoryRequest, _memory_service_pb2.GetMemoryResponse]
     """Returns one cube. Fails with CUBE_NOT_FOUND."""
     BatchGetMemories: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.BatchGetMemoriesRequest, _memory_service_pb2.BatchGetMemoriesResponse]
@@ -93,6 +99,18 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_memory_service_pb2.CreateMemoryRequest, _abc.Awaitable[_memory_service_pb2.CreateMemoryResponse]],
     ) -> _abc.Awaitable[_memory_service_pb2.CreateMemoryResponse]:
         """Stores one cube as given. Fails with VAULT_NOT_FOUND, DUPLICATE_CONTENT, RESOURCE_EXISTS."""
+
+    @_abc_1.abstractmethod
+    def ImportMemories(
+        self,
+        request_iterator: _abc.AsyncIterator[_memory_service_pb2.ImportMemoriesRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_memory_service_pb2.ImportMemoriesRequest], _abc.AsyncIterator[_memory_service_pb2.ImportMemoriesResponse]],
+    ) -> _abc.AsyncIterator[_memory_service_pb2.ImportMemoriesResponse]:
+        """Stores many cubes: a header first, then batches. Each batch is answered once it is durable, item by item; a batch is
+        taken in only as fast as they are stored. What the vault holds already is answered with the cube that holds it, so
+        sending items again does no harm. The first answer comes at once and says where to begin.
+        Fails with VAULT_NOT_FOUND, MISSING_FIELD, INVALID_FIELD, LIMIT_EXCEEDED, PAGE_TOKEN_MISMATCH, DEPENDENCY_UNAVAILABLE.
+        """
 
     @_abc_1.abstractmethod
     def GetMemory(

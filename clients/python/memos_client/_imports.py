@@ -1,0 +1,145 @@
+"""Importing many memories."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+
+from memos_api.v1 import memcube_pb2
+from memos_api.v1 import memory_service_pb2 as pb
+from memos_client._base import Calls
+from memos_client._errors import MemosError, error_of_item
+from memos_client._filters import semantic_type, timestamp
+
+_BATCH = 256
+_BATCH_BYTES = 3 * 1024 * 1024
+"""A message may have 4 MiB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMemory:
+    """One memory to import.
+
+    Attributes:
+        text: the text.
+        name: a name of your own for the cube; one is made if it is left out.
+        vector: vector of the text, float32, of length 1, by the embedder that the import names; None has it computed.
+        labels, semantic_type, valid_from, valid_until, expire_time, priority: as for `create`.
+        speaker, session, message_id, time: where and when it was said.
+    """
+
+    text: str
+    name: str = ""
+    vector: Sequence[float] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    semantic_type: str = ""
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    expire_time: datetime | None = None
+    priority: int = 0
+    speaker: str = ""
+    session: str = ""
+    message_id: str = ""
+    time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of one item: the name of the cube that holds it, or the error. `index` is its number, from 0."""
+
+    index: int
+    name: str = ""
+    created: bool = False
+    error: MemosError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportAnswer:
+    """Results of items, in order. `resume_token` goes on behind them; `next` is the number of the next item.
+
+    The first answer has no results, and the id of the embedder that runs there.
+    """
+
+    results: tuple[Imported, ...]
+    next: int
+    resume_token: str
+    degraded: bool
+    embedder: str = ""
+
+
+class ImportCalls(Calls):
+    """MemoryService/ImportMemories. Vaults and cubes are named in full, or by their last part."""
+
+    async def import_memories(
+        self, vault: str, items: Iterable[NewMemory], *, embedder: str = "", resume_token: str = ""
+    ) -> AsyncGenerator[ImportAnswer, None]:
+        """Store many memories, and yield what became of each batch once it is durable.
+
+        Items are taken from `items` as fast as they are stored. If it breaks off, call again with the same items and
+        the newest resume token, and what was answered is left out; without a token nothing is stored twice either.
+
+        Args:
+            vault: vault to write to.
+            items: what to store.
+            embedder: id of the embedder that made the vectors; empty if the items have none.
+            resume_token: token of an answer.
+
+        Raises:
+            MemosError: RequestError (another embedder than the one that runs), NotFound (the vault), Unavailable.
+        """
+        begin: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        header = pb.ImportHeader(vault=self._name("vaults", vault), embedder=embedder, resume_token=resume_token)
+        answers = self._transport.exchange(self._requests(header, items, begin))
+        try:
+            async with aclosing(answers):
+                async for answer in answers:
+                    if not begin.done():
+                        begin.set_result(answer.start)
+                    yield _answer(answer)
+        finally:
+            begin.cancel()
+
+    async def _requests(
+        self, header: pb.ImportHeader, items: Iterable[NewMemory], begin: "asyncio.Future[int]"
+    ) -> AsyncIterator[pb.ImportMemoriesRequest]:
+        yield pb.ImportMemoriesRequest(header=header)
+        batch, size = pb.ImportBatch(), 0
+        for item in islice(items, await begin, None):
+            message = self._item(item)
+            size += message.ByteSize()
+            if batch.items and (len(batch.items) == _BATCH or size > _BATCH_BYTES):
+                yield pb.ImportMemoriesRequest(batch=batch)
+                batch, size = pb.ImportBatch(), message.ByteSize()
+            batch.items.append(message)
+        if batch.items:
+            yield pb.ImportMemoriesRequest(batch=batch)
+
+    def _item(self, item: NewMemory) -> pb.ImportItem:
+        cube = memcube_pb2.MemCube(
+            name=self._name("cubes", item.name),
+            labels=item.labels,
+            semantic_type=semantic_type(item.semantic_type),
+            valid_from=timestamp(item.valid_from),
+            valid_until=timestamp(item.valid_until),
+            expire_time=timestamp(item.expire_time),
+            priority=item.priority,
+            plaintext=memcube_pb2.PlaintextPayload(text=item.text),
+        )
+        if item.speaker or item.session or item.message_id or item.time is not None:
+            cube.sources.add(
+                speaker=item.speaker, session=item.session, message_id=item.message_id, event_time=timestamp(item.time)
+            )
+        return pb.ImportItem(cube=cube, embedding=item.vector)
+
+
+def _answer(answer: pb.ImportMemoriesResponse) -> ImportAnswer:
+    results = tuple(_imported(answer.start + number, result) for number, result in enumerate(answer.results))
+    return ImportAnswer(results, answer.start + len(results), answer.resume_token, answer.degraded, answer.embedder)
+
+
+def _imported(index: int, result: pb.ImportResult) -> Imported:
+    if result.HasField("error"):
+        return Imported(index, error=error_of_item(result.error))
+    return Imported(index, result.name, result.created)
