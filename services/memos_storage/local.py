@@ -44,16 +44,17 @@ class Comparison:
     damaged: tuple[StoredBlob, ...]
 
 
-async def compare(config: StorageConfig, state_dir: Path, *, repair: bool) -> Comparison:
+async def compare(config: StorageConfig, state_dir: Path, *, repair: bool, stopped: bool) -> Comparison:
     """Compare the tiers in all directions, and mend what can be mended if asked.
 
-    On Milvus Lite and a directory nothing may serve from the state directory meanwhile.
+    `stopped`: nothing serves from the state directory, as it has to be on Milvus Lite and a directory; only then is the
+    catalogue brought to the newest version before it is mended.
 
     Raises:
         DependencyUnavailable: a part does not answer.
     """
     url = database_url(config, state_dir)
-    if repair:
+    if repair and stopped:
         await asyncio.to_thread(migrations.migrate, url)
     database = Database(url, readers=1, read_queue=16, write_queue=16, group_size=1, writers=1)
     database.open()

@@ -120,7 +120,6 @@ class EmbeddedPlant(Plant):
         match failure:
             case "kill storage":
                 self.kill_storage()
-                self.disk.forget()
                 self._start({})
             case "kill Milvus Lite":
                 for pid in self.children():
@@ -137,10 +136,9 @@ class EmbeddedPlant(Plant):
                 self.disk.switch(fault, on=False)
         return failure
 
-    def arm(self, point: str, number: int) -> None:
-        """See `Plant`."""
-        super().arm(point, number)
-        self.disk.forget()
+    def _start(self, env: Mapping[str, str]) -> None:
+        self.disk.forget()  # what a killed process had written is in the page cache, and stays
+        super()._start(env)
 
 
 class ServedPlant(Plant):

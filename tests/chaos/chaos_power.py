@@ -1,4 +1,7 @@
-"""The power goes: what no fsync made durable is taken back, as `disk.c` has noted it."""
+"""The power goes: writes and renames that no fsync made durable are taken back, as `disk.c` has noted them.
+
+Not modelled: files that are made or removed, and disks that keep a later write and lose an earlier one.
+"""
 
 import shutil
 import struct
@@ -46,13 +49,14 @@ class Disk:
         for journal in self._folder.glob("journal-*"):
             records = list(_read(journal.read_bytes()))
             synced: set[str] = set()
+            moved: dict[str, str] = {}  # name at that time -> where the file is
             for record in reversed(records):
                 if record.kind == "S":
                     synced.add(record.path)
                 elif record.kind == "R":
-                    lost += _take_back_rename(record, synced)
+                    lost += _take_back_rename(record, synced, moved)
                 elif record.path not in synced:
-                    _take_back_write(record)
+                    _take_back_write(record, Path(moved.get(record.path, record.path)))
                     lost += 1
             journal.unlink()
         return lost
@@ -63,8 +67,7 @@ class Disk:
             journal.unlink()
 
 
-def _take_back_write(record: _Record) -> None:
-    path = Path(record.path)
+def _take_back_write(record: _Record, path: Path) -> None:
     if not path.exists():
         return
     with path.open("r+b") as file:
@@ -73,12 +76,13 @@ def _take_back_write(record: _Record) -> None:
         file.write(record.old)
 
 
-def _take_back_rename(record: _Record, synced: set[str]) -> int:
+def _take_back_rename(record: _Record, synced: set[str], moved: dict[str, str]) -> int:
     """A name is durable once its directory was synced afterwards; the bytes were written under the old name."""
     path, before = Path(record.path), record.old.decode()
     if str(path.parent) in synced:
         if record.path in synced:
             synced.add(before)
+        moved[before] = moved.get(record.path, record.path)
         return 0
     if path.exists():
         shutil.move(path, before)

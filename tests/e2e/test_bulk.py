@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from memos_api.v1 import memory_service_pb2 as memory
-from memos_client import NewMemory, NotFound, RequestError, Unavailable
+from memos_client import Client, NewMemory, NotFound, RequestError, Unavailable
 
 VAULT = "tenants/local/vaults/main"
 
@@ -153,3 +153,16 @@ def test_the_command_line_loads_a_file(system, vault, tmp_path):
     broken = system.memosctl("load", str(file), "-v", vault, check=False)
     assert broken.returncode == 1
     assert 'Line 2 has no object with a "text"' in broken.stderr
+    for line, field in (({"text": "x", "priority": "high"}, "priority"), ({"text": "x", "vector": ["a"]}, "vector")):
+        file.write_text('{"text": "good"}\n' + json.dumps(line))
+        ran = system.memosctl("load", str(file), "-v", vault, check=False)
+        assert (ran.returncode, "items[1]" in ran.stderr) == (1, True), (field, ran.stderr)
+
+
+def test_a_vault_is_copied_with_one_blocking_client(system, vault):
+    with Client(**system.client_settings()) as client:
+        list(client.import_memories(vault, (NewMemory(text=f"Original {number}.") for number in range(5))))
+        copies = (NewMemory(text=f"Copy of {cube.name}.") for cube in client.list(vault))
+        results = [result for answer in client.import_memories(vault, copies) for result in answer.results]
+        assert len(results) == 5
+        assert all(result.created for result in results)

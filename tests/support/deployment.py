@@ -12,7 +12,7 @@ import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -216,7 +216,12 @@ class Deployment:
 
     def client(self) -> AsyncClient:
         """Return the client of the library, with the admin's key."""
-        return AsyncClient(self.address, api_key=self.key, tls=Tls(ca_file=self.authority) if self.authority else None)
+        return AsyncClient(**self.client_settings())
+
+    def client_settings(self) -> dict[str, Any]:
+        """Return how a client of the library reaches the system."""
+        tls = Tls(ca_file=self.authority) if self.authority else None
+        return {"address": self.address, "api_key": self.key, "tls": tls}
 
     def metrics(self) -> str:
         """Return the metrics page."""

@@ -1,11 +1,11 @@
 """Importing many memories."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from itertools import count, islice
 
 from memos_api.v1 import memcube_pb2
 from memos_api.v1 import memory_service_pb2 as pb
@@ -88,6 +88,7 @@ class ImportCalls(Calls):
 
         Raises:
             MemosError: RequestError (another embedder than the one that runs), NotFound (the vault), Unavailable.
+            ValueError: an item has a value of the wrong type.
         """
         begin: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         header = pb.ImportHeader(vault=self._name("vaults", vault), embedder=embedder, resume_token=resume_token)
@@ -105,16 +106,16 @@ class ImportCalls(Calls):
         self, header: pb.ImportHeader, items: Iterable[NewMemory], begin: "asyncio.Future[int]"
     ) -> AsyncIterator[pb.ImportMemoriesRequest]:
         yield pb.ImportMemoriesRequest(header=header)
-        batch, size = pb.ImportBatch(), 0
-        for item in islice(items, await begin, None):
-            message = self._item(item)
-            size += message.ByteSize()
-            if batch.items and (len(batch.items) == _BATCH or size > _BATCH_BYTES):
-                yield pb.ImportMemoriesRequest(batch=batch)
-                batch, size = pb.ImportBatch(), message.ByteSize()
-            batch.items.append(message)
-        if batch.items:
+        # In threads: to read the items may take long, and may need this very client.
+        batches = _batches(map(self._message, count(), items), await begin)
+        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
             yield pb.ImportMemoriesRequest(batch=batch)
+
+    def _message(self, index: int, item: NewMemory) -> pb.ImportItem:
+        try:
+            return self._item(item)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"items[{index}] cannot be sent: {error}") from error
 
     def _item(self, item: NewMemory) -> pb.ImportItem:
         cube = memcube_pb2.MemCube(
@@ -132,6 +133,20 @@ class ImportCalls(Calls):
                 speaker=item.speaker, session=item.session, message_id=item.message_id, event_time=timestamp(item.time)
             )
         return pb.ImportItem(cube=cube, embedding=item.vector)
+
+
+def _batches(items: Iterable[pb.ImportItem], begin: int) -> Iterator[pb.ImportBatch]:
+    """Yield items from a place on, in messages that are not too large."""
+    batch, size = pb.ImportBatch(), 0
+    for item in islice(items, begin, None):
+        own = item.ByteSize()
+        if batch.items and (len(batch.items) == _BATCH or size + own > _BATCH_BYTES):
+            yield batch
+            batch, size = pb.ImportBatch(), 0
+        batch.items.append(item)
+        size += own
+    if batch.items:
+        yield batch
 
 
 def _answer(answer: pb.ImportMemoriesResponse) -> ImportAnswer:

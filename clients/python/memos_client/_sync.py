@@ -388,6 +388,7 @@ class Client:
 
         Raises:
             MemosError: RequestError (another embedder than the one that runs), NotFound (the vault), Unavailable.
+            ValueError: an item has a value of the wrong type.
         """
         return self._portal.iterate(
             self._client.import_memories(vault, items, embedder=embedder, resume_token=resume_token)

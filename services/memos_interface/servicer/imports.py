@@ -52,7 +52,7 @@ def open_token(token: str, vault: VaultName) -> int:
         return 0
     try:
         said = json.loads(base64.urlsafe_b64decode(token.encode()))
-        if said["vault"] == str(vault) and isinstance(said["next"], int) and said["next"] >= 0:
+        if said["vault"] == str(vault) and isinstance(said["next"], int) and 0 <= said["next"] < 2**62:
             return int(said["next"])
     except (ValueError, TypeError, KeyError):
         pass

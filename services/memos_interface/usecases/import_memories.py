@@ -2,20 +2,21 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from memos_interface.domain.cubes import finish_new
 from memos_interface.domain.extraction import Engine
 from memos_interface.domain.imports import ImportItem, ImportOutcome, ImportPage
-from memos_interface.ports import Delegation, Embedder, Generator, MemoryStore, Spans, StoredBatch, Vectors
+from memos_interface.ports import Delegation, Embedder, Generator, MemoryStore, Spans, Stored, Vectors
 from memos_interface.usecases.embedding import embed_all
 from memos_interface.usecases.record_turn import WRITE_ACTIONS
 from memos_kernel import limits
 from memos_kernel.cube import MemCube, Origin, Plaintext
 from memos_kernel.errors import (
     Capacity,
-    DependencyUnavailable,
     Draining,
     InvalidField,
     LimitExceeded,
@@ -27,10 +28,15 @@ from memos_kernel.names import VaultName
 from memos_kernel.permission import Principal
 from memos_kernel.requests import RequestKey
 
+T = TypeVar("T")
+
 AHEAD = 3
 """Batches that are under way at once: one is embedded while another is committed."""
 
 _PAUSE_SECONDS = 0.5
+_MESSAGE_BYTES = 3 * 1024 * 1024
+_HEADER_BYTES = 4 * 1024
+"""Room for what a cube has beside its text; labels and sources can be longer, and then storage's limit tells."""
 
 Items = Sequence[ImportItem | MemosError]
 
@@ -56,87 +62,112 @@ class ImportMemories:
             LimitExceeded: too many items in a batch.
             VaultNotFound, StoreFull, Capacity: from the services behind; what was answered is stored.
         """
-        engine = await self.engine.describe()
-        if embedder and embedder != engine.embedder:
-            raise _another(embedder, engine)
+        engine = await self._engine_for(embedder)
         self.spans.mark("create_memory", about=str(vault))
         yield ImportPage(start, embedder=engine.embedder)
         under_way: deque[asyncio.Task[ImportPage]] = deque()
+        reading: asyncio.Task[Items | None] | None = None
+        ended, failure = False, None
         try:
-            async for items in batches:
-                _check_size(items)
-                under_way.append(
-                    asyncio.create_task(self._store(vault, items, engine if embedder else None, start, caller))
-                )
-                start += len(items)
-                if len(under_way) == AHEAD or under_way[0].done():
-                    yield await under_way[0]
-                    under_way.popleft()
-            while under_way:
-                yield await under_way[0]
-                under_way.popleft()
+            while not ended or under_way:
+                if reading is None and not ended and len(under_way) < AHEAD:
+                    reading = asyncio.create_task(_next(batches))
+                awaited = {*([reading] if reading is not None else []), *list(under_way)[:1]}
+                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+                if under_way and under_way[0].done():
+                    yield under_way.popleft().result()
+                elif reading is not None and reading.done():
+                    done, reading = reading, None
+                    try:
+                        items = _checked_size(done.result())
+                    except Exception as error:  # told once what came before is answered
+                        items, failure = None, error
+                    if items is None:
+                        ended = True
+                        continue
+                    work = self._store(vault, items, embedder, engine.dimensions, start, caller)
+                    under_way.append(asyncio.create_task(work))
+                    start += len(items)
+            if failure is not None:
+                raise failure
         finally:
-            for task in under_way:
+            left = [*under_way, *([reading] if reading is not None else [])]
+            for task in left:
                 task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            await asyncio.gather(*left, return_exceptions=True)
+
+    async def _engine_for(self, embedder: str) -> Engine:
+        engine = await self.engine.describe()
+        if embedder and embedder != engine.embedder:
+            raise InvalidField(
+                f"header.embedder is {embedder!r}; {engine.embedder!r} runs here, and vectors of another are never"
+                " found. Leave the vectors out, and they are computed.",
+                field="header.embedder",
+            )
+        return engine
 
     async def _store(
-        self, vault: VaultName, items: Items, engine: Engine | None, start: int, caller: Principal
+        self, vault: VaultName, items: Items, embedder: str, dimensions: int, start: int, caller: Principal
     ) -> ImportPage:
-        ready = [self._checked(item, vault, engine) for item in items]
+        ready = [self._checked(item, vault, embedder, dimensions) for item in items]
         good = [item for item in ready if isinstance(item, ImportItem)]
-        stored = await self._patiently(vault, good, engine, caller) if good else StoredBatch((), "")
-        results = iter(stored.results)
+        results: list[Stored | MemosError] = []
+        degraded = False
+        for group in _groups(good, dimensions):
+            vectors = await self._patiently(partial(self._vectors, group, embedder), vault, caller)
+            cubes = [item.cube for item in group]
+            create = partial(self.store.create, cubes, vectors, return_existing=True, request=RequestKey())
+            stored = await self._patiently(create, vault, caller)
+            results += stored.results
+            degraded = degraded or stored.degraded
+        made = iter(results)
         outcomes = [
-            ImportOutcome(error=item) if isinstance(item, MemosError) else _outcome(next(results)) for item in ready
+            ImportOutcome(error=item) if isinstance(item, MemosError) else _outcome(next(made)) for item in ready
         ]
-        return ImportPage(start, tuple(outcomes), stored.degraded)
+        return ImportPage(start, tuple(outcomes), degraded)
 
-    async def _patiently(
-        self, vault: VaultName, items: Sequence[ImportItem], engine: Engine | None, caller: Principal
-    ) -> StoredBatch:
-        """Store a batch, and wait as long as a part is busy: that is how fast the items may come."""
+    async def _patiently(self, work: Callable[[], Awaitable[T]], vault: VaultName, caller: Principal) -> T:
+        """Do something under a fresh grant, and wait as long as a part is busy: that is how fast the items may come."""
         while True:
             try:
                 async with self.delegation.acting(caller, WRITE_ACTIONS, (vault,)):
-                    vectors = await self._vectors(items, engine)
-                    return await self.store.create(
-                        [item.cube for item in items], vectors, return_existing=True, request=RequestKey()
-                    )
+                    return await work()
             except (StoreFull, Draining):
                 raise
             except Capacity as error:
                 await asyncio.sleep(error.retry_after or _PAUSE_SECONDS)
 
-    async def _vectors(self, items: Sequence[ImportItem], engine: Engine | None) -> Vectors:
+    async def _vectors(self, items: Sequence[ImportItem], embedder: str) -> Vectors:
+        """Return the vectors that the items have, and those that are missing; it may be another embedder by now."""
         missing = [item.cube.text for item in items if not item.vector]
         computed = await embed_all(self.embedder, missing)
-        if engine is not None and missing and computed.embedder != engine.embedder:
-            raise DependencyUnavailable("The embedder has just changed; begin anew.", dependency="inference")
+        if len(missing) < len(items) and computed.embedder != embedder:
+            await self._engine_for(embedder)
+            if missing:
+                raise DependencyUnavailable("The embedder is being changed; try again.", dependency="inference")
         made = iter(computed.values)
-        name = engine.embedder if engine is not None else computed.embedder
-        return Vectors(tuple(item.vector or next(made) for item in items), name)
+        return Vectors(tuple(item.vector or next(made) for item in items), embedder or computed.embedder)
 
     def _checked(
-        self, item: ImportItem | MemosError, vault: VaultName, engine: Engine | None
+        self, item: ImportItem | MemosError, vault: VaultName, embedder: str, dimensions: int
     ) -> ImportItem | MemosError:
         if isinstance(item, MemosError):
             return item
         try:
-            return replace(item, cube=self._finished(item, vault, engine))
+            return replace(item, cube=self._finished(item, vault, embedder, dimensions))
         except MemosError as error:
             return error
 
-    def _finished(self, item: ImportItem, vault: VaultName, engine: Engine | None) -> MemCube:
+    def _finished(self, item: ImportItem, vault: VaultName, embedder: str, dimensions: int) -> MemCube:
         if item.cube.vault != vault:
             raise InvalidField(f"cube.vault is {item.cube.vault}; this import is into {vault}.", field="cube.vault")
         if item.cube.payload is not None and not isinstance(item.cube.payload, Plaintext):
             raise InvalidField("An import takes texts; store what has bytes with UploadBlob.", field="cube.plaintext")
-        if item.vector and engine is None:
+        if item.vector and not embedder:
             raise InvalidField("There is a vector, and header.embedder does not say whose.", field="embedding")
-        if item.vector and engine is not None and len(item.vector) != engine.dimensions:
+        if item.vector and len(item.vector) != dimensions:
             raise InvalidField(
-                f"embedding has {len(item.vector)} elements; {engine.embedder} makes {engine.dimensions}.",
+                f"embedding has {len(item.vector)} elements; {embedder} makes {dimensions}.",
                 field="embedding",
             )
         cube = replace(item.cube, origin=item.cube.origin or Origin.IMPORT)
@@ -149,19 +180,31 @@ def _outcome(result: object) -> ImportOutcome:
     return ImportOutcome(str(result.cube.name), created=result.created)  # type: ignore[attr-defined]
 
 
-def _another(embedder: str, engine: Engine) -> InvalidField:
-    return InvalidField(
-        f"header.embedder is {embedder!r}; {engine.embedder!r} runs here, and vectors of another are never found. Leave"
-        " the vectors out, and they are computed.",
-        field="header.embedder",
-    )
+async def _next(batches: AsyncIterator[Items]) -> Items | None:
+    return await anext(batches, None)
 
 
-def _check_size(items: Items) -> None:
-    if len(items) > limits.BATCH_ITEMS:
+def _groups(items: Sequence[ImportItem], dimensions: int) -> Iterator[list[ImportItem]]:
+    """Yield items in parts that fit into one message to storage, with the vectors that they get."""
+    group: list[ImportItem] = []
+    size = 0
+    for item in items:
+        own = len(item.cube.text.encode()) + 4 * dimensions + _HEADER_BYTES
+        if group and size + own > _MESSAGE_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(item)
+        size += own
+    if group:
+        yield group
+
+
+def _checked_size(items: Items | None) -> Items | None:
+    if items is not None and len(items) > limits.BATCH_ITEMS:
         raise LimitExceeded(
             f"batch.items has {len(items)} entries; the limit is {limits.BATCH_ITEMS}. Split it.",
             field="batch.items",
             limit=str(limits.BATCH_ITEMS),
             unit="items",
         )
+    return items

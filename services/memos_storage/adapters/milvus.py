@@ -1,24 +1,32 @@
 """The vector index on Milvus: Milvus Lite as a child, or a server."""
 
 import asyncio
-import hashlib
 import itertools
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from memos_kernel.errors import DependencyUnavailable, Overloaded
-from memos_kernel.moments import micros
 from memos_runtime.workers import Worker
+from memos_storage.adapters.milvus_points import (
+    between,
+    by_embedder,
+    contents_of,
+    digest,
+    expression,
+    id_of,
+    key_of,
+    pages_of,
+    row_of,
+)
 from memos_storage.domain.purges import Reach
 from memos_storage.domain.values import DenseHit, Point, PointId, Scope, Vector
 
@@ -28,7 +36,6 @@ _LOG = logging.getLogger(__name__)
 
 _PROBE_SECONDS = 0.5
 _PROBES_WHILE_HEALTHY = 10
-_PAGE = 10_000
 _DELETES = 1_000
 """Most ids of one delete, whose filter lists them all."""
 
@@ -40,9 +47,6 @@ _CURRENT = "current"
 _POLL_SECONDS = 0.5
 _COMPACTION_SECONDS = 60.0
 """For which a compaction is waited for."""
-
-_BEHIND = ":"
-"""Between uid and revision in an id; the character after it, `;`, ends the ids of a uid."""
 
 _SILENT = "the vector index does not answer"
 _AWAY = (MilvusException, grpc.RpcError, ConnectionError, TimeoutError, ValueError)
@@ -135,12 +139,12 @@ class MilvusVectorIndex:
 
     async def put(self, points: Sequence[Point]) -> None:
         """Add points; durable and searched fast when it returns."""
-        for embedder, group in _by_embedder(points).items():
+        for embedder, group in by_embedder(points).items():
             await self._call(self._writer, partial(self._upsert, embedder, group))
 
     async def remove(self, embedder: str, ids: Sequence[PointId]) -> None:
         """Remove; unknown ids are left out."""
-        keys = [_key(id) for id in ids]
+        keys = [key_of(id) for id in ids]
 
         def work(client: MilvusClient) -> None:
             for name in self._collections(client, embedder):
@@ -155,17 +159,19 @@ class MilvusVectorIndex:
 
         def work(client: MilvusClient) -> list[PointId]:
             name = self._collection(client, embedder, dimensions)
-            return _contents(client, name, _between(after, until), self._timeout)
+            return contents_of(client, name, between(after, until), self._timeout)
 
         return await self._call(self._writer, work)
 
     async def held(self, embedder: str, dimensions: int, ids: Sequence[PointId]) -> list[PointId]:
         """Return those that it holds."""
-        keys = [_key(id) for id in ids]
+        keys = [key_of(id) for id in ids]
 
         def work(client: MilvusClient) -> list[PointId]:
             name = self._collection(client, embedder, dimensions)
-            return [_id(row["id"]) for row in client.query(name, ids=keys, output_fields=["id"], timeout=self._timeout)]
+            return [
+                id_of(row["id"]) for row in client.query(name, ids=keys, output_fields=["id"], timeout=self._timeout)
+            ]
 
         return await self._call(self._writer, work) if keys else []
 
@@ -174,7 +180,7 @@ class MilvusVectorIndex:
         tier = f"vector index, {embedder}"
         if self._embedded:
             return Reach(tier, await self._call(self._writer, partial(self._rewrite, embedder, dimensions)))
-        completed = await self._call(self._writer, partial(self._compact, embedder, dimensions))
+        completed = await self._compacted(embedder, dimensions)
         return Reach(
             tier,
             f"The points were removed and looked for; a compaction was {'completed' if completed else 'begun'}.",
@@ -191,11 +197,11 @@ class MilvusVectorIndex:
                 name,
                 [query.values],
                 limit=limit,
-                filter=_expression(scope, until),
+                filter=expression(scope, until),
                 search_params={"metric_type": "IP", "params": {} if self._embedded else {"ef": max(64, 2 * limit)}},
                 timeout=self._timeout,
             )
-            return [DenseHit(*_id(hit["id"]), float(hit["distance"])) for hit in found[0]]
+            return [DenseHit(*id_of(hit["id"]), float(hit["distance"])) for hit in found[0]]
 
         try:
             async with asyncio.timeout(self._search_seconds):
@@ -233,7 +239,7 @@ class MilvusVectorIndex:
 
     def _upsert(self, embedder: str, points: Sequence[Point], client: MilvusClient) -> None:
         name = self._collection(client, embedder, points[0].vector.values.size)
-        client.upsert(name, [_row(point) for point in points], timeout=self._timeout)
+        client.upsert(name, [row_of(point) for point in points], timeout=self._timeout)
         self._flush(client, name)
 
     def _flush(self, client: MilvusClient, name: str) -> None:
@@ -246,11 +252,11 @@ class MilvusVectorIndex:
 
     def _name(self, embedder: str, dimensions: int) -> str:
         """Return the name of an embedder's collection; vectors of different embedders never meet."""
-        return f"{self._prefix}{dimensions}_{_digest(embedder)}"
+        return f"{self._prefix}{dimensions}_{digest(embedder)}"
 
     def _collections(self, client: MilvusClient, embedder: str) -> list[str]:
-        digest, names = _digest(embedder), client.list_collections(timeout=self._timeout)
-        return [name for name in names if name.startswith(self._prefix) and digest in name]
+        of, names = digest(embedder), client.list_collections(timeout=self._timeout)
+        return [name for name in names if name.startswith(self._prefix) and of in name]
 
     def _collection(self, client: MilvusClient, embedder: str, dimensions: int) -> str:
         """Return the name of a collection that is there and loaded."""
@@ -278,7 +284,7 @@ class MilvusVectorIndex:
         client.drop_collection(new, timeout=self._timeout)  # of a copy that was cut off
         self._make(client, new, dimensions)
         fields = ["id", "tenant", "vault", "recorded", "vector"]
-        for page in _pages(client, old, _between("", None), fields, self._timeout):
+        for page in pages_of(client, old, between("", None), fields, self._timeout):
             client.upsert(new, page, timeout=self._timeout)
         client.flush(new, timeout=self._timeout)
         client.load_collection(new, timeout=self._timeout)
@@ -288,17 +294,24 @@ class MilvusVectorIndex:
                 client.drop_collection(other, timeout=self._timeout)
         return "The points were removed and looked for; then the collection was written anew, and the old one deleted."
 
-    def _compact(self, embedder: str, dimensions: int, client: MilvusClient) -> bool:
-        """Ask for a compaction; return whether it is completed after a while."""
-        name = self._collection(client, embedder, dimensions)
-        client.flush(name, timeout=self._timeout)
-        job = client.compact(name, timeout=self._timeout)
+    async def _compacted(self, embedder: str, dimensions: int) -> bool:
+        """Ask for a compaction; return whether it is completed after a while, in which others write."""
+
+        def begin(client: MilvusClient) -> int:
+            name = self._collection(client, embedder, dimensions)
+            client.flush(name, timeout=self._timeout)
+            return int(client.compact(name, timeout=self._timeout))
+
+        def state(client: MilvusClient) -> str:
+            return str(client.get_compaction_state(job, timeout=self._timeout))
+
+        job = await self._call(self._writer, begin)
         deadline = time.monotonic() + _COMPACTION_SECONDS
-        while client.get_compaction_state(job, timeout=self._timeout) != "Completed":
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL_SECONDS)
-        return True
+        while time.monotonic() < deadline:
+            if await self._call(self._readers, state) == "Completed":
+                return True
+            await asyncio.sleep(_POLL_SECONDS)
+        return False
 
     def _make(self, client: MilvusClient, name: str, dimensions: int) -> None:
         schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -338,65 +351,3 @@ def _away() -> DependencyUnavailable:
     return DependencyUnavailable(
         "The vector index does not answer; it is tried again.", retry_after=1.0, dependency="milvus"
     )
-
-
-def _digest(embedder: str) -> str:
-    return hashlib.sha256(embedder.encode()).hexdigest()[:16]
-
-
-def _by_embedder(points: Sequence[Point]) -> dict[str, list[Point]]:
-    groups: dict[str, list[Point]] = {}
-    for point in points:
-        groups.setdefault(point.vector.embedder, []).append(point)
-    return groups
-
-
-def _row(point: Point) -> dict[str, Any]:
-    return {
-        "id": _key(point.id),
-        "tenant": point.vault.tenant,
-        "vault": str(point.vault),
-        "recorded": micros(point.recorded),
-        "vector": point.vector.values,
-    }
-
-
-def _expression(scope: Scope, until: datetime | None) -> str:
-    """Return the filter; names are of a form that needs no escaping, and JSON quotes them anyway."""
-    inside = f"tenant == {json.dumps(scope.tenant)}"
-    if scope.vaults is not None:
-        vaults = sorted(str(vault) for vault in scope.vaults if vault.tenant == scope.tenant)
-        inside = f"vault in {json.dumps(vaults)}"
-    return inside if until is None else f"{inside} and recorded <= {micros(until)}"
-
-
-def _key(id: PointId) -> str:
-    return f"{id.uid}{_BEHIND}{id.revision}"
-
-
-def _id(key: str) -> PointId:
-    uid, _, revision = key.rpartition(_BEHIND)
-    return PointId(uid, int(revision))
-
-
-def _between(after: str, until: str | None) -> str:
-    """Return the filter of a range of uids, which are all of one length."""
-    end = chr(ord(_BEHIND) + 1)
-    lower = f"id > {json.dumps(after + end if after else '')}"
-    return lower if until is None else f"{lower} and id < {json.dumps(until + end)}"
-
-
-def _contents(client: MilvusClient, name: str, filter: str, timeout: float) -> list[PointId]:
-    return [_id(row["id"]) for page in _pages(client, name, filter, ["id"], timeout) for row in page]
-
-
-def _pages(
-    client: MilvusClient, name: str, filter: str, fields: list[str], timeout: float
-) -> Iterator[list[dict[str, Any]]]:
-    size = _PAGE if fields == ["id"] else _PAGE // 10
-    pages = client.query_iterator(name, batch_size=size, filter=filter, output_fields=fields, timeout=timeout)
-    try:
-        while page := pages.next():
-            yield [dict(row) for row in page]
-    finally:
-        pages.close()

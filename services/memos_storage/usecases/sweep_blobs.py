@@ -11,6 +11,7 @@ from memos_storage.domain.blobs import BlobDrift, StoredBlob
 from memos_storage.ports import BlobRegistry, BlobStore
 
 _PAGE = 500
+_COUNTED = 10_000
 _ON_ITS_WAY = timedelta(hours=2)
 """A blob without a row that is younger may be about to get one; an upload takes at most an hour."""
 
@@ -33,7 +34,7 @@ class SweepBlobs:
         """
         if repair:
             await self.registry.expire(before=self.clock.now() - limits.BLOB_RETENTION)
-        removed = await self._remove_gone() if repair else 0
+        removed = await self._remove_gone() if repair else len(await self.registry.gone(purge=None, limit=_COUNTED))
         lost: list[StoredBlob] = []
         for vault in {*await self.registry.vaults(), *await self.blobs.vaults()}:
             lost += await self._lost(vault)

@@ -23,12 +23,15 @@ class VerifyBlobs:
         """
         read, bad = 0, []
         for vault in await self.registry.vaults():
+            suspects: list[str] = []
             for blob in await self.registry.held(vault):
                 try:
                     async with aclosing(self.blobs.get(vault, blob)) as chunks:
                         async for _ in chunks:
                             pass
                 except (DataCorrupted, ResourceNotFound):
-                    bad.append(StoredBlob(vault, blob.name))
+                    suspects.append(blob.name)
                 read += 1
+            held = {blob.name for blob in await self.registry.held(vault)}  # what was removed meanwhile is not lost
+            bad += [StoredBlob(vault, name) for name in suspects if name in held]
         return read, tuple(bad)

@@ -31,7 +31,7 @@ def comparison(settings: Settings, state: StateDir, *, repair: bool, running: bo
         return
     try:
         with nullcontext() if running else locked(state):
-            found = asyncio.run(compare(settings.storage, state.of(STORAGE), repair=repair))
+            found = asyncio.run(compare(settings.storage, state.of(STORAGE), repair=repair, stopped=not running))
     except MemosError as error:
         yield failed("index and blobs", error.message)
         return

@@ -21,6 +21,8 @@ app = typer.Typer()
 _PAUSE_SECONDS = 1.0
 _PATIENCE_SECONDS = 300.0
 _SHOWN = 20
+_FOR_GOOD = ("STORE_FULL", "")
+"""Reasons for which waiting does not help: no space, and what the transport itself refuses, such as a line too long."""
 
 
 @command(app, "load")
@@ -38,7 +40,7 @@ def load(
     is no memory ends it. If the system goes away, it is waited for. What is stored is never stored twice, also when
     the file is loaded again.
     """
-    from memos_client import Unavailable
+    from memos_client import DeadlineExceeded, Unavailable
     from memosctl.loading import Loaded, read_lines
 
     report, token, waited = Loaded(), "", 0.0
@@ -52,10 +54,15 @@ def load(
                     ):
                         report.note(answer)
                         advance(len(answer.results))
-                        token, waited = answer.resume_token, 0.0
+                        token = answer.resume_token
+                        waited = 0.0 if answer.results else waited
                 break
-            except Unavailable:
-                if waited >= _PATIENCE_SECONDS or not token:
+            except ValueError as error:
+                raise Failure(
+                    f"{error}.", "Mend this line; what came before it is stored.", reason="BAD_LINE"
+                ) from error
+            except (Unavailable, DeadlineExceeded) as error:
+                if waited >= _PATIENCE_SECONDS or not token or error.reason in _FOR_GOOD:
                     raise
                 time.sleep(_PAUSE_SECONDS)
                 waited += _PAUSE_SECONDS

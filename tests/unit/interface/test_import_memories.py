@@ -146,3 +146,75 @@ async def test_a_batch_too_large_and_a_vault_that_is_none_end_it(desk):
     lost = replace(item(desk, "x"), cube=replace(item(desk, "x").cube, vault=foreign))
     with pytest.raises(VaultNotFound):
         await run(desk, [lost], vault=foreign)
+
+
+async def test_a_batch_is_answered_once_it_is_stored_though_no_other_comes(desk):
+    more = asyncio.Event()
+
+    async def source():
+        yield [item(desk, "a")]
+        await more.wait()
+        yield [item(desk, "b")]
+
+    pages = desk.do.import_(desk.vault, source(), embedder="", start=0, caller=desk.caller)
+    await anext(pages)
+    assert (await asyncio.wait_for(anext(pages), 2)).outcomes[0].created
+    more.set()
+    assert (await asyncio.wait_for(anext(pages), 2)).start == 1
+    assert [page async for page in pages] == []
+
+
+async def test_what_came_before_a_broken_stream_is_answered_first(desk):
+    async def source():
+        yield [item(desk, "a")]
+        yield [item(desk, "b")]
+        raise InvalidField("no batch", field="batch")
+
+    pages = desk.do.import_(desk.vault, source(), embedder="", start=0, caller=desk.caller)
+    assert [(await anext(pages)).start for _ in range(3)] == [0, 0, 1]
+    with pytest.raises(InvalidField, match="no batch"):
+        await anext(pages)
+
+
+async def test_vectors_are_computed_once_while_storage_is_busy(desk, monkeypatch):
+    create, tries = desk.storage.create, []
+
+    async def busy(*args, **options):
+        tries.append(1)
+        if len(tries) < 4:
+            raise Overloaded("too many rows wait", retry_after=0.01, queue="vector index")
+        return await create(*args, **options)
+
+    monkeypatch.setattr(desk.storage, "create", busy)
+    await run(desk, [item(desk, "once")])
+    assert desk.models.embedded == ["once"]
+
+
+async def test_long_texts_are_stored_in_more_than_one_message(desk, monkeypatch):
+    create, sizes = desk.storage.create, []
+
+    async def counted(cubes, *args, **options):
+        sizes.append(len(cubes))
+        return await create(cubes, *args, **options)
+
+    monkeypatch.setattr(desk.storage, "create", counted)
+    _, page = await run(desk, [item(desk, f"{number} " + "x" * 16_000) for number in range(256)])
+    assert all(outcome.created for outcome in page.outcomes)
+    assert sum(sizes) == 256
+    assert len(sizes) > 1
+
+
+async def test_another_embedder_in_the_middle_ends_it(desk, monkeypatch):
+    async def source():
+        yield [item(desk, "a", vector=(1.0, 0, 0, 0))]
+        monkeypatch.setattr(desk.models, "describe", changed)
+        yield [item(desk, "b", vector=(1.0, 0, 0, 0))]
+
+    describe = desk.models.describe
+
+    async def changed():
+        return replace(await describe(), embedder="another@1")
+
+    with pytest.raises(InvalidField, match="another@1"):
+        async for _ in desk.do.import_(desk.vault, source(), embedder="hash-4", start=0, caller=desk.caller):
+            pass

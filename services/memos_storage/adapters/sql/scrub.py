@@ -1,6 +1,9 @@
 """Deleted rows leave the files of the database."""
 
+import sqlite3
+
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from memos_storage.adapters.sql import schema
 from memos_storage.domain.purges import Reach
@@ -22,6 +25,8 @@ def _sqlite(engine: Engine) -> Reach | None:
         cursor.execute("VACUUM")
         busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         cursor.close()
+    except sqlite3.Error as error:  # past SQLAlchemy nobody gives it the type that is known outside
+        raise DBAPIError.instance("VACUUM", None, error, sqlite3.Error) from error
     finally:
         connection.close()
     if busy:
