@@ -17,6 +17,7 @@ from memos_kernel import limits
 from memos_kernel.cube import MemCube, Origin, Plaintext
 from memos_kernel.errors import (
     Capacity,
+    DependencyUnavailable,
     Draining,
     InvalidField,
     LimitExceeded,
