@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import time
 import uuid
 from collections import Counter
@@ -46,6 +47,10 @@ NEAR = 100
 _PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED", "UNKNOWN"}
 
 
+TOKEN = re.compile(rb"zq[0-9a-f]{12}")
+"""A word that is in one memory only, in every version of it another."""
+
+
 class Violation(AssertionError):
     """The system broke its word."""
 
@@ -61,7 +66,12 @@ class Fact:
     state: str = "live"
     purge: str = ""
     since: float = 0.0
-    token: str = ""
+    tokens: list[str] = field(default_factory=list)
+
+    @property
+    def token(self) -> str:
+        """What its newest content holds and nothing else does."""
+        return self.tokens[-1]
 
 
 @dataclass
@@ -131,7 +141,7 @@ class User:
 
     async def _add_adapter(self) -> None:
         fact = self._new()
-        fact.token = uuid.uuid4().hex
+        fact.tokens.append(_new_token())
         values = np.frombuffer(fact.token.encode() * self._rng.randint(1, 2_000), dtype=np.uint8)
         fact.data = save({"lora_A": values})
 
@@ -206,11 +216,16 @@ class User:
 
     def _tell(self, fact: Fact) -> None:
         first, second, third = self._rng.sample(WORDS, 3)
-        fact.words, fact.token = (first, second, third), f"zq{uuid.uuid4().hex[:12]}"
+        fact.words = (first, second, third)
+        fact.tokens.append(_new_token())
         fact.text = f"Remark {fact.token}: {first}{second}{third}"
 
     async def _try(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         return await insist(self._ledger, what, call)
+
+
+def _new_token() -> str:
+    return f"zq{uuid.uuid4().hex[:12]}"
 
 
 async def insist(ledger: Ledger, what: str, call: Callable[[], Awaitable[T]]) -> T:

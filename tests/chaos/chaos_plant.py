@@ -83,6 +83,8 @@ class Plant(ABC):
         self.system.kill_one("storage")
         for pid in children:  # they would end by themselves, in their own time
             _kill(pid)
+        while any(_is_running(pid) for pid in children):
+            time.sleep(_LOOK_SECONDS)
 
     def children(self) -> list[int]:
         """Return the processes that the storage has started."""
@@ -199,6 +201,14 @@ class ServedPlant(Plant):
 
 
 PLANTS = {plant.kind: plant for plant in (EmbeddedPlant, ServedPlant)}
+
+
+def _is_running(pid: int) -> bool:
+    """Return whether a process can still write; one that has ended may wait for its parent for ever."""
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
 
 
 def _kill(pid: int) -> None:

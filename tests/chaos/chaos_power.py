@@ -1,6 +1,7 @@
-"""The power goes: writes and renames that no fsync made durable are taken back, as `disk.c` has noted them.
+"""The power goes: writes, renames and removals that no fsync made durable are taken back, as `disk.c` has noted them.
 
-Not modelled: files that are made or removed, and disks that keep a later write and lose an earlier one.
+Not modelled: a file that was made and whose directory was not synced, and disks that keep a later write and lose an
+earlier one.
 """
 
 import shutil
@@ -55,16 +56,20 @@ class Disk:
                     synced.add(record.path)
                 elif record.kind == "R":
                     lost += _take_back_rename(record, synced, moved)
+                elif record.kind == "U":
+                    lost += _take_back_removal(record, synced)
                 elif record.path not in synced:
                     _take_back_write(record, Path(moved.get(record.path, record.path)))
                     lost += 1
             journal.unlink()
+        self.forget()
         return lost
 
     def forget(self) -> None:
         """Forget what was written so far; all of it is on the disk."""
-        for journal in self._folder.glob("journal-*"):
-            journal.unlink()
+        for pattern in ("journal-*", "removed-*"):
+            for path in self._folder.glob(pattern):
+                path.unlink()
 
 
 def _take_back_write(record: _Record, path: Path) -> None:
@@ -84,8 +89,16 @@ def _take_back_rename(record: _Record, synced: set[str], moved: dict[str, str]) 
             synced.add(before)
         moved[before] = moved.get(record.path, record.path)
         return 0
-    if path.exists():
+    if path.exists() and Path(before).parent.exists():
         shutil.move(path, before)
+    return 1
+
+
+def _take_back_removal(record: _Record, synced: set[str]) -> int:
+    path, kept = Path(record.path), Path(record.old.decode())
+    if str(path.parent) in synced or path.exists() or not kept.exists() or not path.parent.exists():
+        return 0  # also where the whole directory has gone since
+    shutil.move(kept, path)
     return 1
 
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as parquet
+from chaos_load import TOKEN
 from chaos_plant import EmbeddedPlant, Plant, ServedPlant
 from pymilvus import MilvusClient
 from sqlalchemy import create_engine, text
@@ -59,6 +60,15 @@ class Tiers(ABC):
             for path in paths:
                 if any(needle in data for data in decoded(path) for needle in needles):
                     found.setdefault(tier, []).append(path.name)
+        return found
+
+    def tokens(self) -> dict[str, set[bytes]]:
+        """Return the words by which memories are told apart, on each tier all that are there."""
+        found: dict[str, set[bytes]] = {"catalogue": set()}
+        for _, data in self.tables():
+            found["catalogue"].update(TOKEN.findall(data))
+        for tier, paths in self.files().items():
+            found[tier] = {token for path in paths for data in decoded(path) for token in TOKEN.findall(data)}
         return found
 
     def points(self) -> set[tuple[str, int]]:

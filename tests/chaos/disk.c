@@ -1,8 +1,8 @@
 /* A disk that fails, put in front of the real one with LD_PRELOAD.
  *
- * Below CHAOS_ROOT every write, truncation and rename is noted with what it took the place of, in a journal of
- * the process below CHAOS_DIR, and every fsync with its path. What was not synced when the power went can then
- * be taken back (`chaos_power.py`). Files in CHAOS_DIR switch faults on:
+ * Below CHAOS_ROOT every write, truncation, rename and removal is noted with what it took the place of, in a journal
+ * of the process below CHAOS_DIR, and every fsync with its path. What was not synced when the power went can then be
+ * taken back (`chaos_power.py`); a file that is removed is kept in CHAOS_DIR for that. Files in CHAOS_DIR switch faults on:
  *
  *   full    writes fail with ENOSPC
  *   slow    fsync takes 150 ms
@@ -35,6 +35,7 @@ static int (*real_ftruncate)(int, off_t);
 static int (*real_fsync)(int);
 static int (*real_fdatasync)(int);
 static int (*real_rename)(const char *, const char *);
+static int (*real_unlink)(const char *);
 
 __attribute__((constructor)) static void begin(void) {
     root = getenv("CHAOS_ROOT");
@@ -45,6 +46,7 @@ __attribute__((constructor)) static void begin(void) {
     real_fsync = dlsym(RTLD_NEXT, "fsync");
     real_fdatasync = dlsym(RTLD_NEXT, "fdatasync");
     real_rename = dlsym(RTLD_NEXT, "rename");
+    real_unlink = dlsym(RTLD_NEXT, "unlink");
 }
 
 static int below(const char *path) {
@@ -172,6 +174,20 @@ int rename(const char *from, const char *to) {
     pthread_mutex_lock(&lock);
     int done = real_rename(from, to);
     if (done == 0) note('R', to, from, strlen(from), 0, 0);
+    pthread_mutex_unlock(&lock);
+    return done;
+}
+
+int unlink(const char *path) {
+    static int number;
+    char kept[4096];
+    if (!below(path)) return real_unlink(path);
+    pthread_mutex_lock(&lock);
+    snprintf(kept, sizeof kept, "%s/removed-%d-%d", control, getpid(), number++);
+    int linked = link(path, kept) == 0;
+    int done = real_unlink(path);
+    if (linked && done == 0) note('U', path, kept, strlen(kept), 0, 0);
+    if (linked && done != 0) real_unlink(kept);
     pthread_mutex_unlock(&lock);
     return done;
 }

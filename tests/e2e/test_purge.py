@@ -92,7 +92,8 @@ async def test_a_filter_is_counted_first_and_the_count_has_to_be_right(caller, v
 
 async def test_a_purge_that_is_killed_is_finished_by_the_next_process(launch, tmp_path):
     state = tmp_path / "state"
-    system = launch(state)
+    haste = {"MEMOS_STORAGE__INDEX_LEASE_SECONDS": "3", "MEMOS_SCHEDULER__LEASE_SECONDS": "1"}
+    system = launch(state, env=haste)
     async with system.caller() as caller:
         for start in range(0, 600, 200):
             texts = [f"Crate {number} holds zebrafish." for number in range(start, start + 200)]
@@ -103,7 +104,7 @@ async def test_a_purge_that_is_killed_is_finished_by_the_next_process(launch, tm
         asked = await caller.purges.PurgeMemories(wanted)
         system.kill()
 
-    system = launch(state, env={"MEMOS_SCHEDULER__LEASE_SECONDS": "1"})
+    system = launch(state, env=haste)
     async with system.caller() as caller:
         listed = await caller.memory.ListMemories(memory.ListMemoriesRequest(vault=VAULT))
         assert [cube.name for cube in listed.cubes] == [kept.name]
