@@ -182,6 +182,11 @@ class MemCube:
         """The text of a plaintext payload, or an empty string."""
         return self.payload.text if isinstance(self.payload, Plaintext) else ""
 
+    @property
+    def blob(self) -> BlobRef | None:
+        """The bytes of an activation or parametric payload, or None."""
+        return self.payload.blob if isinstance(self.payload, Activation | Parametric) else None
+
 
 UPDATABLE = (
     "labels",

@@ -1,7 +1,6 @@
 """What an operator does with the storage of this machine, beside the service."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from memos_storage.adapters.sql.outbox import SqlOutbox
 from memos_storage.config import StorageConfig
 from memos_storage.domain.blobs import BlobDrift, StoredBlob
 from memos_storage.domain.values import Drift
-from memos_storage.stores import blob_store, database_url
+from memos_storage.stores import blob_store, database_url, installation_of, vector_index
 from memos_storage.usecases.reconcile import Reconcile
 from memos_storage.usecases.sweep_blobs import SweepBlobs
 from memos_storage.usecases.verify_blobs import VerifyBlobs
@@ -59,8 +58,7 @@ async def compare(config: StorageConfig, state_dir: Path, *, repair: bool, stopp
     database = Database(url, readers=1, read_queue=16, write_queue=16, group_size=1, writers=1)
     database.open()
     try:
-        number = await SqlCatalog(database).meta("installation", lambda: secrets.token_bytes(32))
-        installation = number.hex()[:12]
+        installation = await installation_of(SqlCatalog(database))
         async with _index(config, state_dir, installation) as index:
             drift = await Reconcile(outbox=SqlOutbox(database), index=index)(repair=repair)
         blobs, registry = blob_store(config, state_dir, installation=lambda: installation), SqlBlobRegistry(database)
@@ -77,15 +75,7 @@ async def compare(config: StorageConfig, state_dir: Path, *, repair: bool, stopp
 @asynccontextmanager
 async def _index(config: StorageConfig, state_dir: Path, installation: str) -> AsyncIterator[MilvusVectorIndex]:
     server = MilvusLiteServer(state_dir / "milvus") if config.milvus_uri is None else None
-    index = MilvusVectorIndex(
-        lambda: config.milvus_uri or (server.uri if server is not None else ""),
-        installation=lambda: installation,
-        token=config.milvus_token.get_secret_value(),
-        embedded=server is not None,
-        timeout_seconds=config.milvus_timeout_seconds,
-        search_seconds=config.milvus_search_seconds,
-        forget_seconds=config.milvus_forget_seconds,
-    )
+    index = vector_index(config, lambda: server.uri if server else "", installation=lambda: installation)
     if server is not None:
         await server.start()
     try:

@@ -25,7 +25,7 @@ from memos_storage.adapters.commits import LocalCommits
 from memos_storage.adapters.files import FileBlobStore
 from memos_storage.adapters.hot_index import HotVectorIndex
 from memos_storage.adapters.ledger_client import LedgerAuditSink
-from memos_storage.adapters.milvus import MilvusVectorIndex, keep_probing
+from memos_storage.adapters.milvus import keep_probing
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
 from memos_storage.adapters.receipt_key import ReceiptKey
 from memos_storage.adapters.safetensors_format import SafetensorsFormat
@@ -41,7 +41,7 @@ from memos_storage.servicer.calls import Pages
 from memos_storage.servicer.cubes import StorageServicer, UseCases
 from memos_storage.servicer.purges import PurgeServicer, PurgeUseCases
 from memos_storage.servicer.snapshots import SnapshotServicer, SnapshotUseCases
-from memos_storage.stores import blob_store, database_url
+from memos_storage.stores import blob_store, database_url, installation_of, vector_index
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.download_blob import DownloadBlob
@@ -116,15 +116,7 @@ class _Storage:
         )
         outbox = SqlOutbox(self.database)
         pending = PendingRows(outbox)
-        self._milvus = MilvusVectorIndex(
-            lambda: config.milvus_uri or self._lite_uri(),
-            installation=lambda: self._secret.installation,
-            token=config.milvus_token.get_secret_value(),
-            embedded=config.milvus_uri is None,
-            timeout_seconds=config.milvus_timeout_seconds,
-            search_seconds=config.milvus_search_seconds,
-            forget_seconds=config.milvus_forget_seconds,
-        )
+        self._milvus = vector_index(config, self._lite_uri, installation=lambda: self._secret.installation)
         self._hot = None
         if config.milvus_uri is None and config.hot_rows:
             self._hot = HotVectorIndex(self._milvus, outbox, rows=config.hot_rows)
@@ -254,7 +246,7 @@ class _Storage:
         await asyncio.to_thread(migrations.migrate, self._url)
         self.database.open()
         self._secrets = _Secrets(
-            installation=(await self._kept_secret("installation")).hex()[:12],
+            installation=await installation_of(self._catalog),
             pages=PageTokens(await self._kept_secret("page_tokens")),
             tombstones=await self._kept_secret("tombstones"),
             receipts=await self._kept_secret("receipts"),

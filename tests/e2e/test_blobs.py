@@ -5,7 +5,6 @@ import hashlib
 import json
 import shutil
 import time
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -30,12 +29,6 @@ IDENTITY = {
     "quantization": "none",
     "adapter": "base",
 }
-
-
-def files_with(state: Path, data: bytes) -> list[Path]:
-    if state.name == "governance":
-        state = state.parent
-    return [path for path in state.rglob("*") if path.is_file() and data in path.read_bytes()]
 
 
 @pytest.fixture
@@ -107,17 +100,17 @@ async def test_a_purged_adapter_is_in_no_file(client, vault, system, tmp_path):
     with pytest.raises(DuplicateContent):
         await client.create_parametric(vault, file, identity=IDENTITY, rank=1)
     await client.upload_blob(vault, file)  # a copy that no cube has
-    assert files_with(system.state, PLANTED.tobytes())
+    assert system.files_with(PLANTED.tobytes())
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest().encode()
-    assert files_with(system.state, sha256)
+    assert system.files_with(sha256)
     asked = await client.purge(vault, [cube.name], expected_count=1)
     deadline = time.monotonic() + 60
     while not (purge := await client.get_purge(asked.purge.name)).receipt.statement:
         assert time.monotonic() < deadline
     tiers = {tier["tier"]: tier["done"] for tier in json.loads(purge.receipt.statement)["tiers"]}
     assert "Blobs 2." in tiers["blobs"] or "Blobs 3." in tiers["blobs"]
-    assert files_with(system.state, PLANTED.tobytes()) == []
-    assert files_with(system.state, sha256) == []
+    assert system.files_with(PLANTED.tobytes()) == []
+    assert system.files_with(sha256) == []
     with pytest.raises(NotFound):
         await client.save_blob(cube.name, tmp_path / "gone")
     assert not (tmp_path / "gone").exists()
@@ -158,7 +151,7 @@ async def test_what_was_acknowledged_survives_a_kill_and_damage_is_told(launch, 
     async with system.client() as client:
         cube = await client.create_parametric(VAULT, data, identity=IDENTITY, rank=8)
         system.kill()
-    (held,) = files_with(state, data)
+    (held,) = system.files_with(data)
     half = held.parent / ".part-half"
     half.write_bytes(data[:1_000])
     system = launch(state)
@@ -191,7 +184,7 @@ async def test_the_doctor_compares_the_tiers_and_mends_what_it_can(launch, tmp_p
     sound = findings(system, "doctor", "--tiers")
     assert {sound[check]["verdict"] for check in ("vector index", "blobs", "blobs without a cube")} == {"ok"}
     assert sound["blobs"]["detail"].startswith("1 read")
-    (held,) = files_with(state, tensors(6))
+    (held,) = system.files_with(tensors(6))
     held.write_bytes(b"something else")
     old = "01000000-0000-7000-8000-000000000000"
     held.with_name(old).write_bytes(b"left by a crash")

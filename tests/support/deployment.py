@@ -223,6 +223,11 @@ class Deployment:
         tls = Tls(ca_file=self.authority) if self.authority else None
         return {"address": self.address, "api_key": self.key, "tls": tls}
 
+    def files_with(self, data: bytes) -> list[Path]:
+        """Return the files of all services that hold these bytes."""
+        root = self.state.parent if self.state.name == "governance" else self.state  # six processes, a directory each
+        return [path for path in root.rglob("*") if path.is_file() and data in path.read_bytes()]
+
     def metrics(self) -> str:
         """Return the metrics page."""
         with urllib.request.urlopen(f"http://{self._metrics_address}/metrics", timeout=5) as page:

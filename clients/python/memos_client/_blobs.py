@@ -49,11 +49,10 @@ class BlobCalls(Calls):
             MemosError: RequestError, NotFound (the vault), DuplicateContent, AlreadyExists, Unavailable.
             OSError: the file cannot be read.
         """
-        blob = await self.upload_blob(vault, source, progress=progress, timeout=timeout)
         made = memcube_pb2.CompatibilityIdentity(**identity)
+        blob = await self.upload_blob(vault, source, progress=progress, timeout=timeout)
         payload = memcube_pb2.ParametricPayload(blob=blob, identity=made, rank=rank)
-        cube = memcube_pb2.MemCube(parametric=payload, labels=labels)
-        return await self._create(cube, vault, name)
+        return await self._create(memcube_pb2.MemCube(parametric=payload, labels=labels), vault, name)
 
     async def create_activation(
         self,
@@ -73,11 +72,10 @@ class BlobCalls(Calls):
             MemosError: RequestError, NotFound (the vault), DuplicateContent, AlreadyExists, Unavailable.
             OSError: the file cannot be read.
         """
-        blob = await self.upload_blob(vault, source, progress=progress, timeout=timeout)
         made = memcube_pb2.CompatibilityIdentity(**identity)
+        blob = await self.upload_blob(vault, source, progress=progress, timeout=timeout)
         payload = memcube_pb2.ActivationPayload(blob=blob, identity=made, token_count=token_count)
-        cube = memcube_pb2.MemCube(activation=payload, labels=labels)
-        return await self._create(cube, vault, name)
+        return await self._create(memcube_pb2.MemCube(activation=payload, labels=labels), vault, name)
 
     async def upload_blob(
         self,

@@ -4,7 +4,8 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -77,15 +78,10 @@ class Transport:
             failures: list[Exception] = []
             left = None if ends is None else max(0.0, ends - _now())
             try:
-                return await rpc(_watched(first, source, failures), timeout=left, metadata=self._metadata)
+                with _reason_first(failures):
+                    return await rpc(_watched(first, source, failures), timeout=left, metadata=self._metadata)
             except grpc.aio.AioRpcError as error:
-                if failures:
-                    raise failures[0] from error
                 await self._pause(method, error_of_call(error), attempt, self._timeout if left is None else left, error)
-            except asyncio.CancelledError as error:
-                if failures:  # grpc cancels the call when there are no more requests, and drops the reason
-                    raise failures[0] from error
-                raise
             attempt += 1
 
     async def exchange(self, requests: AsyncIterator[Message]) -> AsyncGenerator[Any, None]:
@@ -101,14 +97,11 @@ class Transport:
         failures: list[Exception] = []
         call = rpc(_watched(first, requests, failures), metadata=self._metadata)
         try:
-            async for answer in call:
-                yield answer
+            with _reason_first(failures):
+                async for answer in call:
+                    yield answer
         except grpc.aio.AioRpcError as error:
             raise error_of_call(error) from error
-        except asyncio.CancelledError as error:
-            if failures:
-                raise failures[0] from error
-            raise
         finally:
             call.cancel()
 
@@ -155,6 +148,17 @@ class Transport:
         if self._channel is None:
             self._channel = _dial(self.settings)
         return self._channel
+
+
+@contextmanager
+def _reason_first(failures: list[Exception]) -> Iterator[None]:
+    """Raise why the requests ended; grpc only cancels the call then, and drops the reason."""
+    try:
+        yield
+    except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
+        if failures:
+            raise failures[0] from error
+        raise
 
 
 async def _watched(first: Message, others: AsyncIterator[Message], failures: list[Exception]) -> AsyncIterator[Message]:

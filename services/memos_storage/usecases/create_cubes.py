@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from memos_kernel import limits
-from memos_kernel.cube import MemCube, Plaintext, State
+from memos_kernel.cube import MemCube, State
 from memos_kernel.errors import DuplicateContent, InvalidField, LimitExceeded, MemosError, MissingField, Overloaded
 from memos_kernel.ids import Clock, IdFactory
 from memos_storage.domain.blobs import with_blob
@@ -91,7 +91,7 @@ class CreateCubes:
         check_new_cube(item.cube, now=now, field=f"{field}.cube")
         if item.vector is not None:
             check_vector(item.vector, field=f"{field}.embedding")
-            if not isinstance(item.cube.payload, Plaintext):
+            if item.cube.blob is not None:
                 raise InvalidField("Only a text has a vector.", field=f"{field}.embedding")
         return first_revision(
             await self._with_blob(item.cube, field=f"{field}.cube"),
@@ -104,13 +104,13 @@ class CreateCubes:
 
     async def _with_blob(self, cube: MemCube, *, field: str) -> MemCube:
         """Return the cube with what the catalogue knows of its blob."""
-        if cube.payload is None or isinstance(cube.payload, Plaintext):
+        if cube.blob is None:
             return cube
         where = f"{field}.{cube.kind.name.lower()}"
-        blob = await self.blobs.find(cube.vault, cube.payload.blob.name)
-        if blob is None:
+        known = await self.blobs.find(cube.vault, cube.blob.name)
+        if known is None:
             raise _no_blob(cube, field=where)
-        return with_blob(cube, blob, field=where)
+        return with_blob(cube, known, field=where)
 
     def _store(
         self, tx: Transaction, item: NewCube | MemosError, mutation: Mutation, return_existing: bool, now: datetime
@@ -123,7 +123,8 @@ class CreateCubes:
             self.tombstones.check(tx, item.cube)
             _insert(tx, item)
         except DuplicateContent as error:
-            _drop(tx, item.cube)
+            if item.cube.blob is not None:  # bytes that the vault has already
+                tx.blobs.drop(item.cube.blob.name)
             return self._held(tx, item, error, mutation, return_existing, now)
         except MemosError as error:
             return Outcome(error=error)
@@ -162,20 +163,11 @@ class CreateCubes:
 
 def _insert(tx: Transaction, item: NewCube) -> None:
     cube = item.cube
-    if cube.payload is None or isinstance(cube.payload, Plaintext):
-        tx.insert(cube, vector=item.vector)
-        return
-    blob = cube.payload.blob.name
-    if not tx.blobs.free(cube.vault, blob):
+    if cube.blob is not None and not tx.blobs.free(cube.vault, cube.blob.name):
         raise _no_blob(cube, field=f"cube.{cube.kind.name.lower()}")
-    tx.insert(cube, vector=None)
-    tx.blobs.take(blob, cube.uid)
-
-
-def _drop(tx: Transaction, cube: MemCube) -> None:
-    """Let go of bytes that the vault has already."""
-    if cube.payload is not None and not isinstance(cube.payload, Plaintext):
-        tx.blobs.drop(cube.payload.blob.name)
+    tx.insert(cube, vector=item.vector)
+    if cube.blob is not None:
+        tx.blobs.take(cube.blob.name, cube.uid)
 
 
 def _no_blob(cube: MemCube, *, field: str) -> InvalidField:

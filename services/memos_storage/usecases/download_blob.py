@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from memos_kernel.cube import Activation, BlobRef, Parametric
+from memos_kernel.cube import BlobRef
 from memos_kernel.errors import DataCorrupted, InvalidField, ResourceNotFound
 from memos_kernel.names import CubeName
 from memos_kernel.permission import Grant
@@ -31,15 +31,15 @@ class DownloadBlob:
             DataCorrupted, DependencyUnavailable: while the bytes are read.
         """
         found = await self._find(name, grant)
-        payload = found.cube.payload
-        if not isinstance(payload, Activation | Parametric):
+        blob = found.cube.blob
+        if blob is None:
             raise InvalidField(f"{name} holds text, which GetMemory returns; it has no blob.", field="name")
-        if not 0 <= offset <= payload.blob.size_bytes:
-            raise InvalidField(f"offset is {offset}; the blob has {payload.blob.size_bytes} bytes.", field="offset")
+        if not 0 <= offset <= blob.size_bytes:
+            raise InvalidField(f"offset is {offset}; the blob has {blob.size_bytes} bytes.", field="offset")
         if limit < 0:
             raise InvalidField(f"limit is {limit}; give a number of bytes, or 0 for all.", field="limit")
-        chunks = self.blobs.get(found.cube.vault, payload.blob, offset=offset, limit=limit)
-        return payload.blob, self._told(name, chunks, grant)
+        chunks = self.blobs.get(found.cube.vault, blob, offset=offset, limit=limit)
+        return blob, self._told(name, chunks, grant)
 
     async def _find(self, name: CubeName, grant: Grant) -> StoredCube:
         found = (await self.catalog.get([name], Scope.of(grant))).get(name)

@@ -1,6 +1,7 @@
 """Compare the blob store with the catalogue, and remove what no cube has or can have any more."""
 
 import uuid
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -37,8 +38,12 @@ class SweepBlobs:
         removed = await self._remove_gone() if repair else len(await self.registry.gone(purge=None, limit=_COUNTED))
         lost: list[StoredBlob] = []
         for vault in {*await self.registry.vaults(), *await self.blobs.vaults()}:
-            lost += await self._lost(vault)
-            removed += await self._remove_strange(vault, spare, repair=repair)
+            # Bytes are there before their row: what has a row before the look is there or lost, what has none after it
+            # is strange.
+            before = await self.registry.known(vault)
+            names = await self.blobs.names(vault)
+            lost += await self._lost(vault, before - set(names))
+            removed += await self._remove_strange(vault, names, spare, repair=repair)
         return BlobDrift(tuple(lost), removed)
 
     async def _remove_gone(self) -> int:
@@ -50,16 +55,13 @@ class SweepBlobs:
             removed += len(page)
         return removed
 
-    async def _lost(self, vault: VaultName) -> list[StoredBlob]:
-        """Return blobs of the catalogue without bytes. Their rows are read first, for bytes are there before a row."""
-        known = await self.registry.known(vault)
-        missing = sorted(known - set(await self.blobs.names(vault)))
-        held = {blob.name for blob in await self.registry.held(vault)}  # what was removed meanwhile is not lost
-        return [StoredBlob(vault, name) for name in missing if name in held]
+    async def _lost(self, vault: VaultName, missing: Set[str]) -> list[StoredBlob]:
+        """Return those blobs without bytes that were not removed meanwhile."""
+        held = {blob.name for blob in await self.registry.held(vault)} if missing else frozenset[str]()
+        return [StoredBlob(vault, name) for name in sorted(missing & held)]
 
-    async def _remove_strange(self, vault: VaultName, spare: timedelta, *, repair: bool) -> int:
+    async def _remove_strange(self, vault: VaultName, names: Sequence[str], spare: timedelta, *, repair: bool) -> int:
         """Remove bytes without a row, such as of an upload that broke off before it was noted."""
-        names = await self.blobs.names(vault)
         known = await self.registry.known(vault)
         before = self.clock.now() - spare
         strange = [name for name in names if name not in known and _made(name) < before]
