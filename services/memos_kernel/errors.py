@@ -2,7 +2,8 @@
 
     MemosError
     |- RequestError            the caller can mend it
-    |  |- InvalidField, MissingField, MalformedName, LimitExceeded, ImmutableField, PageTokenMismatch
+    |  |- InvalidField, MissingField, MalformedName, LimitExceeded, ImmutableField, PageTokenMismatch,
+    |     ArchiveInvalid
     |- AccessError
     |  |- CredentialInvalid, PermissionDenied, GrantInvalid, PeerForbidden
     |- NotFound
@@ -90,6 +91,12 @@ class PageTokenMismatch(RequestError):
     """A page token belongs to another call or was changed."""
 
     reason = "PAGE_TOKEN_MISMATCH"
+
+
+class ArchiveInvalid(RequestError):
+    """A file of an archive is missing, cut off or changed, or nobody who is trusted has signed it."""
+
+    reason = "ARCHIVE_INVALID"
 
 
 class AccessError(MemosError):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 
+from memos_api.internal.v1.archive_service_pb2_grpc import add_ArchiveServiceServicer_to_server
 from memos_api.internal.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_server
 from memos_api.internal.v1.purge_service_pb2_grpc import add_PurgeServiceServicer_to_server
 from memos_api.internal.v1.snapshot_service_pb2_grpc import add_SnapshotServiceServicer_to_server
@@ -32,10 +33,12 @@ from memos_storage.adapters.safetensors_format import SafetensorsFormat
 from memos_storage.adapters.sql.blobs import SqlBlobRegistry
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.changes import SqlChangeFeed
+from memos_storage.adapters.sql.histories import SqlHistoryReader
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.config import StorageConfig
 from memos_storage.ports import VectorIndex
+from memos_storage.servicer.archives import ArchiveServicer, ArchiveUseCases
 from memos_storage.servicer.blobs import BlobServicer, BlobUseCases
 from memos_storage.servicer.calls import Pages
 from memos_storage.servicer.cubes import StorageServicer, UseCases
@@ -45,7 +48,9 @@ from memos_storage.stores import blob_store, database_url, installation_of, vect
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.download_blob import DownloadBlob
+from memos_storage.usecases.export_cubes import ExportCubes
 from memos_storage.usecases.follow_outbox import FollowOutbox
+from memos_storage.usecases.import_cubes import ImportCubes
 from memos_storage.usecases.keep_snapshots import CreateSnapshot, DeleteSnapshot, ReadSnapshots
 from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.past_leg import PastLeg
@@ -60,6 +65,7 @@ from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.run_purge import RunPurge
 from memos_storage.usecases.search_cubes import SearchCubes
 from memos_storage.usecases.ship_audit import ShipAudit
+from memos_storage.usecases.sign_archive import SignArchive
 from memos_storage.usecases.sweep_blobs import SweepBlobs
 from memos_storage.usecases.tombstones import Tombstones
 from memos_storage.usecases.undelete_cube import UndeleteCube
@@ -166,6 +172,17 @@ class _Storage:
         self._use_cases = self._make_use_cases(context, pending)
         self._snapshots = self._make_snapshots(context)
         self._purges = self._make_purges(context, outbox)
+        self._archives = ArchiveUseCases(
+            export=ExportCubes(histories=SqlHistoryReader(self.database), clock=context.clock),
+            import_=ImportCubes(
+                catalog=self._catalog,
+                index=self.index,
+                clock=context.clock,
+                ids=uuid7,
+                tombstones=self._tombstones,
+            ),
+            sign=SignArchive(lambda: ReceiptKey(self._secret.receipts)),
+        )
 
     def _make_use_cases(self, context: ServiceContext, pending: PendingRows) -> UseCases:
         catalog, clock, spans = self._catalog, context.clock, context.telemetry
@@ -230,7 +247,7 @@ class _Storage:
         )
 
     def register(self, server: grpc.aio.Server) -> None:
-        """Serve the four services."""
+        """Serve the five services."""
         pages = Pages(lambda: self._secret.pages)
         add_StorageServiceServicer_to_server(StorageServicer(self._use_cases, pages, clock=self._clock), server)
         add_SnapshotServiceServicer_to_server(SnapshotServicer(self._snapshots, pages), server)
@@ -240,6 +257,7 @@ class _Storage:
             download=DownloadBlob(catalog=self._catalog, blobs=self.blobs),
         )
         add_BlobServiceServicer_to_server(BlobServicer(moves), server)
+        add_ArchiveServiceServicer_to_server(ArchiveServicer(self._archives), server)
 
     async def start(self) -> None:
         """Migrate and open the catalogue, then start what follows it. The vector index comes up by itself."""

@@ -22,6 +22,7 @@ CODES: Mapping[type[domain.MemosError], grpc.StatusCode] = {
     domain.LimitExceeded: grpc.StatusCode.INVALID_ARGUMENT,
     domain.ImmutableField: grpc.StatusCode.INVALID_ARGUMENT,
     domain.PageTokenMismatch: grpc.StatusCode.INVALID_ARGUMENT,
+    domain.ArchiveInvalid: grpc.StatusCode.INVALID_ARGUMENT,
     domain.CredentialInvalid: grpc.StatusCode.UNAUTHENTICATED,
     domain.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     domain.GrantInvalid: grpc.StatusCode.PERMISSION_DENIED,

@@ -22,12 +22,14 @@ from memos_storage.adapters.memory import (
     MemoryBlobRegistry,
     MemoryCatalog,
     MemoryChangeFeed,
+    MemoryHistoryReader,
     MemoryLexicalIndex,
     MemoryOutbox,
 )
 from memos_storage.adapters.sql.blobs import SqlBlobRegistry
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.changes import SqlChangeFeed
+from memos_storage.adapters.sql.histories import SqlHistoryReader
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.domain.filters import CubeFilter
@@ -151,6 +153,7 @@ class Store:
     audit: MemoryAuditOutbox | SqlAuditOutbox
     feed: MemoryChangeFeed | SqlChangeFeed
     blobs: MemoryBlobRegistry | SqlBlobRegistry
+    histories: MemoryHistoryReader | SqlHistoryReader
     database: Database | None = None
 
 
@@ -169,6 +172,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
             MemoryAuditOutbox(catalog),
             MemoryChangeFeed(catalog),
             MemoryBlobRegistry(catalog),
+            MemoryHistoryReader(catalog),
         )
         return
     url = await asyncio.to_thread(empty_database, kind, path)
@@ -182,6 +186,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
             SqlAuditOutbox(database),
             SqlChangeFeed(database),
             SqlBlobRegistry(database),
+            SqlHistoryReader(database),
             database,
         )
     finally:

@@ -128,6 +128,7 @@ BY_REASON: Mapping[str, type[MemosError]] = {
     "LIMIT_EXCEEDED": RequestError,
     "IMMUTABLE_FIELD": RequestError,
     "PAGE_TOKEN_MISMATCH": RequestError,
+    "ARCHIVE_INVALID": RequestError,
     "CREDENTIAL_INVALID": Unauthenticated,
     "PERMISSION_DENIED": PermissionDenied,
     "GRANT_INVALID": PermissionDenied,

@@ -33,22 +33,31 @@ def check_new_cube(cube: MemCube, *, now: datetime, field: str) -> None:
     Raises:
         MissingField, InvalidField, LimitExceeded: the message names the field.
     """
+    if cube.state not in INITIAL:
+        known = " or ".join(sorted(state.name for state in INITIAL))
+        raise InvalidField(f"{field}.state is {cube.state.name}; a new cube is {known}.", field=f"{field}.state")
+    check_whole(cube, field=field)
+    check_mutable(cube, now=now, field=field)
+
+
+def check_whole(cube: MemCube, *, field: str) -> None:
+    """Refuse what no cube may have, new or not; `check_mutable` has the rest.
+
+    Raises:
+        MissingField, InvalidField, LimitExceeded: the message names the field.
+    """
     if cube.payload is None:
         raise MissingField(f"{field} has no payload; give it a text.", field=f"{field}.payload")
     if not isinstance(cube.payload, Plaintext):
         check_payload(cube.payload, field=f"{field}.{cube.kind.name.lower()}")
     if cube.name.tenant != cube.vault.tenant:
         raise InvalidField(f"{field}.name and {field}.vault are of two tenants.", field=f"{field}.name")
-    if cube.state not in INITIAL:
-        known = " or ".join(sorted(state.name for state in INITIAL))
-        raise InvalidField(f"{field}.state is {cube.state.name}; a new cube is {known}.", field=f"{field}.state")
     check_sources(cube.sources, field=f"{field}.sources")
     check_count(cube.derived_from, limits.DERIVED_FROM, field=f"{field}.derived_from")
     for index, ref in enumerate(cube.derived_from):
         if ref.name.tenant != cube.name.tenant:
             where = f"{field}.derived_from[{index}].name"
             raise InvalidField(f"{where} is of another tenant than the cube.", field=where)
-    check_mutable(cube, now=now, field=field)
 
 
 def check_mutable(cube: MemCube, *, now: datetime, field: str, paths: frozenset[str] | None = None) -> None:

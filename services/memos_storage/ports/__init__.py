@@ -1,5 +1,6 @@
 """What the use cases need, as protocols. Every adapter of a port passes the same suite in tests/contract."""
 
+from memos_storage.ports.archives import HistoryReader
 from memos_storage.ports.blobs import BlobFormat, BlobLedger, BlobRegistry, BlobStore
 from memos_storage.ports.catalog import Catalog, Transaction
 from memos_storage.ports.feed import ChangeFeed, Commit, Commits
@@ -19,6 +20,7 @@ __all__ = [
     "Commit",
     "Commits",
     "DerivedTier",
+    "HistoryReader",
     "LexicalIndex",
     "Outbox",
     "PurgeLedger",

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from memos_kernel.cube import MemCube, Usage
 from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
+from memos_storage.domain.archives import History
 from memos_storage.domain.purges import Doomed, Purge, Reach
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.snapshots import Snapshot
@@ -50,6 +51,10 @@ class Transaction(Protocol):
         """Return a cube in the revision that it had at a moment of record time, deleted or not."""
         ...
 
+    def present(self, uid: str) -> StoredCube | None:
+        """Return a cube, deleted or not, that is not being erased."""
+        ...
+
     def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
         """Return the live cube of the vault that has this content."""
         ...
@@ -70,6 +75,17 @@ class Transaction(Protocol):
 
         Raises:
             DuplicateContent: a live cube of the vault holds the same content.
+        """
+        ...
+
+    def adopt(self, history: History, *, now: datetime) -> None:
+        """Add a cube with all these revisions, or the revisions that follow those that it has.
+
+        It is told of as a change of now. It can be caught and gone on from:
+
+        Raises:
+            DuplicateContent: a live cube of the vault holds the content of its newest revision.
+            ResourceExists: the tenant has another cube of that name, or the installation one of that uid.
         """
         ...
 

@@ -191,6 +191,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"reason": "RESUME_TOKEN_EXPIRED", "domain": "memos", "metadata": {"field": "resume_token"}}
     """
+    ERROR_REASON_ARCHIVE_INVALID: _ErrorReason.ValueType  # 34
+    """A file of an archive is missing, cut off or changed, or the archive is not signed by a key that is trusted, or is of a
+    newer form. INVALID_ARGUMENT.
+
+        {"reason": "ARCHIVE_INVALID", "domain": "memos", "metadata": {"file": "parts/00003/revisions.parquet"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo that every error carries; its `domain` is
@@ -366,5 +372,11 @@ ERROR_REASON_RESUME_TOKEN_EXPIRED: ErrorReason.ValueType  # 33
 FAILED_PRECONDITION.
 
     {"reason": "RESUME_TOKEN_EXPIRED", "domain": "memos", "metadata": {"field": "resume_token"}}
+"""
+ERROR_REASON_ARCHIVE_INVALID: ErrorReason.ValueType  # 34
+"""A file of an archive is missing, cut off or changed, or the archive is not signed by a key that is trusted, or is of a
+newer form. INVALID_ARGUMENT.
+
+    {"reason": "ARCHIVE_INVALID", "domain": "memos", "metadata": {"file": "parts/00003/revisions.parquet"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

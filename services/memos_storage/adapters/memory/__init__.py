@@ -4,6 +4,7 @@ from memos_storage.adapters.memory.blob_store import MemoryBlobStore
 from memos_storage.adapters.memory.blobs import MemoryBlobRegistry
 from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.memory.changes import MemoryChangeFeed
+from memos_storage.adapters.memory.histories import MemoryHistoryReader
 from memos_storage.adapters.memory.indexes import MemoryLexicalIndex, MemoryVectorIndex
 from memos_storage.adapters.memory.outbox import MemoryAuditOutbox, MemoryOutbox
 from memos_storage.adapters.memory.spans import MemorySpan, MemorySpans
@@ -14,6 +15,7 @@ __all__ = [
     "MemoryBlobStore",
     "MemoryCatalog",
     "MemoryChangeFeed",
+    "MemoryHistoryReader",
     "MemoryLexicalIndex",
     "MemoryOutbox",
     "MemorySpan",

@@ -14,6 +14,7 @@ from memos_storage.adapters.memory.blob_ledger import MemoryBlobs
 from memos_storage.adapters.memory.changes import change
 from memos_storage.adapters.memory.purges import MemoryPurges
 from memos_storage.adapters.memory.tables import Tables, copied, current_vector, enqueue
+from memos_storage.domain.archives import History
 from memos_storage.domain.filters import newest_first
 from memos_storage.domain.purges import Doomed, Purge, Reach
 from memos_storage.domain.selection import Selection
@@ -232,6 +233,11 @@ class MemoryTransaction:
         """Return the vector of the text that came with a revision, deleted or not."""
         return self.tables.vectors.get((uid, content_revision))
 
+    def present(self, uid: str) -> StoredCube | None:
+        """Return a cube, deleted or not, that is not being erased."""
+        doomed = {doomed for items in self.tables.purge_cubes.values() for doomed in items}
+        return None if uid in doomed else self.tables.cubes.get(uid)
+
     def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
         """Return the live cube of the vault that has this content."""
         rows = (row for row in self._live() if row.cube.vault == vault)
@@ -240,8 +246,7 @@ class MemoryTransaction:
     def insert(self, cube: MemCube, *, vector: Vector | None) -> None:
         """Add a cube."""
         self._check_content(cube)
-        if any(row.cube.name == cube.name for row in self.tables.cubes.values()):
-            raise ResourceExists(f"{cube.name} is taken; choose another id.", name=str(cube.name))
+        self._check_name(cube)
         self._store(StoredCube(cube, cube.revision))
         self._put_vector(cube, vector, gone=None)
         self.tables.changes.append(change(ChangeKind.CREATED, cube))
@@ -261,6 +266,32 @@ class MemoryTransaction:
             enqueue(self.tables, cube.uid, gone.embedder, cube.update_time, gone=before.content_revision)
         kind = change_of(cube, was_deleted=before.cube.delete_time is not None)
         self.tables.changes.append(change(kind, cube))
+
+    def adopt(self, history: History, *, now: datetime) -> None:
+        """Add a cube with all these revisions, or the revisions that follow those that it has."""
+        newest, before = history[-1], self.tables.cubes.get(history[-1].cube.uid)
+        cube = newest.cube
+        if cube.delete_time is None:
+            self._check_content(cube)
+        if before is None:
+            self._check_name(cube)
+        usage = cube.usage if before is None else before.cube.usage
+        gone = None if before is None else current_vector(self.tables, cube.uid)
+        for item in history:
+            self._store(StoredCube(replace(item.cube, usage=usage), item.content_revision))
+            for vector in item.vectors:
+                self._keep_vector(item.cube, vector)
+        text = 0 if before is None else before.content_revision
+        moved = newest.content_revision != text
+        fresh = current_vector(self.tables, cube.uid) if moved and cube.delete_time is None else None
+        leaves = gone if gone is not None and (moved or cube.delete_time is not None) else None
+        for embedder in sorted({vector.embedder for vector in (fresh, leaves) if vector is not None}):
+            out = leaves is not None and leaves.embedder == embedder
+            enqueue(self.tables, cube.uid, embedder, now, gone=text if out else None)
+        kind = (
+            ChangeKind.CREATED if before is None else change_of(cube, was_deleted=before.cube.delete_time is not None)
+        )
+        self.tables.changes.append(replace(change(kind, cube), time=now))
 
     def set_usage(self, uid: str, usage: Usage) -> None:
         """Store the usage."""
@@ -305,6 +336,10 @@ class MemoryTransaction:
     def _live(self) -> list[StoredCube]:
         return [row for row in self.tables.cubes.values() if row.cube.delete_time is None]
 
+    def _check_name(self, cube: MemCube) -> None:
+        if any(row.cube.name == cube.name for row in self.tables.cubes.values()):
+            raise ResourceExists(f"{cube.name} is taken; choose another id.", name=str(cube.name))
+
     def _check_content(self, cube: MemCube) -> None:
         holder = self.holder(cube.vault, cube.content_hash)
         if holder is not None and holder.cube.uid != cube.uid:
@@ -318,9 +353,12 @@ class MemoryTransaction:
 
     def _put_vector(self, cube: MemCube, vector: Vector | None, *, gone: int | None) -> None:
         if vector is not None:
-            self.tables.dimensions.setdefault(vector.embedder, vector.values.size)
-            self.tables.vectors[cube.uid, cube.revision] = vector
+            self._keep_vector(cube, vector)
             enqueue(self.tables, cube.uid, vector.embedder, cube.update_time, gone=gone)
+
+    def _keep_vector(self, cube: MemCube, vector: Vector) -> None:
+        self.tables.dimensions.setdefault(vector.embedder, vector.values.size)
+        self.tables.vectors[cube.uid, cube.revision] = vector
 
 
 def _identity(owner: RequestOwner) -> RequestOwner:

@@ -1,6 +1,6 @@
 """The catalogue inside one transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from functools import cache
@@ -22,6 +22,7 @@ from memos_storage.adapters.sql.purges import SqlPurges
 from memos_storage.adapters.sql.requests import RequestLog
 from memos_storage.adapters.sql.vaults import key_of
 from memos_storage.adapters.terms import frequencies
+from memos_storage.domain.archives import ArchivedRevision, History
 from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import AuditEvent, StoredCube, Vector
 
@@ -48,6 +49,7 @@ _VECTOR = (
     .join(schema.cubes, schema.cubes.c.key == schema.vectors.c.cube_key)
     .where(schema.cubes.c.uid == bindparam("uid"), schema.vectors.c.revision == bindparam("revision"))
 )
+_PRESENT = _STORED.where(schema.cubes.c.uid == bindparam("uid"), filters.STANDING)
 _HOLDING = (
     schema.cubes.c.vault_key == bindparam("vault_key"),
     schema.cubes.c.content_hash == bindparam("content_hash"),
@@ -56,6 +58,7 @@ _HOLDING = (
 _BY_CONTENT = _STORED.where(*_HOLDING)
 _TAKEN = select(schema.cubes.c.key).where(*_NAMED)
 _LOCK_NAME = _TAKEN.with_for_update()
+_LOCK_UID = select(schema.cubes.c.key).where(schema.cubes.c.uid == bindparam("uid")).with_for_update()
 _LOCK_CONTENT = select(schema.cubes.c.key).where(*_HOLDING).with_for_update()
 _KEY = select(
     schema.cubes.c.key, schema.cubes.c.vault_key, schema.cubes.c.content_revision, schema.cubes.c.delete_time
@@ -125,6 +128,10 @@ class SqlTransaction:
         row = self._connection.execute(_VECTOR, {"uid": uid, "revision": content_revision}).first()
         return None if row is None else Vector(row.embedder, rows.vector_of(row.data))
 
+    def present(self, uid: str) -> StoredCube | None:
+        """Return a cube, deleted or not, that is not being erased."""
+        return self._read(_PRESENT, {"uid": uid}, lock=_LOCK_UID)
+
     def holder(self, vault: VaultName, content_hash: str) -> StoredCube | None:
         """Return the live cube of the vault that has this content."""
         values = {"vault_key": self._vault_key(vault), "content_hash": content_hash}
@@ -133,27 +140,72 @@ class SqlTransaction:
     def insert(self, cube: MemCube, *, vector: Vector | None) -> None:
         """Add a cube; the unique indexes decide whether it may be added."""
         vault_key = self._vault_key(cube.vault)
+        key = self._insert(cube, vault_key, content_revision=cube.revision)
+        self._add_children(key, cube, cube.revision)
+        self._index_terms(key, vault_key, cube)
+        if vector is not None:
+            self._put_vector(key, cube, vector)
+        self._tell(ChangeKind.CREATED, vault_key, cube)
+
+    def adopt(self, history: History, *, now: datetime) -> None:
+        """Add a cube with all these revisions, or the revisions that follow those that it has."""
+        newest = history[-1]
+        cube, time = newest.cube, micros(now)
+        row = self._connection.execute(_KEY, {"uid": cube.uid}).one_or_none()
+        if row is None:
+            vault_key, text, gone = self._vault_key(cube.vault), 0, frozenset[str]()
+            key = self._insert(cube, vault_key, content_revision=newest.content_revision)
+            kind = ChangeKind.CREATED
+        else:
+            key, vault_key, text = row.key, row.vault_key, row.content_revision
+            gone = self._succeed(row, newest)
+            kind = change_of(cube, was_deleted=row.delete_time is not None)
+        self._add_children(key, cube, newest.content_revision, earlier=history[:-1])
+        if cube.delete_time is None and (row is None or newest.content_revision != text):
+            self._index_terms(key, vault_key, cube)
+        held = self._adopt_vectors(key, history)
+        for embedder in sorted(gone | (held if cube.delete_time is None else frozenset())):
+            self._enqueue(key, embedder, time, gone=text if embedder in gone else None)
+        self._tell(kind, vault_key, cube, time=time)
+
+    def _succeed(self, row: Any, newest: ArchivedRevision) -> frozenset[str]:
+        """Put a revision in the place of an older one; return the embedders whose index may hold the vector of that."""
+        cube, content = newest.cube, newest.content_revision != row.content_revision
+        self._set_header(row.key, cube, content_revision=newest.content_revision if content else None)
+        self._forget_children(row.key)
+        if not content and cube.delete_time is None:
+            return frozenset()
+        self.flush()
+        unindex(self._connection, [row.key])
+        return self._indexed(row.key, row.content_revision)
+
+    def _adopt_vectors(self, key: int, history: History) -> frozenset[str]:
+        """Store vectors; return the embedders of those of the newest text."""
+        for item in history:
+            for vector in item.vectors:
+                self._keep_vector(key, item.cube.revision, vector)
+        newest = history[-1].content_revision
+        return frozenset(vector.embedder for item in history if item.cube.revision == newest for vector in item.vectors)
+
+    def _insert(self, cube: MemCube, vault_key: int, *, content_revision: int) -> int:
         values = {
             **rows.header(cube),
             "uid": cube.uid,
             "vault_key": vault_key,
             "tenant": cube.name.tenant,
             "cube": cube.name.id,
-            "content_revision": cube.revision,
+            "content_revision": content_revision,
             "create_time": micros(cube.create_time),
-            "hits": 0,
-            "heat": 0.0,
+            "hits": cube.usage.hits,
+            "heat": cube.usage.heat,
+            "last_used_time": micros(cube.usage.last_used_time),
         }
-        key = self._insert(cube, values)
-        self._add_children(key, cube, cube.revision)
+        key = self._claim_row(cube, values)
         for source in sorted({ref.name.id for ref in cube.derived_from}):
             self._add(schema.derivations, {"cube_key": key, "source": source})
-        self._index_terms(key, vault_key, cube)
-        if vector is not None:
-            self._put_vector(key, cube, vector)
-        self._tell(ChangeKind.CREATED, vault_key, cube)
+        return key
 
-    def _insert(self, cube: MemCube, values: Mapping[str, Any]) -> int:
+    def _claim_row(self, cube: MemCube, values: Mapping[str, Any]) -> int:
         statement = _insert_cube(self._connection.dialect.name)
         while (key := self._connection.execute(statement, values).scalar()) is None:
             holder = self.holder(cube.vault, cube.content_hash)
@@ -162,6 +214,8 @@ class SqlTransaction:
             name = {"tenant": cube.name.tenant, "cube": cube.name.id}
             if self._connection.execute(_TAKEN, name).first() is not None:
                 raise ResourceExists(f"{cube.name} is taken; choose another id.", name=str(cube.name))
+            if self._connection.execute(_KEY, {"uid": cube.uid}).first() is not None:
+                raise ResourceExists(f"The cube {cube.uid} is here already, under another name.", name=str(cube.name))
             # What stood in the way was deleted by another process meanwhile.
         return int(key)
 
@@ -169,9 +223,8 @@ class SqlTransaction:
         """Store a new revision; a deleted cube leaves the lexical index and the vector index."""
         row = self._key(cube.uid)
         key, vault_key, text = row.key, row.vault_key, row.content_revision
-        self._set_header(key, cube, content=content)
-        for table in (schema.sources, schema.labels):
-            self._connection.execute(delete(table).where(table.c.cube_key == key))
+        self._set_header(key, cube, content_revision=cube.revision if content else None)
+        self._forget_children(key)
         self._add_children(key, cube, cube.revision if content else text)
         if content or cube.delete_time is not None:
             self.flush()
@@ -183,14 +236,19 @@ class SqlTransaction:
             self._put_vector(key, cube, vector, gone=text if vector.embedder in gone else None)
             gone -= {vector.embedder}
         for embedder in sorted(gone):
-            self._enqueue(key, embedder, cube, gone=text)
+            self._enqueue(key, embedder, micros(cube.update_time), gone=text)
         self._tell(change_of(cube, was_deleted=row.delete_time is not None), vault_key, cube)
 
-    def _set_header(self, key: int, cube: MemCube, *, content: bool) -> None:
-        values = {**rows.header(cube), **({"content_revision": cube.revision} if content else {})}
+    def _forget_children(self, key: int) -> None:
+        for table in (schema.sources, schema.labels):
+            self._connection.execute(delete(table).where(table.c.cube_key == key))
+
+    def _set_header(self, key: int, cube: MemCube, *, content_revision: int | None) -> None:
+        """Store a header; `content_revision` is set if the text changes, which may then be that of another cube."""
+        values = rows.header(cube) | ({} if content_revision is None else {"content_revision": content_revision})
         statement = update(schema.cubes).where(schema.cubes.c.key == key).values(values)
         try:
-            with self._connection.begin_nested() if content else nullcontext():
+            with nullcontext() if content_revision is None else self._connection.begin_nested():
                 self._connection.execute(statement)
         except IntegrityError:
             holder = self.holder(cube.vault, cube.content_hash)
@@ -267,17 +325,21 @@ class SqlTransaction:
     def _add(self, table: Table, row: dict[str, Any]) -> None:
         self._new.setdefault(table.name, []).append(row)
 
-    def _add_children(self, key: int, cube: MemCube, content_revision: int) -> None:
-        self._add(
-            schema.revisions,
-            {
-                "cube_key": key,
-                "revision": cube.revision,
-                "content_revision": content_revision,
-                "record_time": micros(cube.update_time),
-                "document": rows.document(cube),
-            },
-        )
+    def _add_children(
+        self, key: int, cube: MemCube, content_revision: int, *, earlier: Sequence[ArchivedRevision] = ()
+    ) -> None:
+        told = [(item.cube, item.content_revision) for item in earlier]
+        for one, text in [*told, (cube, content_revision)]:
+            self._add(
+                schema.revisions,
+                {
+                    "cube_key": key,
+                    "revision": one.revision,
+                    "content_revision": text,
+                    "record_time": micros(one.update_time),
+                    "document": rows.document(one),
+                },
+            )
         for row in rows.source_rows(key, cube):
             self._add(schema.sources, row)
         for row in rows.label_rows(key, cube):
@@ -300,6 +362,10 @@ class SqlTransaction:
         self._growth[vault_key] = (before[0] + documents, before[1] + count)
 
     def _put_vector(self, key: int, cube: MemCube, vector: Vector, *, gone: int | None = None) -> None:
+        self._keep_vector(key, cube.revision, vector)
+        self._enqueue(key, vector.embedder, micros(cube.update_time), gone=gone)
+
+    def _keep_vector(self, key: int, revision: int, vector: Vector) -> None:
         if self.dimensions(vector.embedder) is None:
             self._connection.execute(
                 insert(schema.embedders), {"embedder": vector.embedder, "dimensions": vector.values.size}
@@ -309,11 +375,10 @@ class SqlTransaction:
             {
                 "cube_key": key,
                 "embedder": vector.embedder,
-                "revision": cube.revision,
+                "revision": revision,
                 "data": rows.vector_bytes(vector.values),
             },
         )
-        self._enqueue(key, vector.embedder, cube, gone=gone)
 
     def _indexed(self, key: int, content_revision: int) -> frozenset[str]:
         """Return the embedders whose index may hold the vector of a text."""
@@ -322,8 +387,8 @@ class SqlTransaction:
         held = select(table.c.embedder).where(table.c.cube_key == key, table.c.revision == content_revision)
         return frozenset(self._connection.execute(held).scalars())
 
-    def _tell(self, kind: ChangeKind, vault_key: int, cube: MemCube) -> None:
-        """Add a change to the feed of the vault."""
+    def _tell(self, kind: ChangeKind, vault_key: int, cube: MemCube, *, time: int | None = None) -> None:
+        """Add a change to the feed of the vault, at the record time of the cube unless another is given."""
         self._add(
             schema.changes,
             {
@@ -332,12 +397,11 @@ class SqlTransaction:
                 "cube": cube.name.id,
                 "revision": cube.revision,
                 "kind": int(kind),
-                "record_time": micros(cube.update_time),
+                "record_time": micros(cube.update_time) if time is None else time,
             },
         )
 
-    def _enqueue(self, key: int, embedder: str, cube: MemCube, *, gone: int | None) -> None:
-        now = micros(cube.update_time)
+    def _enqueue(self, key: int, embedder: str, now: int | None, *, gone: int | None) -> None:
         self._add(
             schema.outbox,
             {
