@@ -4,12 +4,13 @@ Every port raises the domain errors of `memos_kernel.errors`; each method's docs
 case reacts to.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from memos_interface.domain.archives import ArchivedRevision, ArchiveOptions, Part, Seal, VaultRecord
 from memos_interface.domain.audit import AuditEvent
 from memos_interface.domain.chat import Delta, GenerationEnd, Plan, PlannedMemory
 from memos_interface.domain.cubes import CubeChange
@@ -22,7 +23,7 @@ from memos_kernel.cube import BlobRef, MemCube, RevisionRef, TraceRef
 from memos_kernel.errors import MemosError
 from memos_kernel.lineage import Graph
 from memos_kernel.names import CubeName, PrincipalName, VaultName
-from memos_kernel.permission import Action, Grant, Principal
+from memos_kernel.permission import Action, Grant, Principal, Role
 from memos_kernel.requests import RequestKey
 
 
@@ -101,6 +102,101 @@ class BlobReader(Protocol):
 
         Raises:
             CubeNotFound, InvalidField, DataCorrupted, ResourceNotFound.
+        """
+        ...
+
+
+class BlobWriter(Protocol):
+    """Where the bytes of payloads are stored."""
+
+    async def write(self, vault: VaultName, blob: BlobRef, chunks: AsyncIterator[bytes]) -> BlobRef:
+        """Store bytes that are as `blob` says, and return what a cube can take; its name is a new one.
+
+        Raises:
+            InvalidField: they are not, or are no safetensors.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What became of a cube of an archive; neither created nor extended is one that was there already."""
+
+    name: str
+    created: bool = False
+    extended: bool = False
+    error: MemosError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptedBatch:
+    """What became of cubes, in order. `degraded`: the vector index was away."""
+
+    cubes: tuple[Adopted, ...]
+    degraded: bool = False
+
+
+class Histories(Protocol):
+    """Cubes with all their revisions."""
+
+    def page(
+        self, vault: VaultName, options: ArchiveOptions, *, as_of: datetime, after: str
+    ) -> AsyncGenerator[Sequence[ArchivedRevision] | str, None]:
+        """Yield the revisions of a page of cubes, those of a cube one behind the other; then its place, if more follow.
+
+        `after` is the place of the page before; it is empty at the start.
+        """
+        ...
+
+    async def adopt(self, vault: VaultName, revisions: Sequence[ArchivedRevision], *, reason: str) -> AdoptedBatch:
+        """Store cubes as they were elsewhere: each whole or not at all."""
+        ...
+
+
+class Notary(Protocol):
+    """The key of the installation, for what is said about archives."""
+
+    async def sign(self, statement: bytes) -> Seal:
+        """Sign a statement."""
+        ...
+
+    def fits(self, seal: Seal) -> bool:
+        """Return whether a signature is of its statement, by its key."""
+        ...
+
+
+class ArchiveTables(Protocol):
+    """The tables of an archive as files. Blocks: to be called in a thread."""
+
+    def written(self, part: Part) -> dict[str, bytes]:
+        """Return the files of a part by their names."""
+        ...
+
+    def read(self, files: Mapping[str, bytes], *, directory: str) -> Part:
+        """Return the part of some files.
+
+        Raises:
+            ArchiveInvalid: a file that is no such table, or with values that no cube has.
+        """
+        ...
+
+
+class VaultDirectory(Protocol):
+    """Vaults, and who may do what in them."""
+
+    async def record(self, vault: VaultName) -> VaultRecord:
+        """Return a vault with its roles.
+
+        Raises:
+            VaultNotFound, PermissionDenied.
+        """
+        ...
+
+    async def give(self, vault: VaultName, principal: PrincipalName, role: Role) -> None:
+        """Give a role.
+
+        Raises:
+            ResourceNotFound: there is no such principal.
         """
         ...
 
@@ -227,8 +323,8 @@ class Lineage(Protocol):
         """Record nodes and edges; what is there already stays as it is."""
         ...
 
-    async def around(self, name: str, *, depth: int) -> Graph:
-        """Return what is recorded within `depth` steps of a name; empty if it is not known."""
+    async def around(self, *names: str, depth: int) -> Graph:
+        """Return what is recorded within `depth` steps of up to 100 names; nothing of those that are not known."""
         ...
 
 

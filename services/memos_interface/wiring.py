@@ -2,6 +2,7 @@
 
 import grpc
 
+from memos_api.internal.v1.archive_service_pb2_grpc import ArchiveServiceStub
 from memos_api.internal.v1.blob_service_pb2_grpc import BlobServiceStub
 from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
 from memos_api.internal.v1.ledger_service_pb2_grpc import LedgerServiceStub
@@ -11,6 +12,7 @@ from memos_api.internal.v1.purge_service_pb2_grpc import PurgeServiceStub
 from memos_api.internal.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
 from memos_api.internal.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
+from memos_api.v1.archive_service_pb2_grpc import add_ArchiveServiceServicer_to_server
 from memos_api.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_server
 from memos_api.v1.chat_service_pb2_grpc import add_ChatServiceServicer_to_server
 from memos_api.v1.governance_service_pb2_grpc import add_GovernanceServiceServicer_to_server
@@ -18,17 +20,20 @@ from memos_api.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from memos_api.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
 from memos_api.v1.purge_service_pb2_grpc import add_PurgeServiceServicer_to_server
 from memos_api.v1.snapshot_service_pb2_grpc import add_SnapshotServiceServicer_to_server
+from memos_interface.adapters.archive_client import ArchiveClient, BlobUploader
 from memos_interface.adapters.audit_buffer import AuditBuffer
 from memos_interface.adapters.blob_client import BlobClient
 from memos_interface.adapters.delegation import EdgeDelegation
-from memos_interface.adapters.governance_client import LedgerClient, PolicyClient
+from memos_interface.adapters.governance_client import LedgerClient, PolicyClient, VaultClient
 from memos_interface.adapters.inference_client import InferenceClient
 from memos_interface.adapters.lifecycle_client import LifecycleClient
+from memos_interface.adapters.parquet_archive import ParquetTables
 from memos_interface.adapters.scheduler_client import SchedulerClient
 from memos_interface.adapters.storage_client import StorageClient
 from memos_interface.adapters.telemetry_spans import RunningSpan
 from memos_interface.config import InterfaceConfig
 from memos_interface.edge import Edge
+from memos_interface.servicer.archives import ArchiveServicer
 from memos_interface.servicer.blobs import BlobServicer
 from memos_interface.servicer.chat import ChatServicer
 from memos_interface.servicer.governance import GovernanceServicer
@@ -49,6 +54,7 @@ def build(config: InterfaceConfig, context: ServiceContext) -> Service:
     policy, ledger = stub(PolicyServiceStub, GOVERNANCE), stub(LedgerServiceStub, GOVERNANCE)
     scheduler, blobs = stub(SchedulerServiceStub, SCHEDULER), stub(BlobServiceStub, STORAGE)
     models = InferenceClient(stub(InferenceServiceStub, INFERENCE))
+    archives = ArchiveClient(stub(ArchiveServiceStub, STORAGE))
     records = LedgerClient(ledger, service=context.name)
     spans = RunningSpan()
     edge = Edge(
@@ -72,6 +78,11 @@ def build(config: InterfaceConfig, context: ServiceContext) -> Service:
         generator=models,
         store=StorageClient(stub(StorageServiceStub, STORAGE)),
         blobs=BlobClient(blobs),
+        blob_writer=BlobUploader(blobs),
+        histories=archives,
+        notary=archives,
+        tables=ParquetTables(),
+        vaults=VaultClient(policy),
         planner=SchedulerClient(scheduler),
         lifecycle=LifecycleClient(stub(LifecycleServiceStub, LIFECYCLE)),
         lineage=records,
@@ -87,6 +98,7 @@ def build(config: InterfaceConfig, context: ServiceContext) -> Service:
     def register(server: grpc.aio.Server) -> None:
         add_MemoryServiceServicer_to_server(MemoryServicer(use_cases, new_id=uuid7), server)
         add_BlobServiceServicer_to_server(BlobServicer(blobs, use_cases.download_blob), server)
+        add_ArchiveServiceServicer_to_server(ArchiveServicer(use_cases.export, use_cases.import_vault), server)
         add_ChatServiceServicer_to_server(ChatServicer(use_cases.chat), server)
         add_JobServiceServicer_to_server(JobServicer(scheduler), server)
         add_SnapshotServiceServicer_to_server(SnapshotServicer(stub(SnapshotServiceStub, STORAGE), scheduler), server)

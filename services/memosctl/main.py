@@ -9,6 +9,7 @@ import typer
 
 from memos_inference.adapters.model_loader import THREAD as LOADING_THREAD
 from memosctl.commands import (
+    archive,
     audit,
     blob,
     certs,
@@ -57,7 +58,7 @@ for flat in (
     certs,
 ):
     app.add_typer(flat.app)
-for group in (vault, blob, snapshot, purge, key, tenant, jobs, audit):
+for group in (vault, archive, blob, snapshot, purge, key, tenant, jobs, audit):
     app.add_typer(group.app)
 
 

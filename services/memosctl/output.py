@@ -77,6 +77,17 @@ class Output:
             yield lambda count: bar.advance(task, count)
 
     @contextmanager
+    def counting(self, what: str) -> Iterator[Advance]:
+        """Show a count on stderr while work is done whose end is not known; silent where stderr is no terminal."""
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:.0f}"), TimeElapsedColumn())
+        console = self.console(stderr=True)
+        with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda count: bar.advance(task, count)
+
+    @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
         """Show a spinner on stderr while something is waited for; silent where stderr is no terminal."""
         console = self.console(stderr=True)

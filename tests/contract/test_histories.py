@@ -149,7 +149,7 @@ async def told_and_retold(place):
 
 async def test_a_history_arrives_as_it_left(places):
     here, there = places
-    cube, gone = await told_and_retold(here)
+    cube, _gone = await told_and_retold(here)
     await here.put(stored("elsewhere", NOTES))
     out = await here.out(deleted=True)
     assert [item.cube.revision for item in out if item.cube.uid == cube.uid] == [1, 2, 3]
@@ -246,7 +246,7 @@ async def test_without_revisions_the_record_begins_with_the_present_one(places):
 
 async def test_an_export_is_of_a_moment(places):
     here, _ = places
-    cube, gone = await told_and_retold(here)
+    _cube, _gone = await told_and_retold(here)
     assert {(item.cube.text, item.cube.revision) for item in await here.out(as_of=hour(5))} == {
         ("in Oslo", 1),
         ("in Bergen", 2),
@@ -328,7 +328,7 @@ async def test_revisions_that_are_missing_between_are_not_passed_over(places):
 
 async def test_what_is_taken_here_is_refused_and_the_rest_is_stored(places):
     here, there = places
-    one, two, three = [await here.put(stored(text), seed=index) for index, text in enumerate(("one", "two", "three"))]
+    _one, two, three = [await here.put(stored(text), seed=index) for index, text in enumerate(("one", "two", "three"))]
     await there.put(stored("one", id=uuid7()))
     await there.put(replace(stored("another"), name=two.name))
     out = await here.out()

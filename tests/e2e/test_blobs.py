@@ -15,20 +15,10 @@ from memos_api.v1 import blob_service_pb2 as blobs
 from memos_api.v1 import memcube_pb2
 from memos_api.v1 import memory_service_pb2 as memory
 from memos_client import DuplicateContent, NotFound, RequestError
-from tensors import tensors
+from tensors import IDENTITY, tensors
 
 VAULT = "tenants/local/vaults/main"
 PLANTED = np.frombuffer(b"zebrafish-4711-tensor" * 3, dtype=np.uint8)
-IDENTITY = {
-    "model": "tiny@1",
-    "weights_sha256": "a" * 64,
-    "tokenizer_sha256": "b" * 64,
-    "chat_template_sha256": "c" * 64,
-    "rope_config": "{}",
-    "dtype": "float32",
-    "quantization": "none",
-    "adapter": "base",
-}
 
 
 @pytest.fixture

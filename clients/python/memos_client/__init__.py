@@ -13,6 +13,7 @@
 `memos_client._errors`. Everything public is in `__all__`; modules with an underscore are not.
 """
 
+from memos_client._archives import ArchiveOptions, ExportedPart, FailedCube, ImportedPart
 from memos_client._client import AsyncClient
 from memos_client._errors import (
     AlreadyExists,
@@ -58,6 +59,7 @@ __all__ = [
     "AddAnswer",
     "Added",
     "AlreadyExists",
+    "ArchiveOptions",
     "AsyncClient",
     "ChatDelta",
     "ChatEnd",
@@ -70,10 +72,13 @@ __all__ = [
     "Difference",
     "DuplicateContent",
     "EtagMismatch",
+    "ExportedPart",
+    "FailedCube",
     "Filter",
     "Hit",
     "ImportAnswer",
     "Imported",
+    "ImportedPart",
     "Leg",
     "MemosError",
     "Message",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from memos_client._archives import ArchiveCalls
 from memos_client._blobs import BlobCalls
 from memos_client._chat import ChatCalls
 from memos_client._governance import GovernanceCalls
@@ -19,7 +20,17 @@ from memos_client._transport import Transport
 DEFAULT_TIMEOUT = 60.0
 
 
-class AsyncClient(MemoryCalls, ImportCalls, BlobCalls, ChatCalls, SnapshotCalls, PurgeCalls, JobCalls, GovernanceCalls):
+class AsyncClient(
+    MemoryCalls,
+    ImportCalls,
+    BlobCalls,
+    ArchiveCalls,
+    ChatCalls,
+    SnapshotCalls,
+    PurgeCalls,
+    JobCalls,
+    GovernanceCalls,
+):
     """Memory for asyncio.
 
     Usage:

@@ -10,13 +10,14 @@ import sys
 from collections.abc import Iterator
 from types import FunctionType
 
-from memos_client import _base, _blobs, _chat, _governance, _imports, _jobs, _memories, _purges, _snapshots
+from memos_client import _archives, _base, _blobs, _chat, _governance, _imports, _jobs, _memories, _purges, _snapshots
 
 GROUPS = (
     _base.Calls,
     _memories.MemoryCalls,
     _imports.ImportCalls,
     _blobs.BlobCalls,
+    _archives.ArchiveCalls,
     _chat.ChatCalls,
     _snapshots.SnapshotCalls,
     _purges.PurgeCalls,
@@ -44,6 +45,7 @@ from memos_api.v1 import (
     snapshot_service_pb2,
     vault_pb2,
 )
+from memos_client._archives import ArchiveOptions, ExportedPart, ImportedPart
 from memos_client._client import DEFAULT_TIMEOUT, AsyncClient
 from memos_client._errors import MemosError
 from memos_client._filters import Filter

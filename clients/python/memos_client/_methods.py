@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from memos_api.v1 import (
+    archive_service_pb2,
     blob_service_pb2,
     chat_service_pb2,
     governance_service_pb2,
@@ -19,6 +20,7 @@ from memos_api.v1 import (
 _MODULES = (
     memory_service_pb2,
     blob_service_pb2,
+    archive_service_pb2,
     chat_service_pb2,
     snapshot_service_pb2,
     purge_service_pb2,

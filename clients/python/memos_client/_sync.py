@@ -18,6 +18,7 @@ from memos_api.v1 import (
     snapshot_service_pb2,
     vault_pb2,
 )
+from memos_client._archives import ArchiveOptions, ExportedPart, ImportedPart
 from memos_client._client import DEFAULT_TIMEOUT, AsyncClient
 from memos_client._errors import MemosError
 from memos_client._filters import Filter
@@ -499,6 +500,52 @@ class Client:
             OSError: the file cannot be written.
         """
         return self._portal.run(self._client.save_blob(name, path, progress=progress))
+
+    def export_vault(
+        self, vault: str, directory: Path, *, options: ArchiveOptions | None = None
+    ) -> Iterator[ExportedPart]:
+        """Write a vault as an archive into a directory, and yield each part once it is on disk.
+
+        The directory is made, or is that of an export of the same vault with the same options that broke off, which
+        goes on behind its last part. The archive is complete when the generator ends.
+
+        Args:
+            vault: vault to export.
+            directory: where to write.
+            options: what to take; None takes all that is not deleted.
+
+        Raises:
+            MemosError: NotFound (the vault), PermissionDenied, ServerFault (bytes that are damaged), Unavailable.
+            FileExistsError: the directory holds something else.
+            OSError: it cannot be written.
+        """
+        return self._portal.iterate(self._client.export_vault(vault, directory, options=options))
+
+    def import_vault(
+        self, directory: Path, vault: str, *, trusted_key: str = "", permissions: bool = False, first_part: int = 0
+    ) -> Iterator[ImportedPart]:
+        """Take an archive into a vault, and yield what became of each part once it is durable.
+
+        Every file is compared with its hash before the first one is sent. Done again, it changes nothing more.
+
+        Args:
+            directory: the archive.
+            vault: vault to import into.
+            trusted_key: fingerprint of the installation that made it, or its first 16 digits; empty trusts only the
+                installation itself.
+            permissions: whether the principals of the archive get the roles that they had.
+            first_part: number of the first part to send, to go on with an import that broke off.
+
+        Raises:
+            MemosError: RequestError (the archive is damaged, or signed by somebody who is not trusted), NotFound (the
+                vault), PermissionDenied, Overloaded (the disk there is full), Unavailable.
+            OSError: it cannot be read.
+        """
+        return self._portal.iterate(
+            self._client.import_vault(
+                directory, vault, trusted_key=trusted_key, permissions=permissions, first_part=first_part
+            )
+        )
 
     def chat(
         self,

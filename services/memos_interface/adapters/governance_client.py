@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from memos_api.internal.v1 import ledger_service_pb2, policy_service_pb2
 from memos_api.internal.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from memos_api.internal.v1.policy_service_pb2_grpc import PolicyServiceStub
-from memos_api.v1 import governance_service_pb2
+from memos_api.v1 import governance_service_pb2, vault_pb2
+from memos_interface.domain.archives import VaultRecord
 from memos_interface.domain.audit import AuditEvent
 from memos_kernel.lineage import Graph
-from memos_kernel.names import PrincipalName
-from memos_kernel.permission import Action, Grant, Principal
+from memos_kernel.names import PrincipalName, VaultName
+from memos_kernel.permission import Action, Grant, Principal, Role
 from memos_wire.grants import GrantVerifier
 from memos_wire.lineage import edge_from_proto, edge_to_proto, node_from_proto, node_to_proto
-from memos_wire.times import to_timestamp
+from memos_wire.times import optional_time, to_timestamp
+
+_PAGE = 1_000
 
 
 class PolicyClient:
@@ -33,6 +36,42 @@ class PolicyClient:
             policy_service_pb2.IssueGrantRequest(principal=str(principal), actions=sorted(actions), vaults=vaults)
         )
         return self._verifier.verify(answer.grant.SerializeToString())
+
+
+class VaultClient:
+    """The port VaultDirectory."""
+
+    def __init__(self, stub: PolicyServiceStub) -> None:
+        self._stub = stub
+
+    async def record(self, vault: VaultName) -> VaultRecord:
+        """See the port."""
+        asked = governance_service_pb2.GetVaultRequest(name=str(vault))
+        found = (await self._stub.GetVault(policy_service_pb2.GetVaultRequest(request=asked))).response.vault
+        roles: dict[PrincipalName, Role] = {}
+        page = governance_service_pb2.ListVaultPermissionsRequest(vault=str(vault), page_size=_PAGE)
+        while True:
+            request = policy_service_pb2.ListVaultPermissionsRequest(request=page)
+            answer = (await self._stub.ListVaultPermissions(request)).response
+            roles |= {PrincipalName.parse(one.principal): Role(one.role) for one in answer.permissions}
+            if not answer.next_page_token:
+                break
+            page.page_token = answer.next_page_token
+        return VaultRecord(
+            name=vault,
+            display_name=found.display_name,
+            create_time=optional_time(found, "create_time"),
+            owner=found.owner,
+            roles=roles,
+        )
+
+    async def give(self, vault: VaultName, principal: PrincipalName, role: Role) -> None:
+        """See the port."""
+        permission = vault_pb2.VaultPermission(
+            vault=str(vault), principal=str(principal), role=vault_pb2.VaultRole.ValueType(role)
+        )
+        request = governance_service_pb2.SetVaultPermissionRequest(permission=permission)
+        await self._stub.SetVaultPermission(policy_service_pb2.SetVaultPermissionRequest(request=request))
 
 
 class LedgerClient:
@@ -57,9 +96,9 @@ class LedgerClient:
             )
         )
 
-    async def around(self, name: str, *, depth: int) -> Graph:
+    async def around(self, *names: str, depth: int) -> Graph:
         """See the port."""
-        answer = await self._stub.GetLineage(ledger_service_pb2.GetLineageRequest(names=[name], depth=depth))
+        answer = await self._stub.GetLineage(ledger_service_pb2.GetLineageRequest(names=names, depth=depth))
         return Graph(
             nodes=tuple(node_from_proto(node) for node in answer.nodes),
             edges=tuple(edge_from_proto(edge) for edge in answer.edges),

@@ -342,16 +342,16 @@ class MemoryLineage:
             self.nodes.setdefault(node.name, node)
         self.edges.update(dict.fromkeys(graph.edges))
 
-    async def around(self, name: str, *, depth: int) -> Graph:
+    async def around(self, *names: str, depth: int) -> Graph:
         """See the port."""
         ways: tuple[dict[str, set[str]], dict[str, set[str]]] = ({}, {})
         for edge in self.edges:
             ways[0].setdefault(edge.target, set()).add(edge.source)
             ways[1].setdefault(edge.source, set()).add(edge.target)
-        reached = {name}
+        reached = set(names)
         beyond: set[str] = set()
         for way in ways:
-            frontier = {name}
+            frontier = set(names)
             for _ in range(depth):
                 frontier = {far for near in frontier for far in way.get(near, ())}
                 reached |= frontier

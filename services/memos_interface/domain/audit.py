@@ -6,6 +6,7 @@ from datetime import datetime
 from memos_kernel.names import PrincipalName
 
 READ, LIST, SEARCH, INJECT = "cube.read", "cube.list", "cube.search", "cube.inject"
+EXPORT, IMPORT = "vault.export", "vault.import"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

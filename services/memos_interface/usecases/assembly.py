@@ -4,27 +4,34 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from memos_interface.ports import (
+    ArchiveTables,
     AuditTrail,
     BlobReader,
+    BlobWriter,
     Delegation,
     Embedder,
     Generator,
+    Histories,
     Lifecycle,
     Lineage,
     MemoryStore,
+    Notary,
     Planner,
     Spans,
+    VaultDirectory,
 )
 from memos_interface.usecases.add_memories import AddMemories
 from memos_interface.usecases.change_memories import DeleteMemory, UndeleteMemory, UpdateMemory
 from memos_interface.usecases.chat import Chat
 from memos_interface.usecases.create_memory import CreateMemory
 from memos_interface.usecases.download_blob import DownloadBlob
+from memos_interface.usecases.export_vault import ExportVault
 from memos_interface.usecases.extract_facts import ExtractFacts
 from memos_interface.usecases.finishing import Finishing
 from memos_interface.usecases.freeze_memory import FreezeMemory, UnfreezeMemory
 from memos_interface.usecases.get_provenance import GetProvenance
 from memos_interface.usecases.import_memories import ImportMemories
+from memos_interface.usecases.import_vault import ImportVault
 from memos_interface.usecases.read_memories import ReadMemories
 from memos_interface.usecases.read_revisions import ReadRevisions
 from memos_interface.usecases.record_turn import RecordTurn
@@ -46,6 +53,11 @@ class Ports:
     generator: Generator
     store: MemoryStore
     blobs: BlobReader
+    blob_writer: BlobWriter
+    histories: Histories
+    notary: Notary
+    tables: ArchiveTables
+    vaults: VaultDirectory
     planner: Planner
     lifecycle: Lifecycle
     lineage: Lineage
@@ -71,6 +83,8 @@ class UseCases:
     revisions: ReadRevisions
     watch: WatchMemories
     download_blob: DownloadBlob
+    export: ExportVault
+    import_vault: ImportVault
     roll_back: RollBackMemory
     freeze: FreezeMemory
     unfreeze: UnfreezeMemory
@@ -119,6 +133,29 @@ def assemble(ports: Ports, *, embed_timeout: float) -> UseCases:
         revisions=ReadRevisions(store=store, audit_trail=ports.audit_trail),
         watch=WatchMemories(store=store, delegation=ports.delegation, audit_trail=ports.audit_trail),
         download_blob=DownloadBlob(blobs=ports.blobs, delegation=ports.delegation, audit_trail=ports.audit_trail),
+        export=ExportVault(
+            histories=ports.histories,
+            blobs=ports.blobs,
+            lineage=ports.lineage,
+            vaults=ports.vaults,
+            notary=ports.notary,
+            tables=ports.tables,
+            delegation=ports.delegation,
+            audit_trail=ports.audit_trail,
+            clock=clock,
+        ),
+        import_vault=ImportVault(
+            histories=ports.histories,
+            blobs=ports.blob_writer,
+            lineage=ports.lineage,
+            vaults=ports.vaults,
+            notary=ports.notary,
+            tables=ports.tables,
+            embedder=embedder,
+            engine=ports.generator,
+            delegation=ports.delegation,
+            audit_trail=ports.audit_trail,
+        ),
         roll_back=RollBackMemory(embedder=embedder, store=store, spans=spans),
         freeze=FreezeMemory(lifecycle=ports.lifecycle, spans=spans),
         unfreeze=UnfreezeMemory(lifecycle=ports.lifecycle, spans=spans),

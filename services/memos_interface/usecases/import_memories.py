@@ -12,18 +12,11 @@ from memos_interface.domain.extraction import Engine
 from memos_interface.domain.imports import ImportItem, ImportOutcome, ImportPage
 from memos_interface.ports import Delegation, Embedder, Generator, MemoryStore, Spans, Stored, Vectors
 from memos_interface.usecases.embedding import embed_all
+from memos_interface.usecases.patience import patiently
 from memos_interface.usecases.record_turn import WRITE_ACTIONS
 from memos_kernel import limits
 from memos_kernel.cube import MemCube, Origin, Plaintext
-from memos_kernel.errors import (
-    Capacity,
-    DependencyUnavailable,
-    Draining,
-    InvalidField,
-    LimitExceeded,
-    MemosError,
-    StoreFull,
-)
+from memos_kernel.errors import DependencyUnavailable, InvalidField, LimitExceeded, MemosError
 from memos_kernel.ids import Clock
 from memos_kernel.names import VaultName
 from memos_kernel.permission import Principal
@@ -34,7 +27,6 @@ T = TypeVar("T")
 AHEAD = 3
 """Batches that are under way at once: one is embedded while another is committed."""
 
-_PAUSE_SECONDS = 0.5
 _MESSAGE_BYTES = 3 * 1024 * 1024
 _HEADER_BYTES = 4 * 1024
 """Room for what a cube has beside its text; labels and sources can be longer, and then storage's limit tells."""
@@ -128,15 +120,7 @@ class ImportMemories:
         return ImportPage(start, tuple(outcomes), degraded)
 
     async def _patiently(self, work: Callable[[], Awaitable[T]], vault: VaultName, caller: Principal) -> T:
-        """Do something under a fresh grant, and wait as long as a part is busy: that is how fast the items may come."""
-        while True:
-            try:
-                async with self.delegation.acting(caller, WRITE_ACTIONS, (vault,)):
-                    return await work()
-            except (StoreFull, Draining):
-                raise
-            except Capacity as error:
-                await asyncio.sleep(error.retry_after or _PAUSE_SECONDS)
+        return await patiently(work, delegation=self.delegation, caller=caller, actions=WRITE_ACTIONS, vault=vault)
 
     async def _vectors(self, items: Sequence[ImportItem], embedder: str) -> Vectors:
         """Return the vectors that the items have, and those that are missing; it may be another embedder by now."""

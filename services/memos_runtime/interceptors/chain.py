@@ -1,7 +1,8 @@
 """Composes the interceptors around each handler, once a method, and gives errors their status on the wire."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, NoReturn, cast
 
 import grpc
@@ -29,6 +30,8 @@ from memos_wire.grants import GrantVerifier
 from memos_wire.methods import METHODS, Method
 
 _DETAILS = "grpc-status-details-bin"
+_HEAR_SECONDS = 2.0
+_SILENCE_SECONDS = 0.1
 _STATUS_BYTES = 3_072
 """Largest encoded status; it travels next to its message in trailers, which end at 8 KiB."""
 
@@ -76,6 +79,8 @@ class Chain(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
             try:
                 return await proceed(call)
             except MemosError as error:
+                if not isinstance(body, bytes):
+                    await _hear_out(body)
                 await _abort(context, error)
 
         make = getattr(grpc, f"{takes}_{gives}_rpc_method_handler")
@@ -142,6 +147,20 @@ def _stream(behavior: Callable[[Any, Any], AsyncIterator[Any]]) -> Proceed:
                 await write(item)
 
     return proceed
+
+
+async def _hear_out(requests: AsyncIterator[bytes]) -> None:
+    """Let a client that is sending pause before the call ends.
+
+    One of grpc.aio whose write meets the end of the call is told of an internal error, and not of ours (grpc issue
+    36066).
+    """
+    with suppress(TimeoutError, grpc.aio.BaseError, asyncio.InvalidStateError):
+        async with asyncio.timeout(_HEAR_SECONDS):
+            while True:
+                async with asyncio.timeout(_SILENCE_SECONDS):
+                    if await anext(requests, None) is None:
+                        return
 
 
 async def _abort(context: grpc.aio.ServicerContext, error: MemosError) -> NoReturn:

@@ -1,0 +1,123 @@
+"""Storage's ArchiveService and the way into its blobs, as archives need them."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from datetime import datetime
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from memos_api.internal.v1 import archive_service_pb2 as pb
+from memos_api.internal.v1 import blob_service_pb2
+from memos_api.internal.v1.archive_service_pb2_grpc import ArchiveServiceStub
+from memos_api.internal.v1.blob_service_pb2_grpc import BlobServiceStub
+from memos_api.internal.v1.inference_service_pb2 import Embedding
+from memos_api.v1 import blob_service_pb2 as public
+from memos_interface.domain.archives import ArchivedRevision, ArchivedVector, ArchiveOptions, Seal
+from memos_interface.ports import Adopted, AdoptedBatch
+from memos_interface.wire.search import filter_to_proto
+from memos_kernel.cube import BlobRef
+from memos_kernel.names import VaultName
+from memos_wire.cubes import blob_from_proto, cube_from_proto, cube_to_proto
+from memos_wire.errors import error_of
+from memos_wire.times import to_timestamp
+
+
+class ArchiveClient:
+    """Implements `ports.Histories` and `ports.Notary`."""
+
+    def __init__(self, stub: ArchiveServiceStub) -> None:
+        self._stub = stub
+
+    async def page(
+        self, vault: VaultName, options: ArchiveOptions, *, as_of: datetime, after: str
+    ) -> AsyncGenerator[Sequence[ArchivedRevision] | str, None]:
+        """See the port."""
+        asked = pb.ExportMemCubesRequest(
+            vault=str(vault),
+            as_of=to_timestamp(as_of),
+            after=after,
+            filter=filter_to_proto(options.filter),
+            revisions=options.revisions,
+            vectors=options.of_vectors,
+            deleted=options.deleted,
+        )
+        async with aclosing(self._stub.ExportMemCubes(asked)) as answers:
+            async for answer in answers:
+                if answer.revisions:
+                    yield [_revision(one) for one in answer.revisions]
+                if answer.last:
+                    yield answer.last
+
+    async def adopt(self, vault: VaultName, revisions: Sequence[ArchivedRevision], *, reason: str) -> AdoptedBatch:
+        """See the port."""
+        asked = pb.ImportMemCubesRequest(
+            vault=str(vault), revisions=[_revision_to_proto(one) for one in revisions], reason=reason
+        )
+        answer = await self._stub.ImportMemCubes(asked)
+        return AdoptedBatch(
+            tuple(
+                Adopted(
+                    one.name,
+                    created=one.outcome == pb.IMPORT_OUTCOME_CREATED,
+                    extended=one.outcome == pb.IMPORT_OUTCOME_EXTENDED,
+                    error=error_of(one.error) if one.HasField("error") else None,
+                )
+                for one in answer.cubes
+            ),
+            degraded=answer.degraded,
+        )
+
+    async def sign(self, statement: bytes) -> Seal:
+        """See the port."""
+        answer = await self._stub.SignArchive(pb.SignArchiveRequest(statement=statement))
+        return Seal(statement=statement, signature=answer.signature, public_key=answer.public_key)
+
+    def fits(self, seal: Seal) -> bool:
+        """See the port."""
+        try:
+            Ed25519PublicKey.from_public_bytes(seal.public_key).verify(seal.signature, seal.statement)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+class BlobUploader:
+    """Implements `ports.BlobWriter`."""
+
+    def __init__(self, stub: BlobServiceStub) -> None:
+        self._stub = stub
+
+    async def write(self, vault: VaultName, blob: BlobRef, chunks: AsyncIterator[bytes]) -> BlobRef:
+        """See the port."""
+        header = public.BlobHeader(
+            vault=str(vault), media_type=blob.media_type, size_bytes=blob.size_bytes, sha256=blob.sha256
+        )
+        answer = await self._stub.UploadBlob(_requests(header, chunks))
+        return blob_from_proto(answer.response.blob)
+
+
+async def _requests(
+    header: public.BlobHeader, chunks: AsyncIterator[bytes]
+) -> AsyncIterator[blob_service_pb2.UploadBlobRequest]:
+    yield blob_service_pb2.UploadBlobRequest(request=public.UploadBlobRequest(header=header))
+    offset = 0
+    async for data in chunks:
+        chunk = public.BlobChunk(offset=offset, data=data)
+        yield blob_service_pb2.UploadBlobRequest(request=public.UploadBlobRequest(chunk=chunk))
+        offset += len(data)
+
+
+def _revision(message: pb.ArchivedRevision) -> ArchivedRevision:
+    vectors = tuple(ArchivedVector(one.embedder, one.embedding.values) for one in message.vectors)
+    return ArchivedRevision(cube_from_proto(message.cube), message.content_revision, vectors)
+
+
+def _revision_to_proto(revision: ArchivedRevision) -> pb.ArchivedRevision:
+    return pb.ArchivedRevision(
+        cube=cube_to_proto(revision.cube),
+        content_revision=revision.content_revision,
+        vectors=[
+            pb.ArchivedVector(embedder=one.embedder, embedding=Embedding(values=one.values)) for one in revision.vectors
+        ],
+    )

@@ -1,0 +1,378 @@
+"""Takes an archive into a vault."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from memos_interface.domain import audit
+from memos_interface.domain.archives import (
+    BLOB_SUFFIX,
+    LIST,
+    LIST_BYTES,
+    REVISIONS,
+    TABLE_BYTES,
+    ArchivedRevision,
+    ArchivedVector,
+    ArchiveFile,
+    ImportFailure,
+    ImportTally,
+    Manifest,
+    Part,
+    Seal,
+    files_of,
+    histories,
+    invalid,
+    manifest_of,
+    moved,
+    moved_graph,
+    part_directory,
+)
+from memos_interface.ports import (
+    ArchiveTables,
+    AuditTrail,
+    BlobWriter,
+    Delegation,
+    Embedder,
+    Generator,
+    Histories,
+    Lineage,
+    Notary,
+    VaultDirectory,
+)
+from memos_interface.usecases.patience import patiently
+from memos_kernel import limits
+from memos_kernel.cube import BlobRef, Plaintext
+from memos_kernel.errors import ArchiveInvalid, InvalidField, MissingField, ResourceNotFound
+from memos_kernel.lineage import Graph
+from memos_kernel.names import PrincipalName, VaultName
+from memos_kernel.permission import Action, Principal
+
+IMPORT_ACTIONS = frozenset(
+    {
+        Action.VAULT_ADMIN,
+        Action.CUBE_READ,
+        Action.CUBE_WRITE,
+        Action.MODEL_USE,
+        Action.LINEAGE_WRITE,
+    }
+)
+
+_MESSAGE_BYTES = 3 * 1024 * 1024
+_HEADER_BYTES = 4 * 1024
+_LINEAGE_ITEMS = 500
+_TEXTS = 64
+_KEY = re.compile(r"[0-9a-f]{16,64}")
+_WHOSE = b'{"form":"memos.archive-key.v1"}'
+
+T = TypeVar("T")
+
+Incoming = AsyncIterator[ArchiveFile | bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportHeader:
+    """What an import is about to bring; see the contract's ImportVaultHeader."""
+
+    vault: VaultName
+    seal: Seal
+    trusted_key: str = ""
+    permissions: bool = False
+    first_part: int = 0
+
+
+class _Files:
+    """The files that come, one after the other."""
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+        self._next: ArchiveFile | None = None
+
+    async def expect(self, wanted: ArchiveFile | str) -> ArchiveFile:
+        """Return the next file, which has to be this one.
+
+        Raises:
+            ArchiveInvalid: it is another one, or there is none.
+        """
+        path = wanted if isinstance(wanted, str) else wanted.path
+        if self._next is None:
+            came = await anext(self._incoming, None)
+            if isinstance(came, bytes):
+                raise InvalidField("There are bytes of no file.", field="chunk")
+            self._next = came
+        if self._next is None:
+            raise invalid(path, "is missing")
+        found, self._next = self._next, None
+        if found.path != path:
+            raise ArchiveInvalid(f"{found.path} came where {path} was expected.", file=path)
+        if isinstance(wanted, ArchiveFile) and found != wanted:
+            raise invalid(path, "is not the one that the list of its part names")
+        return found
+
+    async def chunks(self, file: ArchiveFile) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of a file.
+
+        Raises:
+            ArchiveInvalid: size or hash differ.
+        """
+        digest, size = hashlib.sha256(), 0
+        while size < file.size_bytes:
+            came = await anext(self._incoming, None)
+            if not isinstance(came, bytes):
+                raise invalid(file.path, "is cut off")
+            size += len(came)
+            digest.update(came)
+            if size > file.size_bytes:
+                break
+            yield came
+        if size != file.size_bytes or digest.hexdigest() != file.sha256:
+            raise invalid(file.path, "differs from its hash or size")
+
+    async def read(self, file: ArchiveFile, *, most: int) -> bytes:
+        """Return the bytes of a file of limited size.
+
+        Raises:
+            ArchiveInvalid: it is larger, or size or hash differ.
+        """
+        if file.size_bytes > most:
+            raise ArchiveInvalid(f"{file.path} has {file.size_bytes} bytes; at most {most} are read.", file=file.path)
+        return b"".join([data async for data in self.chunks(file)])
+
+    async def end(self) -> None:
+        """Refuse what comes behind the last part.
+
+        Raises:
+            InvalidField: something does.
+        """
+        if self._next is not None or await anext(self._incoming, None) is not None:
+            raise InvalidField("There are files behind the last part of the manifest.", field="file")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportVault:
+    """Applies part after part, each once all of it has come and fits the manifest."""
+
+    histories: Histories
+    blobs: BlobWriter
+    lineage: Lineage
+    vaults: VaultDirectory
+    notary: Notary
+    tables: ArchiveTables
+    embedder: Embedder
+    engine: Generator
+    delegation: Delegation
+    audit_trail: AuditTrail
+
+    async def __call__(
+        self, header: ImportHeader, incoming: Incoming, *, caller: Principal
+    ) -> AsyncGenerator[ImportTally, None]:
+        """Yield that the archive is taken, then what became of each part, and at the end of the roles.
+
+        Raises:
+            ArchiveInvalid: nobody who is trusted has signed it, or a file is missing, cut off or changed.
+            InvalidField: a value of the header.
+            VaultNotFound, PermissionDenied, StoreFull: from the services behind; what was answered is stored.
+        """
+        manifest = await self._taken(header, caller)
+        self.audit_trail.note(caller.name, audit.IMPORT, [str(header.vault)])
+        yield ImportTally(-1)
+        files = _Files(incoming)
+        reason = f"archive of {manifest.vault} as of {manifest.as_of}, key {header.seal.key[:16]}"
+        for number in range(header.first_part, len(manifest.parts)):
+            tally = ImportTally(number)
+            await self._part(tally, files, manifest.parts[number], header.vault, reason, caller)
+            yield tally
+        await files.end()
+        yield await self._given(manifest, header, caller)
+
+    async def _taken(self, header: ImportHeader, caller: Principal) -> Manifest:
+        """Return the manifest, if somebody has signed it who is trusted."""
+        seal = header.seal
+        if not seal.statement:
+            raise MissingField("header.manifest has no statement.", field="header.manifest.statement")
+        if header.trusted_key and not _KEY.fullmatch(header.trusted_key):
+            raise InvalidField(
+                "header.trusted_key is no fingerprint; give 16 to 64 lower-case hex digits.", field="header.trusted_key"
+            )
+        if not self.notary.fits(seal):
+            raise invalid("manifest.json", "does not fit its signature")
+        manifest = manifest_of(seal.statement)
+        if not header.trusted_key:
+            async with self.delegation.acting(caller, IMPORT_ACTIONS, (header.vault,)):
+                own = (await self.notary.sign(_WHOSE)).key
+        if not seal.key.startswith(header.trusted_key or own):
+            raise ArchiveInvalid(
+                f"The archive is signed by the installation {seal.key[:16]}; if you know it, name it as trusted_key.",
+                file="manifest.json",
+                key=seal.key,
+            )
+        if not 0 <= header.first_part <= len(manifest.parts):
+            raise InvalidField(
+                f"header.first_part is {header.first_part}; the archive has {len(manifest.parts)} parts.",
+                field="header.first_part",
+            )
+        return manifest
+
+    async def _part(
+        self, tally: ImportTally, files: _Files, sha256: str, vault: VaultName, reason: str, caller: Principal
+    ) -> None:
+        directory = part_directory(tally.part)
+        listed = await files.expect(f"{directory}/{LIST}")
+        if listed.sha256 != sha256:
+            raise invalid(listed.path, "is not the one that the manifest names")
+        wanted, revisions = files_of(await files.read(listed, most=LIST_BYTES), number=tally.part)
+        tables = [file for file in wanted if not file.path.endswith(BLOB_SUFFIX)]
+        read: dict[str, bytes] = {}
+        for file in tables:
+            placed = replace(file, path=f"{directory}/{file.path}")
+            read[file.path] = await files.read(await files.expect(placed), most=TABLE_BYTES)
+        part = await asyncio.to_thread(self.tables.read, read, directory=directory)
+        if len(part.revisions) != revisions:
+            raise invalid(f"{directory}/{REVISIONS}", "has another number of rows than its list says")
+        await self._texts(tally, part, vault, reason, caller)
+        await self._with_bytes(
+            tally, part, [file for file in wanted if file not in tables], files, vault, reason, caller
+        )
+        await self._recorded(moved_graph(part.lineage, vault.tenant), vault, caller)
+
+    async def _texts(self, tally: ImportTally, part: Part, vault: VaultName, reason: str, caller: Principal) -> None:
+        texts = [moved(item, vault) for item in part.revisions if isinstance(item.cube.payload, Plaintext)]
+        ready = await self._with_vectors(texts, tally, vault, caller)
+        await self._adopt_all(tally, ready, vault, reason, caller)
+
+    async def _with_vectors(
+        self, texts: Sequence[ArchivedRevision], tally: ImportTally, vault: VaultName, caller: Principal
+    ) -> list[ArchivedRevision]:
+        """Return the texts with vectors of the embedder that runs here, and of no other."""
+        here = (await self._patiently(self.engine.describe, vault, caller)).embedder
+        ready = [replace(item, vectors=tuple(one for one in item.vectors if one.embedder == here)) for item in texts]
+        bare = [
+            index
+            for index, item in enumerate(ready)
+            if not item.vectors and item.content_revision == item.cube.revision
+        ]
+        for start in range(0, len(bare), _TEXTS):
+            some = bare[start : start + _TEXTS]
+            made = await self._patiently(
+                partial(self.embedder.embed, [ready[index].cube.text for index in some]), vault, caller
+            )
+            for index, values in zip(some, made.values, strict=True):
+                ready[index] = replace(ready[index], vectors=(ArchivedVector(made.embedder, values),))
+        tally.embedded = len(bare)
+        return ready
+
+    async def _with_bytes(
+        self,
+        tally: ImportTally,
+        part: Part,
+        wanted: Sequence[ArchiveFile],
+        files: _Files,
+        vault: VaultName,
+        reason: str,
+        caller: Principal,
+    ) -> None:
+        """Store the cubes that have bytes, each as soon as its bytes have come."""
+        directory = part_directory(tally.part)
+        waiting = {
+            history[-1].cube.uid: history
+            for history in histories([moved(item, vault) for item in part.revisions])
+            if history[-1].cube.blob is not None
+        }
+        for file in wanted:
+            placed = await files.expect(replace(file, path=f"{directory}/{file.path}"))
+            history = waiting.pop(file.path.removeprefix("blobs/").removesuffix(BLOB_SUFFIX), None)
+            blob = history[-1].cube.blob if history is not None else None
+            if history is None or blob is None or (blob.sha256, blob.size_bytes) != (file.sha256, file.size_bytes):
+                raise invalid(placed.path, "are not the bytes of a cube of its part")
+            async with self.delegation.acting(caller, IMPORT_ACTIONS, (vault,)):
+                stored = await self.blobs.write(vault, blob, files.chunks(placed))
+            await self._adopt_all(tally, [_with_blob(item, stored) for item in history], vault, reason, caller)
+        gone = "Its bytes are not in the archive: it was deleted while that was made."
+        tally.failures += [
+            ImportFailure(str(history[-1].cube.name), ArchiveInvalid(gone)) for history in waiting.values()
+        ]
+
+    async def _adopt_all(
+        self,
+        tally: ImportTally,
+        revisions: Sequence[ArchivedRevision],
+        vault: VaultName,
+        reason: str,
+        caller: Principal,
+    ) -> None:
+        failed: set[str] = set()
+        for message, goes_on in _messages(revisions):
+            if goes_on and str(message[0].cube.name) in failed:
+                continue
+            done = await self._patiently(partial(self.histories.adopt, vault, message, reason=reason), vault, caller)
+            tally.degraded |= done.degraded
+            for one in done.cubes:
+                if one.error is not None:
+                    failed.add(one.name)
+                    tally.failures.append(ImportFailure(one.name, one.error))
+                elif not goes_on:
+                    tally.created += one.created
+                    tally.extended += one.extended
+                    tally.unchanged += not (one.created or one.extended)
+
+    async def _recorded(self, graph: Graph, vault: VaultName, caller: Principal) -> None:
+        """Record lineage; plans and answers become those of whoever imports them."""
+        for start in range(0, max(len(graph.nodes), len(graph.edges)), _LINEAGE_ITEMS):
+            some = slice(start, start + _LINEAGE_ITEMS)
+            part = Graph(graph.nodes[some], graph.edges[some])
+            await self._patiently(partial(self.lineage.record, part), vault, caller)
+
+    async def _given(self, manifest: Manifest, header: ImportHeader, caller: Principal) -> ImportTally:
+        """Give the roles of the archive, but none to the caller, who has his."""
+        tally = ImportTally(len(manifest.parts))
+        roles = manifest.roles if header.permissions else {}
+        for principal, role in roles.items():
+            here = PrincipalName(header.vault.tenant, principal.id)
+            if here == caller.name:
+                continue
+            try:
+                await self._patiently(partial(self.vaults.give, header.vault, here, role), header.vault, caller)
+                tally.roles += 1
+            except ResourceNotFound:
+                tally.unknown_principals.append(here)
+        return tally
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]], vault: VaultName, caller: Principal) -> T:
+        return await patiently(work, delegation=self.delegation, caller=caller, actions=IMPORT_ACTIONS, vault=vault)
+
+
+def _messages(revisions: Sequence[ArchivedRevision]) -> Iterator[tuple[list[ArchivedRevision], bool]]:
+    """Yield histories in messages that are not too large, and whether a message goes on with the history before it.
+
+    One that goes on begins with the revision that was last, by which storage knows that they belong together.
+    """
+    message: list[ArchivedRevision] = []
+    for history in histories(revisions):
+        if message and not _fits(message, history):
+            yield message, False
+            message = []
+        goes_on = False
+        for item in history:
+            if message and message[-1].cube.uid == item.cube.uid and not _fits(message, [item]):
+                yield message, goes_on
+                message, goes_on = [message[-1]], True
+            message.append(item)
+        if goes_on:
+            yield message, True
+            message = []
+    if message:
+        yield message, False
+
+
+def _fits(message: Sequence[ArchivedRevision], more: Sequence[ArchivedRevision]) -> bool:
+    size = sum(item.size + _HEADER_BYTES for item in (*message, *more))
+    return size <= _MESSAGE_BYTES and len(message) + len(more) <= limits.ARCHIVE_REVISIONS
+
+
+def _with_blob(item: ArchivedRevision, blob: BlobRef) -> ArchivedRevision:
+    assert item.cube.payload is not None
+    assert not isinstance(item.cube.payload, Plaintext)
+    return replace(item, cube=replace(item.cube, payload=replace(item.cube.payload, blob=blob)))

@@ -1,0 +1,105 @@
+"""Archives on disk, and what became of one that is imported."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memosctl.failures import Failure
+
+if TYPE_CHECKING:
+    from memos_client import FailedCube, ImportedPart
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of an archive; `next` is the number of the part that comes next."""
+
+    vault: str
+    next: int = 0
+    created: int = 0
+    extended: int = 0
+    unchanged: int = 0
+    embedded: int = 0
+    roles: int = 0
+    degraded: bool = False
+    failures: "list[FailedCube]" = field(default_factory=list)
+    unknown_principals: list[str] = field(default_factory=list)
+
+    def note(self, part: "ImportedPart") -> int:
+        """Count what became of a part; return the number of its cubes."""
+        done = part.created + part.extended + part.unchanged + len(part.failures)
+        self.created += part.created
+        self.extended += part.extended
+        self.unchanged += part.unchanged
+        self.embedded += part.embedded
+        self.roles += part.roles
+        self.degraded |= part.degraded
+        self.failures += part.failures
+        self.unknown_principals += part.unknown_principals
+        self.next = max(self.next, part.number + 1)
+        return done
+
+    def document(self) -> dict[str, object]:
+        """Return it as JSON."""
+        failures = [{"name": one.name, "reason": one.error.reason, "message": str(one.error)} for one in self.failures]
+        return {
+            "vault": self.vault,
+            "created": self.created,
+            "extended": self.extended,
+            "unchanged": self.unchanged,
+            "embedded": self.embedded,
+            "roles": self.roles,
+            "unknownPrincipals": self.unknown_principals,
+            "failures": failures,
+            "degraded": self.degraded,
+        }
+
+
+def summary(directory: Path) -> dict[str, Any]:
+    """Return what an archive says of itself.
+
+    Raises:
+        RequestError: it has no manifest that can be read.
+    """
+    from memos_client._archive_files import Signed
+
+    signed = Signed.read(directory)
+    said = signed.said
+    return {
+        "directory": str(directory),
+        "vault": said["vault"]["name"],
+        "asOf": said["as_of"],
+        "exportedBy": said["exported_by"],
+        **said["counts"],
+        "parts": len(said["parts"]),
+        "key": signed.key[:16],
+        "options": said["options"],
+    }
+
+
+def checked(directory: Path, progress: Callable[[int], None]) -> None:
+    """Compare an archive with its manifest, and this with its signature.
+
+    Raises:
+        RequestError: a file is missing or changed.
+        Failure: the signature does not fit.
+    """
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from memos_client._archive_files import Signed, check
+
+    signed = Signed.read(directory)
+    try:
+        Ed25519PublicKey.from_public_bytes(signed.public_key).verify(signed.signature, signed.statement)
+    except (InvalidSignature, ValueError):
+        raise Failure(
+            "manifest.json was changed: its signature does not fit.", "Get the archive again.", reason="ARCHIVE_INVALID"
+        ) from None
+    check(directory, signed, progress=progress)
+
+
+def size_of(directory: Path) -> int:
+    """Return the bytes of the files of an archive."""
+    return sum(path.stat().st_size for path in directory.glob("parts/**/*") if path.is_file())
