@@ -40,6 +40,7 @@ PROTOS = Path(__file__).resolve().parents[2] / "protos"
 SERVICE_NAMES = [
     "memos.v1.MemoryService",
     "memos.v1.ChatService",
+    "memos.v1.ArchiveService",
     "memos.v1.BlobService",
     "memos.v1.SnapshotService",
     "memos.v1.PurgeService",
@@ -48,6 +49,7 @@ SERVICE_NAMES = [
     "memos.internal.v1.PolicyService",
     "memos.internal.v1.LedgerService",
     "memos.internal.v1.StorageService",
+    "memos.internal.v1.ArchiveService",
     "memos.internal.v1.BlobService",
     "memos.internal.v1.SnapshotService",
     "memos.internal.v1.PurgeService",

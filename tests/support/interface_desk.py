@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from memos_interface.adapters.memory import MemoryLifecycle, MemoryLineage, MemoryPlanner, MemoryStorage
+from memos_interface.adapters.memory_archives import MemoryHistories, MemoryNotary, MemoryVaults
 from memos_interface.adapters.memory_edge import (
     MemoryAudit,
     MemoryAuthority,
@@ -13,6 +14,7 @@ from memos_interface.adapters.memory_edge import (
     MemoryModels,
     MemorySpans,
 )
+from memos_interface.adapters.parquet_archive import ParquetTables
 from memos_interface.usecases.assembly import Ports, UseCases, assemble
 from memos_kernel.names import PrincipalName, VaultName
 from memos_kernel.permission import Principal
@@ -48,6 +50,7 @@ class Desk:
             [self.vault, self.other], owner=self.caller.name, clock=self.clock, new_id=self.new_id
         )
         self.blobs = MemoryBlobs()
+        self.histories, self.notary, self.vaults = MemoryHistories(), MemoryNotary(), MemoryVaults()
         self.lifecycle = MemoryLifecycle(self.storage)
         self.lineage = MemoryLineage()
         self.audit = MemoryAudit()
@@ -63,6 +66,11 @@ class Desk:
             generator=self.models,
             store=self.storage,
             blobs=self.blobs,
+            blob_writer=self.blobs,
+            histories=self.histories,
+            notary=self.notary,
+            tables=ParquetTables(),
+            vaults=self.vaults,
             planner=self.planner,
             lifecycle=self.lifecycle,
             lineage=self.lineage,

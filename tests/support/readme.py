@@ -55,6 +55,7 @@ MEANINGS = {
     "BLOB_HEADER_BYTES": "bytes of the header of a safetensors file",
     "STAGED_BLOBS": "uploaded blobs of a vault that wait for a cube",
     "ADAPTER_RANK": "rank of an adapter",
+    "ARCHIVE_REVISIONS": "revisions that an import stores at once",
     "GRANT_LIFETIME": "life of a grant",
     "DELETED_RETENTION": "time for which a deleted cube is kept at least",
     "CHANGE_RETENTION": "time for which a watch can be resumed",

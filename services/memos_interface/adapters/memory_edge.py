@@ -5,6 +5,7 @@
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from memos_interface.domain.audit import AuditEvent
@@ -104,6 +105,7 @@ class MemoryBlobs:
     def __init__(self) -> None:
         self.held: dict[CubeName, tuple[BlobRef, bytes]] = {}
         self.reads: list[tuple[int, int]] = []
+        self.written: dict[str, bytes] = {}
 
     async def read(self, name: CubeName, *, offset: int, limit: int) -> AsyncGenerator[BlobRef | bytes, None]:
         """See the port."""
@@ -114,6 +116,13 @@ class MemoryBlobs:
         yield blob
         for start in range(offset, min(len(data), offset + limit), _CHUNK):
             yield data[start : min(start + _CHUNK, offset + limit)]
+
+    async def write(self, vault: VaultName, blob: BlobRef, chunks: AsyncIterator[bytes]) -> BlobRef:
+        """See the port BlobWriter."""
+        data = b"".join([chunk async for chunk in chunks])
+        stored = replace(blob, name=f"blob-{len(self.written)}")
+        self.written[stored.name] = data
+        return stored
 
 
 class MemoryDelegation:

@@ -207,7 +207,9 @@ class ImportMemCubesRequest(_message.Message):
     """What the audit log says of where they come from."""
     @_builtins.property
     def revisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArchivedRevision]:
-        """Revisions of one cube or several, by uid and number; those of a cube without a gap."""
+        """Revisions of one cube or several, by uid and number; those of a cube without a gap. Those that follow revisions
+        which are here already begin with one that is here.
+        """
 
     def __init__(
         self,
