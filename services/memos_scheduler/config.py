@@ -34,7 +34,12 @@ class SchedulerConfig(Section):
     lease_seconds: float = Field(
         60.0, ge=1, description="seconds after which a job of a worker that stopped answering is taken over"
     )
-    max_attempts: int = Field(5, ge=1, le=20, description="attempts before a job becomes a dead letter")
+    max_attempts: int = Field(
+        5,
+        ge=1,
+        le=20,
+        description="attempts before a job becomes a dead letter; while a part is away, none counts for a day",
+    )
     backoff_seconds: float = Field(2.0, gt=0, description="seconds before the second attempt; doubles from there")
     backoff_cap_seconds: float = Field(600.0, gt=0, description="most seconds between two attempts")
     queued_limit: int = Field(10_000, ge=1, description="waiting jobs of a tenant; more are refused with OVERLOADED")

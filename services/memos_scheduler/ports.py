@@ -281,8 +281,8 @@ class JobQueue(Protocol):
         """
         ...
 
-    async def fail(self, lease: Lease, *, error: str, retry_at: datetime) -> Job:
-        """Record a failed attempt: retried at that time, or a dead letter after the last attempt.
+    async def fail(self, lease: Lease, *, error: str, retry_at: datetime, counts: bool = True) -> Job:
+        """Record a failed attempt: retried at that time, or a dead letter after the last attempt that counts.
 
         Raises:
             LeaseLost: another worker has the job, or it has ended.

@@ -96,9 +96,10 @@ class MemoryJobQueue:
         """See the port."""
         return self._settle(lease, records.succeed, progress=progress, now=self._clock.now()).job
 
-    async def fail(self, lease: Lease, *, error: str, retry_at: datetime) -> Job:
+    async def fail(self, lease: Lease, *, error: str, retry_at: datetime, counts: bool = True) -> Job:
         """See the port."""
-        return self._settle(lease, records.fail, error=error, retry_at=retry_at, now=self._clock.now()).job
+        now = self._clock.now()
+        return self._settle(lease, records.fail, error=error, retry_at=retry_at, counts=counts, now=now).job
 
     async def stop(self, lease: Lease, *, progress: Progress) -> Job:
         """See the port."""

@@ -20,6 +20,11 @@ class JobState(IntEnum):
     CANCELLED = 5
 
 
+PATIENCE = timedelta(hours=24)
+"""For which a job waits for a part that is away or full, before such a failure counts as one of its attempts."""
+
+_PAUSE = timedelta(seconds=60)
+
 ENDED = frozenset({JobState.SUCCEEDED, JobState.DEAD, JobState.CANCELLED})
 
 
@@ -136,6 +141,11 @@ class Backoff:
         The wait lies between half and all of `base * 2 ** (attempts - 1)`, which is bounded by `cap`.
         """
         full: timedelta = min(self.cap, self.base * 2 ** min(attempts - 1, 30))
+        return full * (0.5 + chance / 2)
+
+    def pause(self, waited: timedelta, *, chance: float) -> timedelta:
+        """Return the wait while a part is away for which a job has waited so long; at most about a minute."""
+        full: timedelta = max(self.base, min(_PAUSE, waited / 4))
         return full * (0.5 + chance / 2)
 
 

@@ -89,8 +89,10 @@ def succeed(record: Record, *, fence: int, progress: Progress, now: datetime) ->
     return replace(_ended(replace(held, job=done), JobState.SUCCEEDED, now=now), quiet=progress.quiet)
 
 
-def fail(record: Record, *, fence: int, error: str, retry_at: datetime, now: datetime) -> Record:
+def fail(record: Record, *, fence: int, error: str, retry_at: datetime, now: datetime, counts: bool = True) -> Record:
     """Return the record after a failed attempt: queued again, a dead letter, or cancelled if that was asked for.
+
+    One that does not `count` leaves the job all the attempts that it had.
 
     Raises:
         LeaseLost: the lease is not the newest.
@@ -99,6 +101,8 @@ def fail(record: Record, *, fence: int, error: str, retry_at: datetime, now: dat
     held = replace(held, job=replace(held.job, last_error=error))
     if held.cancel_requested:
         return _ended(held, JobState.CANCELLED, now=now)
+    if not counts:
+        held = replace(held, job=replace(held.job, attempts=held.job.attempts - 1))
     if held.job.attempts >= held.job.max_attempts:
         return _ended(held, JobState.DEAD, now=now)
     return _queued(held, due=retry_at)

@@ -7,9 +7,9 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from memos_kernel.errors import MemosError
+from memos_kernel.errors import Capacity, MemosError
 from memos_kernel.ids import Clock, IdFactory
-from memos_scheduler.domain.jobs import Backoff, Job, JobState, Lease, LeaseLost, Progress
+from memos_scheduler.domain.jobs import PATIENCE, Backoff, Job, JobState, Lease, LeaseLost, Progress
 from memos_scheduler.ports import Grants, Handler, JobObserver, JobQueue
 
 _LOG = logging.getLogger(__name__)
@@ -72,14 +72,22 @@ class RunJob:
         except LeaseLost:
             raise
         except Exception as error:
-            words = self._words(error, attempt.lease.job)
-            wait = self.backoff.delay(attempt.lease.job.attempts, chance=self.chance())
-            job = await self.queue.fail(attempt.lease, error=words, retry_at=self.clock.now() + wait)
-            _note_failure(job)
-            return job
+            return await self._failed(attempt.lease, error)
         if finished:
             return await self.queue.succeed(attempt.lease, progress=attempt.progress)
         return await self.queue.stop(attempt.lease, progress=attempt.progress)
+
+    async def _failed(self, lease: Lease, error: Exception) -> Job:
+        """Record a failure; while a part is away, which is no fault of the job, it costs none of its attempts."""
+        now = self.clock.now()
+        waited = now - lease.job.create_time
+        if isinstance(error, Capacity) and waited < PATIENCE:
+            counts, wait = False, self.backoff.pause(waited, chance=self.chance())
+        else:
+            counts, wait = True, self.backoff.delay(lease.job.attempts, chance=self.chance())
+        job = await self.queue.fail(lease, error=self._words(error, lease.job), retry_at=now + wait, counts=counts)
+        _note_failure(job)
+        return job
 
     async def _work(self, attempt: _Attempt) -> bool:
         """Go through the handler's steps; return False if the job was cancelled between two of them."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from memos_kernel.errors import StoreFull
+from memos_kernel.errors import DependencyUnavailable, InvalidField
 from memos_kernel.names import JobName, PrincipalName, VaultName
 from memos_kernel.permission import Action
 from memos_scheduler.adapters.memory import MemoryObserver
@@ -37,11 +37,11 @@ def observer() -> MemoryObserver:
 
 
 @pytest.fixture
-def run_steps(queue, grants, clock, new_id, observer):
-    """Puts a job into the queue, leases it and runs it with the steps."""
+def runner(queue, grants, clock, new_id, observer):
+    """Returns what runs a job with the steps."""
 
-    def run(*steps, ttl=TTL, max_attempts=3):
-        run_job = RunJob(
+    def run(*steps, ttl=TTL):
+        return RunJob(
             queue=queue,
             grants=grants,
             handlers={"count": Steps(*steps)},
@@ -53,17 +53,30 @@ def run_steps(queue, grants, clock, new_id, observer):
             observer=observer,
         )
 
-        async def start():
-            name = JobName("acme", new_id())
-            alice = PrincipalName("acme", "alice")
-            vaults = (VaultName("acme", "main"),)
-            await queue.enqueue(
-                NewJob(name=name, kind="count", principal=alice, max_attempts=max_attempts, vaults=vaults)
-            )
-            await run_job(await queue.lease(frozenset({"count"}), worker="w", ttl=ttl))
-            return await queue.get(name)
+    return run
 
-        return start()
+
+@pytest.fixture
+def enqueued(queue, new_id):
+    """Puts a job into the queue."""
+
+    async def enqueue(max_attempts):
+        alice, vaults = PrincipalName("acme", "alice"), (VaultName("acme", "main"),)
+        name = JobName("acme", new_id())
+        await queue.enqueue(NewJob(name=name, kind="count", principal=alice, max_attempts=max_attempts, vaults=vaults))
+        return name
+
+    return enqueue
+
+
+@pytest.fixture
+def run_steps(queue, runner, enqueued):
+    """Puts a job into the queue, leases it and runs it with the steps."""
+
+    async def run(*steps, ttl=TTL, max_attempts=3):
+        name = await enqueued(max_attempts)
+        await runner(*steps, ttl=ttl)(await queue.lease(frozenset({"count"}), worker="w", ttl=ttl))
+        return await queue.get(name)
 
     return run
 
@@ -101,28 +114,48 @@ async def test_each_step_runs_under_a_fresh_grant_of_the_jobs_scope(run_steps, g
 
 async def test_a_failed_attempt_is_tried_again_after_a_wait(run_steps, clock):
     async def fail():
-        raise StoreFull("The disk is full.")
+        raise InvalidField("It is too long.", field="job.parameters")
 
     job = await run_steps(report(0.5), fail)
 
     assert (job.state, job.attempts) == (JobState.QUEUED, 1)
-    assert job.last_error == "STORE_FULL: The disk is full."
+    assert job.last_error == "INVALID_FIELD: It is too long."
     assert job.due_time == clock.now() + timedelta(seconds=1)
+
+
+async def test_while_a_part_is_away_a_job_keeps_its_attempts_for_a_day(queue, runner, enqueued, clock):
+    async def away():
+        raise DependencyUnavailable("Storage is away.", dependency="storage")
+
+    async def attempt(hours):
+        clock.pass_time(seconds=hours * 3600)
+        await runner(away)(await queue.lease(frozenset({"count"}), worker="w", ttl=TTL))
+        return await queue.get(name)
+
+    name = await enqueued(2)
+    waits = []
+    for hours in (0, 0.01, 1, 22):
+        job = await attempt(hours)
+        assert (job.state, job.attempts) == (JobState.QUEUED, 0)
+        waits.append((job.due_time - clock.now()).total_seconds())
+    assert waits == sorted(waits)
+    assert waits[-1] <= 60
+    assert [(await attempt(24)).state for _ in range(2)] == [JobState.QUEUED, JobState.DEAD]
 
 
 async def test_the_last_failed_attempt_leaves_a_dead_letter(run_steps):
     async def fail():
-        raise StoreFull("The disk is full.")
+        raise InvalidField("It is too long.", field="job.parameters")
 
     job = await run_steps(fail, max_attempts=1)
 
-    assert (job.state, job.last_error) == (JobState.DEAD, "STORE_FULL: The disk is full.")
+    assert (job.state, job.last_error) == (JobState.DEAD, "INVALID_FIELD: It is too long.")
 
 
 @pytest.mark.parametrize(("max_attempts", "level", "state"), [(3, "WARNING", "QUEUED"), (1, "ERROR", "DEAD")])
 async def test_the_log_tells_of_each_failed_attempt(max_attempts, level, state, run_steps, caplog):
     async def fail():
-        raise StoreFull("The disk is full.")
+        raise InvalidField("It is too long.", field="job.parameters")
 
     job = await run_steps(fail, max_attempts=max_attempts)
 
@@ -130,7 +163,7 @@ async def test_the_log_tells_of_each_failed_attempt(max_attempts, level, state, 
     assert line.levelname == level
     assert line.getMessage() == (
         f"attempt 1 of {max_attempts} at job {job.name} (count) failed and left it {state}: "
-        "STORE_FULL: The disk is full."
+        "INVALID_FIELD: It is too long."
     )
 
 

@@ -129,10 +129,11 @@ class SqlJobQueue:
         """See the port."""
         return (await self._settle(lease, records.succeed, progress=progress, now=self._clock.now())).job
 
-    async def fail(self, lease: Lease, *, error: str, retry_at: datetime) -> Job:
+    async def fail(self, lease: Lease, *, error: str, retry_at: datetime, counts: bool = True) -> Job:
         """See the port."""
         now = self._clock.now()
-        return (await self._settle(lease, records.fail, error=error, retry_at=retry_at, now=now)).job
+        told = await self._settle(lease, records.fail, error=error, retry_at=retry_at, counts=counts, now=now)
+        return told.job
 
     async def stop(self, lease: Lease, *, progress: Progress) -> Job:
         """See the port."""
