@@ -25,6 +25,11 @@ class InferenceConfig(Section):
         "of a sentence-transformers model with mean or CLS pooling; of a longer text it reads what the model takes, "
         "with `minilm` 256 tokens",
     )
+    next_embedder: str = Field(
+        "",
+        description="embedding model that is to take the place of `embedder`, named in the same way: both are served,"
+        " every text gets a vector of it in the background, then searches go by it, and it can become `embedder`",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the models run; auto prefers a GPU")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",

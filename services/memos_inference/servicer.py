@@ -9,7 +9,7 @@ from memos_api.internal.v1 import inference_service_pb2 as pb
 from memos_api.internal.v1 import inference_service_pb2_grpc as pb_grpc
 from memos_inference.domain import Delta, GenerationEvent, Injection, Turn, parse_role, sampling
 from memos_inference.usecases.count_tokens import CountTokens
-from memos_inference.usecases.describe_models import DescribeModels
+from memos_inference.usecases.describe_models import DescribeEmbedder, DescribeModels
 from memos_inference.usecases.embed_texts import EmbedTexts
 from memos_inference.usecases.generate_answer import GenerateAnswer
 from memos_runtime.context import current_grant
@@ -24,10 +24,11 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     count_tokens: CountTokens
     generate_answer: GenerateAnswer
     describe_models: DescribeModels
+    describe_embedder: DescribeEmbedder
 
     async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:
         """Embed texts."""
-        result = await self.embed_texts(request.texts)
+        result = await self.embed_texts(request.texts, embedder=request.embedder)
         return pb.EmbedResponse(
             embeddings=[pb.Embedding(values=vector) for vector in result.vectors], embedder=result.embedder
         )
@@ -50,6 +51,11 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         async with aclosing(self.generate_answer(turns, injections, how, grant=current_grant())) as events:
             async for event in events:
                 yield _event_to_proto(event)
+
+    async def DescribeEmbedder(self, request: pb.DescribeEmbedderRequest, context: Any) -> pb.DescribeEmbedderResponse:
+        """Describe an embedder."""
+        found, target = await self.describe_embedder(request.embedder)
+        return pb.DescribeEmbedderResponse(embedder=found.id, dimensions=found.dimensions, target=target)
 
     async def DescribeEngine(self, request: pb.DescribeEngineRequest, context: Any) -> pb.DescribeEngineResponse:
         """Describe the models."""

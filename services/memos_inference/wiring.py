@@ -12,8 +12,9 @@ from memos_inference.adapters.transformers_embedder import TransformersEmbedder
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.servicer import InferenceServicer
+from memos_inference.usecases.choose_embedder import ServedEmbedders
 from memos_inference.usecases.count_tokens import CountTokens
-from memos_inference.usecases.describe_models import DescribeModels
+from memos_inference.usecases.describe_models import DescribeEmbedder, DescribeModels
 from memos_inference.usecases.embed_texts import EmbedTexts
 from memos_inference.usecases.generate_answer import GenerateAnswer
 from memos_runtime.service import Service, ServiceContext
@@ -22,35 +23,47 @@ from memos_runtime.service import Service, ServiceContext
 def build(config: InferenceConfig, context: ServiceContext) -> Service:
     """Return the service. It is ready once the embedder is loaded; without its model it serves all but generation."""
     digests = FileDigests(context.state_dir / "digests.json")
-    embedder = TransformersEmbedder(
-        partial(load_encoder, config, digests),
-        max_batch_texts=config.max_batch_texts,
-        max_queue_tokens=config.max_queue_tokens,
-    )
+    embedders = [
+        TransformersEmbedder(
+            partial(load_encoder, name, config, digests, setting=setting),
+            max_batch_texts=config.max_batch_texts,
+            max_queue_tokens=config.max_queue_tokens,
+        )
+        for setting, name in (("embedder", config.embedder), ("next_embedder", config.next_embedder))
+        if name
+    ]
+    served = ServedEmbedders(embedders[0], embedders[1] if len(embedders) > 1 else None)
     engine = TransformersEngine(partial(load_model, config, digests), max_queue=config.max_queue)
     servicer = InferenceServicer(
-        embed_texts=EmbedTexts(embedder),
+        embed_texts=EmbedTexts(served),
         count_tokens=CountTokens(engine),
         generate_answer=GenerateAnswer(engine, TelemetryTracer(context.telemetry), context.clock),
-        describe_models=DescribeModels(engine, embedder),
+        describe_models=DescribeModels(engine, embedders[0]),
+        describe_embedder=DescribeEmbedder(served),
     )
 
     def register(server: grpc.aio.Server) -> None:
         add_InferenceServiceServicer_to_server(servicer, server)
 
     async def start() -> None:
-        await embedder.start()
+        for embedder in embedders:
+            await embedder.start()
         engine.start()  # goes on in the background: memory works before the model does
 
     async def close() -> None:
         await engine.close()
-        await embedder.close()
+        for embedder in embedders:
+            await embedder.close()
 
     return Service(
         name=context.name,
         register=register,
         start=start,
         close=close,
-        ready=lambda: embedder.healthy,
-        parts={"embedder": lambda: embedder.healthy, "model": lambda: engine.healthy},
+        ready=lambda: embedders[0].healthy,
+        parts={
+            "embedder": lambda: embedders[0].healthy,
+            "model": lambda: engine.healthy,
+            **({"next_embedder": lambda: embedders[1].healthy} if len(embedders) > 1 else {}),
+        },
     )

@@ -20,6 +20,9 @@ class InterfaceConfig(Section):
     embed_timeout_seconds: float = Field(
         3.0, gt=0, description="seconds that a search waits for the vector of its query before it runs without"
     )
+    embedder_seconds: float = Field(
+        5.0, ge=0, description="seconds that it is remembered which embedder searches go by"
+    )
     audit_interval_seconds: float = Field(
         0.5, gt=0, le=1, description="seconds between two writes of audit events of reads"
     )

@@ -36,6 +36,14 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbedderFacts:
+    """The id of the embedder that texts are embedded with, and the number of elements in its vectors."""
+
+    id: str
+    dimensions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """A cube as stored; `created` is False if the vault held the same content already."""
 
@@ -68,6 +76,14 @@ class Embedder(Protocol):
 
         Raises:
             Capacity: the model is away or its queue is full.
+        """
+        ...
+
+    async def describe_embedder(self) -> EmbedderFacts:
+        """Return the embedder that would do it.
+
+        Raises:
+            Capacity: it is away.
         """
         ...
 

@@ -1,5 +1,8 @@
 """Puts the interface together."""
 
+from datetime import timedelta
+from functools import partial
+
 import grpc
 
 from memos_api.internal.v1.archive_service_pb2_grpc import ArchiveServiceStub
@@ -12,6 +15,7 @@ from memos_api.internal.v1.purge_service_pb2_grpc import PurgeServiceStub
 from memos_api.internal.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
 from memos_api.internal.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
+from memos_api.internal.v1.vector_service_pb2_grpc import VectorServiceStub
 from memos_api.v1.archive_service_pb2_grpc import add_ArchiveServiceServicer_to_server
 from memos_api.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_server
 from memos_api.v1.chat_service_pb2_grpc import add_ChatServiceServicer_to_server
@@ -29,7 +33,7 @@ from memos_interface.adapters.inference_client import InferenceClient
 from memos_interface.adapters.lifecycle_client import LifecycleClient
 from memos_interface.adapters.parquet_archive import ParquetTables
 from memos_interface.adapters.scheduler_client import SchedulerClient
-from memos_interface.adapters.storage_client import StorageClient
+from memos_interface.adapters.storage_client import StorageClient, VectorClient
 from memos_interface.adapters.telemetry_spans import RunningSpan
 from memos_interface.config import InterfaceConfig
 from memos_interface.edge import Edge
@@ -42,8 +46,10 @@ from memos_interface.servicer.memory import MemoryServicer
 from memos_interface.servicer.purges import PurgeServicer
 from memos_interface.servicer.snapshots import SnapshotServicer
 from memos_interface.usecases.assembly import Ports, assemble
+from memos_kernel.errors import Capacity
 from memos_kernel.ids import uuid7
 from memos_runtime.context import allow
+from memos_runtime.expiring import Remembered
 from memos_runtime.service import Service, ServiceContext
 from memos_wire.methods import GOVERNANCE, INFERENCE, LIFECYCLE, SCHEDULER, STORAGE
 
@@ -53,7 +59,11 @@ def build(config: InterfaceConfig, context: ServiceContext) -> Service:
     stub = context.channels.stub
     policy, ledger = stub(PolicyServiceStub, GOVERNANCE), stub(LedgerServiceStub, GOVERNANCE)
     scheduler, blobs = stub(SchedulerServiceStub, SCHEDULER), stub(BlobServiceStub, STORAGE)
-    models = InferenceClient(stub(InferenceServiceStub, INFERENCE))
+    vectors = VectorClient(stub(VectorServiceStub, STORAGE))
+    current = Remembered(
+        vectors.embedder, clock=context.clock, keep=timedelta(seconds=config.embedder_seconds), failures=Capacity
+    )
+    models = InferenceClient(stub(InferenceServiceStub, INFERENCE), current=partial(current.get, otherwise=""))
     archives = ArchiveClient(stub(ArchiveServiceStub, STORAGE))
     records = LedgerClient(ledger, service=context.name)
     spans = RunningSpan()

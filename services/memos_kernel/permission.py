@@ -15,6 +15,7 @@ class Action(StrEnum):
     CUBE_USE = "cube.use"
     CUBE_WRITE = "cube.write"
     CUBE_EXPIRE = "cube.expire"
+    CUBE_EMBED = "cube.embed"
     CUBE_PURGE = "cube.purge"
     VAULT_READ = "vault.read"
     VAULT_ADMIN = "vault.admin"
@@ -65,8 +66,11 @@ ADMIN_ACTIONS = frozenset({Action.TENANT_ADMIN})
 """Actions that only an admin of the tenant has. They open no vault by themselves, but an admin may make a key for any
 principal of the tenant and act as that one with it; the audit log tells who made the key, and for whom."""
 
-SYSTEM_ACTIONS = frozenset({Action.CUBE_EXPIRE})
+SYSTEM_ACTIONS = frozenset({Action.CUBE_EXPIRE, Action.CUBE_EMBED})
 """Actions of the system principal alone, over all vaults of a tenant."""
+
+SYSTEM_ALSO = frozenset({Action.MODEL_USE})
+"""Actions of others that the system principal has too."""
 
 SYSTEM_PRINCIPAL_ID = "system"
 """Principal id that background jobs of the system run as; nobody can make a key for it."""

@@ -1,8 +1,9 @@
-"""A bounded cache of values that end."""
+"""Values that are remembered for some time: one, or a bounded number."""
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from memos_kernel.ids import Clock
@@ -61,3 +62,27 @@ class ExpiringCache(Generic[K, V]):
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._bytes -= entry.size
+
+
+class Remembered(Generic[V]):
+    """One value that is asked for again only after some time; while it cannot be had, the old one is good."""
+
+    def __init__(
+        self, load: Callable[[], Awaitable[V]], *, clock: Clock, keep: timedelta, failures: type[Exception]
+    ) -> None:
+        """Take what loads it, for how long it is good, and the failures after which the old one stays."""
+        self._load = load
+        self._clock = clock
+        self._keep = keep
+        self._failures = failures
+        self._entry: _Entry[V] | None = None
+
+    async def get(self, *, otherwise: V) -> V:
+        """Return the value; `otherwise` if it has never been there."""
+        now = self._clock.now()
+        if self._entry is None or self._entry.until <= now:
+            try:
+                self._entry = _Entry(await self._load(), now + self._keep, 0)
+            except self._failures:
+                return otherwise if self._entry is None else self._entry.value
+        return self._entry.value

@@ -28,6 +28,12 @@ class SchedulerConfig(Section):
         5.0, gt=0, description="seconds that one call to inference gets while planning, before planning without it"
     )
     engine_cache_seconds: float = Field(60.0, ge=0, description="seconds that the model's description is remembered")
+    embedder_seconds: float = Field(
+        5.0, ge=0, description="seconds that it is remembered which embedder searches go by"
+    )
+    embed_batch: int = Field(
+        32, ge=1, le=256, description="texts that one step gives vectors of a new embedder; searches wait for one step"
+    )
     jobs_at_once: int = Field(2, ge=1, le=64, description="jobs that one process runs at the same time")
     poll_seconds: float = Field(1.0, gt=0, description="seconds between two looks for due jobs")
     watch_seconds: float = Field(0.5, gt=0, description="seconds between two looks at a watched job")

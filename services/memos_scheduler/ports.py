@@ -42,6 +42,58 @@ class Engine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class BareText:
+    """A text without a vector of an embedder: the uid of its cube, and the revision that brought it."""
+
+    uid: str
+    revision: int
+    text: str
+
+
+class TextEmbedder(Protocol):
+    """An embedder by its id."""
+
+    async def target(self) -> str:
+        """Return the id of the one that all texts are to have vectors of.
+
+        Raises:
+            Capacity: it is away.
+        """
+        ...
+
+    async def embed(self, texts: Sequence[str], *, embedder: str) -> Sequence[Sequence[float]]:
+        """Return one vector a text.
+
+        Raises:
+            Capacity: it is away, or another one answers.
+        """
+        ...
+
+
+class VectorStore(Protocol):
+    """Vectors of the texts of the grant's tenant."""
+
+    async def current(self) -> str:
+        """Return the id of the embedder that searches go by; empty as long as nothing has a vector."""
+        ...
+
+    async def bare(self, embedder: str, *, past: bool, after: str, limit: int) -> tuple[list[BareText], str]:
+        """Return texts without a vector of an embedder, and where to go on; empty at the end.
+
+        `past`: those that cubes had before as well.
+        """
+        ...
+
+    async def put(self, embedder: str, vectors: Sequence[tuple[BareText, Sequence[float]]]) -> int:
+        """Store vectors; return how many are new."""
+        ...
+
+    async def adopt(self, embedder: str) -> bool:
+        """Let searches go by an embedder; False if a text of the installation has no vector of it yet."""
+        ...
+
+
 class Retriever(Protocol):
     """Search over the cubes of the grant."""
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -19,23 +19,27 @@ from memos_api.internal.v1.purge_service_pb2_grpc import PurgeServiceStub
 from memos_api.internal.v1.scheduler_service_pb2_grpc import add_SchedulerServiceServicer_to_server
 from memos_api.internal.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
+from memos_api.internal.v1.vector_service_pb2_grpc import VectorServiceStub
+from memos_kernel.errors import Capacity
 from memos_kernel.ids import uuid7
 from memos_runtime.context import spawn
+from memos_runtime.expiring import Remembered
 from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
 from memos_runtime.workers import Worker
 from memos_scheduler.adapters.governance_client import GovernanceGrants, GovernanceTenants
-from memos_scheduler.adapters.inference_client import CachingEngine, InferenceEngine
+from memos_scheduler.adapters.inference_client import CachingEngine, InferenceEngine, InferenceTexts
 from memos_scheduler.adapters.lifecycle_client import LifecycleSweeper
-from memos_scheduler.adapters.storage_client import StoragePurger, StorageRestorer, StorageRetriever
+from memos_scheduler.adapters.storage_client import StoragePurger, StorageRestorer, StorageRetriever, StorageVectors
 from memos_scheduler.adapters.telemetry import TelemetryJobObserver
 from memos_scheduler.config import SchedulerConfig
-from memos_scheduler.domain.jobs import EXPIRE_SWEEP, PURGE_SWEEP, Backoff
+from memos_scheduler.domain.jobs import EMBED_SWEEP, EXPIRE_SWEEP, PURGE_SWEEP, Backoff
 from memos_scheduler.domain.plan import BudgetRule
 from memos_scheduler.domain.policies import SimilarityPolicy, UsagePolicy
 from memos_scheduler.ports import Grants, Handler, JobQueue, SelectionPolicy
 from memos_scheduler.servicer.service import SchedulerServicer
 from memos_scheduler.usecases.dispatch_jobs import DispatchJobs
+from memos_scheduler.usecases.embed_sweep import EmbedSweep, TriggerEmbedding
 from memos_scheduler.usecases.enqueue_job import EnqueueJob
 from memos_scheduler.usecases.expire_sweep import ExpireSweep, TriggerSweeps
 from memos_scheduler.usecases.find_jobs import GetJob, ListJobs
@@ -82,7 +86,18 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
         keep_ended=timedelta(days=config.ended_retention_days),
         wake=dispatch.wake,
     )
-    sweeps = ((EXPIRE_SWEEP, config.sweep_seconds), (PURGE_SWEEP, config.purge_sweep_seconds))
+    embedding = TriggerEmbedding(
+        trigger=trigger(kind=EMBED_SWEEP),
+        embedder=InferenceTexts(context.channels.stub(InferenceServiceStub, INFERENCE)),
+        vectors=StorageVectors(context.channels.stub(VectorServiceStub, STORAGE)),
+        clock=context.clock,
+        now_and_then=timedelta(seconds=config.purge_sweep_seconds),
+    )
+    sweeps: tuple[tuple[str, Callable[[], Awaitable[None]], float], ...] = (
+        (EXPIRE_SWEEP.name, trigger(kind=EXPIRE_SWEEP), config.sweep_seconds),
+        (PURGE_SWEEP.name, trigger(kind=PURGE_SWEEP), config.purge_sweep_seconds),
+        (EMBED_SWEEP.name, embedding, config.sweep_seconds),
+    )
     servicer = _servicer(config, context, queue=queue, grants=grants, dispatch=dispatch)
     background: list[asyncio.Task[None]] = []
 
@@ -92,9 +107,8 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
     async def start() -> None:
         await threads.run(migrations.migrate, url)
         background.append(spawn(dispatch(), name="scheduler.dispatch"))
-        for kind, seconds in sweeps:
-            sweep = repeat(trigger(kind=kind), every=timedelta(seconds=seconds))
-            background.append(spawn(sweep, name=f"scheduler.{kind.name}"))
+        for name, work, seconds in sweeps:
+            background.append(spawn(repeat(work, every=timedelta(seconds=seconds)), name=f"scheduler.{name}"))
 
     async def close() -> None:
         while background:
@@ -136,6 +150,11 @@ def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQ
         RestoreVault(restorer=restorer, batch=config.restore_batch),
         RunPurge(purger=purger),
         PurgeSweep(purger=purger),
+        EmbedSweep(
+            embedder=InferenceTexts(context.channels.stub(InferenceServiceStub, INFERENCE)),
+            vectors=StorageVectors(context.channels.stub(VectorServiceStub, STORAGE)),
+            batch=config.embed_batch,
+        ),
     ]
     ttl = timedelta(seconds=config.lease_seconds)
     return DispatchJobs(
@@ -185,9 +204,16 @@ def _servicer(
 def _planner(config: SchedulerConfig, context: ServiceContext) -> PlanInjection:
     if config.policy not in POLICIES:
         raise ValueError(f"scheduler.policy is {config.policy!r}; known policies are {', '.join(sorted(POLICIES))}.")
+    current = Remembered(
+        StorageVectors(context.channels.stub(VectorServiceStub, STORAGE)).current,
+        clock=context.clock,
+        keep=timedelta(seconds=config.embedder_seconds),
+        failures=Capacity,
+    )
     engine = InferenceEngine(
         context.channels.stub(InferenceServiceStub, INFERENCE),
         patience=timedelta(seconds=config.engine_patience_seconds),
+        current=partial(current.get, otherwise=""),
     )
     return PlanInjection(
         engine=CachingEngine(engine, clock=context.clock, keep=timedelta(seconds=config.engine_cache_seconds)),

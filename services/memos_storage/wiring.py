@@ -5,6 +5,7 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -14,9 +15,11 @@ from memos_api.internal.v1.blob_service_pb2_grpc import add_BlobServiceServicer_
 from memos_api.internal.v1.purge_service_pb2_grpc import add_PurgeServiceServicer_to_server
 from memos_api.internal.v1.snapshot_service_pb2_grpc import add_SnapshotServiceServicer_to_server
 from memos_api.internal.v1.storage_service_pb2_grpc import add_StorageServiceServicer_to_server
-from memos_kernel.errors import MemosError
+from memos_api.internal.v1.vector_service_pb2_grpc import add_VectorServiceServicer_to_server
+from memos_kernel.errors import Capacity, MemosError
 from memos_kernel.ids import uuid7
 from memos_runtime.context import spawn
+from memos_runtime.expiring import Remembered
 from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
 from memos_storage import migrations
@@ -36,6 +39,7 @@ from memos_storage.adapters.sql.changes import SqlChangeFeed
 from memos_storage.adapters.sql.histories import SqlHistoryReader
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
+from memos_storage.adapters.sql.texts import SqlBareTexts
 from memos_storage.config import StorageConfig
 from memos_storage.ports import VectorIndex
 from memos_storage.servicer.archives import ArchiveServicer, ArchiveUseCases
@@ -44,10 +48,12 @@ from memos_storage.servicer.calls import Pages
 from memos_storage.servicer.cubes import StorageServicer, UseCases
 from memos_storage.servicer.purges import PurgeServicer, PurgeUseCases
 from memos_storage.servicer.snapshots import SnapshotServicer, SnapshotUseCases
+from memos_storage.servicer.vectors import VectorServicer, VectorUseCases
 from memos_storage.stores import blob_store, database_url, installation_of, vector_index
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.download_blob import DownloadBlob
+from memos_storage.usecases.embed_texts import AdoptEmbedder, ListTexts, PutVectors
 from memos_storage.usecases.export_cubes import ExportCubes
 from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.import_cubes import ImportCubes
@@ -71,6 +77,9 @@ from memos_storage.usecases.tombstones import Tombstones
 from memos_storage.usecases.undelete_cube import UndeleteCube
 from memos_storage.usecases.upload_blob import UploadBlob
 from memos_storage.usecases.watch_cubes import ForgetChanges, WatchCubes
+
+_EMBEDDER_KEPT = timedelta(seconds=5)
+"""For which it is remembered which embedder searches go by."""
 
 
 def build(config: StorageConfig, context: ServiceContext) -> Service:
@@ -187,6 +196,7 @@ class _Storage:
     def _make_use_cases(self, context: ServiceContext, pending: PendingRows) -> UseCases:
         catalog, clock, spans = self._catalog, context.clock, context.telemetry
         words = SqlLexicalIndex(self.database)
+        current = Remembered(catalog.embedder, clock=clock, keep=_EMBEDDER_KEPT, failures=Capacity)
         return UseCases(
             create=CreateCubes(
                 catalog=catalog,
@@ -214,6 +224,7 @@ class _Storage:
                 pending=PendingLeg(rows=pending, catalog=catalog, spans=spans),
                 lexical=LexicalLeg(index=words, spans=spans),
                 past=PastLeg(catalog=catalog, lexical=words, spans=spans),
+                current=partial(current.get, otherwise=""),
                 clock=clock,
                 spans=spans,
             ),
@@ -247,7 +258,7 @@ class _Storage:
         )
 
     def register(self, server: grpc.aio.Server) -> None:
-        """Serve the five services."""
+        """Serve the six services."""
         pages = Pages(lambda: self._secret.pages)
         add_StorageServiceServicer_to_server(StorageServicer(self._use_cases, pages, clock=self._clock), server)
         add_SnapshotServiceServicer_to_server(SnapshotServicer(self._snapshots, pages), server)
@@ -258,6 +269,14 @@ class _Storage:
         )
         add_BlobServiceServicer_to_server(BlobServicer(moves), server)
         add_ArchiveServiceServicer_to_server(ArchiveServicer(self._archives), server)
+        texts = SqlBareTexts(self.database)
+        vectors = VectorUseCases(
+            texts=ListTexts(texts=texts),
+            put=PutVectors(catalog=self._catalog, clock=self._clock),
+            adopt=AdoptEmbedder(texts=texts, catalog=self._catalog),
+            catalog=self._catalog,
+        )
+        add_VectorServiceServicer_to_server(VectorServicer(vectors), server)
 
     async def start(self) -> None:
         """Migrate and open the catalogue, then start what follows it. The vector index comes up by itself."""

@@ -82,6 +82,7 @@ class History:
             dense=DenseLeg(index=index, catalog=catalog, spans=spans, doubt=str),
             pending=PendingLeg(rows=pending, catalog=catalog, spans=spans),
             lexical=LexicalLeg(index=store.lexical, spans=spans),
+            current=catalog.embedder,
             past=PastLeg(catalog=catalog, lexical=store.lexical, spans=spans),
             spans=spans,
         )

@@ -9,6 +9,9 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FieldDescriptor
 
 from memos_api.internal.v1 import (  # noqa: F401  loaded for their descriptors
+    archive_service_pb2 as internal_archive_service_pb2,
+)
+from memos_api.internal.v1 import (  # noqa: F401
     blob_service_pb2 as internal_blob_service_pb2,
 )
 from memos_api.internal.v1 import (  # noqa: F401
@@ -20,8 +23,10 @@ from memos_api.internal.v1 import (  # noqa: F401
     scheduler_service_pb2,
     snapshot_service_pb2,
     storage_service_pb2,
+    vector_service_pb2,
 )
 from memos_api.v1 import (  # noqa: F401
+    archive_service_pb2,
     blob_service_pb2,
     chat_service_pb2,
     error_reason_pb2,
@@ -52,6 +57,7 @@ SERVICE_NAMES = [
     "memos.internal.v1.ArchiveService",
     "memos.internal.v1.BlobService",
     "memos.internal.v1.SnapshotService",
+    "memos.internal.v1.VectorService",
     "memos.internal.v1.PurgeService",
     "memos.internal.v1.InferenceService",
     "memos.internal.v1.SchedulerService",
@@ -141,6 +147,9 @@ def test_services_exchange_cubes_and_never_opaque_bytes_or_structs():
         "memos.v1.BlobChunk.data",
         *("memos.internal.v1.SignedGrant.payload", "memos.internal.v1.SignedGrant.signature"),
         *(f"memos.v1.DeletionReceipt.{name}" for name in ("statement", "signature", "public_key")),
+        *(f"memos.v1.ArchiveManifest.{name}" for name in ("statement", "signature", "public_key")),
+        "memos.internal.v1.SignArchiveRequest.statement",
+        *(f"memos.internal.v1.SignArchiveResponse.{name}" for name in ("signature", "public_key")),
     }
     for method in rpcs():
         for root in (method.input_type, method.output_type):

@@ -112,6 +112,7 @@ class World:
             dense=DenseLeg(index=self.index, catalog=catalog, spans=spans, doubt=lambda: self.doubt),
             pending=PendingLeg(rows=self.pending, catalog=catalog, spans=spans),
             lexical=LexicalLeg(index=words, spans=spans),
+            current=catalog.embedder,
             past=PastLeg(catalog=catalog, lexical=words, spans=spans),
             clock=clock,
             spans=spans,

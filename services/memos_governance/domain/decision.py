@@ -10,6 +10,7 @@ from memos_kernel.permission import (
     MEMBER_ACTIONS,
     ROLE_ACTIONS,
     SYSTEM_ACTIONS,
+    SYSTEM_ALSO,
     VAULT_ACTIONS,
     Action,
     Role,
@@ -43,7 +44,7 @@ def decide_for_system(actions: frozenset[Action], *, tenant: str, by_scheduler: 
         PermissionDenied: another service asks, or for another action.
     """
     for action in sorted(actions):
-        if action not in SYSTEM_ACTIONS or not by_scheduler:
+        if action not in SYSTEM_ACTIONS | SYSTEM_ALSO or not by_scheduler:
             raise denied(action, resource=tenant)
 
 

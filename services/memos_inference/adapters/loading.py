@@ -24,8 +24,8 @@ _ONE_AT_A_TIME = threading.Lock()
 _log = logging.getLogger(__name__)
 
 
-def load_encoder(config: InferenceConfig, digests: FileDigests) -> "TorchEncoder":
-    """Load the embedder.
+def load_encoder(name: str, config: InferenceConfig, digests: FileDigests, *, setting: str) -> "TorchEncoder":
+    """Load an embedder; `setting` is the one that names it.
 
     Raises:
         DependencyUnavailable, DataCorrupted: it cannot be had.
@@ -34,8 +34,7 @@ def load_encoder(config: InferenceConfig, digests: FileDigests) -> "TorchEncoder
     environment.prepare(config.threads)
     from memos_inference.adapters import torch_encoder
 
-    bundled = config.embedder == BUNDLED_EMBEDDER
-    checkpoint = bundled_minilm() if bundled else find(config.embedder, setting="embedder")
+    checkpoint = bundled_minilm() if name == BUNDLED_EMBEDDER else find(name, setting=setting)
     weights = checkpoint.weights_sha256 or digests.of(checkpoint.weights())
     with _ONE_AT_A_TIME:
         encoder = torch_encoder.load(checkpoint, weights_sha256=weights, device=environment.pick_device(config.device))

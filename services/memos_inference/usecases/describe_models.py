@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from memos_inference.domain import EmbedderDescription, EngineDescription
 from memos_inference.ports import Embedder, Engine
+from memos_inference.usecases.choose_embedder import ServedEmbedders
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +17,19 @@ class DescribeModels:
     async def __call__(self) -> tuple[EngineDescription, EmbedderDescription]:
         """Return what the generating model and the embedder are."""
         return await self.engine.describe(), await self.embedder.describe()
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeEmbedder:
+    """Says which embedder answers to an id, and which one is to come."""
+
+    embedders: ServedEmbedders
+
+    async def __call__(self, id: str) -> tuple[EmbedderDescription, str]:
+        """Return the embedder, and the id of the one that all texts are to have vectors of.
+
+        Raises:
+            DependencyUnavailable: one of them is not loaded.
+        """
+        chosen = await self.embedders.named(id)
+        return await chosen.describe(), await self.embedders.target()

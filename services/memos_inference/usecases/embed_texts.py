@@ -4,20 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memos_inference.domain import Embeddings, check_texts
-from memos_inference.ports import Embedder
+from memos_inference.usecases.choose_embedder import ServedEmbedders
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedTexts:
     """Turns texts into vectors."""
 
-    embedder: Embedder
+    embedders: ServedEmbedders
 
-    async def __call__(self, texts: Sequence[str]) -> Embeddings:
-        """Return one vector a text.
+    async def __call__(self, texts: Sequence[str], *, embedder: str = "") -> Embeddings:
+        """Return one vector a text, of the embedder that is named if it is served, else of the main one.
 
         Raises:
             MissingField, LimitExceeded: the batch or a text is empty or too large.
         """
         check_texts(texts)
-        return await self.embedder.embed(texts)
+        return await (await self.embedders.named(embedder)).embed(texts)

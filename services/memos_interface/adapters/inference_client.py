@@ -1,6 +1,6 @@
 """The models, over the channel of inference."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -9,20 +9,27 @@ from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStu
 from memos_interface.domain.chat import Delta, GenerationEnd, PlannedMemory
 from memos_interface.domain.extraction import Engine
 from memos_interface.domain.question import Turn
-from memos_interface.ports import Vectors
+from memos_interface.ports import EmbedderFacts, Vectors
 from memos_wire.cubes import cube_to_proto
 
 
 class InferenceClient:
     """The ports Embedder and Generator."""
 
-    def __init__(self, stub: InferenceServiceStub) -> None:
+    def __init__(self, stub: InferenceServiceStub, *, current: Callable[[], Awaitable[str]]) -> None:
+        """Take the stub, and what says which embedder searches go by."""
         self._stub = stub
+        self._current = current
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """See the port."""
-        answer = await self._stub.Embed(pb.EmbedRequest(texts=texts))
+        answer = await self._stub.Embed(pb.EmbedRequest(texts=texts, embedder=await self._current()))
         return Vectors(tuple(embedding.values for embedding in answer.embeddings), answer.embedder)
+
+    async def describe_embedder(self) -> EmbedderFacts:
+        """See the port."""
+        answer = await self._stub.DescribeEmbedder(pb.DescribeEmbedderRequest(embedder=await self._current()))
+        return EmbedderFacts(answer.embedder, answer.dimensions)
 
     async def generate(
         self, turns: Sequence[Turn], memories: Sequence[PlannedMemory], *, max_tokens: int, temperature: float
@@ -42,12 +49,7 @@ class InferenceClient:
     async def describe(self) -> Engine:
         """See the port."""
         answer = await self._stub.DescribeEngine(pb.DescribeEngineRequest())
-        return Engine(
-            model=answer.model,
-            context_length=answer.context_length,
-            embedder=answer.embedder,
-            dimensions=answer.embedding_dimensions,
-        )
+        return Engine(model=answer.model, context_length=answer.context_length)
 
 
 def _event(message: pb.GenerateResponse) -> Delta | GenerationEnd:

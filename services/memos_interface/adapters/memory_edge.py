@@ -12,7 +12,7 @@ from memos_interface.domain.audit import AuditEvent
 from memos_interface.domain.chat import Delta, GenerationEnd, PlannedMemory
 from memos_interface.domain.extraction import Engine
 from memos_interface.domain.question import Turn
-from memos_interface.ports import Vectors
+from memos_interface.ports import EmbedderFacts, Vectors
 from memos_kernel.cube import BlobRef, TraceRef
 from memos_kernel.errors import CredentialInvalid, CubeNotFound, MemosError, VaultNotFound
 from memos_kernel.ids import Clock, IdFactory
@@ -59,7 +59,11 @@ class MemoryModels:
 
     async def describe(self) -> Engine:
         """See the port."""
-        return Engine(model="twin", context_length=self.context_length, embedder="hash-4", dimensions=4)
+        return Engine(model="twin", context_length=self.context_length)
+
+    async def describe_embedder(self) -> EmbedderFacts:
+        """See the port."""
+        return EmbedderFacts("hash-4", 4)
 
 
 class MemoryAuthority:

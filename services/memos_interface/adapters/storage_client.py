@@ -5,9 +5,10 @@ from datetime import datetime
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from memos_api.internal.v1 import inference_service_pb2
+from memos_api.internal.v1 import inference_service_pb2, vector_service_pb2
 from memos_api.internal.v1 import storage_service_pb2 as pb
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
+from memos_api.internal.v1.vector_service_pb2_grpc import VectorServiceStub
 from memos_api.v1 import memcube_pb2, memory_service_pb2
 from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.revisions import Difference
@@ -26,6 +27,20 @@ from memos_wire.times import to_timestamp
 
 _MESSAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
 """Largest request; the rest of the 4 MiB is room for metadata and for the audit of the write."""
+
+
+class VectorClient:
+    """Storage's VectorService, as whoever embeds needs it."""
+
+    def __init__(self, stub: VectorServiceStub) -> None:
+        self._stub = stub
+
+    async def embedder(self) -> str:
+        """Return the embedder that searches go by; empty as long as nothing has a vector."""
+        answer: vector_service_pb2.GetEmbedderResponse = await self._stub.GetEmbedder(
+            vector_service_pb2.GetEmbedderRequest()
+        )
+        return answer.embedder
 
 
 class StorageClient:

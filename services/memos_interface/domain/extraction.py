@@ -49,8 +49,6 @@ class Engine:
 
     model: str
     context_length: int
-    embedder: str = ""
-    dimensions: int = 0
 
 
 def check_engine(engine: Engine) -> None:

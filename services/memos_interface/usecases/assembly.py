@@ -120,7 +120,6 @@ def assemble(ports: Ports, *, embed_timeout: float) -> UseCases:
         create=CreateMemory(embedder=embedder, store=store, clock=clock, spans=spans),
         import_=ImportMemories(
             embedder=embedder,
-            engine=ports.generator,
             store=store,
             delegation=ports.delegation,
             clock=clock,
@@ -152,7 +151,6 @@ def assemble(ports: Ports, *, embed_timeout: float) -> UseCases:
             notary=ports.notary,
             tables=ports.tables,
             embedder=embedder,
-            engine=ports.generator,
             delegation=ports.delegation,
             audit_trail=ports.audit_trail,
         ),

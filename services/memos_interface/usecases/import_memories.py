@@ -8,9 +8,8 @@ from functools import partial
 from typing import TypeVar
 
 from memos_interface.domain.cubes import finish_new
-from memos_interface.domain.extraction import Engine
 from memos_interface.domain.imports import ImportItem, ImportOutcome, ImportPage
-from memos_interface.ports import Delegation, Embedder, Generator, MemoryStore, Spans, Stored, Vectors
+from memos_interface.ports import Delegation, Embedder, EmbedderFacts, MemoryStore, Spans, Stored, Vectors
 from memos_interface.usecases.embedding import embed_all
 from memos_interface.usecases.patience import patiently
 from memos_interface.usecases.record_turn import WRITE_ACTIONS
@@ -39,7 +38,6 @@ class ImportMemories:
     """Each batch is one transaction under a grant of its own, so that an import ends when the permission does."""
 
     embedder: Embedder
-    engine: Generator
     store: MemoryStore
     delegation: Delegation
     clock: Clock
@@ -55,9 +53,9 @@ class ImportMemories:
             LimitExceeded: too many items in a batch.
             VaultNotFound, StoreFull, Capacity: from the services behind; what was answered is stored.
         """
-        engine = await self._engine_for(embedder)
+        facts = await self._facts_for(embedder)
         self.spans.mark("create_memory", about=str(vault))
-        yield ImportPage(start, embedder=engine.embedder)
+        yield ImportPage(start, embedder=facts.id)
         under_way: deque[asyncio.Task[ImportPage]] = deque()
         reading: asyncio.Task[Items | None] | None = None
         ended, failure = False, None
@@ -78,7 +76,7 @@ class ImportMemories:
                     if items is None:
                         ended = True
                         continue
-                    work = self._store(vault, items, embedder, engine.dimensions, start, caller)
+                    work = self._store(vault, items, embedder, facts.dimensions, start, caller)
                     under_way.append(asyncio.create_task(work))
                     start += len(items)
             if failure is not None:
@@ -89,15 +87,15 @@ class ImportMemories:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
 
-    async def _engine_for(self, embedder: str) -> Engine:
-        engine = await self.engine.describe()
-        if embedder and embedder != engine.embedder:
+    async def _facts_for(self, embedder: str) -> EmbedderFacts:
+        facts = await self.embedder.describe_embedder()
+        if embedder and embedder != facts.id:
             raise InvalidField(
-                f"header.embedder is {embedder!r}; {engine.embedder!r} runs here, and vectors of another are never"
+                f"header.embedder is {embedder!r}; {facts.id!r} runs here, and vectors of another are never"
                 " found. Leave the vectors out, and they are computed.",
                 field="header.embedder",
             )
-        return engine
+        return facts
 
     async def _store(
         self, vault: VaultName, items: Items, embedder: str, dimensions: int, start: int, caller: Principal
@@ -127,7 +125,7 @@ class ImportMemories:
         missing = [item.cube.text for item in items if not item.vector]
         computed = await embed_all(self.embedder, missing)
         if len(missing) < len(items) and computed.embedder != embedder:
-            await self._engine_for(embedder)
+            await self._facts_for(embedder)
             if missing:
                 raise DependencyUnavailable("The embedder is being changed; try again.", dependency="inference")
         made = iter(computed.values)

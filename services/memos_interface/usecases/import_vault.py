@@ -37,7 +37,6 @@ from memos_interface.ports import (
     BlobWriter,
     Delegation,
     Embedder,
-    Generator,
     Histories,
     Lineage,
     Notary,
@@ -162,7 +161,6 @@ class ImportVault:
     notary: Notary
     tables: ArchiveTables
     embedder: Embedder
-    engine: Generator
     delegation: Delegation
     audit_trail: AuditTrail
 
@@ -247,7 +245,7 @@ class ImportVault:
         self, texts: Sequence[ArchivedRevision], tally: ImportTally, vault: VaultName, caller: Principal
     ) -> list[ArchivedRevision]:
         """Return the texts with vectors of the embedder that runs here, and of no other."""
-        here = (await self._patiently(self.engine.describe, vault, caller)).embedder
+        here = (await self._patiently(self.embedder.describe_embedder, vault, caller)).id
         ready = [replace(item, vectors=tuple(one for one in item.vectors if one.embedder == here)) for item in texts]
         bare = [
             index

@@ -1,10 +1,11 @@
 """Engine over inference's gRPC service."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 from memos_api.internal.v1 import inference_service_pb2 as pb
 from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
+from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.ids import Clock
 from memos_scheduler.domain.plan import EngineFacts
 from memos_scheduler.ports import Engine, QueryVector
@@ -13,9 +14,13 @@ from memos_scheduler.ports import Engine, QueryVector
 class InferenceEngine:
     """Asks inference. Each call gets a few seconds only, so that a slow model leaves time for a poorer plan."""
 
-    def __init__(self, stub: InferenceServiceStub, *, patience: timedelta) -> None:
+    def __init__(
+        self, stub: InferenceServiceStub, *, patience: timedelta, current: Callable[[], Awaitable[str]]
+    ) -> None:
+        """Take the stub, the seconds, and what says which embedder searches go by."""
         self._stub = stub
         self._seconds = patience.total_seconds()
+        self._current = current
 
     async def describe(self) -> EngineFacts:
         """See the port."""
@@ -28,13 +33,35 @@ class InferenceEngine:
 
     async def embed(self, text: str) -> QueryVector:
         """See the port."""
-        response = await self._stub.Embed(pb.EmbedRequest(texts=[text]), timeout=self._seconds)
+        request = pb.EmbedRequest(texts=[text], embedder=await self._current())
+        response = await self._stub.Embed(request, timeout=self._seconds)
         return QueryVector(response.embeddings[0].values, response.embedder)
 
     async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...]:
         """See the port."""
         response = await self._stub.CountTokens(pb.CountTokensRequest(texts=texts), timeout=self._seconds)
         return tuple(response.counts)
+
+
+class InferenceTexts:
+    """Implements `ports.TextEmbedder`."""
+
+    def __init__(self, stub: InferenceServiceStub) -> None:
+        self._stub = stub
+
+    async def target(self) -> str:
+        """See the port."""
+        return str((await self._stub.DescribeEmbedder(pb.DescribeEmbedderRequest())).target)
+
+    async def embed(self, texts: Sequence[str], *, embedder: str) -> Sequence[Sequence[float]]:
+        """See the port."""
+        answer = await self._stub.Embed(pb.EmbedRequest(texts=texts, embedder=embedder))
+        if answer.embedder != embedder:
+            raise DependencyUnavailable(
+                f"{answer.embedder} answers in the place of {embedder}; the embedder is being changed.",
+                dependency="inference",
+            )
+        return [embedding.values for embedding in answer.embeddings]
 
 
 class CachingEngine:

@@ -7,15 +7,17 @@ from memos_api.internal.v1 import (
     purge_service_pb2,
     snapshot_service_pb2,
     storage_service_pb2,
+    vector_service_pb2,
 )
 from memos_api.internal.v1.purge_service_pb2_grpc import PurgeServiceStub
 from memos_api.internal.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
+from memos_api.internal.v1.vector_service_pb2_grpc import VectorServiceStub
 from memos_api.v1 import memcube_pb2, memory_service_pb2
 from memos_api.v1.purge_service_pb2 import PURGE_STATE_DONE
 from memos_kernel.names import PurgeName, VaultName
 from memos_scheduler.domain.plan import Candidate, Retrieval
-from memos_scheduler.ports import PurgeStep, QueryVector, RestoreGoal, RestoreStep
+from memos_scheduler.ports import BareText, PurgeStep, QueryVector, RestoreGoal, RestoreStep
 from memos_wire.cubes import cube_from_proto
 from memos_wire.times import to_timestamp
 
@@ -54,6 +56,40 @@ class StorageRetriever:
             ),
             degraded=response.degraded,
         )
+
+
+class StorageVectors:
+    """Implements `ports.VectorStore`; storage applies the grant of the call."""
+
+    def __init__(self, stub: VectorServiceStub) -> None:
+        self._stub = stub
+
+    async def current(self) -> str:
+        """See the port."""
+        return str((await self._stub.GetEmbedder(vector_service_pb2.GetEmbedderRequest())).embedder)
+
+    async def bare(self, embedder: str, *, past: bool, after: str, limit: int) -> tuple[list[BareText], str]:
+        """See the port."""
+        answer = await self._stub.ListTexts(
+            vector_service_pb2.ListTextsRequest(embedder=embedder, past=past, after=after, limit=limit)
+        )
+        return [BareText(cube.uid, cube.revision, cube.plaintext.text) for cube in answer.cubes], answer.last
+
+    async def put(self, embedder: str, vectors: Sequence[tuple[BareText, Sequence[float]]]) -> int:
+        """See the port."""
+        items = [
+            vector_service_pb2.TextVector(
+                uid=text.uid, revision=text.revision, embedding=inference_service_pb2.Embedding(values=values)
+            )
+            for text, values in vectors
+        ]
+        answer = await self._stub.PutVectors(vector_service_pb2.PutVectorsRequest(embedder=embedder, vectors=items))
+        return int(answer.stored)
+
+    async def adopt(self, embedder: str) -> bool:
+        """See the port."""
+        answer = await self._stub.AdoptEmbedder(vector_service_pb2.AdoptEmbedderRequest(embedder=embedder))
+        return bool(answer.adopted)
 
 
 class StorageRestorer:

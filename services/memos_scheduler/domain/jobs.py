@@ -44,6 +44,7 @@ class JobKind:
 EXPIRE_SWEEP = JobKind("expire_sweep", frozenset({Action.CUBE_EXPIRE}))
 PURGE = JobKind(jobs.PURGE, frozenset({Action.CUBE_PURGE}))
 PURGE_SWEEP = JobKind("purge_sweep", frozenset({Action.CUBE_EXPIRE}))
+EMBED_SWEEP = JobKind("embed_sweep", frozenset({Action.CUBE_EMBED, Action.MODEL_USE}))
 RESTORE_VAULT = JobKind(jobs.RESTORE_VAULT, frozenset({Action.CUBE_WRITE}))
 
 

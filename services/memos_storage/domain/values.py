@@ -44,6 +44,18 @@ class PastCube:
     vector: Vector | None = None
 
 
+TextPlace = tuple[int, int]
+"""Where a text stands among all texts: an internal number of its cube, and the revision that brought it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BareText:
+    """A text without a vector of an embedder: the cube in the revision that brought it."""
+
+    place: TextPlace
+    stored: StoredCube
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NewCube:
     """A cube that a caller wants stored."""

@@ -4,13 +4,14 @@ from memos_storage.ports.archives import HistoryReader
 from memos_storage.ports.blobs import BlobFormat, BlobLedger, BlobRegistry, BlobStore
 from memos_storage.ports.catalog import Catalog, Transaction
 from memos_storage.ports.feed import ChangeFeed, Commit, Commits
-from memos_storage.ports.indexes import DerivedTier, LexicalIndex, Outbox, VectorIndex
+from memos_storage.ports.indexes import BareTexts, DerivedTier, LexicalIndex, Outbox, VectorIndex
 from memos_storage.ports.purges import PurgeLedger, Signer
 from memos_storage.ports.records import AuditOutbox, AuditSink, Span, Spans
 
 __all__ = [
     "AuditOutbox",
     "AuditSink",
+    "BareTexts",
     "BlobFormat",
     "BlobLedger",
     "BlobRegistry",

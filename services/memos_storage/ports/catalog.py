@@ -44,7 +44,22 @@ class Transaction(Protocol):
         ...
 
     def vector(self, uid: str, content_revision: int) -> Vector | None:
-        """Return the vector of the text that came with a revision, deleted or not."""
+        """Return the vector of the text that came with a revision; of several that of the current embedder."""
+        ...
+
+    def add_vector(self, tenant: str, id: PointId, vector: Vector, *, now: datetime) -> bool:
+        """Store another embedder's vector of a text of a tenant; False if it is there already, or the text is not.
+
+        If the cube has that text now and is not deleted, the vector index gets it.
+        """
+        ...
+
+    def embedder(self) -> str:
+        """Return the embedder that searches go by; empty as long as nothing has a vector."""
+        ...
+
+    def adopt_embedder(self, embedder: str) -> None:
+        """Make another embedder the one that searches go by."""
         ...
 
     def at(self, uid: str, moment: datetime) -> StoredCube | None:
@@ -209,6 +224,10 @@ class Catalog(Protocol):
 
     async def cosines(self, query: Vector, uids: Sequence[str]) -> dict[str, float]:
         """Return the cosine of the query with each cube that has a vector of its embedder."""
+        ...
+
+    async def embedder(self) -> str:
+        """Return the embedder that searches go by; empty as long as nothing has a vector."""
         ...
 
     async def snapshot(self, name: SnapshotName, scope: Scope) -> Snapshot | None:

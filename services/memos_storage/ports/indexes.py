@@ -7,7 +7,18 @@ from typing import Protocol
 from memos_kernel.cube import MemCube
 from memos_storage.domain.purges import Reach
 from memos_storage.domain.selection import Selection
-from memos_storage.domain.values import Claim, DenseHit, Point, PointId, Scope, Scored, Vector, Waiting
+from memos_storage.domain.values import (
+    BareText,
+    Claim,
+    DenseHit,
+    Point,
+    PointId,
+    Scope,
+    Scored,
+    TextPlace,
+    Vector,
+    Waiting,
+)
 
 
 class LexicalIndex(Protocol):
@@ -59,6 +70,23 @@ class Outbox(Protocol):
 
     async def embedders(self) -> list[tuple[str, int]]:
         """Return the embedders that have vectors, with their dimensions."""
+        ...
+
+
+class BareTexts(Protocol):
+    """Texts that have no vector of an embedder, those that are being erased left out."""
+
+    async def page(
+        self, tenant: str, embedder: str, *, past: bool, after: TextPlace | None, limit: int
+    ) -> list[BareText]:
+        """Return texts of a tenant, of deleted cubes too, in one order, from behind a place.
+
+        `past`: those that cubes had before as well.
+        """
+        ...
+
+    async def any(self, embedder: str) -> bool:
+        """Return whether there is one that a search may find, in any tenant."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Find the cubes that fit a query best."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -64,13 +64,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchCubes:
-    """Runs the legs side by side and joins what they found to the catalogue."""
+    """Runs the legs side by side and joins what they found to the catalogue. `current` tells the embedder to go by."""
 
     catalog: Catalog
     dense: DenseLeg
     pending: PendingLeg
     lexical: LexicalLeg
     past: PastLeg
+    current: Callable[[], Awaitable[str]]
     clock: Clock
     spans: Spans
 
@@ -97,6 +98,8 @@ class SearchCubes:
         (pending, dense), words = await asyncio.gather(
             self._by_vector(query.vector, selection, depth), self.lexical(query.text, selection, depth=depth)
         )
+        if query.vector is not None and dense.ran and not dense.reason:
+            dense = replace(dense, reason=await self._outside(query.vector))
         if selection.as_of is None:
             return [dense, pending, words]
         # After the others: what changes while they run is then among what has changed.
@@ -118,6 +121,11 @@ class SearchCubes:
             again = await self.pending(vector, selection, depth=depth)
             pending = replace(again, scores={**pending.scores, **again.scores})
         return pending, dense
+
+    async def _outside(self, vector: Vector) -> str:
+        """Return why vectors of an embedder may be missing; empty if it is the one that everything has a vector of."""
+        current = await self.current()
+        return "" if current in ("", vector.embedder) else f"not every text has a vector of {vector.embedder} yet"
 
     async def _missing_cosines(self, vector: Vector | None, legs: Sequence[LegResult]) -> dict[str, float]:
         """Give those that only their words brought in the same chance as the others."""

@@ -1,6 +1,7 @@
 import pytest
 
 from memos_inference.adapters.memory import EchoEngine, HashEmbedder
+from memos_inference.usecases.choose_embedder import ServedEmbedders
 from memos_inference.usecases.count_tokens import CountTokens
 from memos_inference.usecases.describe_models import DescribeModels
 from memos_inference.usecases.embed_texts import EmbedTexts
@@ -8,7 +9,7 @@ from memos_kernel.errors import LimitExceeded, MissingField
 
 
 async def test_texts_are_embedded_in_order_under_the_embedders_name():
-    embed = EmbedTexts(HashEmbedder())
+    embed = EmbedTexts(ServedEmbedders(HashEmbedder()))
     both, second = await embed(["red bicycle", "blue boat"]), await embed(["blue boat"])
     assert both.vectors[1] == second.vectors[0] != both.vectors[0]
     assert both.embedder == (await HashEmbedder().describe()).id
@@ -16,7 +17,7 @@ async def test_texts_are_embedded_in_order_under_the_embedders_name():
 
 async def test_an_empty_text_is_not_embedded():
     with pytest.raises(MissingField):
-        await EmbedTexts(HashEmbedder())(["a", ""])
+        await EmbedTexts(ServedEmbedders(HashEmbedder()))(["a", ""])
 
 
 async def test_an_empty_text_counts_no_tokens():

@@ -53,7 +53,9 @@ def load(tmp_path):
         folder = tmp_path / "encoder"
         folder.mkdir()
         write_encoder(folder, **options)
-        return load_encoder(InferenceConfig(embedder=str(folder), threads=1), FileDigests(tmp_path / "digests.json"))
+        return load_encoder(
+            str(folder), InferenceConfig(threads=1), FileDigests(tmp_path / "digests.json"), setting="embedder"
+        )
 
     return make
 

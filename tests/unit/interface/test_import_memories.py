@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from memos_interface.domain.imports import ImportItem
+from memos_interface.ports import EmbedderFacts
 from memos_interface.usecases import import_memories
 from memos_kernel.cube import Kind, MemCube, Plaintext
 from memos_kernel.errors import InvalidField, LimitExceeded, MissingField, Overloaded, StoreFull, VaultNotFound
@@ -207,13 +208,11 @@ async def test_long_texts_are_stored_in_more_than_one_message(desk, monkeypatch)
 async def test_another_embedder_in_the_middle_ends_it(desk, monkeypatch):
     async def source():
         yield [item(desk, "a", vector=(1.0, 0, 0, 0))]
-        monkeypatch.setattr(desk.models, "describe", changed)
+        monkeypatch.setattr(desk.models, "describe_embedder", changed)
         yield [item(desk, "b", vector=(1.0, 0, 0, 0))]
 
-    describe = desk.models.describe
-
     async def changed():
-        return replace(await describe(), embedder="another@1")
+        return EmbedderFacts("another@1", 4)
 
     with pytest.raises(InvalidField, match="another@1"):
         async for _ in desk.do.import_(desk.vault, source(), embedder="hash-4", start=0, caller=desk.caller):

@@ -11,6 +11,7 @@ from memos_storage.adapters.memory.spans import MemorySpan, MemorySpans
 
 __all__ = [
     "MemoryAuditOutbox",
+    "MemoryBareTexts",
     "MemoryBlobRegistry",
     "MemoryBlobStore",
     "MemoryCatalog",

@@ -13,7 +13,7 @@ from memos_kernel.states import is_over
 from memos_storage.adapters.memory.blob_ledger import MemoryBlobs
 from memos_storage.adapters.memory.changes import change
 from memos_storage.adapters.memory.purges import MemoryPurges
-from memos_storage.adapters.memory.tables import Tables, copied, current_vector, enqueue
+from memos_storage.adapters.memory.tables import Tables, copied, current_vectors, enqueue, vectors_of
 from memos_storage.domain.archives import History
 from memos_storage.domain.filters import newest_first
 from memos_storage.domain.purges import Doomed, Purge, Reach
@@ -132,12 +132,12 @@ class MemoryCatalog:
 
     async def cosines(self, query: Vector, uids: Sequence[str]) -> dict[str, float]:
         """Return the cosine of the query with each cube that has a vector of its embedder."""
-        held = {uid: current_vector(self.tables, uid) for uid in uids}
-        return {
-            uid: float(vector.values @ query.values)
-            for uid, vector in held.items()
-            if vector is not None and vector.embedder == query.embedder
-        }
+        held = {uid: current_vectors(self.tables, uid).get(query.embedder) for uid in uids}
+        return {uid: float(vector.values @ query.values) for uid, vector in held.items() if vector is not None}
+
+    async def embedder(self) -> str:
+        """Return the embedder that searches go by; empty as long as nothing has a vector."""
+        return self.tables.embedder
 
     async def snapshot(self, name: SnapshotName, scope: Scope) -> Snapshot | None:
         """Return a snapshot of a vault of the scope."""
@@ -198,8 +198,7 @@ class MemoryCatalog:
         return self.tables.cubes[row.cube.uid].cube.revision == row.cube.revision
 
     def _vector_of(self, row: StoredCube, embedder: str | None) -> Vector | None:
-        vector = self.tables.vectors.get((row.cube.uid, row.content_revision))
-        return vector if vector is not None and vector.embedder == embedder else None
+        return self.tables.vectors.get((row.cube.uid, row.content_revision), {}).get(embedder or "")
 
 
 class MemoryTransaction:
@@ -231,7 +230,32 @@ class MemoryTransaction:
 
     def vector(self, uid: str, content_revision: int) -> Vector | None:
         """Return the vector of the text that came with a revision, deleted or not."""
-        return self.tables.vectors.get((uid, content_revision))
+        return next(iter(vectors_of(self.tables, uid, content_revision)), None)
+
+    def add_vector(self, tenant: str, id: PointId, vector: Vector, *, now: datetime) -> bool:
+        """Store another embedder's vector of a text; False if it is there already, or the text is not."""
+        newest = self.present(id.uid)
+        if newest is None or newest.cube.name.tenant != tenant:
+            return False
+        if vector.embedder in self.tables.vectors.get(id, {}):
+            return False
+        brought = [
+            row for row in self.tables.history[id.uid] if row.cube.revision == row.content_revision == id.revision
+        ]
+        if not brought:
+            return False
+        self._keep_vector(brought[0].cube, vector)
+        if newest.cube.delete_time is None and newest.content_revision == id.revision:
+            enqueue(self.tables, id.uid, vector.embedder, now)
+        return True
+
+    def embedder(self) -> str:
+        """Return the embedder that searches go by; empty as long as nothing has a vector."""
+        return self.tables.embedder
+
+    def adopt_embedder(self, embedder: str) -> None:
+        """Make another embedder the one that searches go by."""
+        self.tables.embedder = embedder
 
     def present(self, uid: str) -> StoredCube | None:
         """Return a cube, deleted or not, that is not being erased."""
@@ -256,14 +280,14 @@ class MemoryTransaction:
         if content:
             self._check_content(cube)
         before = self.tables.cubes[cube.uid]
-        gone = current_vector(self.tables, cube.uid) if content or cube.delete_time is not None else None
+        gone = current_vectors(self.tables, cube.uid) if content or cube.delete_time is not None else {}
         revision = cube.revision if content else before.content_revision
         self._store(StoredCube(replace(cube, usage=before.cube.usage), revision))
-        same = vector is not None and gone is not None and vector.embedder == gone.embedder
         if vector is not None:
-            self._put_vector(cube, vector, gone=before.content_revision if same else None)
-        if gone is not None and not same:
-            enqueue(self.tables, cube.uid, gone.embedder, cube.update_time, gone=before.content_revision)
+            out = before.content_revision if vector.embedder in gone else None
+            self._put_vector(cube, vector, gone=out)
+        for embedder in sorted(gone.keys() - {vector.embedder if vector is not None else ""}):
+            enqueue(self.tables, cube.uid, embedder, cube.update_time, gone=before.content_revision)
         kind = change_of(cube, was_deleted=before.cube.delete_time is not None)
         self.tables.changes.append(change(kind, cube))
 
@@ -276,18 +300,17 @@ class MemoryTransaction:
         if before is None:
             self._check_name(cube)
         usage = cube.usage if before is None else before.cube.usage
-        gone = None if before is None else current_vector(self.tables, cube.uid)
+        gone = current_vectors(self.tables, cube.uid)
         for item in history:
             self._store(StoredCube(replace(item.cube, usage=usage), item.content_revision))
             for vector in item.vectors:
                 self._keep_vector(item.cube, vector)
         text = 0 if before is None else before.content_revision
         moved = newest.content_revision != text
-        fresh = current_vector(self.tables, cube.uid) if moved and cube.delete_time is None else None
-        leaves = gone if gone is not None and (moved or cube.delete_time is not None) else None
-        for embedder in sorted({vector.embedder for vector in (fresh, leaves) if vector is not None}):
-            out = leaves is not None and leaves.embedder == embedder
-            enqueue(self.tables, cube.uid, embedder, now, gone=text if out else None)
+        fresh = current_vectors(self.tables, cube.uid) if moved and cube.delete_time is None else {}
+        leaves = gone if moved or cube.delete_time is not None else {}
+        for embedder in sorted(fresh.keys() | leaves.keys()):
+            enqueue(self.tables, cube.uid, embedder, now, gone=text if embedder in leaves else None)
         kind = (
             ChangeKind.CREATED if before is None else change_of(cube, was_deleted=before.cube.delete_time is not None)
         )
@@ -358,7 +381,9 @@ class MemoryTransaction:
 
     def _keep_vector(self, cube: MemCube, vector: Vector) -> None:
         self.tables.dimensions.setdefault(vector.embedder, vector.values.size)
-        self.tables.vectors[cube.uid, cube.revision] = vector
+        self.tables.embedder = self.tables.embedder or vector.embedder
+        held = self.tables.vectors.get((cube.uid, cube.revision), {})
+        self.tables.vectors[cube.uid, cube.revision] = {**held, vector.embedder: vector}
 
 
 def _identity(owner: RequestOwner) -> RequestOwner:

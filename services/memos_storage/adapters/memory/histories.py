@@ -6,8 +6,9 @@ from datetime import datetime
 
 from memos_kernel.names import VaultName
 from memos_storage.adapters.memory.catalog import MemoryCatalog
+from memos_storage.adapters.memory.tables import vectors_of
 from memos_storage.domain.archives import ArchivedRevision
-from memos_storage.domain.values import StoredCube
+from memos_storage.domain.values import StoredCube, Vector
 
 
 class MemoryHistoryReader:
@@ -32,11 +33,14 @@ class MemoryHistoryReader:
         """Return the revisions of cubes up to a moment, by uid and number, of numbers above `above`."""
         tables = self._catalog.tables
         found = [
-            ArchivedRevision(row.cube, row.content_revision, (vector,) if vectors and vector is not None else ())
+            ArchivedRevision(
+                row.cube,
+                row.content_revision,
+                tuple(sorted(vectors_of(tables, uid, row.cube.revision), key=_embedder)) if vectors else (),
+            )
             for uid in sorted(uids)
             for row in self._until(uid, as_of)
             if row.cube.revision > above
-            for vector in (tables.vectors.get((uid, row.cube.revision)),)
         ]
         return found[:limit]
 
@@ -49,6 +53,10 @@ class MemoryHistoryReader:
             return []
         rows = self._catalog.tables.history.get(uid, ())
         return [row for row in rows if row.cube.update_time is not None and row.cube.update_time <= as_of]
+
+
+def _embedder(vector: Vector) -> str:
+    return vector.embedder
 
 
 def _place(row: StoredCube) -> tuple[datetime, str]:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence, Set
 from datetime import datetime, timedelta
 
 from memos_storage.adapters.memory.catalog import MemoryCatalog
-from memos_storage.adapters.memory.tables import Entry, Tables, current_vector
+from memos_storage.adapters.memory.tables import Entry, Tables, current_vectors
 from memos_storage.domain.values import AuditEvent, Claim, OutboxEntry, Point, PointId, Waiting
 
 
@@ -117,16 +117,14 @@ class MemoryAuditOutbox:
 
 
 def _is_live(tables: Tables, uid: str, embedder: str) -> bool:
-    held = current_vector(tables, uid)
-    return held is not None and held.embedder == embedder and tables.cubes[uid].cube.delete_time is None
+    return embedder in current_vectors(tables, uid) and tables.cubes[uid].cube.delete_time is None
 
 
 def _point(tables: Tables, uid: str, embedder: str, sequence: int = 0) -> Point | None:
     if not _is_live(tables, uid, embedder):
         return None
-    row, vector = tables.cubes[uid], current_vector(tables, uid)
-    assert vector is not None
-    brought = tables.history[uid][row.content_revision - 1].cube
+    row, vector = tables.cubes[uid], current_vectors(tables, uid)[embedder]
+    brought = next(old.cube for old in tables.history[uid] if old.cube.revision == row.content_revision)
     assert brought.update_time is not None
     return Point(uid, row.cube.vault, row.content_revision, vector, brought.update_time, sequence)
 

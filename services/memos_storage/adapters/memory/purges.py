@@ -89,7 +89,10 @@ class MemoryPurges:
         items = tables.purge_cubes.get(name, {})
         gone = [uid for uid, item in items.items() if not item.erased and uid not in held][:limit]
         points = [
-            (held.embedder, PointId(uid, revision)) for (uid, revision), held in tables.vectors.items() if uid in gone
+            (embedder, PointId(uid, revision))
+            for (uid, revision), held in tables.vectors.items()
+            if uid in gone
+            for embedder in held
         ]
         if not gone:
             return []

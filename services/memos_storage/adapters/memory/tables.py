@@ -49,7 +49,8 @@ class Tables:
 
     cubes: dict[str, StoredCube] = field(default_factory=dict)  # by uid, deleted ones too
     history: dict[str, tuple[StoredCube, ...]] = field(default_factory=dict)  # by uid, oldest first
-    vectors: dict[tuple[str, int], Vector] = field(default_factory=dict)  # by uid and content revision
+    vectors: dict[tuple[str, int], dict[str, Vector]] = field(default_factory=dict)  # by text, then by embedder
+    embedder: str = ""
     outbox: dict[int, Entry] = field(default_factory=dict)
     snapshots: dict[SnapshotName, Snapshot] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
@@ -78,10 +79,17 @@ def copied(tables: Tables) -> Tables:
     return fresh
 
 
-def current_vector(tables: Tables, uid: str) -> Vector | None:
-    """Return the vector of a cube's newest text, deleted or not."""
+def vectors_of(tables: Tables, uid: str, content_revision: int) -> list[Vector]:
+    """Return the vectors of a text, deleted or not, that of the current embedder first."""
+    found = tables.vectors.get((uid, content_revision), {}).values()
+    return sorted(found, key=lambda vector: (vector.embedder != tables.embedder, vector.embedder))
+
+
+def current_vectors(tables: Tables, uid: str) -> dict[str, Vector]:
+    """Return the vectors of a cube's newest text, deleted or not, by embedder."""
     row = tables.cubes.get(uid)
-    return None if row is None else tables.vectors.get((uid, row.content_revision))
+    found = [] if row is None else vectors_of(tables, uid, row.content_revision)
+    return {vector.embedder: vector for vector in found}
 
 
 def enqueue(tables: Tables, uid: str, embedder: str, now: datetime | None, *, gone: int | None = None) -> None:

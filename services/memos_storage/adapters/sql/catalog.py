@@ -17,7 +17,7 @@ from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
 from memos_runtime.sql.engine import is_sqlite, open_engine
 from memos_runtime.sql.faults import fault_of
 from memos_runtime.workers import Worker
-from memos_storage.adapters.sql import filters, past, purges, rows, schema, scrub, snapshots, statements
+from memos_storage.adapters.sql import embedders, filters, past, purges, rows, schema, scrub, snapshots, statements
 from memos_storage.adapters.sql.filters import Parameters, Shape
 from memos_storage.adapters.sql.parts import parts
 from memos_storage.adapters.sql.schema import STORE
@@ -253,6 +253,10 @@ class SqlCatalog:
         parameters = {"uids": uids, "embedder": query.embedder}
         found = await self._database.read(lambda connection: connection.execute(statements.COSINES, parameters).all())
         return dict(zip((uid for uid, _ in found), _scores(query, [data for _, data in found]), strict=True))
+
+    async def embedder(self) -> str:
+        """Return the embedder that searches go by; empty as long as nothing has a vector."""
+        return await self._database.read(embedders.current)
 
     async def snapshot(self, name: SnapshotName, scope: Scope) -> Snapshot | None:
         """Return a snapshot of a vault of the scope."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, and_, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from memos_kernel.changes import ChangeKind, change_of
@@ -15,7 +15,7 @@ from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.moments import micros
 from memos_kernel.names import CubeName, SnapshotName, VaultName
 from memos_runtime.sql.engine import insert_or_ignore
-from memos_storage.adapters.sql import filters, rows, schema, snapshots
+from memos_storage.adapters.sql import embedders, filters, rows, schema, snapshots
 from memos_storage.adapters.sql.blob_ledger import SqlBlobs
 from memos_storage.adapters.sql.postings import GROW, unindex
 from memos_storage.adapters.sql.purges import SqlPurges
@@ -24,7 +24,7 @@ from memos_storage.adapters.sql.vaults import key_of
 from memos_storage.adapters.terms import frequencies
 from memos_storage.domain.archives import ArchivedRevision, History
 from memos_storage.domain.snapshots import Snapshot
-from memos_storage.domain.values import AuditEvent, StoredCube, Vector
+from memos_storage.domain.values import AuditEvent, PointId, StoredCube, Vector
 
 _STORED = select(*rows.STORED).join(
     schema.revisions,
@@ -48,6 +48,18 @@ _VECTOR = (
     select(schema.vectors.c.embedder, schema.vectors.c.data)
     .join(schema.cubes, schema.cubes.c.key == schema.vectors.c.cube_key)
     .where(schema.cubes.c.uid == bindparam("uid"), schema.vectors.c.revision == bindparam("revision"))
+    .order_by(case((schema.vectors.c.embedder == bindparam("current"), 0), else_=1), schema.vectors.c.embedder)
+)
+_TEXT = (
+    select(schema.cubes.c.key, schema.cubes.c.content_revision, schema.cubes.c.delete_time)
+    .join(schema.revisions, schema.revisions.c.cube_key == schema.cubes.c.key)
+    .where(
+        schema.cubes.c.uid == bindparam("uid"),
+        schema.cubes.c.tenant == bindparam("tenant"),
+        schema.revisions.c.revision == bindparam("revision"),
+        schema.revisions.c.content_revision == schema.revisions.c.revision,
+        filters.STANDING,
+    )
 )
 _PRESENT = _STORED.where(schema.cubes.c.uid == bindparam("uid"), filters.STANDING)
 _HOLDING = (
@@ -123,9 +135,10 @@ class SqlTransaction:
         return None if row is None else rows.stored_cube(row)
 
     def vector(self, uid: str, content_revision: int) -> Vector | None:
-        """Return the vector of the text that came with a revision, deleted or not."""
+        """Return the vector of the text that came with a revision; of the current embedder if it can."""
         self.flush()
-        row = self._connection.execute(_VECTOR, {"uid": uid, "revision": content_revision}).first()
+        parameters = {"uid": uid, "revision": content_revision, "current": self.embedder()}
+        row = self._connection.execute(_VECTOR, parameters).first()
         return None if row is None else Vector(row.embedder, rows.vector_of(row.data))
 
     def present(self, uid: str) -> StoredCube | None:
@@ -256,6 +269,26 @@ class SqlTransaction:
                 raise
             raise _duplicate(holder.cube) from None
 
+    def add_vector(self, tenant: str, id: PointId, vector: Vector, *, now: datetime) -> bool:
+        """Store another embedder's vector of a text; False if it is there already, or the text is not."""
+        self.flush()
+        self._connection.execute(_LOCK_UID, {"uid": id.uid})
+        row = self._connection.execute(_TEXT, {"uid": id.uid, "tenant": tenant, "revision": id.revision}).first()
+        if row is None or vector.embedder in self._indexed(row.key, id.revision):
+            return False
+        self._keep_vector(row.key, id.revision, vector)
+        if row.delete_time is None and row.content_revision == id.revision:
+            self._enqueue(row.key, vector.embedder, micros(now), gone=None)
+        return True
+
+    def embedder(self) -> str:
+        """Return the embedder that searches go by; empty as long as nothing has a vector."""
+        return embedders.current(self._connection)
+
+    def adopt_embedder(self, embedder: str) -> None:
+        """Make another embedder the one that searches go by."""
+        embedders.adopt(self._connection, embedder)
+
     def set_usage(self, uid: str, usage: Usage) -> None:
         """Store the usage."""
         self._connection.execute(
@@ -370,6 +403,8 @@ class SqlTransaction:
             self._connection.execute(
                 insert(schema.embedders), {"embedder": vector.embedder, "dimensions": vector.values.size}
             )
+            if not self.embedder():
+                self.adopt_embedder(vector.embedder)
         self._add(
             schema.vectors,
             {

@@ -55,6 +55,11 @@ class InferenceServiceStub:
                 request_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEngineRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEngineResponse.FromString,
                 _registered_method=True)
+        self.DescribeEmbedder = channel.unary_unary(
+                '/memos.internal.v1.InferenceService/DescribeEmbedder',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEmbedderRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEmbedderResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer:
@@ -91,6 +96,13 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeEmbedder(self, request, context):
+        """Describes the embedder that answers to an id, and says which one is to come; needs no generating model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +125,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.DescribeEngine,
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEngineRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEngineResponse.SerializeToString,
+            ),
+            'DescribeEmbedder': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeEmbedder,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEmbedderRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEmbedderResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -224,6 +241,33 @@ class InferenceService:
             '/memos.internal.v1.InferenceService/DescribeEngine',
             memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEngineRequest.SerializeToString,
             memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEngineResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeEmbedder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.InferenceService/DescribeEmbedder',
+            memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEmbedderRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEmbedderResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,6 +28,8 @@ class InferenceServiceStub:
     """
     DescribeEngine: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.DescribeEngineRequest, _inference_service_pb2.DescribeEngineResponse]
     """Describes the models that are loaded."""
+    DescribeEmbedder: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.DescribeEmbedderRequest, _inference_service_pb2.DescribeEmbedderResponse]
+    """Describes the embedder that answers to an id, and says which one is to come; needs no generating model."""
 
 class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     """Inference: the models."""
@@ -67,5 +69,13 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_inference_service_pb2.DescribeEngineRequest, _abc.Awaitable[_inference_service_pb2.DescribeEngineResponse]],
     ) -> _abc.Awaitable[_inference_service_pb2.DescribeEngineResponse]:
         """Describes the models that are loaded."""
+
+    @_abc_1.abstractmethod
+    def DescribeEmbedder(
+        self,
+        request: _inference_service_pb2.DescribeEmbedderRequest,
+        context: _aio.ServicerContext[_inference_service_pb2.DescribeEmbedderRequest, _abc.Awaitable[_inference_service_pb2.DescribeEmbedderResponse]],
+    ) -> _abc.Awaitable[_inference_service_pb2.DescribeEmbedderResponse]:
+        """Describes the embedder that answers to an id, and says which one is to come; needs no generating model."""
 
 def add_InferenceServiceServicer_to_server(servicer: InferenceServiceServicer, server: _aio.Server) -> None: ...
