@@ -19,6 +19,7 @@ from memos_kernel.permission import ROLE_ACTIONS, Action, Grant, Role
 from memos_runtime.sql.engine import sqlite_url
 from memos_storage.adapters.memory import (
     MemoryAuditOutbox,
+    MemoryBareTexts,
     MemoryBlobRegistry,
     MemoryCatalog,
     MemoryChangeFeed,
@@ -32,6 +33,7 @@ from memos_storage.adapters.sql.changes import SqlChangeFeed
 from memos_storage.adapters.sql.histories import SqlHistoryReader
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
+from memos_storage.adapters.sql.texts import SqlBareTexts
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.revisions import first_revision, next_revision
 from memos_storage.domain.selection import Selection
@@ -154,6 +156,7 @@ class Store:
     feed: MemoryChangeFeed | SqlChangeFeed
     blobs: MemoryBlobRegistry | SqlBlobRegistry
     histories: MemoryHistoryReader | SqlHistoryReader
+    bare: MemoryBareTexts | SqlBareTexts
     database: Database | None = None
 
 
@@ -173,6 +176,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
             MemoryChangeFeed(catalog),
             MemoryBlobRegistry(catalog),
             MemoryHistoryReader(catalog),
+            MemoryBareTexts(catalog),
         )
         return
     url = await asyncio.to_thread(empty_database, kind, path)
@@ -187,6 +191,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
             SqlChangeFeed(database),
             SqlBlobRegistry(database),
             SqlHistoryReader(database),
+            SqlBareTexts(database),
             database,
         )
     finally:

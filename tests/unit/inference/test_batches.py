@@ -3,7 +3,7 @@ import pytest
 from memos_inference.adapters.memory import EchoEngine, HashEmbedder
 from memos_inference.usecases.choose_embedder import ServedEmbedders
 from memos_inference.usecases.count_tokens import CountTokens
-from memos_inference.usecases.describe_models import DescribeModels
+from memos_inference.usecases.describe_models import DescribeEmbedder, DescribeModels
 from memos_inference.usecases.embed_texts import EmbedTexts
 from memos_kernel.errors import LimitExceeded, MissingField
 
@@ -32,3 +32,20 @@ async def test_too_many_texts_are_not_counted():
 async def test_both_models_are_described():
     engine, embedder = await DescribeModels(EchoEngine(memories_read_well=4), HashEmbedder(dimensions=8))()
     assert (engine.memories_read_well, embedder.dimensions) == (4, 8)
+
+
+async def test_the_next_embedder_answers_to_its_id_and_the_main_one_to_everything_else():
+    main, following = HashEmbedder(dimensions=8), HashEmbedder(dimensions=16)
+    served = ServedEmbedders(main, following)
+    embed = EmbedTexts(served)
+    assert [(await embed(["a"], embedder=id)).embedder for id in ("", "hash-8", "hash-16", "other")] == [
+        *("hash-8", "hash-8", "hash-16", "hash-8")
+    ]
+    describe = DescribeEmbedder(served)
+    assert [((found := await describe(id))[0].id, found[1]) for id in ("", "hash-16")] == [
+        ("hash-8", "hash-16"),
+        ("hash-16", "hash-16"),
+    ]
+    alone = DescribeEmbedder(ServedEmbedders(main))
+    assert [found.id for found, _ in [await alone("hash-16")]] == ["hash-8"]
+    assert (await alone(""))[1] == "hash-8"

@@ -8,6 +8,7 @@ from memos_storage.adapters.memory.histories import MemoryHistoryReader
 from memos_storage.adapters.memory.indexes import MemoryLexicalIndex, MemoryVectorIndex
 from memos_storage.adapters.memory.outbox import MemoryAuditOutbox, MemoryOutbox
 from memos_storage.adapters.memory.spans import MemorySpan, MemorySpans
+from memos_storage.adapters.memory.texts import MemoryBareTexts
 
 __all__ = [
     "MemoryAuditOutbox",
