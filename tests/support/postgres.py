@@ -56,9 +56,14 @@ class PostgresProcess:
         self._server = pgserver.get_server(self._data, cleanup_mode=None)
         self.url = str(self._server.get_uri()).replace("postgresql:", "postgresql+psycopg:")
 
+    @property
+    def process_id(self) -> int:
+        """Id of the first of its processes."""
+        return int((self._data / "postmaster.pid").read_text().splitlines()[0])
+
     def kill(self) -> None:
         """End the server as a crash would; the processes for its connections end by themselves."""
-        pid = int((self._data / "postmaster.pid").read_text().splitlines()[0])
+        pid = self.process_id
         os.kill(pid, signal.SIGKILL)
         while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]:
             time.sleep(0.01)
