@@ -1,13 +1,15 @@
 """What an operator does with the storage of this machine, beside the service."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.ids import SystemClock
+from memos_kernel.names import VaultName
 from memos_storage import migrations
 from memos_storage.adapters.milvus import MilvusVectorIndex
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
@@ -70,6 +72,18 @@ async def compare(config: StorageConfig, state_dir: Path, *, repair: bool, stopp
         return Comparison(drift, swept, verified, damaged)
     finally:
         await database.close()
+
+
+def blobs_of(catalogue: Path) -> list[StoredBlob]:
+    """Return the blobs that a catalogue in a file names, or none if it is of a version before blobs; blocks."""
+    with closing(sqlite3.connect(f"file:{catalogue}?mode=ro", uri=True)) as connection:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'blobs'").fetchone() is None:
+            return []
+        found = connection.execute(
+            "SELECT vaults.tenant, vaults.vault, blobs.name FROM blobs"
+            " JOIN vaults ON vaults.key = blobs.vault_key WHERE NOT blobs.gone ORDER BY blobs.name"
+        ).fetchall()
+    return [StoredBlob(VaultName(tenant, vault), name) for tenant, vault, name in found]
 
 
 @asynccontextmanager

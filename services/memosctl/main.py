@@ -11,6 +11,7 @@ from memos_inference.adapters.model_loader import THREAD as LOADING_THREAD
 from memosctl.commands import (
     archive,
     audit,
+    backup,
     blob,
     certs,
     chat,
@@ -55,6 +56,7 @@ for flat in (
     doctor,
     config,
     migrate,
+    backup,
     certs,
 ):
     app.add_typer(flat.app)

@@ -3,10 +3,10 @@
     make bench-scale                              1,000,000 cubes; some hours on 2 cores
     make bench-scale ARGS="--cubes 20000"         fewer
 
-Everything in one run: a system of six processes, and a PostgreSQL, a Milvus and an S3 server of its own. The baseline of
-the import is pymilvus inserting the same vectors into the same Milvus server, without index. Vectors are those of MiniLM
-over sentences, each with a little noise of its own; queries are questions, embedded by the system. What a search should
-have found is computed exactly, over all vectors.
+Everything in one run: a system of six processes, and a PostgreSQL, a Milvus and an S3 server of its own. The baseline
+of the import is pymilvus inserting the same vectors into the same Milvus server, without index. Vectors are those of
+MiniLM over sentences, each with a little noise of its own; queries are questions, embedded by the system. What a search
+should have found is computed exactly, over all vectors.
 """
 
 import argparse
