@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from memos_api.v1 import memcube_pb2
 from memos_interface.domain.archives import (
+    CONTENT_BYTES,
     EDGES,
     NODES,
     REVISIONS,
+    TABLE_ROWS,
     TABLES,
     VECTORS,
     ArchivedRevision,
@@ -106,13 +109,54 @@ def _file(rows: Rows, schema: pa.Schema) -> bytes:
 def _rows(data: bytes, name: str, directory: str) -> Rows:
     path = f"{directory}/{name}"
     try:
-        with pq.ParquetFile(io.BytesIO(data)) as file:
-            if not file.schema_arrow.equals(_SCHEMAS[name]):
-                raise invalid(path, "has other columns")
-            rows: Rows = file.read().to_pylist()
+        if _columns(pq.read_schema(io.BytesIO(data))) != _columns(_SCHEMAS[name]):
+            raise invalid(path, "has other columns")
+        with pq.ParquetFile(io.BytesIO(data), read_dictionary=_texts_of(_SCHEMAS[name])) as file:
+            rows: Rows = _unpacked(file, path).to_pylist()
             return rows
     except (pa.ArrowException, OSError) as error:
         raise invalid(path, "is no Parquet file") from error
+
+
+def _unpacked(file: pq.ParquetFile, path: str) -> pa.Table:
+    """Return a table, unless it is much more than its file: a few bytes can stand for very many.
+
+    Texts stay in dictionaries as they are read, so what they unpack to is known before they do.
+    """
+    told = file.metadata
+    size = sum(told.row_group(group).total_byte_size for group in range(told.num_row_groups))
+    if told.num_rows > TABLE_ROWS or size > CONTENT_BYTES:
+        raise invalid(path, "has more in it than a part can have")
+    table = file.read()
+    for column in table.columns:
+        if pa.types.is_dictionary(column.type):
+            size += sum(_length(chunk) for chunk in column.chunks)
+    if size > CONTENT_BYTES:
+        raise invalid(path, "has more in it than a part can have")
+    return table
+
+
+def _length(chunk: Any) -> int:
+    """Return the bytes of the texts of a column in a dictionary, once they are unpacked."""
+    lengths = pc.binary_length(chunk.dictionary)
+    return int(pc.sum(pc.take(lengths, chunk.indices)).as_py() or 0)
+
+
+def _texts_of(schema: pa.Schema) -> list[str]:
+    return [one.name for one in schema if pa.types.is_string(one.type) or pa.types.is_large_string(one.type)]
+
+
+def _columns(schema: pa.Schema) -> list[tuple[str, str]]:
+    """Return names and types; a text is one however it is kept, and so is a list."""
+    return [(one.name, _kind(one.type)) for one in schema]
+
+
+def _kind(type: pa.DataType) -> str:
+    if pa.types.is_dictionary(type):
+        return _kind(type.value_type)
+    if pa.types.is_list(type):
+        return f"list of {_kind(type.value_type)}"
+    return str(type).removeprefix("large_")
 
 
 def _revision_row(item: ArchivedRevision) -> dict[str, Any]:
@@ -161,7 +205,7 @@ def _revision(
         cube = cube_from_proto(message)
         if isinstance(cube.payload, Plaintext):
             cube = replace(cube, payload=replace(cube.payload, text=row["text"] or ""))
-    except (ParseError, MemosError, ValueError, TypeError) as error:
+    except (ParseError, MemosError, ValueError, TypeError, RecursionError) as error:
         raise invalid(path, f"holds something that is no cube, with the uid {row['uid']}") from error
     if (cube.uid, cube.revision) != (row["uid"], row["revision"]):
         raise invalid(path, f"says two things of the cube {row['uid']}")

@@ -29,8 +29,12 @@ PART_CUBES = 1_000
 PART_BYTES = 16 * 1024**2
 """Texts and vectors after which a part ends."""
 
-TABLE_BYTES = 256 * 1024**2
+TABLE_BYTES = 128 * 1024**2
 """Largest table that is read; only one cube with a very long history makes one of more than `PART_BYTES`."""
+
+TABLE_ROWS = 1_000_000
+CONTENT_BYTES = 512 * 1024**2
+"""Largest content of a table, unpacked."""
 
 LIST_BYTES = 1024**2
 

@@ -31,7 +31,7 @@ from memos_interface.domain.archives import (
     statement_of,
     told,
 )
-from memos_interface.domain.redaction import redacted
+from memos_interface.domain.redaction import Redaction, redacted, without
 from memos_interface.ports import (
     ArchiveTables,
     AuditTrail,
@@ -167,7 +167,8 @@ class ExportVault:
         """Yield the files of a part, its end, and how far the export has come with it."""
         directory = part_directory(progress.number)
         cubes = {item.cube.uid: item.cube for item in found}
-        graph = await self._lineage(vault, [str(cube.name) for cube in cubes.values()], caller)
+        names = [str(cube.name) for cube in cubes.values()]
+        graph = await self._lineage(vault, names, options.redactions, caller)
         made = await asyncio.to_thread(self.tables.written, Part(revisions=found, lineage=graph))
         files: list[ArchiveFile] = []
         for name in TABLES:
@@ -207,7 +208,9 @@ class ExportVault:
                 else:
                     yield ArchiveFile(f"{directory}/{blob_path(uid)}", part.size_bytes, part.sha256)
 
-    async def _lineage(self, vault: VaultName, names: Sequence[str], caller: Principal) -> Graph:
+    async def _lineage(
+        self, vault: VaultName, names: Sequence[str], redactions: frozenset[Redaction], caller: Principal
+    ) -> Graph:
         """Return what is recorded around cubes; where that is too much at once, around each of them."""
         nodes: dict[str, Node] = {}
         edges: dict[Edge, None] = {}
@@ -226,7 +229,10 @@ class ExportVault:
                 continue
             nodes |= {node.name: node for node in graph.nodes}
             edges |= dict.fromkeys(graph.edges)
-        return Graph(tuple(nodes.values()), tuple(edges))
+        return Graph(
+            tuple(replace(node, summary=without(node.summary, redactions)) for node in nodes.values()),
+            tuple(replace(edge, detail=without(edge.detail, redactions)) for edge in edges),
+        )
 
     async def _sealed(
         self, vault: VaultName, options: ArchiveOptions, progress: _Progress, lists: Sequence[str], caller: Principal

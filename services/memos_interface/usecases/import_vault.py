@@ -88,7 +88,6 @@ class _Files:
 
     def __init__(self, incoming: Incoming) -> None:
         self._incoming = incoming
-        self._next: ArchiveFile | None = None
 
     async def expect(self, wanted: ArchiveFile | str) -> ArchiveFile:
         """Return the next file, which has to be this one.
@@ -97,14 +96,11 @@ class _Files:
             ArchiveInvalid: it is another one, or there is none.
         """
         path = wanted if isinstance(wanted, str) else wanted.path
-        if self._next is None:
-            came = await anext(self._incoming, None)
-            if isinstance(came, bytes):
-                raise InvalidField("There are bytes of no file.", field="chunk")
-            self._next = came
-        if self._next is None:
+        found = await anext(self._incoming, None)
+        if found is None:
             raise invalid(path, "is missing")
-        found, self._next = self._next, None
+        if isinstance(found, bytes):
+            raise InvalidField("There are bytes of no file.", field="chunk")
         if found.path != path:
             raise ArchiveInvalid(f"{found.path} came where {path} was expected.", file=path)
         if isinstance(wanted, ArchiveFile) and found != wanted:
@@ -146,7 +142,7 @@ class _Files:
         Raises:
             InvalidField: something does.
         """
-        if self._next is not None or await anext(self._incoming, None) is not None:
+        if await anext(self._incoming, None) is not None:
             raise InvalidField("There are files behind the last part of the manifest.", field="file")
 
 

@@ -611,3 +611,26 @@ def test_options_that_hide_nothing_take_everything():
     assert ArchiveOptions().of_bytes
     assert ArchiveOptions().of_vectors
     assert not ArchiveOptions(blobs=False, filter=CubeFilter()).of_bytes
+
+
+def test_a_table_that_unpacks_to_very_much_is_refused_before_it_does():
+    files = ParquetTables().written(Part(revisions=history("a")))
+    (row,) = pq.read_table(io.BytesIO(files[REVISIONS])).to_pylist()
+    much = "x" * 2_000_000
+    sink = io.BytesIO()
+    rows = [{**row, "text": much, "revision": number} for number in range(400)]
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema_of(files[REVISIONS])), sink, compression="zstd")
+    assert len(sink.getvalue()) < 5_000_000
+    with pytest.raises(ArchiveInvalid, match="more in it"):
+        ParquetTables().read({**files, REVISIONS: sink.getvalue()}, directory="d")
+
+
+async def test_lineage_is_redacted_too(desk):
+    first = str(desk.histories.held[VAULT][0][0].cube.name)
+    edge = Edge(first, "tenants/t/plans/p", Relation.PLANNED, "asked by nora@example.org")
+    node = Node(first, NodeKind.CUBE, summary="of nora@example.org")
+    await desk.lineage.record(Graph((node, Node(edge.target, NodeKind.PLAN)), (edge,)))
+    files, *_ = await exported(desk, ArchiveOptions(redactions=frozenset({Redaction.EMAIL})))
+    told = [pq.read_table(io.BytesIO(data)).to_pylist() for path, data in files.items() if "lineage" in path]
+    assert "nora@example.org" not in str(told)
+    assert "[email]" in str(told)
