@@ -22,6 +22,8 @@ class Taken:
     unchanged: int = 0
     embedded: int = 0
     roles: int = 0
+    lineage_left_out: int = 0
+    begun: bool = False
     degraded: bool = False
     failures: "list[FailedCube]" = field(default_factory=list)
     unknown_principals: list[str] = field(default_factory=list)
@@ -34,6 +36,8 @@ class Taken:
         self.unchanged += part.unchanged
         self.embedded += part.embedded
         self.roles += part.roles
+        self.lineage_left_out += part.lineage_left_out
+        self.begun = True
         self.degraded |= part.degraded
         self.failures += part.failures
         self.unknown_principals += part.unknown_principals
@@ -50,6 +54,7 @@ class Taken:
             "unchanged": self.unchanged,
             "embedded": self.embedded,
             "roles": self.roles,
+            "lineageLeftOut": self.lineage_left_out,
             "unknownPrincipals": self.unknown_principals,
             "failures": failures,
             "degraded": self.degraded,

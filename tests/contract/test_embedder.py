@@ -10,7 +10,7 @@ from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.loading import load_encoder
 from memos_inference.adapters.memory import HashEmbedder
 from memos_inference.adapters.transformers_embedder import TransformersEmbedder
-from memos_inference.config import InferenceConfig
+from memos_inference.config import BUNDLED_EMBEDDER, InferenceConfig
 
 TEXTS = ["Nora has a red bicycle.", "The bicycle of Nora is red.", "It rained in Oslo.", "x", "long words " * 400]
 
@@ -20,7 +20,8 @@ async def embedder(request, tmp_path):
     if request.param == "hash":
         yield HashEmbedder()
         return
-    load = partial(load_encoder, InferenceConfig(threads=1), FileDigests(tmp_path / "digests.json"))
+    digests = FileDigests(tmp_path / "digests.json")
+    load = partial(load_encoder, BUNDLED_EMBEDDER, InferenceConfig(threads=1), digests, setting="embedder")
     made = TransformersEmbedder(load, max_batch_texts=4, max_queue_tokens=100_000)
     await made.start()
     yield made

@@ -86,9 +86,9 @@ class Place:
             if after is None:
                 return told
 
-    async def into(self, history, vault=MAIN, **options):
+    async def into(self, history, vault=MAIN, *, by=None):
         """Import; return what became of each cube."""
-        done = await self.import_(vault, history, reason="from afar", mutation=mutation(grant(vault)), **options)
+        done = await self.import_(vault, history, reason="from afar", mutation=mutation(by or grant(vault)))
         return [outcome for _, outcome in done.cubes]
 
     async def searched(self, *terms):
@@ -344,7 +344,11 @@ async def test_a_cube_is_in_one_vault_of_an_installation(places):
     cube = await here.put(stored("one"), seed=1)
     (item,) = await here.out()
     await there.into([item])
-    (outcome,) = await there.into([replace(item, cube=replace(item.cube, vault=NOTES))], NOTES)
+    elsewhere = replace(item, cube=replace(item.cube, vault=NOTES))
+    (outcome,) = await there.into([elsewhere], NOTES)
+    assert isinstance(outcome, ResourceExists)
+    assert str(MAIN) not in outcome.message  # of which the caller may not know
+    (outcome,) = await there.into([elsewhere], NOTES, by=grant(MAIN, NOTES))
     assert isinstance(outcome, StateConflict)
     assert outcome.metadata["state"] == "ELSEWHERE"
     foreign = replace(
@@ -405,6 +409,12 @@ async def test_bytes_are_taken_by_the_cube_that_brings_them(places):
         ("update_time", {"update_time": NOW + timedelta(days=3)}),
         ("create_time", {"create_time": None}),
         ("purge_time", {"delete_time": NOW}),
+        ("purge_time", {"delete_time": NOW, "purge_time": NOW + timedelta(days=9_000)}),
+        ("update_time", {"delete_time": NOW + timedelta(days=1), "purge_time": NOW + timedelta(days=31)}),
+        ("usage", {"usage": Usage(-1)}),
+        ("usage", {"usage": Usage(0, None, float("nan"))}),
+        ("usage", {"usage": Usage(0, None, -1.0)}),
+        ("usage", {"usage": Usage(0, NOW + timedelta(days=2))}),
         ("labels", {"labels": {"No Label": "x"}}),
     ],
 )
@@ -428,6 +438,8 @@ async def test_a_history_has_to_be_one(places):
         "no first text": [two, three],
         "a text between": [one, two, replace(three, content_revision=1)],
         "another size": [replace(one, vectors=(vector(1, dimensions=4), vector(1, "toy@2", 8)))],
+        "two of one embedder": [replace(one, vectors=(vector(1), vector(2)))],
+        "two sizes": [one, replace(two, vectors=(vector(1, dimensions=4),))],
         "not a number": [replace(one, vectors=(replace(vector(1), values=vector(1).values * np.nan),))],
     }
     await there.put(stored("x"), seed=9)
@@ -447,3 +459,26 @@ async def test_an_import_says_what_it_cannot_take_at_once(places):
         await there.into([ArchivedRevision(stored("x"), 1)] * 1001)
     with pytest.raises(VaultNotFound):
         await there.import_(MAIN, [ArchivedRevision(stored("x"), 1)], reason="", mutation=mutation(grant(NOTES)))
+
+
+async def test_bytes_of_a_cube_that_is_refused_do_not_wait(places):
+    _, there = places
+    blob = BlobRef(uuid7(), 3, "d" * 64, "application/vnd.safetensors")
+    await there.store.blobs.stage(MAIN, blob, most=9, now=NOW)
+    cube = first_revision(adapter(blob), uid=uuid7(), owner=BEN, now=NOW, provenance_id="p", trace=None)
+    (outcome,) = await there.into([ArchivedRevision(replace(cube, etag="x"), 1)])
+    assert isinstance(outcome, InvalidField)
+    assert await there.store.blobs.staged(MAIN) == 0
+
+
+async def test_a_deletion_is_taken_back_with_the_text_alone(places):
+    here, there = places
+    cube = await here.put(stored("tea"), seed=1)
+    gone = await here.change(revisions.deleted(cube, now=hour(1)))
+    await there.into(await here.out(deleted=True))
+    back = revisions.undeleted(gone, now=hour(2))
+    out = [*(await here.out(deleted=True)), ArchivedRevision(back, 1)]
+    (outcome,) = await there.into(out)
+    assert isinstance(outcome, InvalidField)
+    assert await there.into([*out[:-1], ArchivedRevision(back, back.revision, (vector(1),))]) == [EXTENDED]
+    assert await there.searched("tea") == [cube.uid]

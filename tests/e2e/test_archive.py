@@ -324,25 +324,30 @@ async def test_only_an_owner_of_the_vault_may_do_either(moved, tmp_path):
             await drained(ben.export_vault("nowhere", tmp_path / "nothing"))
 
 
-async def test_a_part_of_a_vault_can_be_taken_without_what_identifies_people(moved, clients, tmp_path):
-    here, there = clients
-    await here.add(SOURCE, ["Write to nora@example.org or call +44 20 7946 0958, card 4111 1111 1111 1111."])
+async def test_a_part_of_a_vault_can_be_taken(moved, clients, tmp_path):
+    here, _ = clients
     options = ArchiveOptions(filter=Filter(labels={"word": "violin"}), revisions=False, vectors=False)
     parts = await drained(here.export_vault(SOURCE, tmp_path / "violin", options=options))
     rows = table(tmp_path / "violin", "revisions")
     assert len(rows) == sum(part.cubes for part in parts) == sum(part.revisions for part in parts) > 0
     assert {row["document"]["labels"]["word"] for row in rows} == {"violin"}
     assert table(tmp_path / "violin", "vectors") == []
+
+
+async def test_what_identifies_people_can_stay_behind(moved, clients, tmp_path):
+    here, there = clients
+    for client in clients:
+        await client.call(new_vault("people"))
+    await here.add("people", ["Write to nora@example.org or call +44 20 7946 0958, card 4111 1111 1111 1111.", "Tea."])
     redacted = ArchiveOptions(redactions=("EMAIL", "PHONE", "CARD"))
-    await drained(here.export_vault(SOURCE, tmp_path / "redacted", options=redacted))
-    texts = [row["text"] for row in table(tmp_path / "redacted", "revisions")]
-    assert "Write to [email] or call [phone], card [card]." in texts
-    for path in (tmp_path / "redacted").rglob("*.*"):
-        assert b"nora@example.org" not in path.read_bytes() if path.is_file() else True
-    moved.there.memosctl("vault", "create", "elsewhere")
-    answers = await drained(there.import_vault(tmp_path / "redacted", "elsewhere", trusted_key=moved.key))
-    assert {failure.error.reason for answer in answers for failure in answer.failures} == {"STATE_CONFLICT"}
-    assert sum(answer.created for answer in answers) == 1  # the cubes are in another vault there, but for the newest
+    await drained(here.export_vault("people", tmp_path / "redacted", options=redacted))
+    texts = {row["text"] for row in table(tmp_path / "redacted", "revisions")}
+    assert texts == {"Write to [email] or call [phone], card [card].", "Tea."}
+    files = [path.read_bytes() for path in (tmp_path / "redacted").rglob("*") if path.is_file()]
+    assert not any(b"nora@example.org" in data for data in files)
+    answers = await drained(there.import_vault(tmp_path / "redacted", "people", trusted_key=moved.key))
+    assert sum(answer.created for answer in answers) == 2
+    assert sum(answer.embedded for answer in answers) == 2
 
 
 async def test_vectors_that_are_missing_are_computed(moved, clients, tmp_path):

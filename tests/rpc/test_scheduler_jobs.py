@@ -28,6 +28,7 @@ from memos_runtime.context import use_grant
 from memos_runtime.service import ServiceContext
 from memos_runtime.telemetry import Telemetry
 from memos_scheduler.config import SchedulerConfig
+from memos_scheduler.usecases import run_job
 from memos_scheduler.wiring import build
 from memos_wire.methods import GOVERNANCE, LIFECYCLE, SCHEDULER
 from memos_wire.times import to_timestamp
@@ -104,8 +105,9 @@ async def test_a_repeated_order_makes_one_job_and_another_body_is_refused(schedu
     assert first == again
 
 
-async def test_a_job_that_fails_is_watched_through_to_its_dead_letter_and_comes_back(scheduler):
-    """Governance is not there, so no run gets a grant."""
+async def test_a_job_that_fails_is_watched_through_to_its_dead_letter_and_comes_back(scheduler, monkeypatch):
+    """Governance is not there, so no run gets a grant; and here nobody has the patience to wait for it."""
+    monkeypatch.setattr(run_job, "PATIENCE", timedelta())
     stub = scheduler()
     watch = job_service_pb2.WatchJobRequest
     with use_grant(system()):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
@@ -59,7 +60,7 @@ class Signed:
         Raises:
             RequestError: there is none, or it cannot be read.
         """
-        if (directory / UNFINISHED).exists():
+        if (directory / UNFINISHED).exists() and not (directory / MANIFEST).exists():
             raise damaged(MANIFEST, "is not there yet: the export is unfinished; run it again")
         try:
             statement = (directory / MANIFEST).read_bytes()
@@ -115,6 +116,7 @@ class Incoming:
             self._file.flush()
             os.fsync(self._file.fileno())
         Path(self._file.name).replace(self._path)
+        _sync(self._path.parent)
 
     def discard(self) -> None:
         """Remove what is there of it, unless it is finished."""
@@ -129,8 +131,10 @@ def check(directory: Path, signed: Signed, *, progress: Progress | None = None) 
     Raises:
         RequestError: a file is missing, cut off or changed; the message names it.
     """
+    listed: set[Path] = set()
     for number in range(len(signed.said["parts"])):
         for file in files_of_part(directory, signed, number):
+            listed.add(directory / file.path)
             digest, size = hashlib.sha256(), 0
             for data in chunks(directory, file):
                 digest.update(data)
@@ -139,6 +143,16 @@ def check(directory: Path, signed: Signed, *, progress: Progress | None = None) 
                     progress(len(data))
             if (size, digest.hexdigest()) != (file.size_bytes, file.sha256):
                 raise damaged(file.path, "differs from its hash or size")
+    for path in (directory / "parts").rglob("*"):
+        if path.is_file() and path not in listed:
+            raise damaged(str(path.relative_to(directory)), "is on no list of the archive; remove it")
+
+
+def drop_after(directory: Path, parts: int) -> None:
+    """Remove what there is of parts that were not completed."""
+    for path in (directory / "parts").glob("*"):
+        if path.name.isdigit() and int(path.name) >= parts:
+            shutil.rmtree(path)
 
 
 def files_of_part(directory: Path, signed: Signed, number: int) -> list[ListedFile]:
@@ -188,6 +202,16 @@ def write_file(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     Path(file.name).replace(path)
+    _sync(path.parent)
+
+
+def _sync(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def damaged(path: str, problem: str) -> RequestError:

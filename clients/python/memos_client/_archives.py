@@ -19,6 +19,7 @@ from memos_client._archive_files import (
     Signed,
     check,
     chunks,
+    drop_after,
     files_of_part,
     write_file,
 )
@@ -95,6 +96,7 @@ class ImportedPart:
         embedded: texts whose vectors were computed.
         roles: at the end: roles that were given.
         unknown_principals: at the end: principals of the archive who have no key there, and got no role.
+        lineage_left_out: edges that were not recorded, of cubes that were not imported or plans of others here.
         degraded: whether the vector index was away.
     """
 
@@ -106,6 +108,7 @@ class ImportedPart:
     embedded: int = 0
     roles: int = 0
     unknown_principals: tuple[str, ...] = ()
+    lineage_left_out: int = 0
     degraded: bool = False
 
 
@@ -207,6 +210,7 @@ class ArchiveCalls(Calls):
 def _begun(directory: Path, request: pb.ExportVaultRequest) -> list[str]:
     """Make the directory, or put into the request how far its export has come; return the parts that are complete."""
     if (directory / MANIFEST).exists():
+        (directory / UNFINISHED).unlink(missing_ok=True)  # if it was cut off between the two
         raise FileExistsError(f"{directory} holds a complete archive")
     if not (directory / UNFINISHED).exists():
         directory.mkdir(parents=True, exist_ok=True)
@@ -219,6 +223,7 @@ def _begun(directory: Path, request: pb.ExportVaultRequest) -> list[str]:
     if before != request:
         raise FileExistsError(f"{directory} holds an unfinished export of {before.vault} with other options")
     parts = [str(part) for part in said["parts"]]
+    drop_after(directory, len(parts))
     request.resume_token = said["resume_token"]
     request.parts.extend(parts)
     return parts
@@ -258,5 +263,6 @@ def _imported(answer: pb.ImportVaultResponse) -> ImportedPart:
         embedded=answer.embedded,
         roles=answer.roles,
         unknown_principals=tuple(one.principal for one in answer.unknown_principals),
+        lineage_left_out=answer.lineage_left_out,
         degraded=answer.degraded,
     )

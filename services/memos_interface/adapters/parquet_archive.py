@@ -47,7 +47,7 @@ _REVISIONS = pa.schema(
     ]
 )
 _VECTORS = pa.schema(
-    [("uid", pa.string()), ("revision", pa.int64()), ("embedder", pa.string()), ("vector", pa.list_(pa.float32()))]
+    [("uid", pa.string()), ("revision", pa.int64()), ("embedder", pa.string()), ("vector", pa.large_binary())]
 )
 _NODES = pa.schema(
     [
@@ -90,7 +90,7 @@ class ParquetTables:
         vectors: dict[tuple[str, int], list[ArchivedVector]] = {}
         for row in rows.get(VECTORS, ()):
             held = vectors.setdefault((row["uid"], row["revision"]), [])
-            held.append(ArchivedVector(row["embedder"], row["vector"]))
+            held.append(ArchivedVector(row["embedder"], _floats(row["vector"], f"{directory}/{VECTORS}")))
         return Part(
             revisions=[_revision(row, vectors, f"{directory}/{REVISIONS}") for row in rows[REVISIONS]],
             lineage=Graph(
@@ -114,7 +114,7 @@ def _rows(data: bytes, name: str, directory: str) -> Rows:
         with pq.ParquetFile(io.BytesIO(data), read_dictionary=_texts_of(_SCHEMAS[name])) as file:
             rows: Rows = _unpacked(file, path).to_pylist()
             return rows
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, OverflowError) as error:
         raise invalid(path, "is no Parquet file") from error
 
 
@@ -143,20 +143,13 @@ def _length(chunk: Any) -> int:
 
 
 def _texts_of(schema: pa.Schema) -> list[str]:
-    return [one.name for one in schema if pa.types.is_string(one.type) or pa.types.is_large_string(one.type)]
+    return [one.name for one in schema if str(one.type).removeprefix("large_") in ("string", "binary")]
 
 
 def _columns(schema: pa.Schema) -> list[tuple[str, str]]:
-    """Return names and types; a text is one however it is kept, and so is a list."""
-    return [(one.name, _kind(one.type)) for one in schema]
-
-
-def _kind(type: pa.DataType) -> str:
-    if pa.types.is_dictionary(type):
-        return _kind(type.value_type)
-    if pa.types.is_list(type):
-        return f"list of {_kind(type.value_type)}"
-    return str(type).removeprefix("large_")
+    """Return names and types; a text is one however it is kept."""
+    kinds = [(one.name, one.type.value_type if pa.types.is_dictionary(one.type) else one.type) for one in schema]
+    return [(name, str(kind).removeprefix("large_")) for name, kind in kinds]
 
 
 def _revision_row(item: ArchivedRevision) -> dict[str, Any]:
@@ -178,8 +171,15 @@ def _revision_row(item: ArchivedRevision) -> dict[str, Any]:
 
 
 def _vector_row(item: ArchivedRevision, vector: ArchivedVector) -> dict[str, Any]:
-    values = np.asarray(vector.values, dtype=np.float32)
+    values = np.asarray(vector.values, dtype="<f4").tobytes()
     return {"uid": item.cube.uid, "revision": item.cube.revision, "embedder": vector.embedder, "vector": values}
+
+
+def _floats(data: bytes | None, path: str) -> Sequence[float]:
+    if not data or len(data) % 4:
+        raise invalid(path, "holds something that is no vector")
+    values: list[float] = np.frombuffer(data, dtype="<f4").tolist()
+    return values
 
 
 def _node_row(node: Node) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def _revision(
             cube = replace(cube, payload=replace(cube.payload, text=row["text"] or ""))
     except (ParseError, MemosError, ValueError, TypeError, RecursionError) as error:
         raise invalid(path, f"holds something that is no cube, with the uid {row['uid']}") from error
-    if (cube.uid, cube.revision) != (row["uid"], row["revision"]):
+    if (cube.uid, cube.revision, cube.name.id) != (row["uid"], row["revision"], row["cube"]):
         raise invalid(path, f"says two things of the cube {row['uid']}")
     held = vectors.get((cube.uid, cube.revision), ())
     return ArchivedRevision(cube, row["content_revision"], tuple(held))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from memos_interface.domain.redaction import Redaction
 from memos_interface.domain.search import CubeFilter
 from memos_kernel.cube import Access, MemCube
 from memos_kernel.errors import ArchiveInvalid, MemosError
-from memos_kernel.lineage import Graph
+from memos_kernel.lineage import Graph, NodeKind
 from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import Role
 
@@ -30,16 +30,16 @@ PART_BYTES = 16 * 1024**2
 """Texts and vectors after which a part ends."""
 
 TABLE_BYTES = 128 * 1024**2
-"""Largest table that is read; only one cube with a very long history makes one of more than `PART_BYTES`."""
+"""Most bytes of the tables of a part; only a cube with a very long history makes more than `PART_BYTES`."""
 
-TABLE_ROWS = 1_000_000
-CONTENT_BYTES = 512 * 1024**2
-"""Largest content of a table, unpacked."""
+TABLE_ROWS = 100_000
+CONTENT_BYTES = 256 * 1024**2
+"""Most bytes of texts and vectors in a table, unpacked."""
 
 LIST_BYTES = 1024**2
 
 _HASH = re.compile(r"[0-9a-f]{64}")
-_PATH = re.compile(r"(?:[a-z0-9_]+\.parquet|blobs/[0-9a-f-]{36}\.safetensors)")
+_BLOB = re.compile(r"blobs/[0-9a-f-]{36}\.safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +191,7 @@ class ImportTally:
     unchanged: int = 0
     embedded: int = 0
     roles: int = 0
+    lineage_left_out: int = 0
     degraded: bool = False
     failures: list[ImportFailure] = field(default_factory=list)
     unknown_principals: list[PrincipalName] = field(default_factory=list)
@@ -272,9 +273,11 @@ def manifest_of(statement: bytes) -> Manifest:
         )
     try:
         roles = {PrincipalName.parse(one["principal"]): Role[one["role"]] for one in said["permissions"]}
+        if Role.NONE in roles.values():
+            raise ValueError("NONE is no role")
         parts = [str(one) for one in said["parts"]]
         vault = VaultName.parse(said["vault"]["name"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, MemosError) as error:
         raise invalid("manifest.json", "does not say what it has to say") from error
     return Manifest(vault=vault, as_of=str(said.get("as_of", "")), roles=roles, parts=parts)
 
@@ -290,12 +293,15 @@ def files_of(listed: bytes, *, number: int) -> tuple[list[ArchiveFile], int]:
     try:
         files = [ArchiveFile(str(one["path"]), int(one["size_bytes"]), str(one["sha256"])) for one in said["files"]]
         revisions, said_number = int(said["revisions"]), int(said["part"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise invalid(path, "is no list of files") from error
     named = [file.path for file in files]
-    sound = all(_PATH.fullmatch(file.path) and _HASH.fullmatch(file.sha256) and file.size_bytes >= 0 for file in files)
-    if said_number != number or not sound or len(set(named)) != len(named) or REVISIONS not in named:
+    known = all(name in TABLES or _BLOB.fullmatch(name) for name in named) and len(set(named)) == len(named)
+    sound = all(_HASH.fullmatch(file.sha256) and file.size_bytes >= 0 for file in files)
+    if said_number != number or not known or not sound or REVISIONS not in named:
         raise invalid(path, "is not the list of this part")
+    if sum(file.size_bytes for file in files if file.path in TABLES) > TABLE_BYTES or revisions > TABLE_ROWS:
+        raise invalid(path, "names tables that are larger than those of a part can be")
     return files, revisions
 
 
@@ -338,6 +344,26 @@ def moved_graph(graph: Graph, tenant: str) -> Graph:
     )
 
 
+def around(graph: Graph, cubes: Set[str]) -> Graph:
+    """Return what a graph says of some cubes: no other cube, and plans and answers only where they touch these."""
+    kinds = {node.name: node.kind for node in graph.nodes}
+
+    def sound(name: str) -> bool:
+        return name in cubes or kinds.get(name) in (NodeKind.PLAN, NodeKind.ANSWER)
+
+    edges = [edge for edge in graph.edges if sound(edge.source) and sound(edge.target)]
+    reached = set(cubes)
+    while True:
+        more = {name for edge in edges if {edge.source, edge.target} & reached for name in (edge.source, edge.target)}
+        if more <= reached:
+            break
+        reached |= more
+    return Graph(
+        tuple(node for node in graph.nodes if node.name in reached),
+        tuple(edge for edge in edges if edge.source in reached),
+    )
+
+
 def invalid(path: str, problem: str) -> ArchiveInvalid:
     """Return the error of a file."""
     return ArchiveInvalid(f"{path} {problem}; the archive was cut off or changed.", file=path)
@@ -364,7 +390,7 @@ def _filter(filter: CubeFilter) -> dict[str, Any]:
 def _object(data: bytes, path: str) -> dict[str, Any]:
     try:
         said = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid(path, "is no JSON") from error
     if not isinstance(said, dict):
         raise invalid(path, "is no JSON object")

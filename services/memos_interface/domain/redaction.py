@@ -1,5 +1,6 @@
 """Finds what identifies people in texts, by form and check digits, and puts the name of its kind in its place."""
 
+import hashlib
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
@@ -21,10 +22,19 @@ class Redaction(IntEnum):
     IP = 5
 
 
-_EMAIL = re.compile(r"[^\s@<>()\[\],;:\"']{1,64}@(?:[^\s@<>()\[\],;:\"'.]{1,63}\.)+[^\W\d_]{2,63}")
-_CARD = re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d-])")
-_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
-_IP = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7})(?![\w:])(?!\.\d)")
+_EMAIL = re.compile(
+    r"[^\s@<>()\[\],;:\"]{1,64}@(?:[^\s@<>()\[\],;:\"'.]{1,63}\.)+(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,63})"
+)
+_CARD = re.compile(r"(?<!\d)(?<!\d[ .\u00a0-])\d(?:[ .\u00a0-]?\d){12,18}")
+_CARD_DIGITS = range(19, 12, -1)
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}")
+_IBAN_SIGNS = range(34, 14, -1)
+_IP = re.compile(
+    r"(?<![\w.])(?:(?:[0-9a-fA-F]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-fA-F]{0,4})|(?:\d{1,3}\.){3}\d{1,3})"
+    r"(?![\w])(?!\.\d)"
+)
+_MADE_ID = re.compile(r"m-[0-9a-f]{16}")
+"""Id of a message that has none, made of its text: the text could be guessed from it."""
 
 Span = tuple[int, int]
 
@@ -39,7 +49,8 @@ def redacted(cube: MemCube, kinds: frozenset[Redaction]) -> MemCube:
         return without(text, kinds, language=language)
 
     payload = replace(cube.payload, text=clean(cube.text))
-    sources = tuple(_cleaned(source, clean) for source in cube.sources)
+    made = f"m-{hashlib.sha256(payload.text.encode()).hexdigest()[:16]}"
+    sources = tuple(_cleaned(source, clean, made) for source in cube.sources)
     return replace(
         cube,
         payload=payload,
@@ -60,10 +71,10 @@ def without(text: str, kinds: frozenset[Redaction], *, language: str = "") -> st
     return text
 
 
-def _cleaned(source: SourceSpan, clean: Callable[[str], str]) -> SourceSpan:
+def _cleaned(source: SourceSpan, clean: Callable[[str], str], made: str) -> SourceSpan:
     return replace(
         source,
-        message_id=clean(source.message_id),
+        message_id=made if _MADE_ID.fullmatch(source.message_id) else clean(source.message_id),
         speaker=clean(source.speaker),
         session=clean(source.session),
     )
@@ -80,11 +91,23 @@ def _phones(text: str, language: str) -> Iterator[Span]:
 
 
 def _cards(text: str) -> Iterator[Span]:
-    return (match.span() for match in _CARD.finditer(text) if _luhn(re.sub(r"\D", "", match[0])))
+    return _longest(_CARD, text, lengths=_CARD_DIGITS, fits=_luhn)
 
 
 def _ibans(text: str) -> Iterator[Span]:
-    return (match.span() for match in _IBAN.finditer(text) if _mod_97(match[0].replace(" ", "")))
+    return _longest(_IBAN, text, lengths=_IBAN_SIGNS, fits=_mod_97)
+
+
+def _longest(pattern: re.Pattern[str], text: str, *, lengths: range, fits: Callable[[str], bool]) -> Iterator[Span]:
+    """Yield where a number begins, to the end of the longest one whose check digits fit; more may stand behind it."""
+    start = 0
+    while (match := pattern.search(text, start)) is not None:
+        signs = [place for place in range(*match.span()) if text[place].isalnum()]
+        numbers = (signs[:length] for length in lengths if length <= len(signs))
+        found = next((one for one in numbers if fits("".join(text[place] for place in one).upper())), None)
+        if found is not None:
+            yield found[0], found[-1] + 1
+        start = match.start() + 1 if found is None else found[-1] + 1
 
 
 def _addresses(text: str) -> Iterator[Span]:
@@ -103,6 +126,8 @@ def _mod_97(account: str) -> bool:
 
 
 def _is_address(text: str) -> bool:
+    if not any(sign.isalnum() for sign in text):
+        return False
     try:
         ipaddress.ip_address(text)
     except ValueError:

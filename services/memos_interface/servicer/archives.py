@@ -141,4 +141,5 @@ def _tally(tally: ImportTally) -> pb.ImportVaultResponse:
         roles=tally.roles,
         unknown_principals=[pb.UnknownPrincipal(principal=str(one)) for one in tally.unknown_principals],
         degraded=tally.degraded,
+        lineage_left_out=tally.lineage_left_out,
     )

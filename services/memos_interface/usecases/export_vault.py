@@ -15,6 +15,8 @@ from memos_interface.domain.archives import (
     LIST,
     PART_BYTES,
     PART_CUBES,
+    TABLE_BYTES,
+    TABLE_ROWS,
     TABLES,
     ArchivedRevision,
     ArchiveFile,
@@ -44,7 +46,7 @@ from memos_interface.ports import (
 )
 from memos_interface.usecases.download_blob import DownloadBlob
 from memos_interface.usecases.patience import patiently
-from memos_kernel.errors import CubeNotFound, PageTokenMismatch
+from memos_kernel.errors import CubeNotFound, LimitExceeded, PageTokenMismatch
 from memos_kernel.ids import Clock
 from memos_kernel.lineage import Edge, Graph, Node
 from memos_kernel.names import CubeName, VaultName
@@ -135,7 +137,7 @@ class ExportVault:
                 actions=EXPORT_ACTIONS,
                 vault=vault,
             )
-            kept = [item for history in histories(page) for item in _kept(history, options)]
+            kept = await asyncio.to_thread(_kept_of, page, options)
             found += kept
             cubes += len({item.cube.uid for item in kept})
             size += sum(item.size for item in kept)
@@ -171,18 +173,30 @@ class ExportVault:
         graph = await self._lineage(vault, names, options.redactions, caller)
         made = await asyncio.to_thread(self.tables.written, Part(revisions=found, lineage=graph))
         files: list[ArchiveFile] = []
+        if sum(map(len, made.values())) > TABLE_BYTES or len(found) > TABLE_ROWS:
+            longest = max(histories(found), key=len)[-1].cube
+            raise LimitExceeded(
+                f"{longest.name} has a history that is too long for an archive; leave out what the cubes were before.",
+                field="options.without_revisions",
+                limit=str(TABLE_BYTES),
+                unit="bytes",
+            )
         for name in TABLES:
             files.append(ArchiveFile.of(name, made[name]))
             for event in _file(f"{directory}/{name}", made[name]):
                 yield event
         for cube in (cube for cube in cubes.values() if cube.blob is not None):
+            begun: ArchiveFile | None = None
             try:
                 async for event in self._bytes(directory, cube.name, cube.uid, caller):
                     if isinstance(event, ArchiveFile):
-                        files.append(replace(event, path=blob_path(cube.uid)))
+                        begun = event
                     yield event
-            except CubeNotFound:  # it was purged or deleted meanwhile, and an import leaves it out
-                continue
+            except CubeNotFound:
+                if begun is not None:  # half of it is sent; the next attempt begins the part anew
+                    raise
+            if begun is not None:  # else it was purged or deleted meanwhile, and an import leaves it out
+                files.append(replace(begun, path=blob_path(cube.uid)))
         listed = list_of(progress.number, files, cubes=len(cubes), revisions=len(found))
         for event in _file(f"{directory}/{LIST}", listed):
             yield event
@@ -286,6 +300,10 @@ class ExportVault:
         if len(parts) != progress.number or chain != progress.chain:
             raise _mismatch()
         return progress
+
+
+def _kept_of(page: Sequence[ArchivedRevision], options: ArchiveOptions) -> list[ArchivedRevision]:
+    return [item for history in histories(page) for item in _kept(history, options)]
 
 
 def _kept(history: Sequence[ArchivedRevision], options: ArchiveOptions) -> list[ArchivedRevision]:

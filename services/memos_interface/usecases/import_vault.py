@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -23,6 +23,7 @@ from memos_interface.domain.archives import (
     Manifest,
     Part,
     Seal,
+    around,
     files_of,
     histories,
     invalid,
@@ -45,14 +46,15 @@ from memos_interface.ports import (
 from memos_interface.usecases.patience import patiently
 from memos_kernel import limits
 from memos_kernel.cube import BlobRef, Plaintext
-from memos_kernel.errors import ArchiveInvalid, InvalidField, MissingField, ResourceNotFound
+from memos_kernel.errors import ArchiveInvalid, InvalidField, MissingField, NotFound, Precondition, RequestError
 from memos_kernel.lineage import Graph
 from memos_kernel.names import PrincipalName, VaultName
-from memos_kernel.permission import Action, Principal
+from memos_kernel.permission import Action, Principal, Role
 
 IMPORT_ACTIONS = frozenset(
     {
         Action.VAULT_ADMIN,
+        Action.VAULT_READ,
         Action.CUBE_READ,
         Action.CUBE_WRITE,
         Action.MODEL_USE,
@@ -230,7 +232,9 @@ class ImportVault:
         await self._with_bytes(
             tally, part, [file for file in wanted if file not in tables], files, vault, reason, caller
         )
-        await self._recorded(moved_graph(part.lineage, vault.tenant), vault, caller)
+        refused = {failure.name for failure in tally.failures}
+        names = {str(item.cube.name) for item in (moved(one, vault) for one in part.revisions)} - refused
+        await self._recorded(tally, moved_graph(part.lineage, vault.tenant), names, vault, caller)
 
     async def _texts(self, tally: ImportTally, part: Part, vault: VaultName, reason: str, caller: Principal) -> None:
         texts = [moved(item, vault) for item in part.revisions if isinstance(item.cube.payload, Plaintext)]
@@ -241,8 +245,16 @@ class ImportVault:
         self, texts: Sequence[ArchivedRevision], tally: ImportTally, vault: VaultName, caller: Principal
     ) -> list[ArchivedRevision]:
         """Return the texts with vectors of the embedder that runs here, and of no other."""
-        here = (await self._patiently(self.embedder.describe_embedder, vault, caller)).id
-        ready = [replace(item, vectors=tuple(one for one in item.vectors if one.embedder == here)) for item in texts]
+        here = await self._patiently(self.embedder.describe_embedder, vault, caller)
+        ready = [
+            replace(
+                item,
+                vectors=tuple(
+                    one for one in item.vectors if one.embedder == here.id and len(one.values) == here.dimensions
+                ),
+            )
+            for item in texts
+        ]
         bare = [
             index
             for index, item in enumerate(ready)
@@ -312,25 +324,39 @@ class ImportVault:
                     tally.extended += one.extended
                     tally.unchanged += not (one.created or one.extended)
 
-    async def _recorded(self, graph: Graph, vault: VaultName, caller: Principal) -> None:
-        """Record lineage; plans and answers become those of whoever imports them."""
+    async def _recorded(
+        self, tally: ImportTally, told: Graph, cubes: Set[str], vault: VaultName, caller: Principal
+    ) -> None:
+        """Record lineage of cubes that are here now; plans and answers become those of whoever imports them.
+
+        An archive may say anything of cubes that are not in it, and plans may be another principal's here.
+        """
+        graph = around(told, cubes)
+        recorded = 0
         for start in range(0, max(len(graph.nodes), len(graph.edges)), _LINEAGE_ITEMS):
             some = slice(start, start + _LINEAGE_ITEMS)
             part = Graph(graph.nodes[some], graph.edges[some])
-            await self._patiently(partial(self.lineage.record, part), vault, caller)
+            try:
+                await self._patiently(partial(self.lineage.record, part), vault, caller)
+                recorded += len(part.edges)
+            except (NotFound, RequestError):
+                continue
+        tally.lineage_left_out = len(told.edges) - recorded
 
     async def _given(self, manifest: Manifest, header: ImportHeader, caller: Principal) -> ImportTally:
         """Give the roles of the archive, but none to the caller, who has his."""
         tally = ImportTally(len(manifest.parts))
-        roles = manifest.roles if header.permissions else {}
-        for principal, role in roles.items():
+        if not header.permissions:
+            return tally
+        present = (await self._patiently(partial(self.vaults.record, header.vault), header.vault, caller)).roles
+        for principal, role in manifest.roles.items():
             here = PrincipalName(header.vault.tenant, principal.id)
-            if here == caller.name:
+            if here == caller.name or present.get(here, Role.NONE) >= role:
                 continue
             try:
                 await self._patiently(partial(self.vaults.give, header.vault, here, role), header.vault, caller)
                 tally.roles += 1
-            except ResourceNotFound:
+            except (NotFound, RequestError, Precondition):
                 tally.unknown_principals.append(here)
         return tally
 
@@ -344,26 +370,30 @@ def _messages(revisions: Sequence[ArchivedRevision]) -> Iterator[tuple[list[Arch
     One that goes on begins with the revision that was last, by which storage knows that they belong together.
     """
     message: list[ArchivedRevision] = []
+    size = 0
     for history in histories(revisions):
-        if message and not _fits(message, history):
+        own = sum(map(_size, history))
+        if message and (size + own > _MESSAGE_BYTES or len(message) + len(history) > limits.ARCHIVE_REVISIONS):
             yield message, False
-            message = []
+            message, size = [], 0
         goes_on = False
         for item in history:
-            if message and message[-1].cube.uid == item.cube.uid and not _fits(message, [item]):
+            full = size + _size(item) > _MESSAGE_BYTES or len(message) == limits.ARCHIVE_REVISIONS
+            if full and message and message[-1].cube.uid == item.cube.uid:
                 yield message, goes_on
                 message, goes_on = [message[-1]], True
+                size = _size(message[0])
             message.append(item)
+            size += _size(item)
         if goes_on:
             yield message, True
-            message = []
+            message, size = [], 0
     if message:
         yield message, False
 
 
-def _fits(message: Sequence[ArchivedRevision], more: Sequence[ArchivedRevision]) -> bool:
-    size = sum(item.size + _HEADER_BYTES for item in (*message, *more))
-    return size <= _MESSAGE_BYTES and len(message) + len(more) <= limits.ARCHIVE_REVISIONS
+def _size(item: ArchivedRevision) -> int:
+    return item.size + _HEADER_BYTES
 
 
 def _with_blob(item: ArchivedRevision, blob: BlobRef) -> ArchivedRevision:

@@ -1,9 +1,10 @@
 """Cubes with their whole history, on their way out of an installation or into it."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from itertools import pairwise
 from uuid import UUID
@@ -20,6 +21,7 @@ FORM = "memos.archive"
 """What the `form` of a statement about an archive begins with, so that nothing else is signed in its place."""
 
 _TIMELESS = frozenset(UPDATABLE) - {"expire_time"}  # a time that is over by now was allowed when it was set
+_CLOCKS_DIFFER = timedelta(minutes=1)
 _TRACE = re.compile(r"[0-9a-f]{32}/[0-9a-f]{16}")
 
 
@@ -87,6 +89,9 @@ def joined(history: History, here: MemCube, *, then: MemCube | None) -> History:
             state="ELSEWHERE",
         )
     fresh = [item for item in history if item.cube.revision > here.revision]
+    revived = bool(fresh) and here.delete_time is not None and fresh[0].cube.delete_time is None
+    if revived and fresh[0].content_revision != fresh[0].cube.revision:
+        raise InvalidField("A revision that takes a deletion back brings its text again.", field="content_revision")
     known = [item for item in history if item.cube.revision <= here.revision]
     if not known:
         raise StateConflict(
@@ -146,6 +151,9 @@ def _check_revision(item: ArchivedRevision, *, vault: VaultName, now: datetime, 
     if not 1 <= item.content_revision <= cube.revision:
         where = f"{field}.content_revision"
         raise InvalidField(f"{where} is {item.content_revision}; give 1 to {cube.revision}.", field=where)
+    _check_use(cube.usage, now=now, field=f"{field}.cube.usage")
+    if len({vector.embedder for vector in item.vectors}) != len(item.vectors):
+        raise InvalidField(f"{field}.vectors has two of one embedder.", field=f"{field}.vectors")
     if item.vectors and (cube.blob is not None or item.content_revision != cube.revision):
         raise InvalidField(f"{field}.vectors belong to the revision that brought the text.", field=f"{field}.vectors")
     for number, vector in enumerate(item.vectors):
@@ -168,8 +176,12 @@ def _check_identity(cube: MemCube, *, field: str) -> None:
     for name in ("create_time", "update_time"):
         if getattr(cube, name) is None:
             raise MissingField(f"{field}.{name} is not set.", field=f"{field}.{name}")
-    if (cube.delete_time is None) != (cube.purge_time is None):
-        raise InvalidField(f"{field} has one of delete_time and purge_time.", field=f"{field}.purge_time")
+    expected = None if cube.delete_time is None else cube.delete_time + limits.DELETED_RETENTION
+    if cube.purge_time != expected:
+        raise InvalidField(
+            f"{field}.purge_time is not {limits.DELETED_RETENTION.days} days behind delete_time.",
+            field=f"{field}.purge_time",
+        )
     trace = cube.origin_trace
     if trace is not None and not _TRACE.fullmatch(f"{trace.trace_id}/{trace.span_id}"):
         raise InvalidField(f"{field}.origin_trace is no span of a trace.", field=f"{field}.origin_trace")
@@ -179,12 +191,21 @@ def _check_times(cube: MemCube, *, now: datetime, field: str) -> None:
     """Refuse a time that has not come, as far as clocks may differ."""
     assert cube.create_time is not None
     assert cube.update_time is not None
-    if not cube.create_time <= cube.update_time <= now + limits.CLOCK_AHEAD:
+    changed = cube.update_time
+    if not cube.create_time <= (cube.delete_time or changed) <= changed <= now + _CLOCKS_DIFFER:
         where = f"{field}.update_time"
         raise InvalidField(
             f"{where} is {cube.update_time.isoformat()}; it lies behind create_time, and not in the future.",
             field=where,
         )
+
+
+def _check_use(usage: Usage, *, now: datetime, field: str) -> None:
+    """Refuse a use that no count comes to."""
+    if usage.hits < 0 or not math.isfinite(usage.heat) or usage.heat < 0:
+        raise InvalidField(f"{field} has hits or heat below zero or beyond all bounds.", field=field)
+    if usage.last_used_time is not None and usage.last_used_time > now + _CLOCKS_DIFFER:
+        raise InvalidField(f"{field}.last_used_time has not come.", field=f"{field}.last_used_time")
 
 
 def _check_step(before: ArchivedRevision, after: ArchivedRevision, *, field: str) -> None:
@@ -201,6 +222,9 @@ def _check_step(before: ArchivedRevision, after: ArchivedRevision, *, field: str
     if new.update_time < old.update_time:
         where = f"{field}.cube.update_time"
         raise InvalidField(f"{where} is before that of the revision before.", field=where)
+    if old.delete_time is not None and new.delete_time is None and after.content_revision != new.revision:
+        where = f"{field}.content_revision"
+        raise InvalidField(f"{where} has to be that of the revision that takes a deletion back.", field=where)
     if after.content_revision not in (before.content_revision, new.revision):
         where = f"{field}.content_revision"
         raise InvalidField(f"{where} names a revision between the two.", field=where)

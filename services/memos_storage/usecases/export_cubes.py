@@ -96,7 +96,8 @@ class ExportCubes:
             return
         uids, above = [head.cube.uid for head in heads], 0
         newest = {head.cube.uid: head for head in heads}
-        most = _REVISIONS if len(heads) == 1 else sum(head.cube.revision for head in heads)
+        # With room for what is committed meanwhile with a time of before; it is left out.
+        most = _REVISIONS if len(heads) == 1 else sum(head.cube.revision for head in heads) + _REVISIONS
         while True:
             if request.revisions:
                 found = await self.histories.revisions(
@@ -104,8 +105,9 @@ class ExportCubes:
                 )
             else:
                 found = await self._newest(request, heads)
-            if found:
-                yield [_with_use(item, newest[item.cube.uid]) for item in found]
+            kept = [item for item in found if item.cube.revision <= newest[item.cube.uid].cube.revision]
+            if kept:
+                yield [_with_use(item, newest[item.cube.uid]) for item in kept]
             if not request.revisions or len(heads) > 1 or len(found) < most:
                 return
             above = found[-1].cube.revision

@@ -9,6 +9,7 @@ from memos_kernel.cube import MemCube
 from memos_kernel.errors import InvalidField, LimitExceeded, MemosError, MissingField, ResourceExists
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import VaultName
+from memos_kernel.permission import Grant
 from memos_storage.domain.archives import (
     ArchivedRevision,
     History,
@@ -74,7 +75,9 @@ class ImportCubes:
             check_room(tx, sum(1 for history in given if any(item.vectors for item in history)))
             outcomes: list[Adopted] = [ImportOutcome.UNCHANGED] * len(given)
             for index in sorted(range(len(given)), key=lambda one: given[one][-1].cube.content_hash):
-                outcomes[index] = checked[index] or self._adopt(tx, given[index], reason, mutation, now)
+                if (refused := checked[index]) is not None:
+                    _drop_blob(tx, given[index][-1].cube)
+                outcomes[index] = refused or self._adopt(tx, given[index], reason, mutation, now)
             return outcomes
 
         outcomes = await self.catalog.write(work)
@@ -83,17 +86,23 @@ class ImportCubes:
 
     def _adopt(self, tx: Transaction, history: History, reason: str, mutation: Mutation, now: datetime) -> Adopted:
         try:
-            outcome = self._store(tx, history, now)
+            outcome = self._store(tx, history, mutation.grant, now)
         except MemosError as error:
+            _drop_blob(tx, history[-1].cube)
             return error
         if outcome is not ImportOutcome.UNCHANGED:
             cube = history[-1].cube
             tx.audit(mutation.event(self.ids, "cube.import", cube, now=now, reason=reason))
         return outcome
 
-    def _store(self, tx: Transaction, history: History, now: datetime) -> ImportOutcome:
+    def _store(self, tx: Transaction, history: History, grant: Grant, now: datetime) -> ImportOutcome:
         newest = history[-1].cube
         stored = tx.present(newest.uid)
+        if stored is not None and not grant.covers(stored.cube.vault):
+            raise ResourceExists(
+                f"The cube {newest.uid} is here already, in another vault; a cube is in one vault of an installation.",
+                name=str(newest.name),
+            )
         fresh = history if stored is None else _joined(tx, history, stored)
         if not fresh:
             _drop_blob(tx, newest)
@@ -128,12 +137,9 @@ def _joined(tx: Transaction, history: History, stored: StoredCube) -> History:
     """Return what comes behind the revisions that are here, with the bytes that are here.
 
     Raises:
-        ResourceExists: the cube is of another tenant.
         StateConflict: see `domain.archives.joined`.
     """
     newest, here = history[-1].cube, stored.cube
-    if here.name.tenant != newest.name.tenant:
-        raise ResourceExists(f"The cube {newest.uid} is here already, in another tenant.", name=str(newest.name))
     held = tx.revision(here.uid, min(here.revision, newest.revision))
     return joined(with_blob_of(history, here), here, then=held.cube if held is not None else None)
 
@@ -144,9 +150,22 @@ def _drop_blob(tx: Transaction, cube: MemCube) -> None:
         tx.blobs.drop(cube.blob.name)
 
 
+def _check_sizes(history: History) -> None:
+    """Refuse vectors of one embedder and several sizes: the first one of all would decide for the installation.
+
+    Raises:
+        InvalidField: as said.
+    """
+    sizes: dict[str, int] = {}
+    for vector in (vector for item in history for vector in item.vectors):
+        if sizes.setdefault(vector.embedder, vector.values.size) != vector.values.size:
+            raise InvalidField(f"The vectors of {vector.embedder} have several sizes.", field="vectors")
+
+
 def _checked(history: History, vault: VaultName, *, now: datetime) -> MemosError | None:
     try:
         check_history(history, vault=vault, now=now, field="revisions")
+        _check_sizes(history)
     except MemosError as error:
         return error
     return None

@@ -115,7 +115,10 @@ def export(
 
 @command(app, "check")
 def check(cli: Cli, directory: DirectoryArgument) -> None:
-    """Compare every file of an archive with its hash, and the manifest with its signature; needs no server."""
+    """Compare every file of an archive with its hash, and the manifest with its signature; needs no server.
+
+    Anybody can sign: compare the installation that is named with the one that you got it from.
+    """
     from rich.text import Text
 
     from memosctl.archives import checked, size_of, summary
@@ -145,16 +148,18 @@ def import_(
         str, typer.Option("--trust", metavar="KEY", help="Installation whose archives you trust, as `export` names it.")
     ] = "",
     permissions: Annotated[
-        bool, typer.Option("--permissions", help="Give the principals of the archive their roles.")
+        bool,
+        typer.Option("--permissions", help="Give the principals their roles; the same id is the same person."),
     ] = False,
     from_part: Annotated[int, typer.Option("--from-part", min=0, help="Go on with this part.")] = 0,
 ) -> None:
     """Take an archive into a vault: memories with all revisions, bytes and lineage.
 
     Nothing is stored twice; an archive that was made later brings what is newer. If the system goes away, it is waited
-    for.
+    for. Memories keep their identity and the times of their record: one is in a single vault of an installation, so a
+    vault cannot be copied within one, and a snapshot from before does not take an import back.
     """
-    from memos_client import Unavailable
+    from memos_client import Overloaded, Unavailable
     from memosctl.archives import Taken, checked, size_of, summary
     from memosctl.views import archives
 
@@ -174,8 +179,8 @@ def import_(
                     advance(report.note(part))
                     waited = 0.0
                 break
-            except Unavailable as error:
-                if waited >= _PATIENCE_SECONDS or report.next == from_part or error.reason in _FOR_GOOD:
+            except (Unavailable, Overloaded) as error:
+                if waited >= _PATIENCE_SECONDS or not report.begun or error.reason in _FOR_GOOD:
                     raise
                 time.sleep(_PAUSE_SECONDS)
                 waited += _PAUSE_SECONDS

@@ -19,6 +19,8 @@ def taken(report: "Taken") -> RenderableType:
         lines.append(Text(f"{report.embedded} vectors were computed"))
     if report.roles:
         lines.append(Text(f"{report.roles} roles were given"))
+    if report.lineage_left_out:
+        lines.append(Text(f"{report.lineage_left_out} edges of the lineage were left out", style="yellow"))
     if report.unknown_principals:
         unknown = ", ".join(report.unknown_principals)
         lines.append(Text(f"without a key here, and so without a role: {unknown}", style="yellow"))

@@ -13,6 +13,7 @@ import pytest
 from memos_interface.adapters.memory_archives import MemoryNotary
 from memos_interface.adapters.parquet_archive import ParquetTables
 from memos_interface.domain.archives import (
+    EDGES,
     REVISIONS,
     TABLES,
     VECTORS,
@@ -56,6 +57,7 @@ from memos_kernel.errors import (
     MissingField,
     Overloaded,
     PageTokenMismatch,
+    ResourceNotFound,
     VaultNotFound,
 )
 from memos_kernel.identity import CompatibilityIdentity
@@ -634,3 +636,64 @@ async def test_lineage_is_redacted_too(desk):
     told = [pq.read_table(io.BytesIO(data)).to_pylist() for path, data in files.items() if "lineage" in path]
     assert "nora@example.org" not in str(told)
     assert "[email]" in str(told)
+
+
+async def test_tables_that_nobody_asked_for_are_not_read(desk):
+    files, _, seal, _ = await exported(desk)
+    junk = b"x" * 1000
+    listed = json.loads(files[LIST_PATH])
+    listed["files"].append(
+        {"path": "junk.parquet", "size_bytes": len(junk), "sha256": hashlib.sha256(junk).hexdigest()}
+    )
+    changed = {**files, LIST_PATH: json.dumps(listed).encode(), "parts/00000/junk.parquet": junk}
+    with pytest.raises(ArchiveInvalid, match="not the list"):
+        await imported(desk, sendable(changed), await signed_again(desk, changed, seal))
+    listed["files"] = [{**one, "size_bytes": 100_000_000} for one in listed["files"][:-1]]
+    changed = {**files, LIST_PATH: json.dumps(listed).encode()}
+    with pytest.raises(ArchiveInvalid, match="larger"):
+        await imported(desk, sendable(changed), await signed_again(desk, changed, seal))
+
+
+async def test_lineage_of_other_cubes_and_plans_of_others_are_left_out(desk):
+    mine, plan = str(desk.histories.held[VAULT][0][0].cube.name), "tenants/t/plans/p"
+    forged = Edge("tenants/t/cubes/foreign", "tenants/t/cubes/other", Relation.DERIVED_FROM, "forged")
+    kept = Edge(mine, plan, Relation.PLANNED)
+    nodes = [Node(mine, NodeKind.CUBE), Node(plan, NodeKind.PLAN), Node(forged.source, NodeKind.CUBE, summary="forged")]
+    files, _, seal, _ = await exported(desk)
+    tables = ParquetTables().written(Part(revisions=[], lineage=Graph(tuple(nodes), (kept, forged))))
+    changed = resealed(files, {f"parts/00000/{name}": tables[name] for name in ("lineage_nodes.parquet", EDGES)})
+    taken = await imported(desk, sendable(changed), await signed_again(desk, changed, seal))
+    assert list(desk.lineage.edges) == [kept]
+    assert forged.source not in desk.lineage.nodes
+    assert taken[1].lineage_left_out == 1
+
+    async def refuse(graph):
+        raise ResourceNotFound("It is another principal's.", name=plan)
+
+    desk.lineage.record = refuse
+    taken = await imported(desk, sendable(changed), await signed_again(desk, changed, seal))
+    assert (taken[1].created, taken[1].lineage_left_out, len(taken)) == (4, 2, 3)
+
+
+async def test_roles_are_raised_and_never_lowered(desk):
+    ben, eve = PrincipalName("t", "ben"), PrincipalName("t", "eve")
+    desk.vaults.roles[VAULT] = {ben: Role.READER, eve: Role.WRITER}
+    desk.vaults.roles[desk.other] = {ben: Role.OWNER, eve: Role.READER}
+    files, _, seal, _ = await exported(desk)
+    taken = await imported(desk, sendable(files), seal, permissions=True)
+    assert desk.vaults.roles[desk.other] == {ben: Role.OWNER, eve: Role.WRITER}
+    assert taken[-1].roles == 1
+    said = json.loads(seal.statement)
+    said["permissions"][0]["role"] = "NONE"
+    with pytest.raises(ArchiveInvalid):
+        await imported(desk, sendable(files), await desk.notary.sign(json.dumps(said).encode()), permissions=True)
+
+
+async def test_a_vector_of_another_size_than_the_embedder_makes_is_computed_anew(desk):
+    told = history("a")
+    desk.histories.held[VAULT] = [[replace(told[0], vectors=(ArchivedVector("hash-4", [1.0, 0.0]),))]]
+    files, _, seal, _ = await exported(desk)
+    taken = await imported(desk, sendable(files), seal)
+    assert taken[1].embedded == 1
+    ((_, (item,), _),) = desk.histories.adopted
+    assert len(item.vectors[0].values) == 4

@@ -317,7 +317,9 @@ class ImportVaultHeader(_message.Message):
     it. Empty: only those of this installation itself.
     """
     permissions: _builtins.bool
-    """Gives the principals of the archive the roles that they had, as far as they are known here."""
+    """Gives the principals of the archive the roles that they had there, unless they have a higher one here. A principal is
+    taken for the one of the same id here.
+    """
     first_part: _builtins.int
     """Number of the first part that is sent; those before it were imported already."""
     @_builtins.property
@@ -415,7 +417,7 @@ class UnknownPrincipal(_message.Message):
 
     PRINCIPAL_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
-    """Principal, as it would be named here; it needs a key first."""
+    """Principal, as it would be named here; it needs a key first, or has roles in as many vaults as one may."""
     def __init__(
         self,
         *,
@@ -444,6 +446,7 @@ class ImportVaultResponse(_message.Message):
     ROLES_FIELD_NUMBER: _builtins.int
     UNKNOWN_PRINCIPALS_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
+    LINEAGE_LEFT_OUT_FIELD_NUMBER: _builtins.int
     part: _builtins.int
     """Number of the part; -1 in the first answer."""
     created: _builtins.int
@@ -458,6 +461,10 @@ class ImportVaultResponse(_message.Message):
     """In the last answer: roles that were given."""
     degraded: _builtins.bool
     """Whether the vector index is away; what was stored is found from the catalogue until it is back."""
+    lineage_left_out: _builtins.int
+    """Edges of the lineage that were not recorded: those of cubes that were not imported, and of plans and answers that
+    are another principal's here.
+    """
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportFailure]:
         """Cubes that were not imported."""
@@ -478,10 +485,11 @@ class ImportVaultResponse(_message.Message):
         roles: _builtins.int = ...,
         unknown_principals: _abc.Iterable[Global___UnknownPrincipal] | None = ...,
         degraded: _builtins.bool = ...,
+        lineage_left_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "degraded", b"degraded", "embedded", b"embedded", "extended", b"extended", "failures", b"failures", "part", b"part", "roles", b"roles", "unchanged", b"unchanged", "unknown_principals", b"unknown_principals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "degraded", b"degraded", "embedded", b"embedded", "extended", b"extended", "failures", b"failures", "lineage_left_out", b"lineage_left_out", "part", b"part", "roles", b"roles", "unchanged", b"unchanged", "unknown_principals", b"unknown_principals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
