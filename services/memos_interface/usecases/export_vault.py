@@ -113,10 +113,11 @@ class ExportVault:
             found, after = await self._part(vault, options, progress, caller)
             if not found and not progress.number:
                 break
-            async for event in self._told(vault, options, found, replace(progress, after=after), caller):
-                if isinstance(event, _Progress):
-                    progress = event
-                else:
+            async with aclosing(self._told(vault, options, found, replace(progress, after=after), caller)) as events:
+                async for event in events:
+                    if isinstance(event, _Progress):
+                        progress = event
+                        continue
                     if isinstance(event, PartEnd):
                         lists.append(event.sha256)
                     yield event
@@ -188,10 +189,11 @@ class ExportVault:
         for cube in (cube for cube in cubes.values() if cube.blob is not None):
             begun: ArchiveFile | None = None
             try:
-                async for event in self._bytes(directory, cube.name, cube.uid, caller):
-                    if isinstance(event, ArchiveFile):
-                        begun = event
-                    yield event
+                async with aclosing(self._bytes(directory, cube.name, cube.uid, caller)) as events:
+                    async for event in events:
+                        if isinstance(event, ArchiveFile):
+                            begun = event
+                        yield event
             except CubeNotFound:
                 if begun is not None:  # half of it is sent; the next attempt begins the part anew
                     raise
