@@ -242,27 +242,30 @@ async def test_bytes_are_those_of_the_original(clients):
 
 async def test_done_again_it_changes_nothing_and_a_later_one_brings_what_is_newer(moved, clients, tmp_path):
     here, there = clients
-    trust = ("--trust", moved.key, "--json")
-    again = json.loads(moved.there.memosctl("archive", "import", str(moved.archive), *trust).stdout)
-    assert (again["created"], again["extended"], again["failures"]) == (0, 0, [])
-    assert again["unchanged"] == CUBES + 20 + 2
-    await here.add(SOURCE, ["The heron stands in the harbour."])
-    name = (await sample(here))[0]
-    await here.update(name, labels={"newer": "yes"})
-    later = tmp_path / "later"
-    moved.here.memosctl("archive", "export", SOURCE, str(later), "--deleted")
-    done = json.loads(moved.there.memosctl("archive", "import", str(later), *trust).stdout)
-    assert (done["created"], done["extended"], done["failures"]) == (1, 1, [])
-    assert (await there.get(name)).labels == {"newer": "yes"}
-    await there.update(name, labels={"newer": "here"})
-    await here.update(name, labels={"newer": "again"})
-    last = tmp_path / "last"
-    moved.here.memosctl("archive", "export", SOURCE, str(last), "--deleted")
-    refused = moved.there.memosctl("archive", "import", str(last), *trust, check=False)
-    assert refused.returncode == 1
-    (failure,) = json.loads(refused.stdout)["failures"]
-    assert (failure["name"], failure["reason"]) == (name, "STATE_CONFLICT")
-    assert (await there.get(name)).labels == {"newer": "here"}
+    for client in clients:
+        await client.call(new_vault("again"))
+    for number in range(3):
+        await here.create("again", f"The heron {number} stands in the harbour.", name=f"heron-{number}")
+
+    async def moved_again(step):
+        await drained(here.export_vault("again", tmp_path / step))
+        answers = await drained(there.import_vault(tmp_path / step, "again", trusted_key=moved.key))
+        failures = [failure for answer in answers for failure in answer.failures]
+        counts = [sum(getattr(answer, name) for answer in answers) for name in ("created", "extended", "unchanged")]
+        return counts, failures
+
+    assert await moved_again("first") == ([3, 0, 0], [])
+    assert await moved_again("second") == ([0, 0, 3], [])
+    await here.create("again", "The ibis stands there too.", name="ibis")
+    await here.update("heron-1", labels={"newer": "yes"})
+    assert await moved_again("later") == ([1, 1, 2], [])
+    assert (await there.get("heron-1")).labels == {"newer": "yes"}
+    await there.update("heron-1", labels={"newer": "here"})
+    await here.update("heron-1", labels={"newer": "again"})
+    counts, (failure,) = await moved_again("last")
+    assert counts == [0, 0, 3]
+    assert (failure.name.rpartition("/")[2], failure.error.reason) == ("heron-1", "STATE_CONFLICT")
+    assert (await there.get("heron-1")).labels == {"newer": "here"}
 
 
 DAMAGES = {

@@ -50,7 +50,7 @@ async def test_identity_grant_and_a_shrinking_deadline_reach_the_next_service(se
         ((peer, principal, left),) = running.services.storage.seen
     assert answer.cube.name == "c"
     assert (peer, principal) == ("interface", "tenants/acme/principals/nora")
-    assert 4 < left < 5
+    assert 4 < left < 5.1  # of 10 by default; gRPC rounds what is left up
 
 
 async def test_a_domain_error_crosses_two_hops_with_code_reason_and_field(serve, authorized):
