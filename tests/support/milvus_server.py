@@ -20,11 +20,6 @@ class MilvusProcess:
     _server: Any = None
 
     @property
-    def process_id(self) -> int:
-        """Id of its process."""
-        return int(self._server.server_proc.pid)
-
-    @property
     def uri(self) -> str:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
