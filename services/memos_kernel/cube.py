@@ -3,7 +3,7 @@
 import hashlib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 
@@ -186,6 +186,11 @@ class MemCube:
     def blob(self) -> BlobRef | None:
         """The bytes of an activation or parametric payload, or None."""
         return self.payload.blob if isinstance(self.payload, Activation | Parametric) else None
+
+    def with_blob(self, blob: BlobRef) -> "MemCube":
+        """Return the cube with other bytes; its payload is one that has some."""
+        assert isinstance(self.payload, Activation | Parametric)
+        return replace(self, payload=replace(self.payload, blob=blob))
 
 
 UPDATABLE = (

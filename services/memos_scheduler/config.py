@@ -31,6 +31,9 @@ class SchedulerConfig(Section):
     embedder_seconds: float = Field(
         5.0, ge=0, description="seconds that it is remembered which embedder searches go by"
     )
+    embed_sweep_seconds: float = Field(
+        3600.0, gt=0, description="seconds between two sweeps for texts without a vector, while no embedder is changed"
+    )
     embed_batch: int = Field(
         32, ge=1, le=256, description="texts that one step gives vectors of a new embedder; searches wait for one step"
     )

@@ -91,7 +91,7 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
         embedder=InferenceTexts(context.channels.stub(InferenceServiceStub, INFERENCE)),
         vectors=StorageVectors(context.channels.stub(VectorServiceStub, STORAGE)),
         clock=context.clock,
-        now_and_then=timedelta(seconds=config.purge_sweep_seconds),
+        now_and_then=timedelta(seconds=config.embed_sweep_seconds),
     )
     sweeps: tuple[tuple[str, Callable[[], Awaitable[None]], float], ...] = (
         (EXPIRE_SWEEP.name, trigger(kind=EXPIRE_SWEEP), config.sweep_seconds),

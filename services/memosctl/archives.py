@@ -9,6 +9,7 @@ from memosctl.failures import Failure
 
 if TYPE_CHECKING:
     from memos_client import FailedCube, ImportedPart
+    from memos_client._archive_files import Signed
 
 
 @dataclass(slots=True)
@@ -69,7 +70,34 @@ def summary(directory: Path) -> dict[str, Any]:
     """
     from memos_client._archive_files import Signed
 
+    return _told(directory, Signed.read(directory))
+
+
+def checked(directory: Path, progress: Callable[[int], None]) -> dict[str, Any]:
+    """Compare an archive with its manifest, and this with its signature; return what it says of itself.
+
+    Raises:
+        RequestError: a file is missing or changed.
+        Failure: the signature does not fit.
+    """
+    from memos_client._archive_files import Signed, check
+    from memos_wire.signatures import fits
+
     signed = Signed.read(directory)
+    if not fits(signed.statement, signature=signed.signature, public_key=signed.public_key):
+        raise Failure(
+            "manifest.json was changed: its signature does not fit.", "Get the archive again.", reason="ARCHIVE_INVALID"
+        )
+    check(directory, signed, progress=progress)
+    return _told(directory, signed)
+
+
+def size_of(directory: Path) -> int:
+    """Return the bytes of the files of an archive."""
+    return sum(path.stat().st_size for path in directory.glob("parts/**/*") if path.is_file())
+
+
+def _told(directory: Path, signed: "Signed") -> dict[str, Any]:
     said = signed.said
     return {
         "directory": str(directory),
@@ -81,30 +109,3 @@ def summary(directory: Path) -> dict[str, Any]:
         "key": signed.key[:16],
         "options": said["options"],
     }
-
-
-def checked(directory: Path, progress: Callable[[int], None]) -> None:
-    """Compare an archive with its manifest, and this with its signature.
-
-    Raises:
-        RequestError: a file is missing or changed.
-        Failure: the signature does not fit.
-    """
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    from memos_client._archive_files import Signed, check
-
-    signed = Signed.read(directory)
-    try:
-        Ed25519PublicKey.from_public_bytes(signed.public_key).verify(signed.signature, signed.statement)
-    except (InvalidSignature, ValueError):
-        raise Failure(
-            "manifest.json was changed: its signature does not fit.", "Get the archive again.", reason="ARCHIVE_INVALID"
-        ) from None
-    check(directory, signed, progress=progress)
-
-
-def size_of(directory: Path) -> int:
-    """Return the bytes of the files of an archive."""
-    return sum(path.stat().st_size for path in directory.glob("parts/**/*") if path.is_file())

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any
 from memos_storage.local import blobs_of
 from memosctl.failures import Failure
 from memosctl.settings import Settings
-from memosctl.state import StateDir, private_directory
+from memosctl.state import StateDir, private_directory, write_private
 
 FORM = "memos.backup.v1"
 MANIFEST = "backup.json"
@@ -105,7 +104,7 @@ def back_up(state: StateDir, target: Path, *, progress: Progress) -> Backup:
         files[name] = _hash(target / name, progress)
     made = datetime.now(UTC).isoformat(timespec="seconds")
     said = {"form": FORM, "made": made, "files": files, "missing": missing}
-    _write(target / MANIFEST, json.dumps(said, sort_keys=True, indent=1).encode())
+    write_private(target / MANIFEST, json.dumps(said, sort_keys=True, indent=1).encode())
     return read_backup(target)
 
 
@@ -179,14 +178,6 @@ def _hash(path: Path, progress: Progress) -> str:
             digest.update(data)
             progress(len(data))
     return digest.hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
 
 
 def _sync(path: Path) -> None:

@@ -22,14 +22,15 @@ def verified(receipt: "DeletionReceipt") -> dict[str, Any]:
     Raises:
         Failure: the signature is not of these bytes and this key, or the form is unknown.
     """
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from memos_wire.signatures import fits
 
+    changed = Failure("The receipt was changed, or is not one: its signature does not fit.")
+    if not fits(receipt.statement, signature=receipt.signature, public_key=receipt.public_key):
+        raise changed
     try:
-        Ed25519PublicKey.from_public_bytes(receipt.public_key).verify(receipt.signature, receipt.statement)
         said = json.loads(receipt.statement)
-    except (InvalidSignature, ValueError):
-        raise Failure("The receipt was changed, or is not one: its signature does not fit.") from None
+    except ValueError:
+        raise changed from None
     if not isinstance(said, dict) or said.get("form") != FORM:
         raise Failure(f"The receipt is of another form than {FORM}.", hint="Update memosctl.")
     return said

@@ -10,13 +10,7 @@ from memos_kernel.names import PurgeName
 from memos_storage.domain.blobs import StoredBlob
 from memos_storage.domain.purges import Purge
 from memos_storage.domain.revisions import first_revision
-from storage_cubes import BEN, FOREIGN, MAIN, NOTES, NOW, STORES, adapter, opened
-
-
-@pytest.fixture(params=STORES)
-async def store(request, tmp_path):
-    async with opened(request.param, tmp_path) as made:
-        yield made
+from storage_cubes import BEN, FOREIGN, MAIN, NOTES, NOW, adapter
 
 
 def blob(**fields):

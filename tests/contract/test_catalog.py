@@ -19,10 +19,8 @@ from storage_cubes import (
     MAIN,
     NOTES,
     NOW,
-    STORES,
     change,
     grant,
-    opened,
     put,
     retold,
     said,
@@ -34,12 +32,6 @@ from storage_cubes import (
 )
 
 ANY = CubeFilter()
-
-
-@pytest.fixture(params=STORES)
-async def store(request, tmp_path):
-    async with opened(request.param, tmp_path) as made:
-        yield made
 
 
 async def got(store, cube, *vaults):

@@ -13,9 +13,7 @@ from storage_cubes import (
     MAIN,
     NOTES,
     NOW,
-    STORES,
     change,
-    opened,
     put,
     retold,
     scope,
@@ -29,12 +27,6 @@ LATER = NOW + timedelta(days=40)
 
 def hour(number):
     return NOW + timedelta(hours=number)
-
-
-@pytest.fixture(params=STORES)
-async def store(request, tmp_path):
-    async with opened(request.param, tmp_path) as made:
-        yield made
 
 
 async def then(store, cube, moment, *, now=None, vault=MAIN):

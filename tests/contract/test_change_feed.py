@@ -11,16 +11,10 @@ from memos_kernel.names import PurgeName
 from memos_storage.domain import revisions
 from memos_storage.domain.feed import Place
 from memos_storage.domain.purges import Purge
-from storage_cubes import BEN, MAIN, NOTES, NOW, STORES, change, opened, put, retold, stored
+from storage_cubes import BEN, MAIN, NOTES, NOW, change, opened, put, retold, stored
 
 CREATED, UPDATED, DELETED, UNDELETED, PURGED = ChangeKind
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(params=STORES)
-async def store(request, tmp_path):
-    async with opened(request.param, tmp_path) as made:
-        yield made
 
 
 async def told(store, after=None, *, vault=MAIN, limit=99, now=NOW):

@@ -22,12 +22,10 @@ from storage_cubes import (
     FOREIGN,
     MAIN,
     NOW,
-    STORES,
     Clock,
     adapter,
     change,
     grant,
-    opened,
     put,
     retold,
     stored,
@@ -36,12 +34,6 @@ from storage_cubes import (
 
 NEW = "new@2"
 OWN = grant(MAIN, all_vaults=True)
-
-
-@pytest.fixture(params=STORES)
-async def store(request, tmp_path):
-    async with opened(request.param, tmp_path) as made:
-        yield made
 
 
 async def texts(store, embedder=NEW, *, past=False, limit=99, by=OWN):

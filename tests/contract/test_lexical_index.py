@@ -8,15 +8,9 @@ from memos_kernel.cube import State
 from memos_storage.adapters.sql import lexical
 from memos_storage.domain import revisions
 from memos_storage.domain.filters import CubeFilter
-from storage_cubes import FOREIGN, MAIN, NOTES, NOW, STORES, opened, said, scope, selected, stored
+from storage_cubes import FOREIGN, MAIN, NOTES, NOW, said, scope, selected, stored
 
 ANY = CubeFilter()
-
-
-@pytest.fixture(params=STORES)
-async def store(request, tmp_path):
-    async with opened(request.param, tmp_path) as made:
-        yield made
 
 
 async def put(store, *cubes):

@@ -2,28 +2,18 @@
 
 from datetime import timedelta
 
-import pytest
-
 from memos_kernel.requests import RequestKey
 from memos_storage.domain import revisions
 from memos_storage.domain.values import Answer, AuditEvent, RequestOwner, Waiting
 from storage_cubes import (
     EMBEDDER,
     NOW,
-    STORES,
     change,
-    opened,
     put,
     retold,
     stored,
     vector,
 )
-
-
-@pytest.fixture(params=STORES)
-async def store(request, tmp_path):
-    async with opened(request.param, tmp_path) as made:
-        yield made
 
 
 async def expected(store, *, after="", limit=9):

@@ -21,7 +21,6 @@ from storage_cubes import (
     MAIN,
     NOTES,
     NOW,
-    STORES,
     change,
     opened,
     put,
@@ -34,12 +33,6 @@ from storage_cubes import (
 
 HOUR = timedelta(hours=1)
 ANY = frozenset(State)
-
-
-@pytest.fixture(params=STORES)
-async def store(request, tmp_path):
-    async with opened(request.param, tmp_path) as made:
-        yield made
 
 
 def purge(id="p", vault=MAIN, *, cubes=1, now=NOW):

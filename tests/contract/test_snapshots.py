@@ -9,13 +9,7 @@ from memos_kernel.errors import ResourceExists
 from memos_kernel.names import SnapshotName
 from memos_storage.domain import revisions
 from memos_storage.domain.snapshots import Snapshot
-from storage_cubes import BEN, FOREIGN, MAIN, NOTES, NOW, STORES, change, opened, put, retold, scope, stored
-
-
-@pytest.fixture(params=STORES)
-async def store(request, tmp_path):
-    async with opened(request.param, tmp_path) as made:
-        yield made
+from storage_cubes import BEN, FOREIGN, MAIN, NOTES, NOW, change, put, retold, scope, stored
 
 
 def snapshot(id, vault=MAIN, *, days=0):

@@ -10,6 +10,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -34,7 +35,7 @@ class ListedFile:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that the manifest is read once
 class Signed:
     """A manifest with its signature, as they are on disk."""
 
@@ -47,7 +48,7 @@ class Signed:
         """Fingerprint of the installation that signed it: hex SHA-256 of its public key."""
         return hashlib.sha256(self.public_key).hexdigest()
 
-    @property
+    @cached_property
     def said(self) -> dict[str, Any]:
         """What the manifest says."""
         said: dict[str, Any] = json.loads(self.statement)

@@ -522,7 +522,14 @@ class Client:
         return self._portal.iterate(self._client.export_vault(vault, directory, options=options))
 
     def import_vault(
-        self, directory: Path, vault: str, *, trusted_key: str = "", permissions: bool = False, first_part: int = 0
+        self,
+        directory: Path,
+        vault: str,
+        *,
+        trusted_key: str = "",
+        permissions: bool = False,
+        first_part: int = 0,
+        compare: bool = True,
     ) -> Iterator[ImportedPart]:
         """Take an archive into a vault, and yield what became of each part once it is durable.
 
@@ -535,6 +542,7 @@ class Client:
                 installation itself.
             permissions: whether the principals of the archive get the roles that they had.
             first_part: number of the first part to send, to go on with an import that broke off.
+            compare: False leaves the comparison out, for a caller who has just made it.
 
         Raises:
             MemosError: RequestError (the archive is damaged, or signed by somebody who is not trusted), NotFound (the
@@ -543,7 +551,12 @@ class Client:
         """
         return self._portal.iterate(
             self._client.import_vault(
-                directory, vault, trusted_key=trusted_key, permissions=permissions, first_part=first_part
+                directory,
+                vault,
+                trusted_key=trusted_key,
+                permissions=permissions,
+                first_part=first_part,
+                compare=compare,
             )
         )
 

@@ -4,9 +4,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from memos_api.internal.v1 import archive_service_pb2 as pb
 from memos_api.internal.v1 import blob_service_pb2
 from memos_api.internal.v1.archive_service_pb2_grpc import ArchiveServiceStub
@@ -18,6 +15,7 @@ from memos_interface.ports import Adopted, AdoptedBatch
 from memos_interface.wire.search import filter_to_proto
 from memos_kernel.cube import BlobRef
 from memos_kernel.names import VaultName
+from memos_wire import signatures
 from memos_wire.cubes import blob_from_proto, cube_from_proto, cube_to_proto
 from memos_wire.errors import error_of
 from memos_wire.times import to_timestamp
@@ -75,11 +73,7 @@ class ArchiveClient:
 
     def fits(self, seal: Seal) -> bool:
         """See the port."""
-        try:
-            Ed25519PublicKey.from_public_bytes(seal.public_key).verify(seal.signature, seal.statement)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+        return signatures.fits(seal.statement, signature=seal.signature, public_key=seal.public_key)
 
 
 class BlobUploader:

@@ -3,14 +3,14 @@
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from memos_interface.domain.archives import ArchivedRevision, ArchiveOptions, Seal, VaultRecord, histories
 from memos_interface.ports import Adopted, AdoptedBatch
 from memos_kernel.errors import MemosError, ResourceNotFound
 from memos_kernel.names import PrincipalName, VaultName
 from memos_kernel.permission import Role
+from memos_wire import signatures
 
 
 class MemoryHistories:
@@ -58,11 +58,7 @@ class MemoryNotary:
 
     def fits(self, seal: Seal) -> bool:
         """See the port."""
-        try:
-            Ed25519PublicKey.from_public_bytes(seal.public_key).verify(seal.signature, seal.statement)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+        return signatures.fits(seal.statement, signature=seal.signature, public_key=seal.public_key)
 
 
 class MemoryVaults:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from memos_interface.domain.redaction import Redaction
@@ -306,12 +308,8 @@ def files_of(listed: bytes, *, number: int) -> tuple[list[ArchiveFile], int]:
 
 
 def histories(revisions: Sequence[ArchivedRevision]) -> Iterator[Sequence[ArchivedRevision]]:
-    """Yield the revisions of each cube, which are given one cube behind the other."""
-    begin = 0
-    for end in range(1, len(revisions) + 1):
-        if end == len(revisions) or revisions[end].cube.uid != revisions[begin].cube.uid:
-            yield revisions[begin:end]
-            begin = end
+    """Return the revisions of each cube, which are given one cube behind the other."""
+    return (list(history) for _, history in groupby(revisions, key=attrgetter("cube.uid")))
 
 
 def moved(revision: ArchivedRevision, vault: VaultName) -> ArchivedRevision:

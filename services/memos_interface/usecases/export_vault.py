@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from memos_interface.domain import audit
 from memos_interface.domain.archives import (
@@ -132,7 +133,7 @@ class ExportVault:
         after = progress.after
         while cubes < self.part_cubes and size < self.part_bytes:
             page, after = await patiently(
-                lambda after=after: self._page(vault, options, progress.as_of, after),  # type: ignore[misc]
+                partial(self._page, vault, options, progress.as_of, after),
                 delegation=self.delegation,
                 caller=caller,
                 actions=EXPORT_ACTIONS,
@@ -234,7 +235,7 @@ class ExportVault:
         while waiting:
             some = waiting.pop()
             graph = await patiently(
-                lambda some=some: self.lineage.around(*some, depth=_STEPS),  # type: ignore[misc]
+                partial(self.lineage.around, *some, depth=_STEPS),
                 delegation=self.delegation,
                 caller=caller,
                 actions=EXPORT_ACTIONS,

@@ -1,9 +1,8 @@
 """Takes an archive into a vault."""
 
 import asyncio
-import hashlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence, Set
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -21,7 +20,6 @@ from memos_interface.domain.archives import (
     ImportFailure,
     ImportTally,
     Manifest,
-    Part,
     Seal,
     around,
     files_of,
@@ -43,9 +41,10 @@ from memos_interface.ports import (
     Notary,
     VaultDirectory,
 )
+from memos_interface.usecases.archive_files import Incoming, IncomingFiles
 from memos_interface.usecases.patience import patiently
 from memos_kernel import limits
-from memos_kernel.cube import BlobRef, Plaintext
+from memos_kernel.cube import Plaintext
 from memos_kernel.errors import ArchiveInvalid, InvalidField, MissingField, NotFound, Precondition, RequestError
 from memos_kernel.lineage import Graph
 from memos_kernel.names import PrincipalName, VaultName
@@ -71,8 +70,6 @@ _WHOSE = b'{"form":"memos.archive-key.v1"}'
 
 T = TypeVar("T")
 
-Incoming = AsyncIterator[ArchiveFile | bytes]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportHeader:
@@ -83,69 +80,6 @@ class ImportHeader:
     trusted_key: str = ""
     permissions: bool = False
     first_part: int = 0
-
-
-class _Files:
-    """The files that come, one after the other."""
-
-    def __init__(self, incoming: Incoming) -> None:
-        self._incoming = incoming
-
-    async def expect(self, wanted: ArchiveFile | str) -> ArchiveFile:
-        """Return the next file, which has to be this one.
-
-        Raises:
-            ArchiveInvalid: it is another one, or there is none.
-        """
-        path = wanted if isinstance(wanted, str) else wanted.path
-        found = await anext(self._incoming, None)
-        if found is None:
-            raise invalid(path, "is missing")
-        if isinstance(found, bytes):
-            raise InvalidField("There are bytes of no file.", field="chunk")
-        if found.path != path:
-            raise ArchiveInvalid(f"{found.path} came where {path} was expected.", file=path)
-        if isinstance(wanted, ArchiveFile) and found != wanted:
-            raise invalid(path, "is not the one that the list of its part names")
-        return found
-
-    async def chunks(self, file: ArchiveFile) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes of a file.
-
-        Raises:
-            ArchiveInvalid: size or hash differ.
-        """
-        digest, size = hashlib.sha256(), 0
-        while size < file.size_bytes:
-            came = await anext(self._incoming, None)
-            if not isinstance(came, bytes):
-                raise invalid(file.path, "is cut off")
-            size += len(came)
-            digest.update(came)
-            if size > file.size_bytes:
-                break
-            yield came
-        if size != file.size_bytes or digest.hexdigest() != file.sha256:
-            raise invalid(file.path, "differs from its hash or size")
-
-    async def read(self, file: ArchiveFile, *, most: int) -> bytes:
-        """Return the bytes of a file of limited size.
-
-        Raises:
-            ArchiveInvalid: it is larger, or size or hash differ.
-        """
-        if file.size_bytes > most:
-            raise ArchiveInvalid(f"{file.path} has {file.size_bytes} bytes; at most {most} are read.", file=file.path)
-        return b"".join([data async for data in self.chunks(file)])
-
-    async def end(self) -> None:
-        """Refuse what comes behind the last part.
-
-        Raises:
-            InvalidField: something does.
-        """
-        if await anext(self._incoming, None) is not None:
-            raise InvalidField("There are files behind the last part of the manifest.", field="file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +109,7 @@ class ImportVault:
         manifest = await self._taken(header, caller)
         self.audit_trail.note(caller.name, audit.IMPORT, [str(header.vault)])
         yield ImportTally(-1)
-        files = _Files(incoming)
+        files = IncomingFiles(incoming)
         reason = f"archive of {manifest.vault} as of {manifest.as_of}, key {header.seal.key[:16]}"
         for number in range(header.first_part, len(manifest.parts)):
             tally = ImportTally(number)
@@ -213,7 +147,7 @@ class ImportVault:
         return manifest
 
     async def _part(
-        self, tally: ImportTally, files: _Files, sha256: str, vault: VaultName, reason: str, caller: Principal
+        self, tally: ImportTally, files: IncomingFiles, sha256: str, vault: VaultName, reason: str, caller: Principal
     ) -> None:
         directory = part_directory(tally.part)
         listed = await files.expect(f"{directory}/{LIST}")
@@ -228,16 +162,23 @@ class ImportVault:
         part = await asyncio.to_thread(self.tables.read, read, directory=directory)
         if len(part.revisions) != revisions:
             raise invalid(f"{directory}/{REVISIONS}", "has another number of rows than its list says")
-        await self._texts(tally, part, vault, reason, caller)
+        here = [moved(item, vault) for item in part.revisions]
+        await self._texts(tally, here, vault, reason, caller)
         await self._with_bytes(
-            tally, part, [file for file in wanted if file not in tables], files, vault, reason, caller
+            tally, here, [file for file in wanted if file not in tables], files, vault, reason, caller
         )
-        refused = {failure.name for failure in tally.failures}
-        names = {str(item.cube.name) for item in (moved(one, vault) for one in part.revisions)} - refused
+        names = {str(item.cube.name) for item in here} - {failure.name for failure in tally.failures}
         await self._recorded(tally, moved_graph(part.lineage, vault.tenant), names, vault, caller)
 
-    async def _texts(self, tally: ImportTally, part: Part, vault: VaultName, reason: str, caller: Principal) -> None:
-        texts = [moved(item, vault) for item in part.revisions if isinstance(item.cube.payload, Plaintext)]
+    async def _texts(
+        self,
+        tally: ImportTally,
+        revisions: Sequence[ArchivedRevision],
+        vault: VaultName,
+        reason: str,
+        caller: Principal,
+    ) -> None:
+        texts = [item for item in revisions if isinstance(item.cube.payload, Plaintext)]
         ready = await self._with_vectors(texts, tally, vault, caller)
         await self._adopt_all(tally, ready, vault, reason, caller)
 
@@ -273,9 +214,9 @@ class ImportVault:
     async def _with_bytes(
         self,
         tally: ImportTally,
-        part: Part,
+        revisions: Sequence[ArchivedRevision],
         wanted: Sequence[ArchiveFile],
-        files: _Files,
+        files: IncomingFiles,
         vault: VaultName,
         reason: str,
         caller: Principal,
@@ -283,9 +224,7 @@ class ImportVault:
         """Store the cubes that have bytes, each as soon as its bytes have come."""
         directory = part_directory(tally.part)
         waiting = {
-            history[-1].cube.uid: history
-            for history in histories([moved(item, vault) for item in part.revisions])
-            if history[-1].cube.blob is not None
+            history[-1].cube.uid: history for history in histories(revisions) if history[-1].cube.blob is not None
         }
         for file in wanted:
             placed = await files.expect(replace(file, path=f"{directory}/{file.path}"))
@@ -295,7 +234,9 @@ class ImportVault:
                 raise invalid(placed.path, "are not the bytes of a cube of its part")
             async with self.delegation.acting(caller, IMPORT_ACTIONS, (vault,)):
                 stored = await self.blobs.write(vault, blob, files.chunks(placed))
-            await self._adopt_all(tally, [_with_blob(item, stored) for item in history], vault, reason, caller)
+            await self._adopt_all(
+                tally, [replace(item, cube=item.cube.with_blob(stored)) for item in history], vault, reason, caller
+            )
         gone = "Its bytes are not in the archive: it was deleted while that was made."
         tally.failures += [
             ImportFailure(str(history[-1].cube.name), ArchiveInvalid(gone)) for history in waiting.values()
@@ -394,9 +335,3 @@ def _messages(revisions: Sequence[ArchivedRevision]) -> Iterator[tuple[list[Arch
 
 def _size(item: ArchivedRevision) -> int:
     return item.size + _HEADER_BYTES
-
-
-def _with_blob(item: ArchivedRevision, blob: BlobRef) -> ArchivedRevision:
-    assert item.cube.payload is not None
-    assert not isinstance(item.cube.payload, Plaintext)
-    return replace(item, cube=replace(item.cube, payload=replace(item.cube.payload, blob=blob)))

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 from uuid import UUID
 
 from memos_kernel import limits
@@ -52,12 +53,8 @@ History = Sequence[ArchivedRevision]
 
 
 def histories(revisions: Sequence[ArchivedRevision]) -> Iterator[History]:
-    """Yield the revisions of each cube, which are given one cube behind the other."""
-    begin = 0
-    for end in range(1, len(revisions) + 1):
-        if end == len(revisions) or revisions[end].cube.uid != revisions[begin].cube.uid:
-            yield revisions[begin:end]
-            begin = end
+    """Return the revisions of each cube, which are given one cube behind the other."""
+    return (list(history) for _, history in groupby(revisions, key=attrgetter("cube.uid")))
 
 
 def check_history(history: History, *, vault: VaultName, now: datetime, field: str) -> None:
@@ -114,7 +111,7 @@ def with_blob_of(history: History, held: MemCube) -> History:
     if held.blob is None:
         return history
     return [
-        replace(item, cube=replace(item.cube, payload=replace(item.cube.payload, blob=held.blob)))  # type: ignore[type-var]
+        replace(item, cube=item.cube.with_blob(held.blob))
         if item.cube.blob is not None and item.cube.blob.sha256 == held.blob.sha256
         else item
         for item in history
@@ -124,10 +121,9 @@ def with_blob_of(history: History, held: MemCube) -> History:
 def _comparable(cube: MemCube) -> MemCube:
     """Return a cube without what differs between installations, or between two reads."""
     access = None if cube.access is None else Access(cube.access.owner)
-    payload = cube.payload
     if cube.blob is not None:
-        payload = replace(payload, blob=replace(cube.blob, name=""))  # type: ignore[type-var]
-    return replace(cube, access=access, payload=payload, usage=Usage())
+        cube = cube.with_blob(replace(cube.blob, name=""))
+    return replace(cube, access=access, usage=Usage())
 
 
 def _check_revision(item: ArchivedRevision, *, vault: VaultName, now: datetime, field: str) -> None:

@@ -1,7 +1,7 @@
 """Rules for the bytes of activation and parametric payloads."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from memos_kernel import limits
@@ -119,7 +119,7 @@ def with_blob(cube: MemCube, blob: BlobRef, *, field: str) -> MemCube:
         if said and said != stored:
             where = f"{field}.blob.{name}"
             raise InvalidField(f"{where} is {said}; what is stored has {stored}.", field=where)
-    return replace(cube, payload=replace(payload, blob=blob))
+    return cube.with_blob(blob)
 
 
 def _check_identity(identity: CompatibilityIdentity, *, field: str) -> None:

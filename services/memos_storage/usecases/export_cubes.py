@@ -1,7 +1,7 @@
 """Read the cubes of a vault with all that they were."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -94,34 +94,38 @@ class ExportCubes:
         """Yield the revisions of cubes; of one with very many, part by part."""
         if not heads:
             return
-        uids, above = [head.cube.uid for head in heads], 0
         newest = {head.cube.uid: head for head in heads}
+        if not request.revisions:
+            yield await self._newest(request, newest)
+            return
+        above = 0
         # With room for what is committed meanwhile with a time of before; it is left out.
         most = _REVISIONS if len(heads) == 1 else sum(head.cube.revision for head in heads) + _REVISIONS
         while True:
-            if request.revisions:
-                found = await self.histories.revisions(
-                    uids, above=above, as_of=request.as_of, vectors=request.vectors, limit=most
-                )
-            else:
-                found = await self._newest(request, heads)
+            found = await self.histories.revisions(
+                list(newest), above=above, as_of=request.as_of, vectors=request.vectors, limit=most
+            )
             kept = [item for item in found if item.cube.revision <= newest[item.cube.uid].cube.revision]
             if kept:
                 yield [_with_use(item, newest[item.cube.uid]) for item in kept]
-            if not request.revisions or len(heads) > 1 or len(found) < most:
+            if len(heads) > 1 or len(found) < most:
                 return
             above = found[-1].cube.revision
 
-    async def _newest(self, request: ExportRequest, heads: Sequence[StoredCube]) -> list[ArchivedRevision]:
+    async def _newest(self, request: ExportRequest, heads: Mapping[str, StoredCube]) -> list[ArchivedRevision]:
         """Return the revision of the moment alone: the record begins with it, and so does its text."""
         vectors = {}
         if request.vectors:
-            for head in heads:
-                told = await self.histories.revisions(
-                    [head.cube.uid], above=head.content_revision - 1, as_of=request.as_of, vectors=True, limit=1
-                )
-                vectors[head.cube.uid] = told[0].vectors if told else ()
-        return [ArchivedRevision(head.cube, head.cube.revision, vectors.get(head.cube.uid, ())) for head in heads]
+            texts = {uid: head.content_revision for uid, head in heads.items()}
+            told = await self.histories.revisions(
+                list(heads),
+                above=min(texts.values()) - 1,
+                as_of=request.as_of,
+                vectors=True,
+                limit=1 if len(heads) == 1 else sum(head.cube.revision for head in heads.values()) + _REVISIONS,
+            )
+            vectors = {item.cube.uid: item.vectors for item in told if item.cube.revision == texts[item.cube.uid]}
+        return [ArchivedRevision(head.cube, head.cube.revision, vectors.get(uid, ())) for uid, head in heads.items()]
 
 
 def _wanted(head: StoredCube, request: ExportRequest, grant: Grant, now: datetime) -> bool:

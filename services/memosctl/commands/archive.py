@@ -1,6 +1,5 @@
 """`memosctl archive`: move vaults between installations."""
 
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +19,7 @@ from memosctl.options import (
     StatusOption,
     ValidOption,
 )
+from memosctl.waiting import Patience
 
 if TYPE_CHECKING:
     from memos_client import Client
@@ -29,11 +29,6 @@ app = typer.Typer(name="archive", help="Move vaults between installations.", no_
 DirectoryArgument = Annotated[
     Path, typer.Argument(metavar="DIRECTORY", help="The archive.", exists=True, file_okay=False)
 ]
-
-_PAUSE_SECONDS = 1.0
-_PATIENCE_SECONDS = 300.0
-_FOR_GOOD = ("STORE_FULL", "")
-"""Reasons for which waiting does not help: no space, and what the transport itself refuses."""
 
 
 class Redact(StrEnum):
@@ -121,11 +116,10 @@ def check(cli: Cli, directory: DirectoryArgument) -> None:
     """
     from rich.text import Text
 
-    from memosctl.archives import checked, size_of, summary
+    from memosctl.archives import checked, size_of
 
     with cli.output.progress("checking", size_of(directory)) as advance:
-        checked(directory, advance)
-    said = summary(directory)
+        said = checked(directory, advance)
     cli.output.answer(
         said,
         lambda: Text(
@@ -160,30 +154,31 @@ def import_(
     vault cannot be copied within one, and a snapshot from before does not take an import back.
     """
     from memos_client import Overloaded, Unavailable
-    from memosctl.archives import Taken, checked, size_of, summary
+    from memosctl.archives import Taken, checked, size_of
     from memosctl.views import archives
 
     with cli.output.progress("checking", size_of(directory)) as advance:
-        checked(directory, advance)
-    said = summary(directory)
+        said = checked(directory, advance)
     target = names.vault(vault or str(said["vault"]).rpartition("/")[2])
-    report, waited = Taken(vault=target, next=from_part), 0.0
+    report, patience = Taken(vault=target, next=from_part), Patience()
     with cli.client() as client, cli.output.progress("importing", int(str(said["cubes"]))) as advance:
         if create:
             _create(client, target)
         while True:
             try:
                 for part in client.import_vault(
-                    directory, target, trusted_key=trust, permissions=permissions, first_part=report.next
+                    directory,
+                    target,
+                    trusted_key=trust,
+                    permissions=permissions,
+                    first_part=report.next,
+                    compare=False,
                 ):
                     advance(report.note(part))
-                    waited = 0.0
+                    patience.renew()
                 break
             except (Unavailable, Overloaded) as error:
-                if waited >= _PATIENCE_SECONDS or not report.begun or error.reason in _FOR_GOOD:
-                    raise
-                time.sleep(_PAUSE_SECONDS)
-                waited += _PAUSE_SECONDS
+                patience.wait(error, begun=report.begun)
     cli.output.answer(report.document(), lambda: archives.taken(report))
     if report.failures:
         raise Failure(

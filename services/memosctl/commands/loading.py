@@ -1,6 +1,5 @@
 """`memosctl load`."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ from memosctl import names
 from memosctl.command import Cli, command
 from memosctl.failures import Failure
 from memosctl.options import TargetVaultOption
+from memosctl.waiting import Patience
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_PAUSE_SECONDS = 1.0
-_PATIENCE_SECONDS = 300.0
 _SHOWN = 20
-_FOR_GOOD = ("STORE_FULL", "")
-"""Reasons for which waiting does not help: no space, and what the transport itself refuses, such as a line too long."""
 
 
 @command(app, "load")
@@ -43,7 +39,7 @@ def load(
     from memos_client import DeadlineExceeded, Unavailable
     from memosctl.loading import Loaded, read_lines
 
-    report, token, waited = Loaded(), "", 0.0
+    report, token, patience = Loaded(), "", Patience()
     with cli.client() as client, cli.output.progress("loading", _lines(file)) as advance:
         while True:
             try:
@@ -55,17 +51,15 @@ def load(
                         report.note(answer)
                         advance(len(answer.results))
                         token = answer.resume_token
-                        waited = 0.0 if answer.results else waited
+                        if answer.results:
+                            patience.renew()
                 break
             except ValueError as error:
                 raise Failure(
                     f"{error}.", "Mend this line; what came before it is stored.", reason="BAD_LINE"
                 ) from error
             except (Unavailable, DeadlineExceeded) as error:
-                if waited >= _PATIENCE_SECONDS or not token or error.reason in _FOR_GOOD:
-                    raise
-                time.sleep(_PAUSE_SECONDS)
-                waited += _PAUSE_SECONDS
+                patience.wait(error, begun=bool(token))
     cli.output.answer(report.document(), lambda: _view(report))
     if report.errors:
         raise Failure(
