@@ -44,6 +44,9 @@ _LAYOUT = "v3"
 
 _CURRENT = "current"
 
+_NOBODY = "-"
+"""Id of no point."""
+
 _POLL_SECONDS = 0.5
 _COMPACTION_SECONDS = 60.0
 """For which a compaction is waited for."""
@@ -97,6 +100,7 @@ class MilvusVectorIndex:
         self._lock = threading.Lock()
         self._client: MilvusClient | None = None
         self._ready: set[str] = set()
+        self._used: set[str] = set()
         self._reason = "the vector index is starting"
         self._losses = 0
 
@@ -121,9 +125,13 @@ class MilvusVectorIndex:
         self._reason = _SILENT
 
     async def probe(self) -> bool:
-        """Ask whether it answers, and return that."""
+        """Ask whether it answers, and return that.
+
+        A server that comes back lists its collections long before it can search them: after an absence those that were
+        in use have to answer, too.
+        """
         try:
-            await self._call(self._readers, lambda client: client.list_collections(timeout=self._timeout))
+            await self._call(self._readers, self._list if self.healthy else self._look_into)
         except DependencyUnavailable:
             return False
         except Overloaded:
@@ -231,6 +239,18 @@ class MilvusVectorIndex:
             client = self._client
         return work(client)
 
+    def _list(self, client: MilvusClient) -> list[str]:
+        return list(client.list_collections(timeout=self._timeout))
+
+    def _look_into(self, client: MilvusClient) -> None:
+        self._list(client)
+        for name in sorted(self._used):
+            if client.has_collection(name, timeout=self._timeout):
+                client.load_collection(name, timeout=self._timeout)
+                client.query(name, ids=[_NOBODY], output_fields=["id"], timeout=self._timeout)
+            else:
+                self._used.discard(name)
+
     def _forget(self) -> None:
         with self._lock:
             client, self._client = self._client, None
@@ -255,8 +275,8 @@ class MilvusVectorIndex:
         return f"{self._prefix}{dimensions}_{digest(embedder)}"
 
     def _collections(self, client: MilvusClient, embedder: str) -> list[str]:
-        of, names = digest(embedder), client.list_collections(timeout=self._timeout)
-        return [name for name in names if name.startswith(self._prefix) and of in name]
+        of = digest(embedder)
+        return [name for name in self._list(client) if name.startswith(self._prefix) and of in name]
 
     def _collection(self, client: MilvusClient, embedder: str, dimensions: int) -> str:
         """Return the name of a collection that is there and loaded."""
@@ -274,6 +294,7 @@ class MilvusVectorIndex:
                         client.create_alias(made, name, timeout=self._timeout)
                 client.load_collection(name, timeout=self._timeout)
                 self._ready.add(name)
+                self._used.add(name)
         return name
 
     def _rewrite(self, embedder: str, dimensions: int, client: MilvusClient) -> str:
@@ -289,7 +310,7 @@ class MilvusVectorIndex:
         client.flush(new, timeout=self._timeout)
         client.load_collection(new, timeout=self._timeout)
         client.alter_alias(new, alias, timeout=self._timeout)
-        for other in client.list_collections(timeout=self._timeout):
+        for other in self._list(client):
             if (other.startswith(name) and other != new) or not other.startswith(self._prefix):
                 client.drop_collection(other, timeout=self._timeout)
         return "The points were removed and looked for; then the collection was written anew, and the old one deleted."
