@@ -71,8 +71,16 @@ class PolicyTransaction(Protocol):
         """Add a vault, without any role in it."""
         ...
 
+    def replace_vault(self, vault: Vault) -> None:
+        """Store title and policy of a vault; advances the policy epoch."""
+        ...
+
+    def shared_vaults(self) -> int:
+        """Return how many vaults have a role for everybody."""
+        ...
+
     def role(self, vault: VaultName, principal: PrincipalName) -> Role:
-        """Return a principal's role in a vault; NONE if there is none."""
+        """Return a principal's own role in a vault; NONE if there is none."""
         ...
 
     def set_role(self, permission: Permission) -> None:
@@ -80,7 +88,7 @@ class PolicyTransaction(Protocol):
         ...
 
     def vaults_of(self, principal: PrincipalName) -> int:
-        """Return in how many vaults a principal has a role."""
+        """Return in how many vaults a principal has a role of its own."""
         ...
 
     def another_owner(self, vault: VaultName, principal: PrincipalName) -> bool:
@@ -138,15 +146,19 @@ class PolicyStore(Standings, Protocol):
         ...
 
     async def membership(self, vault: VaultName, principal: PrincipalName) -> Membership | None:
-        """Return a vault with the principal's role in it; None without a role."""
+        """Return a vault with the principal's role in it, its own or everybody's; None without a role."""
         ...
 
     async def memberships(self, principal: PrincipalName, *, after: str, limit: int) -> tuple[Membership, ...]:
         """Return the vaults in which the principal has a role, by id, those behind `after`."""
         ...
 
+    async def swept_vaults(self, tenant: TenantName, *, after: str, limit: int) -> tuple[Vault, ...]:
+        """Return the vaults whose cubes go cold or are deleted by their age, by id, those behind `after`."""
+        ...
+
     async def permissions(self, vault: VaultName, *, after: str, limit: int) -> tuple[Permission, ...]:
-        """Return the roles in a vault by principal id, those behind `after`."""
+        """Return the roles that principals have of their own in a vault, by principal id, those behind `after`."""
         ...
 
 

@@ -28,6 +28,7 @@ from memos_governance.usecases.get_lineage import GetLineage
 from memos_governance.usecases.get_vault import GetVault
 from memos_governance.usecases.issue_grant import IssueGrant
 from memos_governance.usecases.list_api_keys import ListApiKeys
+from memos_governance.usecases.list_swept_vaults import ListSweptVaults
 from memos_governance.usecases.list_tenants import ListTenants
 from memos_governance.usecases.list_vault_permissions import ListVaultPermissions
 from memos_governance.usecases.list_vaults import ListVaults
@@ -35,6 +36,7 @@ from memos_governance.usecases.query_audit import QueryAudit
 from memos_governance.usecases.record_lineage import RecordLineage
 from memos_governance.usecases.revoke_api_key import RevokeApiKey
 from memos_governance.usecases.set_vault_permission import SetVaultPermission
+from memos_governance.usecases.update_vault import UpdateVault
 from memos_kernel.ids import Clock, uuid7
 from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
@@ -111,6 +113,8 @@ def policy_use_cases(
         revoke_api_key=RevokeApiKey(store=store, scribe=scribe, clock=clock),
         create_vault=CreateVault(store=store, scribe=scribe, clock=clock),
         get_vault=GetVault(store),
+        update_vault=UpdateVault(store=store, scribe=scribe, clock=clock),
+        list_swept_vaults=ListSweptVaults(store),
         list_vaults=ListVaults(store),
         set_vault_permission=SetVaultPermission(store=store, scribe=scribe, clock=clock),
         list_vault_permissions=ListVaultPermissions(store),

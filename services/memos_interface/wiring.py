@@ -58,6 +58,7 @@ def build(config: InterfaceConfig, context: ServiceContext) -> Service:
     """Return the service. It is ready once it has started: what it calls says for itself when it is away."""
     stub = context.channels.stub
     policy, ledger = stub(PolicyServiceStub, GOVERNANCE), stub(LedgerServiceStub, GOVERNANCE)
+    storage = stub(StorageServiceStub, STORAGE)
     scheduler, blobs = stub(SchedulerServiceStub, SCHEDULER), stub(BlobServiceStub, STORAGE)
     vectors = VectorClient(stub(VectorServiceStub, STORAGE))
     current = Remembered(
@@ -86,7 +87,7 @@ def build(config: InterfaceConfig, context: ServiceContext) -> Service:
     ports = Ports(
         embedder=models,
         generator=models,
-        store=StorageClient(stub(StorageServiceStub, STORAGE)),
+        store=StorageClient(storage),
         blobs=BlobClient(blobs),
         blob_writer=BlobUploader(blobs),
         histories=archives,
@@ -113,7 +114,7 @@ def build(config: InterfaceConfig, context: ServiceContext) -> Service:
         add_JobServiceServicer_to_server(JobServicer(scheduler), server)
         add_SnapshotServiceServicer_to_server(SnapshotServicer(stub(SnapshotServiceStub, STORAGE), scheduler), server)
         add_PurgeServiceServicer_to_server(PurgeServicer(stub(PurgeServiceStub, STORAGE), scheduler), server)
-        add_GovernanceServiceServicer_to_server(GovernanceServicer(policy, ledger, forget=edge.forget), server)
+        add_GovernanceServiceServicer_to_server(GovernanceServicer(policy, ledger, storage, forget=edge.forget), server)
 
     async def close() -> None:
         await use_cases.finishing.drain()

@@ -11,7 +11,7 @@
     |- Conflict
     |  |- ResourceExists, DuplicateContent, RequestIdReused, EtagMismatch
     |- Precondition
-    |  |- IllegalTransition, CubeFrozen, StateConflict, IncompatiblePayload, ContextExceeded
+    |  |- IllegalTransition, CubeFrozen, StateConflict, IncompatiblePayload, ContextExceeded, QuotaExceeded
     |- Capacity                come back later
     |  |- Overloaded, StoreFull, DependencyUnavailable, Draining, DeadlineExceeded
     |- Fault                   the system's own
@@ -227,6 +227,12 @@ class IncompatiblePayload(Precondition):
     """A derived payload was made with something that differs from the running model."""
 
     reason = "INCOMPATIBLE_PAYLOAD"
+
+
+class QuotaExceeded(Precondition):
+    """The vault may not hold more. Waiting does not help, so it is no Capacity."""
+
+    reason = "QUOTA_EXCEEDED"
 
 
 class ContextExceeded(Precondition):

@@ -1,11 +1,13 @@
 """Actions, roles, grants and the principal of a call. Everything is denied unless a role grants it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from memos_kernel.errors import GrantInvalid
 from memos_kernel.names import PrincipalName, TenantName, VaultName
+from memos_kernel.quotas import VaultQuota
 
 
 class Action(StrEnum):
@@ -90,6 +92,7 @@ class Grant:
 
     Attributes:
         issued_to: service that asked for the grant.
+        quotas: limits of those of its vaults that have some, if it allows to write.
         token: the signed bytes, to be passed on to the next service.
     """
 
@@ -101,6 +104,7 @@ class Grant:
     actions: frozenset[Action]
     policy_epoch: int
     expire_time: datetime
+    quotas: Mapping[VaultName, VaultQuota] = field(default_factory=dict)
     token: bytes = b""
 
     @property

@@ -23,6 +23,12 @@ INITIAL = frozenset({State.GENERATED, State.ARCHIVED})
 SEARCHED_BY_DEFAULT = frozenset({State.GENERATED, State.ACTIVATED})
 """States that a list or search without a state filter shows."""
 
+COLD = frozenset({State.ARCHIVED, State.EXPIRED})
+"""States in which no hot index has a cube's vector: the catalogue keeps it, and searches it if it is asked to."""
+
+COOLING = SEARCHED_BY_DEFAULT | {State.MERGED}
+"""States from which a cube that nobody uses goes into the archive."""
+
 INJECTABLE = frozenset({State.GENERATED, State.ACTIVATED, State.MERGED, State.ARCHIVED})
 """States in which a cube may enter a prompt."""
 
@@ -58,6 +64,11 @@ def check_not_frozen(cube: MemCube) -> None:
 def is_over(cube: MemCube, *, now: datetime) -> bool:
     """Return whether the time to live of a cube has passed, whatever its state. A frozen cube's does not pass."""
     return cube.expire_time is not None and cube.expire_time <= now and not cube.frozen
+
+
+def is_hot(cube: MemCube) -> bool:
+    """Return whether the hot index is to have the vector of a cube."""
+    return cube.delete_time is None and cube.state not in COLD
 
 
 def freeze(cube: MemCube) -> MemCube:

@@ -24,6 +24,23 @@ class Sweep:
     time: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class VaultSweep:
+    """What one sweep of a vault did.
+
+    Attributes:
+        archived: cubes that went into the archive.
+        deleted: cubes that were deleted.
+        skipped: cubes that were due, and that somebody changed meanwhile.
+        more: whether another sweep would find work that this one left.
+    """
+
+    archived: int
+    deleted: int
+    skipped: int
+    more: bool
+
+
 def move(cube: MemCube, target: State) -> MemCube:
     """Return the cube in its new state.
 
@@ -39,9 +56,9 @@ def state_after_use(cube: MemCube) -> State | None:
     """Return the state that use in a prompt moves a cube to, or None if it stays.
 
     MemOS (arXiv 2507.03724, section 5.2): a Generated memory becomes Activated when it is first called
-    into a reasoning context. Later uses only warm it.
+    into a reasoning context, and an Archived one when it is recalled. Later uses only warm it.
     """
-    return State.ACTIVATED if cube.state is State.GENERATED else None
+    return State.ACTIVATED if cube.state in (State.GENERATED, State.ARCHIVED) else None
 
 
 def is_due(cube: MemCube, *, now: datetime) -> bool:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from memos_kernel.cube import MemCube
-from memos_kernel.names import CubeName
+from memos_kernel.names import CubeName, VaultName
 from memos_kernel.requests import RequestKey
 
 NO_KEY = RequestKey()
@@ -42,4 +42,25 @@ class CubeStore(Protocol):
 
     async def list_due(self, *, at: datetime, limit: int) -> tuple[MemCube, ...]:
         """Return headers of cubes whose expire time has come and that are not expired yet, at most `limit`."""
+        ...
+
+    async def list_old(self, vault: VaultName, *, made_before: datetime, limit: int) -> tuple[MemCube, ...]:
+        """Return headers of a vault's cubes that were made before a moment and are not frozen, at most `limit`."""
+        ...
+
+    async def list_idle(self, vault: VaultName, *, since: datetime, limit: int) -> tuple[MemCube, ...]:
+        """Return headers of a vault's cubes in use that were neither changed nor used since a moment.
+
+        At most `limit`, and none that is frozen.
+        """
+        ...
+
+    async def retire(self, cube: MemCube, *, reason: str) -> None:
+        """Delete a cube softly, if its revision is still the one that is given.
+
+        Raises:
+            EtagMismatch: another revision is stored.
+            CubeNotFound: no such cube for the grant.
+            CubeFrozen: it is frozen.
+        """
         ...

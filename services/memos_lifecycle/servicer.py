@@ -5,14 +5,15 @@ from typing import Any
 from memos_api.internal.v1 import lifecycle_service_pb2 as pb
 from memos_api.internal.v1 import lifecycle_service_pb2_grpc as pb_grpc
 from memos_kernel.cube import RevisionRef, State
-from memos_kernel.names import CubeName
+from memos_kernel.names import CubeName, VaultName
 from memos_lifecycle.usecases.freeze_cube import FreezeCube, UnfreezeCube
 from memos_lifecycle.usecases.record_use import RecordUse
 from memos_lifecycle.usecases.sweep_expired import SweepExpired
+from memos_lifecycle.usecases.sweep_vault import SweepVault
 from memos_lifecycle.usecases.transition_cube import TransitionCube
 from memos_wire.cubes import cube_to_proto, enum_from_proto
 from memos_wire.requests import request_key_from_proto
-from memos_wire.times import to_timestamp
+from memos_wire.times import optional_duration, to_timestamp
 
 
 class LifecycleServicer(pb_grpc.LifecycleServiceServicer):
@@ -26,12 +27,14 @@ class LifecycleServicer(pb_grpc.LifecycleServiceServicer):
         freeze: FreezeCube,
         unfreeze: UnfreezeCube,
         sweep: SweepExpired,
+        sweep_vault: SweepVault,
     ) -> None:
         self._record_use = record_use
         self._transition = transition
         self._freeze = freeze
         self._unfreeze = unfreeze
         self._sweep = sweep
+        self._sweep_vault = sweep_vault
 
     async def RecordUse(self, request: pb.RecordUseRequest, context: Any) -> pb.RecordUseResponse:
         """Add a use to each cube."""
@@ -73,3 +76,13 @@ class LifecycleServicer(pb_grpc.LifecycleServiceServicer):
         return pb.SweepExpiredResponse(
             expired=done.expired, skipped=done.skipped, more=done.more, sweep_time=to_timestamp(done.time)
         )
+
+    async def SweepVault(self, request: pb.SweepVaultRequest, context: Any) -> pb.SweepVaultResponse:
+        """Carry out the policy of a vault."""
+        done = await self._sweep_vault(
+            VaultName.parse(request.vault, field="vault"),
+            cold_after=optional_duration(request, "cold_after"),
+            delete_after=optional_duration(request, "delete_after"),
+            limit=request.limit,
+        )
+        return pb.SweepVaultResponse(archived=done.archived, deleted=done.deleted, skipped=done.skipped, more=done.more)

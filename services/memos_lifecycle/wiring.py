@@ -10,6 +10,7 @@ from memos_lifecycle.servicer import LifecycleServicer
 from memos_lifecycle.usecases.freeze_cube import FreezeCube, UnfreezeCube
 from memos_lifecycle.usecases.record_use import RecordUse
 from memos_lifecycle.usecases.sweep_expired import SweepExpired
+from memos_lifecycle.usecases.sweep_vault import SweepVault
 from memos_lifecycle.usecases.transition_cube import TransitionCube
 from memos_runtime.service import Service, ServiceContext
 from memos_wire.methods import STORAGE
@@ -24,6 +25,7 @@ def build(config: LifecycleConfig, context: ServiceContext) -> Service:
         freeze=FreezeCube(store=store),
         unfreeze=UnfreezeCube(store=store),
         sweep=SweepExpired(store=store, clock=context.clock, in_flight=config.transitions_in_flight),
+        sweep_vault=SweepVault(store=store, clock=context.clock, in_flight=config.transitions_in_flight),
     )
 
     def register(server: grpc.aio.Server) -> None:

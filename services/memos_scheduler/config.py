@@ -53,11 +53,14 @@ class SchedulerConfig(Section):
     backoff_cap_seconds: float = Field(600.0, gt=0, description="most seconds between two attempts")
     queued_limit: int = Field(10_000, ge=1, description="waiting jobs of a tenant; more are refused with OVERLOADED")
     sweep_seconds: float = Field(60.0, gt=0, description="seconds between two sweeps for expired cubes")
+    vault_sweep_seconds: float = Field(
+        3600.0, gt=0, description="seconds between two sweeps that carry out what vaults say about the age of cubes"
+    )
     purge_sweep_seconds: float = Field(
         3600.0, gt=0, description="seconds between two sweeps for deleted cubes whose purge time has come"
     )
     restore_batch: int = Field(100, ge=1, le=200, description="cubes that one step of a way back to a moment takes")
-    sweep_batch: int = Field(200, ge=1, le=1_000, description="cubes that one step of a sweep expires")
+    sweep_batch: int = Field(200, ge=1, le=1_000, description="cubes that one step of a sweep takes")
     quiet_retention_seconds: float = Field(
         600.0,
         ge=0,

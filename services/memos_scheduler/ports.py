@@ -169,6 +169,41 @@ class Sweeper(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultRule:
+    """What the policy of a vault says about the age of its cubes; None is never."""
+
+    vault: VaultName
+    cold_after: timedelta | None
+    delete_after: timedelta | None
+
+
+class SweptVaults(Protocol):
+    """The vaults of the grant's tenant whose policy says something about the age of cubes."""
+
+    async def page(self, after: str) -> tuple[list[VaultRule], str | None]:
+        """Return some of them, from behind a place ("" at the start), and where to go on; None at the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VaultStep:
+    """What one call to lifecycle did; `more` says whether another call would find work."""
+
+    archived: int
+    deleted: int
+    skipped: int
+    more: bool
+
+
+class VaultSweeper(Protocol):
+    """Carries out what a policy says about the age of cubes."""
+
+    async def sweep(self, rule: VaultRule, *, limit: int) -> VaultStep:
+        """Archive and delete at most `limit` cubes each."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class RestoreStep:
     """What one call to storage changed, and left as it is; `last` is where to go on, empty at the end."""

@@ -27,13 +27,13 @@ from memos_runtime.expiring import Remembered
 from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
 from memos_runtime.workers import Worker
-from memos_scheduler.adapters.governance_client import GovernanceGrants, GovernanceTenants
+from memos_scheduler.adapters.governance_client import GovernanceGrants, GovernanceTenants, GovernanceVaults
 from memos_scheduler.adapters.inference_client import CachingEngine, InferenceEngine, InferenceTexts
-from memos_scheduler.adapters.lifecycle_client import LifecycleSweeper
+from memos_scheduler.adapters.lifecycle_client import LifecycleSweeper, LifecycleVaultSweeper
 from memos_scheduler.adapters.storage_client import StoragePurger, StorageRestorer, StorageRetriever, StorageVectors
 from memos_scheduler.adapters.telemetry import TelemetryJobObserver
 from memos_scheduler.config import SchedulerConfig
-from memos_scheduler.domain.jobs import EMBED_SWEEP, EXPIRE_SWEEP, PURGE_SWEEP, Backoff
+from memos_scheduler.domain.jobs import EMBED_SWEEP, EXPIRE_SWEEP, PURGE_SWEEP, VAULT_SWEEP, Backoff
 from memos_scheduler.domain.plan import BudgetRule
 from memos_scheduler.domain.policies import SimilarityPolicy, UsagePolicy
 from memos_scheduler.ports import Grants, Handler, JobQueue, SelectionPolicy
@@ -49,6 +49,7 @@ from memos_scheduler.usecases.restore_vault import RestoreVault
 from memos_scheduler.usecases.run_job import RunJob
 from memos_scheduler.usecases.run_purges import PurgeSweep, RunPurge
 from memos_scheduler.usecases.steer_job import CancelJob, RetryJob
+from memos_scheduler.usecases.vault_sweep import VaultSweepJob
 from memos_scheduler.usecases.watch_job import WatchJob
 from memos_wire.methods import GOVERNANCE, INFERENCE, LIFECYCLE, STORAGE
 
@@ -95,6 +96,7 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
     )
     sweeps: tuple[tuple[str, Callable[[], Awaitable[None]], float], ...] = (
         (EXPIRE_SWEEP.name, trigger(kind=EXPIRE_SWEEP), config.sweep_seconds),
+        (VAULT_SWEEP.name, trigger(kind=VAULT_SWEEP), config.vault_sweep_seconds),
         (PURGE_SWEEP.name, trigger(kind=PURGE_SWEEP), config.purge_sweep_seconds),
         (EMBED_SWEEP.name, embedding, config.sweep_seconds),
     )
@@ -142,11 +144,16 @@ def _database_url(config: SchedulerConfig, state_dir: Path) -> str:
 
 
 def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQueue, grants: Grants) -> DispatchJobs:
-    sweeper = LifecycleSweeper(context.channels.stub(LifecycleServiceStub, LIFECYCLE))
+    lifecycle = context.channels.stub(LifecycleServiceStub, LIFECYCLE)
     restorer = StorageRestorer(context.channels.stub(SnapshotServiceStub, STORAGE))
     purger = StoragePurger(context.channels.stub(PurgeServiceStub, STORAGE))
     handlers: list[Handler] = [
-        ExpireSweep(sweeper=sweeper, batch=config.sweep_batch),
+        ExpireSweep(sweeper=LifecycleSweeper(lifecycle), batch=config.sweep_batch),
+        VaultSweepJob(
+            vaults=GovernanceVaults(context.channels.stub(PolicyServiceStub, GOVERNANCE)),
+            sweeper=LifecycleVaultSweeper(lifecycle),
+            batch=config.sweep_batch,
+        ),
         RestoreVault(restorer=restorer, batch=config.restore_batch),
         RunPurge(purger=purger),
         PurgeSweep(purger=purger),

@@ -50,6 +50,7 @@ from memos_storage.servicer.purges import PurgeServicer, PurgeUseCases
 from memos_storage.servicer.snapshots import SnapshotServicer, SnapshotUseCases
 from memos_storage.servicer.vectors import VectorServicer, VectorUseCases
 from memos_storage.stores import blob_store, database_url, installation_of, vector_index
+from memos_storage.usecases.age_cubes import GetVaultUsage, ListAgedCubes, RetireCube
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.download_blob import DownloadBlob
@@ -218,6 +219,9 @@ class _Storage:
             transition=ApplyTransition(catalog=catalog, clock=clock, ids=uuid7),
             use=RecordUsage(catalog=catalog, clock=clock),
             due=ListDueCubes(catalog=catalog, clock=clock),
+            aged=ListAgedCubes(catalog=catalog, clock=clock),
+            retire=RetireCube(catalog=catalog, clock=clock, ids=uuid7),
+            usage=GetVaultUsage(catalog=catalog),
             search=SearchCubes(
                 catalog=catalog,
                 dense=DenseLeg(index=self.index, catalog=catalog, spans=spans, doubt=self._doubt),
@@ -264,7 +268,13 @@ class _Storage:
         add_SnapshotServiceServicer_to_server(SnapshotServicer(self._snapshots, pages), server)
         add_PurgeServiceServicer_to_server(PurgeServicer(self._purges, pages), server)
         moves = BlobUseCases(
-            upload=UploadBlob(blobs=self.blobs, registry=self._registry, format=SafetensorsFormat(), clock=self._clock),
+            upload=UploadBlob(
+                catalog=self._catalog,
+                blobs=self.blobs,
+                registry=self._registry,
+                format=SafetensorsFormat(),
+                clock=self._clock,
+            ),
             download=DownloadBlob(catalog=self._catalog, blobs=self.blobs),
         )
         add_BlobServiceServicer_to_server(BlobServicer(moves), server)

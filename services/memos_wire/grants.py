@@ -16,6 +16,7 @@ from memos_kernel.errors import GrantInvalid
 from memos_kernel.ids import Clock
 from memos_kernel.names import PrincipalName, VaultName
 from memos_kernel.permission import Action, Grant
+from memos_kernel.quotas import VaultQuota
 from memos_wire.times import from_timestamp, to_timestamp
 
 _SKEW = timedelta(seconds=5)
@@ -64,6 +65,10 @@ class GrantSigner:
             policy_epoch=grant.policy_epoch,
             issue_time=to_timestamp(clock.now()),
             expire_time=to_timestamp(grant.expire_time),
+            quotas=[
+                pb.VaultQuota(vault=str(vault), max_cubes=quota.max_cubes, max_bytes=quota.max_bytes)
+                for vault, quota in sorted(grant.quotas.items(), key=lambda item: str(item[0]))
+            ],
         ).SerializeToString(deterministic=True)
         return pb.SignedGrant(payload=payload, signature=self._key.sign(payload), key_id=self._key_id)
 
@@ -105,5 +110,9 @@ class GrantVerifier:
             actions=frozenset(Action(action) for action in payload.actions),
             policy_epoch=payload.policy_epoch,
             expire_time=expires,
+            quotas={
+                VaultName.parse(quota.vault, field="quotas"): VaultQuota(quota.max_cubes, quota.max_bytes)
+                for quota in payload.quotas
+            },
             token=token,
         )

@@ -171,6 +171,8 @@ _ROWS = (
     _row(f"{_V1}.GovernanceService/RevokeApiKey", INTERFACE, 10, _A.TENANT_ADMIN, **_WRITE),
     _row(f"{_V1}.GovernanceService/CreateVault", INTERFACE, 10, _A.TENANT_ADMIN, **_WRITE),
     _row(f"{_V1}.GovernanceService/GetVault", INTERFACE, 10, _A.VAULT_READ, vaults=("name",), **_READ),
+    _row(f"{_V1}.GovernanceService/UpdateVault", INTERFACE, 10, _A.VAULT_ADMIN, vaults=("vault.name",), **_WRITE),
+    _row(f"{_V1}.GovernanceService/GetVaultUsage", INTERFACE, 10, _A.VAULT_READ, vaults=("name",), **_READ),
     _row(f"{_V1}.GovernanceService/ListVaults", INTERFACE, 10, _A.TENANT_READ, **_READ),
     _row(
         f"{_V1}.GovernanceService/SetVaultPermission",
@@ -190,6 +192,8 @@ _ROWS = (
     _row(f"{_IN}.PolicyService/RevokeApiKey", GOVERNANCE, 10, _A.TENANT_ADMIN, **_SAFE_WRITE),
     _row(f"{_IN}.PolicyService/CreateVault", GOVERNANCE, 10, _A.TENANT_ADMIN, **_WRITE),
     _row(f"{_IN}.PolicyService/GetVault", GOVERNANCE, 10, _A.VAULT_READ, **_READ),
+    _row(f"{_IN}.PolicyService/UpdateVault", GOVERNANCE, 10, _A.VAULT_ADMIN, **_SAFE_WRITE),
+    _row(f"{_IN}.PolicyService/ListSweptVaults", GOVERNANCE, 10, _A.CUBE_EXPIRE, **_READ, only=frozenset({SCHEDULER})),
     _row(f"{_IN}.PolicyService/ListVaults", GOVERNANCE, 10, _A.TENANT_READ, **_READ),
     _row(f"{_IN}.PolicyService/SetVaultPermission", GOVERNANCE, 10, _A.VAULT_ADMIN, **_SAFE_WRITE),
     _row(f"{_IN}.PolicyService/ListVaultPermissions", GOVERNANCE, 10, _A.VAULT_ADMIN, **_READ),
@@ -210,6 +214,9 @@ _ROWS = (
     _row(f"{_IN}.StorageService/ApplyTransition", STORAGE, 10, **_WRITE, **_LIFECYCLE_ONLY),
     _row(f"{_IN}.StorageService/RecordUsage", STORAGE, 10, _A.CUBE_USE, **_LIFECYCLE_ONLY),
     _row(f"{_IN}.StorageService/ListDueMemCubes", STORAGE, 10, _A.CUBE_EXPIRE, **_READ, **_LIFECYCLE_ONLY),
+    _row(f"{_IN}.StorageService/ListAgedMemCubes", STORAGE, 10, _A.CUBE_EXPIRE, **_READ, **_LIFECYCLE_ONLY),
+    _row(f"{_IN}.StorageService/RetireMemCube", STORAGE, 10, _A.CUBE_EXPIRE, **_LIFECYCLE_ONLY),
+    _row(f"{_IN}.StorageService/GetVaultUsage", STORAGE, 10, _A.VAULT_READ, **_READ),
     _row(f"{_IN}.StorageService/SearchMemCubes", STORAGE, 10, _A.CUBE_READ, **_READ),
     _row(f"{_IN}.BlobService/UploadBlob", STORAGE, 3600, _A.CUBE_WRITE),
     _row(f"{_IN}.BlobService/DownloadBlob", STORAGE, 600, _A.CUBE_READ),
@@ -255,6 +262,7 @@ _ROWS = (
     _row(f"{_IN}.LifecycleService/FreezeMemCube", LIFECYCLE, 10, _A.CUBE_WRITE, **_WRITE),
     _row(f"{_IN}.LifecycleService/UnfreezeMemCube", LIFECYCLE, 10, _A.CUBE_WRITE, **_WRITE),
     _row(f"{_IN}.LifecycleService/SweepExpired", LIFECYCLE, 60, _A.CUBE_EXPIRE),
+    _row(f"{_IN}.LifecycleService/SweepVault", LIFECYCLE, 60, _A.CUBE_EXPIRE),
 )
 
 METHODS: Mapping[str, Method] = {row.name: row for row in _ROWS}

@@ -1,7 +1,8 @@
-"""Timestamps between the domain (aware datetimes) and the wire."""
+"""Times between the domain (aware datetimes, timedeltas) and the wire."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -37,3 +38,27 @@ def optional_time(message: Message, name: str, *, field: str = "") -> datetime |
     """
     stamp: Timestamp = getattr(message, name)
     return from_timestamp(stamp, field=field or name) if message.HasField(name) else None
+
+
+def to_duration(value: timedelta | None) -> Duration | None:
+    """Return the wire form, or None."""
+    if value is None:
+        return None
+    duration = Duration()
+    duration.FromTimedelta(value)
+    return duration
+
+
+def optional_duration(message: Message, name: str, *, field: str = "") -> timedelta | None:
+    """Return a duration that may be left out; `field` is what an error calls it, if not by its name.
+
+    Raises:
+        InvalidField: more days than there can be.
+    """
+    duration: Duration = getattr(message, name)
+    if not message.HasField(name):
+        return None
+    try:
+        return duration.ToTimedelta()
+    except (ValueError, OverflowError) as error:
+        raise InvalidField(f"{field or name} is no duration.", field=field or name) from error

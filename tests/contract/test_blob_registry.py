@@ -9,6 +9,7 @@ from memos_kernel.ids import uuid7
 from memos_kernel.names import PurgeName
 from memos_storage.domain.blobs import StoredBlob
 from memos_storage.domain.purges import Purge
+from memos_storage.domain.quotas import NONE as UNLIMITED
 from memos_storage.domain.revisions import first_revision
 from storage_cubes import BEN, FOREIGN, MAIN, NOTES, NOW, adapter
 
@@ -20,7 +21,7 @@ def blob(**fields):
 
 async def staged(store, vault=MAIN, *, now=NOW):
     made = blob()
-    assert await store.blobs.stage(vault, made, most=10, now=now)
+    assert await store.blobs.stage(vault, made, most=10, quota=UNLIMITED, now=now)
     return made
 
 
@@ -38,9 +39,9 @@ async def taken(store, made):
 
 async def test_a_blob_waits_for_a_cube_of_its_vault_with_every_field(store):
     made = blob(size_bytes=2**40)
-    assert await store.blobs.stage(MAIN, made, most=1, now=NOW)
-    assert not await store.blobs.stage(MAIN, blob(), most=1, now=NOW)
-    assert await store.blobs.stage(NOTES, blob(), most=1, now=NOW)
+    assert await store.blobs.stage(MAIN, made, most=1, quota=UNLIMITED, now=NOW)
+    assert not await store.blobs.stage(MAIN, blob(), most=1, quota=UNLIMITED, now=NOW)
+    assert await store.blobs.stage(NOTES, blob(), most=1, quota=UNLIMITED, now=NOW)
     assert await store.blobs.find(MAIN, made.name) == made
     assert await store.blobs.find(NOTES, made.name) is None
     assert await store.blobs.find(FOREIGN, made.name) is None
@@ -76,7 +77,7 @@ async def test_what_no_cube_takes_has_to_leave_and_is_forgotten_only_then(store)
 async def test_the_blobs_of_a_purge_have_to_leave_before_it_ends(store):
     made, copy = await staged(store), await staged(store)
     other = blob(sha256="cd" * 32)
-    await store.blobs.stage(MAIN, other, most=10, now=NOW)
+    await store.blobs.stage(MAIN, other, most=10, quota=UNLIMITED, now=NOW)
     elsewhere = await staged(store, NOTES)
     cube = await taken(store, made)
     name = PurgeName("acme", "p1")

@@ -26,6 +26,7 @@ from memos_storage.domain import revisions
 from memos_storage.domain.archives import ArchivedRevision, ImportOutcome
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.purges import Purge
+from memos_storage.domain.quotas import NONE as UNLIMITED
 from memos_storage.domain.revisions import first_revision
 from memos_storage.domain.selection import Selection
 from memos_storage.usecases import export_cubes
@@ -370,7 +371,7 @@ async def test_bytes_are_taken_by_the_cube_that_brings_them(places):
     blob = BlobRef(uuid7(), 3, "d" * 64, "application/vnd.safetensors")
     away = replace(blob, name=uuid7())
     for place, one in ((here, blob), (there, away)):
-        assert await place.store.blobs.stage(MAIN, one, most=9, now=NOW)
+        assert await place.store.blobs.stage(MAIN, one, most=9, quota=UNLIMITED, now=NOW)
     cube = first_revision(adapter(blob), uid=uuid7(), owner=BEN, now=NOW, provenance_id="p", trace=None)
 
     def create(tx):
@@ -386,7 +387,7 @@ async def test_bytes_are_taken_by_the_cube_that_brings_them(places):
     assert await there.store.blobs.find(MAIN, away.name) is None
     assert await there.into([item]) == [UNCHANGED]
     again = replace(blob, name=uuid7())
-    await there.store.blobs.stage(MAIN, again, most=9, now=NOW)
+    await there.store.blobs.stage(MAIN, again, most=9, quota=UNLIMITED, now=NOW)
     moved = replace(item, cube=replace(item.cube, payload=replace(item.cube.payload, blob=again)))
     assert await there.into([moved]) == [UNCHANGED]
     assert [blob.name for blob in await there.store.blobs.held(MAIN)] == [away.name]
@@ -464,7 +465,7 @@ async def test_an_import_says_what_it_cannot_take_at_once(places):
 async def test_bytes_of_a_cube_that_is_refused_do_not_wait(places):
     _, there = places
     blob = BlobRef(uuid7(), 3, "d" * 64, "application/vnd.safetensors")
-    await there.store.blobs.stage(MAIN, blob, most=9, now=NOW)
+    await there.store.blobs.stage(MAIN, blob, most=9, quota=UNLIMITED, now=NOW)
     cube = first_revision(adapter(blob), uid=uuid7(), owner=BEN, now=NOW, provenance_id="p", trace=None)
     (outcome,) = await there.into([ArchivedRevision(replace(cube, etag="x"), 1)])
     assert isinstance(outcome, InvalidField)

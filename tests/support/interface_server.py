@@ -173,7 +173,7 @@ async def serving() -> AsyncIterator[Running]:
         add_JobServiceServicer_to_server(JobServicer(behind), server)
         add_SnapshotServiceServicer_to_server(SnapshotServicer(behind, behind), server)
         add_PurgeServiceServicer_to_server(PurgeServicer(behind, behind), server)
-        add_GovernanceServiceServicer_to_server(GovernanceServicer(behind, behind, forget=edge.forget), server)
+        add_GovernanceServiceServicer_to_server(GovernanceServicer(behind, behind, behind, forget=edge.forget), server)
 
     async def nothing() -> None:
         pass

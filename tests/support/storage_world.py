@@ -19,6 +19,7 @@ from memos_storage.adapters.memory import (
 )
 from memos_storage.adapters.receipt_key import ReceiptKey
 from memos_storage.adapters.safetensors_format import SafetensorsFormat
+from memos_storage.usecases.age_cubes import GetVaultUsage, ListAgedCubes, RetireCube
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.download_blob import DownloadBlob
@@ -67,7 +68,9 @@ class World:
         self.pending = PendingRows(self.outbox)
         self.audit = MemoryAuditOutbox(catalog)
         self.blobs, self.registry = MemoryBlobStore(), MemoryBlobRegistry(catalog)
-        self.upload = UploadBlob(blobs=self.blobs, registry=self.registry, format=SafetensorsFormat(), clock=clock)
+        self.upload = UploadBlob(
+            catalog=catalog, blobs=self.blobs, registry=self.registry, format=SafetensorsFormat(), clock=clock
+        )
         self.download = DownloadBlob(catalog=catalog, blobs=self.blobs)
         self.sweep_blobs = SweepBlobs(blobs=self.blobs, registry=self.registry, clock=clock)
         self.create = CreateCubes(
@@ -76,6 +79,9 @@ class World:
         self.get = GetCubes(catalog=catalog, clock=clock, spans=spans)
         self.page = ListCubes(catalog=catalog, clock=clock)
         self.due = ListDueCubes(catalog=catalog, clock=clock)
+        self.aged = ListAgedCubes(catalog=catalog, clock=clock)
+        self.retire = RetireCube(catalog=catalog, clock=clock, ids=uuid7)
+        self.usage = GetVaultUsage(catalog=catalog)
         self.update = UpdateCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=TOMBSTONES)
         self.delete = DeleteCube(catalog=catalog, clock=clock, ids=uuid7)
         self.undelete = UndeleteCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=TOMBSTONES)

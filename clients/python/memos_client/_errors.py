@@ -105,6 +105,10 @@ class PreconditionFailed(MemosError):
     """The state of the resource or of the model does not allow the call."""
 
 
+class QuotaExceeded(PreconditionFailed):
+    """The vault may not hold more."""
+
+
 class Unavailable(MemosError):
     """The system, or a part that the call needs, does not answer."""
 
@@ -149,6 +153,7 @@ BY_REASON: Mapping[str, type[MemosError]] = {
     "STATE_CONFLICT": PreconditionFailed,
     "INCOMPATIBLE_PAYLOAD": PreconditionFailed,
     "CONTEXT_EXCEEDED": PreconditionFailed,
+    "QUOTA_EXCEEDED": QuotaExceeded,
     "OVERLOADED": Overloaded,
     "STORE_FULL": Overloaded,
     "DEPENDENCY_UNAVAILABLE": Unavailable,

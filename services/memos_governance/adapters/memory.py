@@ -1,5 +1,6 @@
 """In-memory twins of governance's stores, with the same behaviour; nothing survives the process."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
@@ -43,6 +44,16 @@ class MemoryState:
             for name, value in saved.items():
                 setattr(self, name, value)
             raise
+
+    def memberships(self, principal: PrincipalName) -> dict[VaultName, Membership]:
+        """Return the vaults in which a principal has a role, its own or everybody's, by id."""
+        own = {vault: role for (vault, who), role in self.roles.items() if who == principal}
+        found = (
+            Membership(vault, vault.role_of(own.get(name, Role.NONE)))
+            for name, vault in sorted(self.vaults.items(), key=lambda item: item[0].id)
+            if name.parent == principal.parent
+        )
+        return {one.vault.name: one for one in found if one.role is not Role.NONE}
 
     def live(self, key: ApiKey) -> ApiKey:
         """Return a key with the present standing of its principal."""
@@ -115,6 +126,18 @@ class MemoryPolicyTransaction:
         """See the port."""
         self._state.vaults[vault.name] = vault
 
+    def replace_vault(self, vault: Vault) -> None:
+        """See the port."""
+        self._state.vaults[vault.name] = vault
+        self._state.epochs[self._tenant] += 1
+
+    def shared_vaults(self) -> int:
+        """See the port."""
+        return sum(
+            vault.name.parent == self._tenant and vault.policy.member_role is not Role.NONE
+            for vault in self._state.vaults.values()
+        )
+
     def role(self, vault: VaultName, principal: PrincipalName) -> Role:
         """See the port."""
         return self._state.roles.get((vault, principal), Role.NONE)
@@ -182,9 +205,13 @@ class MemoryPolicyStore:
         record = self._state.principals.get(principal)
         if record is None:
             return None
-        roles = {vault: role for (vault, who), role in self._state.roles.items() if who == principal}
+        held = self._state.memberships(principal)
         return Standing(
-            principal=principal, admin=record.admin, roles=roles, epoch=self._state.epochs[principal.parent]
+            principal=principal,
+            admin=record.admin,
+            roles={name: one.role for name, one in held.items()},
+            epoch=self._state.epochs[principal.parent],
+            quotas={name: one.vault.policy.quota for name, one in held.items() if one.vault.policy.quota},
         )
 
     async def key_by_digest(self, digest: str) -> ApiKey | None:
@@ -199,14 +226,21 @@ class MemoryPolicyStore:
 
     async def membership(self, vault: VaultName, principal: PrincipalName) -> Membership | None:
         """See the port."""
-        role = self._state.roles.get((vault, principal))
-        return None if role is None else Membership(self._state.vaults[vault], role)
+        return self._state.memberships(principal).get(vault)
 
     async def memberships(self, principal: PrincipalName, *, after: str, limit: int) -> tuple[Membership, ...]:
         """See the port."""
-        found = sorted(vault.id for vault, who in self._state.roles if who == principal and vault.id > after)
-        names = [VaultName(principal.tenant, vault) for vault in found[:limit]]
-        return tuple(Membership(self._state.vaults[name], self._state.roles[name, principal]) for name in names)
+        found = (one for name, one in self._state.memberships(principal).items() if name.id > after)
+        return tuple(itertools.islice(found, limit))
+
+    async def swept_vaults(self, tenant: TenantName, *, after: str, limit: int) -> tuple[Vault, ...]:
+        """See the port."""
+        found = [
+            vault
+            for name, vault in self._state.vaults.items()
+            if name.parent == tenant and name.id > after and (vault.policy.cold_after or vault.policy.delete_after)
+        ]
+        return tuple(sorted(found, key=lambda vault: vault.name.id)[:limit])
 
     async def permissions(self, vault: VaultName, *, after: str, limit: int) -> tuple[Permission, ...]:
         """See the port."""

@@ -1,13 +1,15 @@
 """What governance remembers about tenants: principals, keys, vaults and roles."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from memos_kernel import limits
 from memos_kernel.errors import InvalidField, LimitExceeded, ResourceNotFound
 from memos_kernel.names import KeyName, PrincipalName, TenantName, VaultName
 from memos_kernel.permission import SYSTEM_PRINCIPAL_ID, Role
+from memos_kernel.quotas import VaultQuota
+from memos_kernel.vaults import VaultPolicy, VaultType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,12 @@ class Vault:
     display_name: str
     create_time: datetime
     owner: PrincipalName
+    type: VaultType = VaultType.USER_PRIVATE
+    policy: VaultPolicy = field(default_factory=VaultPolicy)
+
+    def role_of(self, own: Role) -> Role:
+        """Return the role of a principal of the tenant that has a role of its own, or none."""
+        return max(own, self.policy.member_role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +71,18 @@ class Permission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """All that decides what a principal may do, as of one version of its tenant's policy."""
+    """All that decides what a principal may do, as of one version of its tenant's policy.
+
+    Attributes:
+        roles: its own, or those that a vault gives to everybody where these are greater.
+        quotas: limits of those of these vaults that have some.
+    """
 
     principal: PrincipalName
     admin: bool
     roles: Mapping[VaultName, Role]
     epoch: int
+    quotas: Mapping[VaultName, VaultQuota] = field(default_factory=dict)
 
 
 def check_person(principal: PrincipalName, *, tenant: TenantName, field: str) -> None:

@@ -7,11 +7,14 @@ from memos_api.v1 import governance_service_pb2 as public
 from memos_api.v1 import vault_pb2
 from memos_governance.domain.audit import AuditEntry, AuditEvent, AuditFilter, TenantEvent
 from memos_governance.domain.records import ApiKey, Membership, Permission
+from memos_governance.domain.vaults import WantedVault
 from memos_kernel.errors import InvalidField
 from memos_kernel.names import PrincipalName, TenantName, VaultName
 from memos_kernel.permission import Action, Role
+from memos_kernel.quotas import VaultQuota
+from memos_kernel.vaults import VaultPolicy, VaultType
 from memos_wire.cubes import enum_from_proto
-from memos_wire.times import from_timestamp, to_timestamp
+from memos_wire.times import from_timestamp, optional_duration, to_duration, to_timestamp
 
 _OUTPUT_ONLY = frozenset({"create_time", "owner", "caller_role"})
 
@@ -49,18 +52,52 @@ def key_to_proto(key: ApiKey) -> public.ApiKey:
     )
 
 
-def new_vault_from_proto(message: vault_pb2.Vault) -> tuple[VaultName, str]:
-    """Return name and title of a vault to be made.
+def new_vault_from_proto(message: vault_pb2.Vault) -> WantedVault:
+    """Return a vault to be made.
 
     Raises:
-        InvalidField: the caller set what only the system sets.
+        InvalidField: the caller set what only the system sets, or a value is unknown.
         MissingField, MalformedName: no name, or one that cannot be read.
     """
     for descriptor, _ in message.ListFields():
         if descriptor.name in _OUTPUT_ONLY:
             field = f"vault.{descriptor.name}"
             raise InvalidField(f"{field} is set by the system; leave it out.", field=field)
-    return VaultName.parse(message.name, field="vault.name"), message.display_name
+    return wanted_vault_from_proto(message)
+
+
+def wanted_vault_from_proto(message: vault_pb2.Vault) -> WantedVault:
+    """Return a vault as the caller wants it; what only the system sets is not looked at.
+
+    Raises:
+        InvalidField, MissingField, MalformedName: a field.
+    """
+    kind = enum_from_proto(VaultType, message.type, field="vault.type") if message.type else VaultType.USER_PRIVATE
+    return WantedVault(
+        name=VaultName.parse(message.name, field="vault.name"),
+        display_name=message.display_name,
+        type=kind,
+        policy=_policy_from_proto(message.policy) if message.HasField("policy") else None,
+    )
+
+
+def _policy_from_proto(message: vault_pb2.VaultPolicy) -> VaultPolicy:
+    return VaultPolicy(
+        member_role=enum_from_proto(Role, message.member_role, field="vault.policy.member_role"),
+        quota=VaultQuota(message.max_cubes, message.max_bytes),
+        cold_after=optional_duration(message, "cold_after", field="vault.policy.cold_after"),
+        delete_after=optional_duration(message, "delete_after", field="vault.policy.delete_after"),
+    )
+
+
+def _policy_to_proto(policy: VaultPolicy) -> vault_pb2.VaultPolicy:
+    return vault_pb2.VaultPolicy(
+        member_role=vault_pb2.VaultRole.ValueType(policy.member_role),
+        max_cubes=policy.quota.max_cubes,
+        max_bytes=policy.quota.max_bytes,
+        cold_after=to_duration(policy.cold_after),
+        delete_after=to_duration(policy.delete_after),
+    )
 
 
 def vault_to_proto(membership: Membership) -> vault_pb2.Vault:
@@ -72,6 +109,8 @@ def vault_to_proto(membership: Membership) -> vault_pb2.Vault:
         create_time=to_timestamp(vault.create_time),
         owner=str(vault.owner),
         caller_role=vault_pb2.VaultRole.ValueType(membership.role),
+        type=vault_pb2.VaultType.ValueType(vault.type),
+        policy=_policy_to_proto(vault.policy),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from memos_api.internal.v1 import grant_pb2, policy_service_pb2_grpc
 from memos_api.internal.v1 import policy_service_pb2 as pb
 from memos_api.v1 import governance_service_pb2 as public
+from memos_governance.domain.records import Membership
 from memos_governance.servicer import convert
 from memos_governance.servicer.pages import Pages
 from memos_governance.usecases.authenticate import Authenticate
@@ -15,12 +16,15 @@ from memos_governance.usecases.create_vault import CreateVault
 from memos_governance.usecases.get_vault import GetVault
 from memos_governance.usecases.issue_grant import GrantRequest, IssueGrant
 from memos_governance.usecases.list_api_keys import ListApiKeys
+from memos_governance.usecases.list_swept_vaults import ListSweptVaults
 from memos_governance.usecases.list_tenants import ListTenants
 from memos_governance.usecases.list_vault_permissions import ListVaultPermissions
 from memos_governance.usecases.list_vaults import ListVaults
 from memos_governance.usecases.revoke_api_key import RevokeApiKey
 from memos_governance.usecases.set_vault_permission import SetVaultPermission
+from memos_governance.usecases.update_vault import UpdateVault
 from memos_kernel.names import KeyName, PrincipalName, VaultName
+from memos_kernel.permission import Role
 from memos_runtime.context import current_grant, current_peer, current_trace
 from memos_wire.requests import request_key_from_proto
 from memos_wire.times import to_timestamp
@@ -38,6 +42,8 @@ class PolicyUseCases:
     revoke_api_key: RevokeApiKey
     create_vault: CreateVault
     get_vault: GetVault
+    update_vault: UpdateVault
+    list_swept_vaults: ListSweptVaults
     list_vaults: ListVaults
     set_vault_permission: SetVaultPermission
     list_vault_permissions: ListVaultPermissions
@@ -107,10 +113,8 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
 
     async def CreateVault(self, request: pb.CreateVaultRequest, context: Any) -> pb.CreateVaultResponse:
         """Make a vault."""
-        name, display_name = convert.new_vault_from_proto(request.request.vault)
         membership = await self._use.create_vault(
-            name,
-            display_name=display_name,
+            convert.new_vault_from_proto(request.request.vault),
             caller=_caller(),
             request=request_key_from_proto(request.request_key),
         )
@@ -120,6 +124,23 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         """Return a vault."""
         membership = await self._use.get_vault(VaultName.parse(request.request.name), grant=current_grant())
         return pb.GetVaultResponse(response=public.GetVaultResponse(vault=convert.vault_to_proto(membership)))
+
+    async def UpdateVault(self, request: pb.UpdateVaultRequest, context: Any) -> pb.UpdateVaultResponse:
+        """Change a vault."""
+        membership = await self._use.update_vault(
+            convert.wanted_vault_from_proto(request.request.vault),
+            paths=list(request.request.update_mask.paths),
+            caller=_caller(),
+            request=request_key_from_proto(request.request_key),
+        )
+        return pb.UpdateVaultResponse(response=public.UpdateVaultResponse(vault=convert.vault_to_proto(membership)))
+
+    async def ListSweptVaults(self, request: pb.ListSweptVaultsRequest, context: Any) -> pb.ListSweptVaultsResponse:
+        """Return vaults that have to be swept."""
+        vaults = await self._use.list_swept_vaults(grant=current_grant(), after=request.after, limit=request.limit)
+        return pb.ListSweptVaultsResponse(
+            vaults=[convert.vault_to_proto(Membership(vault, Role.NONE)) for vault in vaults]
+        )
 
     async def ListVaults(self, request: pb.ListVaultsRequest, context: Any) -> pb.ListVaultsResponse:
         """Return a page of vaults."""

@@ -43,8 +43,8 @@ class Caller:
         """
         if not self.grant.covers(vault):
             raise vault_not_found(vault)
-        role = tx.role(vault, self.principal)
-        if role is Role.NONE:
+        found, role = tx.vault(vault), tx.role(vault, self.principal)
+        if found is None or found.role_of(role) is Role.NONE:
             raise vault_not_found(vault)
         if role is not Role.OWNER:
             raise denied(Action.VAULT_ADMIN, resource=str(vault))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from memos_governance.domain.records import Membership, Permission, Vault, check_vaults
+from memos_governance.domain.vaults import WantedVault, check_shared, check_wanted
 from memos_governance.ports import PolicyStore, PolicyTransaction
 from memos_governance.usecases.authority import Caller, Scribe
 from memos_governance.usecases.request_ids import once
@@ -11,7 +12,7 @@ from memos_kernel.ids import Clock
 from memos_kernel.names import VaultName
 from memos_kernel.permission import Role
 from memos_kernel.requests import RequestKey
-from memos_kernel.text import check_line
+from memos_kernel.vaults import DEFAULT_POLICIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,18 +23,20 @@ class CreateVault:
     scribe: Scribe
     clock: Clock
 
-    async def __call__(self, name: VaultName, *, display_name: str, caller: Caller, request: RequestKey) -> Membership:
+    async def __call__(self, wanted: WantedVault, *, caller: Caller, request: RequestKey) -> Membership:
         """Return the vault as its maker sees it.
 
         Raises:
             PermissionDenied: the caller is no admin.
             ResourceNotFound: a name in another tenant, whether that exists or not.
             ResourceExists: the name is taken.
-            LimitExceeded: a title that is too long, or the caller has roles in as many vaults as one may.
-            InvalidField: control characters in the title.
+            LimitExceeded: a title that is too long, the caller has roles in as many vaults as one may, or as many
+                vaults have a role for everybody.
+            InvalidField: control characters in the title, or a policy that there cannot be.
             RequestIdReused: the request id was used with another body.
         """
-        check_line(display_name, field="vault.display_name")
+        check_wanted(wanted)
+        name = wanted.name
         if name.parent != caller.grant.tenant:
             raise ResourceNotFound(f"There is no {name.parent} to make a vault in.", name=str(name.parent))
 
@@ -44,17 +47,27 @@ class CreateVault:
                 caller.principal,
                 request,
                 now=self.clock.now(),
-                mutate=lambda: ("", self._create(tx, name, display_name, caller)),
+                mutate=lambda: ("", self._create(tx, wanted, caller)),
                 replay=lambda _: _existing(tx, name, caller),
             )
 
         return await self.store.write(caller.grant.tenant, change)
 
-    def _create(self, tx: PolicyTransaction, name: VaultName, display_name: str, caller: Caller) -> Membership:
+    def _create(self, tx: PolicyTransaction, wanted: WantedVault, caller: Caller) -> Membership:
+        name, policy = wanted.name, wanted.policy or DEFAULT_POLICIES[wanted.type]
         if tx.vault(name) is not None:
             raise ResourceExists(f"There is a vault {name} already; choose another name.", name=str(name))
         check_vaults(tx.vaults_of(caller.principal), principal=caller.principal, field="vault")
-        vault = Vault(name=name, display_name=display_name, create_time=self.clock.now(), owner=caller.principal)
+        if policy.member_role is not Role.NONE:
+            check_shared(tx.shared_vaults())
+        vault = Vault(
+            name=name,
+            display_name=wanted.display_name,
+            create_time=self.clock.now(),
+            owner=caller.principal,
+            type=wanted.type,
+            policy=policy,
+        )
         tx.add_vault(vault)
         tx.set_role(Permission(name, caller.principal, Role.OWNER))
         tx.append_audit(self.scribe.event(caller.principal, "vault.create", str(name), trace_id=caller.trace_id))
@@ -64,4 +77,4 @@ class CreateVault:
 def _existing(tx: PolicyTransaction, name: VaultName, caller: Caller) -> Membership:
     vault = tx.vault(name)
     assert vault is not None, "a vault is never removed"
-    return Membership(vault, tx.role(name, caller.principal))
+    return Membership(vault, vault.role_of(tx.role(name, caller.principal)))

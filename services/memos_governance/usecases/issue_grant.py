@@ -1,6 +1,6 @@
 """Decides what a call may do and signs it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from memos_governance.domain.decision import decide, decide_for_system, unknown_principal
@@ -11,6 +11,7 @@ from memos_kernel.errors import AccessError, InvalidField, MissingField, NotFoun
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import PrincipalName, VaultName
 from memos_kernel.permission import SYSTEM_PRINCIPAL_ID, Action, Grant
+from memos_kernel.quotas import VaultQuota
 
 SCHEDULER = "scheduler"
 """The one service that may act for the system's own principal."""
@@ -46,11 +47,13 @@ class IssueGrant:
         """
         if not request.actions:
             raise MissingField("actions is empty; name what the call does.", field="actions")
+        vaults: Sequence[VaultName] = ()
+        quotas: Mapping[VaultName, VaultQuota] = {}
         try:
             if request.principal.id == SYSTEM_PRINCIPAL_ID:
-                vaults, epoch = await self._for_system(request, peer=peer)
+                epoch = await self._for_system(request, peer=peer)
             else:
-                vaults, epoch = await self._for_person(request)
+                vaults, epoch, quotas = await self._for_person(request)
         except (AccessError, NotFound) as error:
             await self._deny(request, error, trace_id=trace_id)
             raise
@@ -64,16 +67,22 @@ class IssueGrant:
                 actions=request.actions,
                 policy_epoch=epoch,
                 expire_time=self.clock.now() + limits.GRANT_LIFETIME,
+                quotas=quotas,
             )
         )
 
-    async def _for_person(self, request: GrantRequest) -> tuple[Sequence[VaultName], int]:
+    async def _for_person(
+        self, request: GrantRequest
+    ) -> tuple[Sequence[VaultName], int, Mapping[VaultName, VaultQuota]]:
         standing = await self.standings.standing(request.principal)
         if standing is None:
             raise unknown_principal(request.principal)
-        return decide(standing, request.actions, request.vaults), standing.epoch
+        vaults = decide(standing, request.actions, request.vaults)
+        writes = Action.CUBE_WRITE in request.actions
+        quotas = {vault: standing.quotas[vault] for vault in vaults if vault in standing.quotas} if writes else {}
+        return vaults, standing.epoch, quotas
 
-    async def _for_system(self, request: GrantRequest, *, peer: str) -> tuple[Sequence[VaultName], int]:
+    async def _for_system(self, request: GrantRequest, *, peer: str) -> int:
         if request.vaults:
             raise InvalidField("The system's own jobs cover all vaults; name none.", field="vaults")
         tenant = request.principal.parent
@@ -81,7 +90,7 @@ class IssueGrant:
         epoch = await self.store.epoch(tenant)
         if epoch is None:
             raise unknown_principal(request.principal)
-        return (), epoch
+        return epoch
 
     async def _deny(self, request: GrantRequest, error: AccessError | NotFound, *, trace_id: str) -> None:
         resource = error.metadata.get("resource") or error.metadata.get("name", "")

@@ -7,10 +7,11 @@ not, so that the caller's next call sees it.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from memos_api.internal.v1 import grant_pb2, ledger_service_pb2
+from memos_api.internal.v1 import grant_pb2, ledger_service_pb2, storage_service_pb2
 from memos_api.internal.v1 import policy_service_pb2 as internal
 from memos_api.internal.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from memos_api.internal.v1.policy_service_pb2_grpc import PolicyServiceStub
+from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
 from memos_api.v1 import governance_service_pb2 as pb
 from memos_api.v1 import governance_service_pb2_grpc as pb_grpc
 from memos_runtime.context import current_request_key
@@ -20,10 +21,18 @@ from memos_wire.requests import request_key_to_proto
 class GovernanceServicer(pb_grpc.GovernanceServiceServicer):
     """Manages who may do what, and shows who did."""
 
-    def __init__(self, policy: PolicyServiceStub, ledger: LedgerServiceStub, *, forget: Callable[[], None]) -> None:
-        """Take governance; `forget` makes the edge forget what it knows of keys and grants."""
+    def __init__(
+        self,
+        policy: PolicyServiceStub,
+        ledger: LedgerServiceStub,
+        storage: StorageServiceStub,
+        *,
+        forget: Callable[[], None],
+    ) -> None:
+        """Take governance and storage; `forget` makes the edge forget what it knows of keys and grants."""
         self._policy = policy
         self._ledger = ledger
+        self._storage = storage
         self._forget = forget
 
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: object) -> pb.CreateApiKeyResponse:
@@ -57,6 +66,20 @@ class GovernanceServicer(pb_grpc.GovernanceServiceServicer):
     async def GetVault(self, request: pb.GetVaultRequest, context: object) -> pb.GetVaultResponse:
         """Return a vault."""
         answer: internal.GetVaultResponse = await self._policy.GetVault(internal.GetVaultRequest(request=request))
+        return answer.response
+
+    async def UpdateVault(self, request: pb.UpdateVaultRequest, context: object) -> pb.UpdateVaultResponse:
+        """Change a vault."""
+        with self._changing():
+            message = internal.UpdateVaultRequest(request=request, request_key=_key())
+            answer: internal.UpdateVaultResponse = await self._policy.UpdateVault(message)
+            return answer.response
+
+    async def GetVaultUsage(self, request: pb.GetVaultUsageRequest, context: object) -> pb.GetVaultUsageResponse:
+        """Return what a vault holds, which storage knows."""
+        answer: storage_service_pb2.GetVaultUsageResponse = await self._storage.GetVaultUsage(
+            storage_service_pb2.GetVaultUsageRequest(request=request)
+        )
         return answer.response
 
     async def ListVaults(self, request: pb.ListVaultsRequest, context: object) -> pb.ListVaultsResponse:

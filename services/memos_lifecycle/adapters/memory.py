@@ -1,13 +1,15 @@
 """CubeStore in memory, for tests of the use cases."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import CubeNotFound, EtagMismatch, RequestIdReused
-from memos_kernel.names import CubeName
+from memos_kernel.names import CubeName, VaultName
 from memos_kernel.requests import RequestKey
+from memos_kernel.states import COOLING, check_not_frozen
 from memos_lifecycle.domain import is_due
 from memos_lifecycle.ports import NO_KEY
 
@@ -62,3 +64,33 @@ class MemoryCubeStore:
     async def list_due(self, *, at: datetime, limit: int) -> tuple[MemCube, ...]:
         """See the port."""
         return tuple(cube for cube in self.cubes.values() if is_due(cube, now=at))[:limit]
+
+    async def list_old(self, vault: VaultName, *, made_before: datetime, limit: int) -> tuple[MemCube, ...]:
+        """See the port."""
+        found = (cube for cube in self._standing(vault) if cube.create_time and cube.create_time < made_before)
+        return tuple(itertools.islice(found, limit))
+
+    async def list_idle(self, vault: VaultName, *, since: datetime, limit: int) -> tuple[MemCube, ...]:
+        """See the port."""
+        found = (
+            cube
+            for cube in self._standing(vault)
+            if cube.state in COOLING and cube.update_time and max(cube.update_time, _used(cube)) < since
+        )
+        return tuple(itertools.islice(found, limit))
+
+    async def retire(self, cube: MemCube, *, reason: str) -> None:
+        """See the port."""
+        stored = await self.get(cube.name)
+        check_not_frozen(stored)
+        if stored.revision != cube.revision:
+            raise EtagMismatch(f"{cube.name} was changed meanwhile; read it again.", name=str(cube.name))
+        del self.cubes[cube.name]
+        self.reasons.setdefault(cube.name, []).append(reason)
+
+    def _standing(self, vault: VaultName) -> Iterator[MemCube]:
+        return (cube for cube in self.cubes.values() if cube.vault == vault and not cube.frozen)
+
+
+def _used(cube: MemCube) -> datetime:
+    return cube.usage.last_used_time or datetime.min.replace(tzinfo=UTC)

@@ -7,7 +7,7 @@ from memos_api.internal.v1 import storage_service_pb2 as pb
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
 from memos_api.v1 import memcube_pb2
 from memos_kernel.cube import MemCube
-from memos_kernel.names import CubeName
+from memos_kernel.names import CubeName, VaultName
 from memos_kernel.requests import RequestKey
 from memos_lifecycle.ports import NO_KEY
 from memos_wire.cubes import cube_from_proto, cube_to_proto
@@ -55,3 +55,19 @@ class StorageCubeStore:
         request = pb.ListDueMemCubesRequest(due_time=to_timestamp(at), limit=limit)
         response = await self._stub.ListDueMemCubes(request)
         return tuple(cube_from_proto(cube) for cube in response.cubes)
+
+    async def list_old(self, vault: VaultName, *, made_before: datetime, limit: int) -> tuple[MemCube, ...]:
+        """See the port."""
+        request = pb.ListAgedMemCubesRequest(vault=str(vault), made_before=to_timestamp(made_before), limit=limit)
+        return tuple(cube_from_proto(cube) for cube in (await self._stub.ListAgedMemCubes(request)).cubes)
+
+    async def list_idle(self, vault: VaultName, *, since: datetime, limit: int) -> tuple[MemCube, ...]:
+        """See the port."""
+        request = pb.ListAgedMemCubesRequest(vault=str(vault), idle_since=to_timestamp(since), limit=limit)
+        return tuple(cube_from_proto(cube) for cube in (await self._stub.ListAgedMemCubes(request)).cubes)
+
+    async def retire(self, cube: MemCube, *, reason: str) -> None:
+        """See the port."""
+        await self._stub.RetireMemCube(
+            pb.RetireMemCubeRequest(name=str(cube.name), expected_revision=cube.revision, reason=reason)
+        )

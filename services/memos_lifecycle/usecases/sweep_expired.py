@@ -27,14 +27,7 @@ class SweepExpired:
         Raises:
             LimitExceeded: `limit` is not between 0 and `LIMIT`.
         """
-        if not 0 <= limit <= LIMIT:
-            raise LimitExceeded(
-                f"limit is {limit}; give 1 to {LIMIT}, or 0 for {LIMIT_DEFAULT}.",
-                field="limit",
-                limit=str(LIMIT),
-                unit="cubes",
-            )
-        limit = limit or LIMIT_DEFAULT
+        limit = batch_of(limit)
         now = self.clock.now()
         due = await self.store.list_due(at=now, limit=limit)
         slots = asyncio.Semaphore(self.in_flight)
@@ -56,3 +49,19 @@ class SweepExpired:
         except (EtagMismatch, CubeNotFound, CubeFrozen, IllegalTransition):
             return False
         return True
+
+
+def batch_of(limit: int) -> int:
+    """Return how many cubes a sweep looks at.
+
+    Raises:
+        LimitExceeded: `limit` is not between 0 and `LIMIT`.
+    """
+    if not 0 <= limit <= LIMIT:
+        raise LimitExceeded(
+            f"limit is {limit}; give 1 to {LIMIT}, or 0 for {LIMIT_DEFAULT}.",
+            field="limit",
+            limit=str(LIMIT),
+            unit="cubes",
+        )
+    return limit or LIMIT_DEFAULT

@@ -1,4 +1,4 @@
-"""Grants and Tenants over governance's gRPC service."""
+"""Grants, Tenants and SweptVaults over governance's gRPC service."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -8,7 +8,11 @@ from memos_api.internal.v1.policy_service_pb2_grpc import PolicyServiceStub
 from memos_kernel.names import PrincipalName, TenantName, VaultName
 from memos_kernel.permission import Action, Grant
 from memos_runtime.context import use_grant
+from memos_scheduler.ports import VaultRule
 from memos_wire.grants import GrantVerifier
+from memos_wire.times import optional_duration
+
+_PAGE = 1_000
 
 
 class GovernanceGrants:
@@ -44,3 +48,23 @@ class GovernanceTenants:
         """See the port."""
         response = await self._stub.ListTenants(pb.ListTenantsRequest())
         return tuple(TenantName.parse(name) for name in response.tenants)
+
+
+class GovernanceVaults:
+    """Asks governance."""
+
+    def __init__(self, stub: PolicyServiceStub) -> None:
+        self._stub = stub
+
+    async def page(self, after: str) -> tuple[list[VaultRule], str | None]:
+        """See the port."""
+        response = await self._stub.ListSweptVaults(pb.ListSweptVaultsRequest(after=after, limit=_PAGE))
+        rules = [
+            VaultRule(
+                vault=VaultName.parse(vault.name),
+                cold_after=optional_duration(vault.policy, "cold_after"),
+                delete_after=optional_duration(vault.policy, "delete_after"),
+            )
+            for vault in response.vaults
+        ]
+        return rules, rules[-1].vault.id if len(rules) == _PAGE else None

@@ -42,6 +42,7 @@ class JobKind:
 
 
 EXPIRE_SWEEP = JobKind("expire_sweep", frozenset({Action.CUBE_EXPIRE}))
+VAULT_SWEEP = JobKind("vault_sweep", frozenset({Action.CUBE_EXPIRE}))
 PURGE = JobKind(jobs.PURGE, frozenset({Action.CUBE_PURGE}))
 PURGE_SWEEP = JobKind("purge_sweep", frozenset({Action.CUBE_EXPIRE}))
 EMBED_SWEEP = JobKind("embed_sweep", frozenset({Action.CUBE_EMBED, Action.MODEL_USE}))

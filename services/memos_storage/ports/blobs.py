@@ -6,6 +6,7 @@ from typing import Protocol
 
 from memos_kernel.cube import BlobRef
 from memos_kernel.names import PurgeName, VaultName
+from memos_kernel.quotas import VaultQuota
 from memos_storage.domain.blobs import StoredBlob
 from memos_storage.domain.purges import Reach
 
@@ -96,8 +97,12 @@ class BlobLedger(Protocol):
 class BlobRegistry(Protocol):
     """What the catalogue knows of blobs: whose they are, and which have to go."""
 
-    async def stage(self, vault: VaultName, blob: BlobRef, *, most: int, now: datetime) -> bool:
-        """Take note of a blob in the store, which a cube may take; False if `most` of the vault wait already."""
+    async def stage(self, vault: VaultName, blob: BlobRef, *, most: int, quota: VaultQuota, now: datetime) -> bool:
+        """Take note of a blob in the store, which a cube may take; False if `most` of the vault wait already.
+
+        Raises:
+            QuotaExceeded: the vault may not hold so many bytes.
+        """
         ...
 
     async def staged(self, vault: VaultName) -> int:

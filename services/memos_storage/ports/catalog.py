@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from memos_kernel.cube import MemCube, Usage
 from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
+from memos_kernel.quotas import VaultUsage
 from memos_storage.domain.archives import History
 from memos_storage.domain.purges import Doomed, Purge, Reach
 from memos_storage.domain.selection import Selection
@@ -86,7 +87,8 @@ class Transaction(Protocol):
     def replace(self, cube: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
         """Store a new revision.
 
-        `content`: the text changed, or comes back after a deletion; `vector` is that of this text, if it has one.
+        `content`: the text changed, or comes back after a deletion; `vector` is that of this text, if it has one. A
+        cube that was cold and is no more counts as one whose text comes back, with its vectors.
 
         Raises:
             DuplicateContent: a live cube of the vault holds the same content.
@@ -106,6 +108,10 @@ class Transaction(Protocol):
 
     def set_usage(self, uid: str, usage: Usage) -> None:
         """Store the usage; makes no revision."""
+        ...
+
+    def usage(self, vault: VaultName) -> VaultUsage:
+        """Return cubes and bytes of a vault, which nobody else lets grow until the transaction ends."""
         ...
 
     def dimensions(self, embedder: str) -> int | None:
@@ -204,6 +210,20 @@ class Catalog(Protocol):
 
     async def due(self, scope: Scope, *, at: datetime, limit: int) -> list[StoredCube]:
         """Return live cubes past their expire time that are neither expired nor frozen."""
+        ...
+
+    async def aged(
+        self, vault: VaultName, *, made_before: datetime | None, idle_since: datetime | None, limit: int
+    ) -> list[StoredCube]:
+        """Return live cubes that are not frozen, the oldest first.
+
+        `made_before`: those that were made before. `idle_since`: those that are in use, and were neither changed nor
+        used since.
+        """
+        ...
+
+    async def usage(self, vault: VaultName) -> VaultUsage:
+        """Return all that is counted of a vault."""
         ...
 
     async def eligible(self, uids: Sequence[str], selection: Selection) -> dict[str, int]:

@@ -1,4 +1,7 @@
-"""What is derived from the catalogue for searching, and the outbox that it follows."""
+"""What is derived from the catalogue for searching, and the outbox that it follows.
+
+The vector index has the vectors of cubes that are neither deleted nor in a state of `memos_kernel.states.COLD`.
+"""
 
 from collections.abc import AsyncIterator, Sequence, Set
 from datetime import datetime
@@ -57,7 +60,7 @@ class Outbox(Protocol):
         ...
 
     async def points(self, embedder: str, uids: Sequence[str]) -> list[Point]:
-        """Return the vectors that these cubes have now, deleted cubes left out."""
+        """Return the vectors that these cubes have now, deleted and cold cubes left out."""
         ...
 
     def indexed(self) -> AsyncIterator[Sequence[Point]]:

@@ -1,22 +1,24 @@
 """StorageService: convert, call a use case, convert."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from memos_api.internal.v1 import storage_service_pb2 as pb
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceServicer
-from memos_api.v1 import memcube_pb2
+from memos_api.v1 import governance_service_pb2, memcube_pb2, vault_pb2
 from memos_kernel.ids import Clock
 from memos_kernel.names import CubeName, VaultName
-from memos_runtime.context import current_grant
+from memos_runtime.context import current_grant, current_trace
 from memos_runtime.paging import page_size
 from memos_storage.servicer import messages
 from memos_storage.servicer.calls import Pages, mutation_of
 from memos_storage.servicer.feeds import Feeds
+from memos_storage.usecases.age_cubes import GetVaultUsage, ListAgedCubes, RetireCube
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
+from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
 from memos_storage.usecases.roll_back_cube import RollBackCube
@@ -49,6 +51,9 @@ class UseCases:
     transition: ApplyTransition
     use: RecordUsage
     due: ListDueCubes
+    aged: ListAgedCubes
+    retire: RetireCube
+    usage: GetVaultUsage
     search: SearchCubes
 
 
@@ -207,6 +212,33 @@ class StorageServicer(StorageServiceServicer):
         at = messages.required_time(request, "due_time", field="due_time")
         cubes = await self._do.due(at=at, limit=request.limit, grant=current_grant())
         return pb.ListDueMemCubesResponse(cubes=[messages.header(cube) for cube in cubes])
+
+    async def ListAgedMemCubes(self, request: pb.ListAgedMemCubesRequest, context: Any) -> pb.ListAgedMemCubesResponse:
+        """List cubes that are old or idle."""
+        cubes = await self._do.aged(
+            VaultName.parse(request.vault, field="vault"),
+            made_before=optional_time(request, "made_before"),
+            idle_since=optional_time(request, "idle_since"),
+            limit=request.limit,
+            grant=current_grant(),
+        )
+        return pb.ListAgedMemCubesResponse(cubes=[messages.header(cube) for cube in cubes])
+
+    async def RetireMemCube(self, request: pb.RetireMemCubeRequest, context: Any) -> pb.RetireMemCubeResponse:
+        """Delete a cube for its age."""
+        cube = await self._do.retire(
+            CubeName.parse(request.name),
+            expected_revision=request.expected_revision,
+            reason=request.reason,
+            mutation=Mutation(grant=current_grant(), trace=current_trace()),
+        )
+        return pb.RetireMemCubeResponse(cube=messages.header(cube))
+
+    async def GetVaultUsage(self, request: pb.GetVaultUsageRequest, context: Any) -> pb.GetVaultUsageResponse:
+        """Count what a vault holds."""
+        held = await self._do.usage(VaultName.parse(request.request.name), grant=current_grant())
+        usage = vault_pb2.VaultUsage(**asdict(held))
+        return pb.GetVaultUsageResponse(response=governance_service_pb2.GetVaultUsageResponse(usage=usage))
 
     async def SearchMemCubes(self, request: pb.SearchMemCubesRequest, context: Any) -> pb.SearchMemCubesResponse:
         """Search."""

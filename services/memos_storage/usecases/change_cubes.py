@@ -13,6 +13,7 @@ from memos_kernel.names import CubeName
 from memos_kernel.permission import Action, Grant
 from memos_storage.domain import revisions, usage
 from memos_storage.domain.checks import check_mutable, check_vector
+from memos_storage.domain.quotas import check_quota, text_bytes
 from memos_storage.domain.values import Answer, Vector
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_cube, shown
@@ -39,7 +40,7 @@ class UpdateCube:
 
         Raises:
             ImmutableField, MissingField, InvalidField, LimitExceeded: the mask or a value.
-            ContentPurged: the text.
+            ContentPurged, QuotaExceeded: the text.
             CubeNotFound, EtagMismatch, CubeFrozen, DuplicateContent, RequestIdReused, Overloaded, StoreFull.
         """
         paths = revisions.check_mask(mask)
@@ -54,7 +55,7 @@ class UpdateCube:
             changed = revisions.updated(stored, wanted, paths=paths, now=now)
             if changed is not stored:
                 check_validity(changed.valid_from, changed.valid_until, field="cube")
-                replace_cube(tx, stored, changed, vector, self.tombstones)
+                replace_cube(tx, stored, changed, vector, self.tombstones, mutation.grant)
                 tx.audit(mutation.event(self.ids, "cube.update", changed, now=now))
             return single(changed)
 
@@ -171,13 +172,14 @@ class RecordUsage:
 
 
 def replace_cube(
-    tx: Transaction, stored: MemCube, changed: MemCube, vector: Vector | None, tombstones: Tombstones
+    tx: Transaction, stored: MemCube, changed: MemCube, vector: Vector | None, tombstones: Tombstones, grant: Grant
 ) -> None:
     """Store a changed cube; a text that changed needs its vector.
 
     Raises:
         MissingField, InvalidField: the vector.
         ContentPurged: the text was purged from the vault.
+        QuotaExceeded: it is longer, and the vault has no room for it.
         DuplicateContent, Overloaded.
     """
     if changed.text == stored.text:
@@ -188,4 +190,16 @@ def replace_cube(
     tombstones.check_text(tx, changed)
     check_known_dimensions(tx, vector, field="embedding")
     check_room(tx, 1)
+    check_text_growth(tx, stored, changed, grant)
     tx.replace(changed, vector=vector, content=True)
+
+
+def check_text_growth(tx: Transaction, stored: MemCube, changed: MemCube, grant: Grant) -> None:
+    """Refuse a longer text for which the vault has no room.
+
+    Raises:
+        QuotaExceeded: as said.
+    """
+    more, quota = text_bytes(changed) - text_bytes(stored), grant.quotas.get(stored.vault)
+    if quota is not None and more > 0:
+        check_quota(stored.vault, tx.usage(stored.vault), quota, size=more)

@@ -6,11 +6,21 @@ from datetime import datetime
 
 from memos_kernel import limits
 from memos_kernel.cube import MemCube, State
-from memos_kernel.errors import DuplicateContent, InvalidField, LimitExceeded, MemosError, MissingField, Overloaded
+from memos_kernel.errors import (
+    DuplicateContent,
+    InvalidField,
+    LimitExceeded,
+    MemosError,
+    MissingField,
+    Overloaded,
+    QuotaExceeded,
+)
 from memos_kernel.ids import Clock, IdFactory
+from memos_kernel.permission import Grant
 from memos_storage.domain.blobs import with_blob
 from memos_storage.domain.checks import check_new_cube, check_vector
 from memos_storage.domain.filters import effective_state
+from memos_storage.domain.quotas import check_quota, text_bytes
 from memos_storage.domain.revisions import deleted, first_revision, moved
 from memos_storage.domain.values import Answer, NewCube, Outcome, Vector
 from memos_storage.ports import BlobRegistry, Catalog, Transaction, VectorIndex
@@ -121,6 +131,7 @@ class CreateCubes:
             if item.vector is not None:
                 check_known_dimensions(tx, item.vector, field="embedding")
             self.tombstones.check(tx, item.cube)
+            check_growth(tx, item.cube, mutation.grant)
             _insert(tx, item)
         except DuplicateContent as error:
             if item.cube.blob is not None:  # bytes that the vault has already
@@ -159,6 +170,28 @@ class CreateCubes:
             reason = "Its content came again."
             tx.audit(mutation.event(self.ids, "cube.transition", cube, now=now, reason=reason))
         return Outcome(cube)
+
+
+def check_growth(tx: Transaction, cube: MemCube, grant: Grant) -> None:
+    """Refuse a new cube for which its vault has no room; content that the vault holds already takes none.
+
+    Raises:
+        QuotaExceeded: there is no room.
+        DuplicateContent: there is none, and the content is there.
+    """
+    quota = grant.quotas.get(cube.vault)
+    if quota is None:
+        return
+    try:
+        # the bytes of a blob were counted when it came
+        check_quota(cube.vault, tx.usage(cube.vault), quota, cubes=1, size=text_bytes(cube))
+    except QuotaExceeded:
+        held = tx.holder(cube.vault, cube.content_hash)
+        if held is None:
+            raise
+        raise DuplicateContent(
+            f"{held.cube.name} holds the same content; use that one.", existing=str(held.cube.name)
+        ) from None
 
 
 def _insert(tx: Transaction, item: NewCube) -> None:

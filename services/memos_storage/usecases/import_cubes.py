@@ -22,7 +22,8 @@ from memos_storage.domain.archives import (
 from memos_storage.domain.values import StoredCube
 from memos_storage.ports import Catalog, Transaction, VectorIndex
 from memos_storage.usecases.access import require_vault
-from memos_storage.usecases.create_cubes import check_known_dimensions, check_room
+from memos_storage.usecases.change_cubes import check_text_growth
+from memos_storage.usecases.create_cubes import check_growth, check_known_dimensions, check_room
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.tombstones import Tombstones
 
@@ -112,8 +113,10 @@ class ImportCubes:
             for vector in item.vectors:
                 check_known_dimensions(tx, vector, field="vectors")
         if stored is None:
+            check_growth(tx, newest, grant)
             _create(tx, history, now=now)
             return ImportOutcome.CREATED
+        check_text_growth(tx, stored.cube, newest, grant)
         tx.adopt(fresh, now=now)
         _drop_blob(tx, newest)
         return ImportOutcome.EXTENDED

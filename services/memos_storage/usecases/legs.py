@@ -1,10 +1,12 @@
 """The legs of a search. Each returns candidates that the catalogue confirms, or says why it did not run."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from memos_kernel.errors import Capacity
+from memos_kernel.states import COLD
 from memos_storage.domain.fusion import DENSE, LEXICAL, PENDING
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import DenseHit, Vector
@@ -16,6 +18,11 @@ EXACT_ROWS = 2_000
 
 EXACT_ROWS_LAST = 20_000
 """The same, for a filter that the index could not fill within `WIDEST` candidates."""
+
+COLD_ROWS = 20_000
+"""Most cubes in the archive that are searched by vector: one by one, for no index has them."""
+
+TOO_COLD = f"more than {COLD_ROWS:,} of the archive are selected; their words are searched, or name fewer vaults"
 
 WIDEN = 4
 WIDEST = 4_096
@@ -65,10 +72,25 @@ class DenseLeg:
                 return skipped(DENSE, self.index.reason)
             try:
                 doubt = self.doubt()
-                found = await self._widening(vector, selection, depth)
-                return _result(DENSE, found, started, reason=doubt or self.doubt())
+                found, cold = await asyncio.gather(
+                    self._indexed(vector, selection, depth), self._archived(vector, selection, depth)
+                )
+                reason = doubt or self.doubt() or ("" if cold is not None else TOO_COLD)
+                return _result(DENSE, found.with_others(cold or ()).first(depth), started, reason=reason)
             except Capacity as error:
                 return skipped(DENSE, error.message)
+
+    async def _indexed(self, vector: Vector, selection: Selection, depth: int) -> "_Confirmed":
+        hot = selection.filter.states - COLD
+        return await self._widening(vector, selection, depth) if hot else _Confirmed(())
+
+    async def _archived(self, vector: Vector, selection: Selection, depth: int) -> Sequence[DenseHit] | None:
+        """Return the nearest of the cold cubes that are selected; None if there are too many."""
+        states = selection.filter.states & COLD
+        if not states:
+            return ()
+        cold = replace(selection, filter=replace(selection.filter, states=states))
+        return await self.catalog.nearest(vector, cold, bound=COLD_ROWS, limit=depth)
 
     async def _widening(self, vector: Vector, selection: Selection, depth: int) -> "_Confirmed":
         limit = depth
@@ -124,6 +146,11 @@ class LexicalLeg:
 class _Confirmed:
     hits: Sequence[DenseHit]
     outdated: frozenset[str] = frozenset()
+
+    def with_others(self, hits: Sequence[DenseHit]) -> "_Confirmed":
+        known = {hit.uid for hit in self.hits}
+        both = [*self.hits, *(hit for hit in hits if hit.uid not in known)]
+        return replace(self, hits=sorted(both, key=lambda hit: (-hit.score, hit.uid)))
 
     def first(self, count: int) -> "_Confirmed":
         return replace(self, hits=self.hits[:count])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from memos_kernel.cube import MemCube
-from memos_kernel.errors import ContentPurged, CubeFrozen, DuplicateContent, InvalidField
+from memos_kernel.errors import ContentPurged, CubeFrozen, DuplicateContent, InvalidField, QuotaExceeded
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName, VaultName
 from memos_storage.domain import revisions
@@ -13,6 +13,7 @@ from memos_storage.domain.selection import check_as_of
 from memos_storage.domain.values import StoredCube
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_vault
+from memos_storage.usecases.change_cubes import check_text_growth
 from memos_storage.usecases.create_cubes import check_room
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.tombstones import Tombstones
@@ -117,7 +118,10 @@ class _Step:
         return self.delete(stored.cube)
 
     def bring_back(self, name: CubeName) -> bool:
-        """Take a cube back if it was there then; return False if it is frozen, or its content is held or purged."""
+        """Take a cube back if it was there then.
+
+        Return False if it is frozen, its content is held or purged, or the vault has no room for it.
+        """
         stored = self.tx.live(name) or self.tx.deleted(name)
         then = self.then(stored) if stored is not None else None
         if stored is None or then is None:
@@ -126,7 +130,7 @@ class _Step:
             back = revisions.restored(stored.cube, then.cube, now=self.now)
             if back is not stored.cube:
                 self.store(stored.cube, back, then)
-        except (CubeFrozen, DuplicateContent, ContentPurged):
+        except (CubeFrozen, DuplicateContent, ContentPurged, QuotaExceeded):
             return False
         return True
 
@@ -134,6 +138,7 @@ class _Step:
         content = cube.delete_time is not None or cube.text != back.text
         if content:
             self.tombstones.check_text(self.tx, back)
+            check_text_growth(self.tx, cube, back, self.mutation.grant)
         vector = self.tx.vector(cube.uid, then.content_revision) if content else None
         try:
             self.tx.replace(back, vector=vector, content=content)

@@ -37,6 +37,7 @@ class RollBackCube:
             InvalidField, MissingField: the revision, the vector.
             CubeNotFound, RevisionNotFound, EtagMismatch, CubeFrozen: there is nothing to take back, or it may not be.
             ContentPurged: the text was purged from the vault with another cube.
+            QuotaExceeded: the text of then is longer, and the vault has no room for it.
             DuplicateContent: another cube of the vault holds the content by now.
             RequestIdReused, Overloaded, StoreFull.
         """
@@ -55,7 +56,7 @@ class RollBackCube:
             changed = revisions.rolled_back(stored, old.cube, now=now)
             if changed is not stored:
                 then = vector or tx.vector(stored.uid, old.content_revision)
-                replace_cube(tx, stored, changed, then, self.tombstones)
+                replace_cube(tx, stored, changed, then, self.tombstones, mutation.grant)
                 reason = f"Taken back to revision {revision}."
                 tx.audit(mutation.event(self.ids, "cube.rollback", changed, now=now, reason=reason))
             return single(changed)

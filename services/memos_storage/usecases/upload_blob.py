@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from memos_kernel import limits
-from memos_kernel.errors import InvalidField, LimitExceeded
+from memos_kernel.errors import InvalidField, LimitExceeded, QuotaExceeded
 from memos_kernel.ids import Clock
 from memos_kernel.names import VaultName
 from memos_kernel.permission import Grant
 from memos_storage.domain.blobs import BlobChunk, BlobHeader, Staged, check_header
-from memos_storage.ports import BlobFormat, BlobRegistry, BlobStore
+from memos_storage.domain.quotas import NONE, check_quota
+from memos_storage.ports import BlobFormat, BlobRegistry, BlobStore, Catalog
 from memos_storage.usecases.access import require_vault
 
 _LENGTH_BYTES = 8
@@ -20,6 +21,7 @@ _LENGTH_BYTES = 8
 class UploadBlob:
     """Puts bytes into the store and then takes note of them: what has no row is removed by the sweep."""
 
+    catalog: Catalog
     blobs: BlobStore
     registry: BlobRegistry
     format: BlobFormat
@@ -29,11 +31,13 @@ class UploadBlob:
         """Return the blob once it is durable.
 
         Raises:
-            VaultNotFound, InvalidField, LimitExceeded: nothing was stored.
+            VaultNotFound, InvalidField, LimitExceeded, QuotaExceeded: nothing was stored.
             StoreFull, DependencyUnavailable: the same.
         """
         require_vault(grant, header.vault, field="header.vault")
         check_header(header)
+        quota = grant.quotas.get(header.vault, NONE)
+        check_quota(header.vault, await self.catalog.usage(header.vault), quota, size=header.size_bytes)
         if await self.registry.staged(header.vault) >= limits.STAGED_BLOBS:
             raise _no_room(header.vault)
         blob = await self.blobs.put(header.vault, self._received(header, chunks), media_type=header.media_type)
@@ -44,9 +48,12 @@ class UploadBlob:
                 field="header.sha256",
             )
         now = self.clock.now()
-        if not await self.registry.stage(header.vault, blob, most=limits.STAGED_BLOBS, now=now):
+        try:
+            if not await self.registry.stage(header.vault, blob, most=limits.STAGED_BLOBS, quota=quota, now=now):
+                raise _no_room(header.vault)
+        except (LimitExceeded, QuotaExceeded):  # others were faster
             await self.blobs.remove(header.vault, blob.name)
-            raise _no_room(header.vault)
+            raise
         return Staged(blob, now + limits.BLOB_RETENTION)
 
     async def _received(self, header: BlobHeader, chunks: AsyncIterator[BlobChunk]) -> AsyncIterator[bytes]:

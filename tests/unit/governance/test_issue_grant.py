@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from memos_governance.domain.vaults import WantedVault
 from memos_kernel import limits
 from memos_kernel.errors import (
     DataCorrupted,
@@ -177,5 +178,5 @@ async def test_a_denial_stays_a_denial_when_the_tenant_cannot_be_looked_up_for_i
 async def _vault(world, admin, id):
     name = VaultName(admin.tenant, id)
     caller = await world.admin(admin)
-    await world.policy.create_vault(name, display_name="", caller=caller, request=RequestKey())
+    await world.policy.create_vault(WantedVault(name=name), caller=caller, request=RequestKey())
     return name

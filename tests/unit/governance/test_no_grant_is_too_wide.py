@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memos_governance.domain.records import Permission
+from memos_governance.domain.vaults import WantedVault
 from memos_governance.usecases.authority import Caller
 from memos_governance.usecases.create_api_key import KeyRequest
 from memos_kernel.errors import MemosError
@@ -136,7 +137,7 @@ class Run:
 
     async def _vault(self, by, stale, name):
         caller = await self._caller(stale, by, Action.TENANT_ADMIN)
-        await self.world.policy.create_vault(name, display_name="", caller=caller, request=RequestKey())
+        await self.world.policy.create_vault(WantedVault(name=name), caller=caller, request=RequestKey())
         assert str(by) in self.model.admins
         assert _same_tenant(by, name)
         assert str(name) not in self.model.vaults

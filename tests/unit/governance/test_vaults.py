@@ -1,6 +1,7 @@
 import pytest
 
 from memos_governance.domain.records import Permission
+from memos_governance.domain.vaults import WantedVault
 from memos_kernel import limits
 from memos_kernel.errors import (
     InvalidField,
@@ -22,7 +23,9 @@ NOTES = VaultName("acme", "notes")
 
 async def _create(world, by, name, *, request=NO_REQUEST, display_name=""):
     caller = await world.admin(by)
-    return await world.policy.create_vault(name, display_name=display_name, caller=caller, request=request)
+    return await world.policy.create_vault(
+        WantedVault(name=name, display_name=display_name), caller=caller, request=request
+    )
 
 
 async def test_the_maker_of_a_vault_owns_it(world, admin):

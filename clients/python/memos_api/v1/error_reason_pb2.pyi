@@ -197,6 +197,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"reason": "ARCHIVE_INVALID", "domain": "memos", "metadata": {"file": "parts/00003/revisions.parquet"}}
     """
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 35
+    """The vault may not hold more; purge what is not needed, or ask its owner for a larger limit. RESOURCE_EXHAUSTED.
+
+        {"reason": "QUOTA_EXCEEDED", "domain": "memos", "metadata": {"vault": "tenants/local/vaults/main", "limit": "1000"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo that every error carries; its `domain` is
@@ -378,5 +383,10 @@ ERROR_REASON_ARCHIVE_INVALID: ErrorReason.ValueType  # 34
 newer form. INVALID_ARGUMENT.
 
     {"reason": "ARCHIVE_INVALID", "domain": "memos", "metadata": {"file": "parts/00003/revisions.parquet"}}
+"""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 35
+"""The vault may not hold more; purge what is not needed, or ask its owner for a larger limit. RESOURCE_EXHAUSTED.
+
+    {"reason": "QUOTA_EXCEEDED", "domain": "memos", "metadata": {"vault": "tenants/local/vaults/main", "limit": "1000"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

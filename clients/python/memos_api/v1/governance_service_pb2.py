@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from memos_api.v1 import vault_pb2 as memos__api_dot_v1_dot_vault__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%memos_api/v1/governance_service.proto\x12\x08memos.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18memos_api/v1/vault.proto\"\xb0\x01\n\x06\x41piKey\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\r\n\x05\x61\x64min\x18\x03 \x01(\x08\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"g\n\x13\x43reateApiKeyRequest\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\r\n\x05\x61\x64min\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"E\n\x14\x43reateApiKeyResponse\x12\x1d\n\x03key\x18\x01 \x01(\x0b\x32\x10.memos.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\";\n\x12ListApiKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"N\n\x13ListApiKeysResponse\x12\x1e\n\x04keys\x18\x01 \x03(\x0b\x32\x10.memos.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x13RevokeApiKeyRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"5\n\x14RevokeApiKeyResponse\x12\x1d\n\x03key\x18\x01 \x01(\x0b\x32\x10.memos.v1.ApiKey\"N\n\x12\x43reateVaultRequest\x12$\n\x05vault\x18\x01 \x01(\x0b\x32\x0f.memos.v1.VaultB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"5\n\x13\x43reateVaultResponse\x12\x1e\n\x05vault\x18\x01 \x01(\x0b\x32\x0f.memos.v1.Vault\"%\n\x0fGetVaultRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"2\n\x10GetVaultResponse\x12\x1e\n\x05vault\x18\x01 \x01(\x0b\x32\x0f.memos.v1.Vault\":\n\x11ListVaultsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"N\n\x12ListVaultsResponse\x12\x1f\n\x06vaults\x18\x01 \x03(\x0b\x32\x0f.memos.v1.Vault\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x19SetVaultPermissionRequest\x12\x33\n\npermission\x18\x01 \x01(\x0b\x32\x19.memos.v1.VaultPermissionB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"K\n\x1aSetVaultPermissionResponse\x12-\n\npermission\x18\x01 \x01(\x0b\x32\x19.memos.v1.VaultPermission\"Y\n\x1bListVaultPermissionsRequest\x12\x13\n\x05vault\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"g\n\x1cListVaultPermissionsResponse\x12.\n\x0bpermissions\x18\x01 \x03(\x0b\x32\x19.memos.v1.VaultPermission\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe1\x01\n\nAuditEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tprincipal\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t\x12\x10\n\x08resource\x18\x06 \x01(\t\x12\x0f\n\x07outcome\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x10\n\x08trace_id\x18\t \x01(\t\x12\x0c\n\x04hash\x18\n \x01(\t\x12\x10\n\x08\x65vent_id\x18\x0b \x01(\t\"\xc6\x01\n\x11QueryAuditRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x10\n\x08resource\x18\x03 \x01(\t\x12)\n\x05\x61\x66ter\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x62\x65\x66ore\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"S\n\x12QueryAuditResponse\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.memos.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe6\x05\n\x11GovernanceService\x12M\n\x0c\x43reateApiKey\x12\x1d.memos.v1.CreateApiKeyRequest\x1a\x1e.memos.v1.CreateApiKeyResponse\x12J\n\x0bListApiKeys\x12\x1c.memos.v1.ListApiKeysRequest\x1a\x1d.memos.v1.ListApiKeysResponse\x12M\n\x0cRevokeApiKey\x12\x1d.memos.v1.RevokeApiKeyRequest\x1a\x1e.memos.v1.RevokeApiKeyResponse\x12J\n\x0b\x43reateVault\x12\x1c.memos.v1.CreateVaultRequest\x1a\x1d.memos.v1.CreateVaultResponse\x12\x41\n\x08GetVault\x12\x19.memos.v1.GetVaultRequest\x1a\x1a.memos.v1.GetVaultResponse\x12G\n\nListVaults\x12\x1b.memos.v1.ListVaultsRequest\x1a\x1c.memos.v1.ListVaultsResponse\x12_\n\x12SetVaultPermission\x12#.memos.v1.SetVaultPermissionRequest\x1a$.memos.v1.SetVaultPermissionResponse\x12\x65\n\x14ListVaultPermissions\x12%.memos.v1.ListVaultPermissionsRequest\x1a&.memos.v1.ListVaultPermissionsResponse\x12G\n\nQueryAudit\x12\x1b.memos.v1.QueryAuditRequest\x1a\x1c.memos.v1.QueryAuditResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%memos_api/v1/governance_service.proto\x12\x08memos.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18memos_api/v1/vault.proto\"\xb0\x01\n\x06\x41piKey\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\r\n\x05\x61\x64min\x18\x03 \x01(\x08\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"g\n\x13\x43reateApiKeyRequest\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\r\n\x05\x61\x64min\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"E\n\x14\x43reateApiKeyResponse\x12\x1d\n\x03key\x18\x01 \x01(\x0b\x32\x10.memos.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\";\n\x12ListApiKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"N\n\x13ListApiKeysResponse\x12\x1e\n\x04keys\x18\x01 \x03(\x0b\x32\x10.memos.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x13RevokeApiKeyRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"5\n\x14RevokeApiKeyResponse\x12\x1d\n\x03key\x18\x01 \x01(\x0b\x32\x10.memos.v1.ApiKey\"N\n\x12\x43reateVaultRequest\x12$\n\x05vault\x18\x01 \x01(\x0b\x32\x0f.memos.v1.VaultB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"5\n\x13\x43reateVaultResponse\x12\x1e\n\x05vault\x18\x01 \x01(\x0b\x32\x0f.memos.v1.Vault\"%\n\x0fGetVaultRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"2\n\x10GetVaultResponse\x12\x1e\n\x05vault\x18\x01 \x01(\x0b\x32\x0f.memos.v1.Vault\"\x85\x01\n\x12UpdateVaultRequest\x12$\n\x05vault\x18\x01 \x01(\x0b\x32\x0f.memos.v1.VaultB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"5\n\x13UpdateVaultResponse\x12\x1e\n\x05vault\x18\x01 \x01(\x0b\x32\x0f.memos.v1.Vault\"*\n\x14GetVaultUsageRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"<\n\x15GetVaultUsageResponse\x12#\n\x05usage\x18\x01 \x01(\x0b\x32\x14.memos.v1.VaultUsage\":\n\x11ListVaultsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"N\n\x12ListVaultsResponse\x12\x1f\n\x06vaults\x18\x01 \x03(\x0b\x32\x0f.memos.v1.Vault\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x19SetVaultPermissionRequest\x12\x33\n\npermission\x18\x01 \x01(\x0b\x32\x19.memos.v1.VaultPermissionB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"K\n\x1aSetVaultPermissionResponse\x12-\n\npermission\x18\x01 \x01(\x0b\x32\x19.memos.v1.VaultPermission\"Y\n\x1bListVaultPermissionsRequest\x12\x13\n\x05vault\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"g\n\x1cListVaultPermissionsResponse\x12.\n\x0bpermissions\x18\x01 \x03(\x0b\x32\x19.memos.v1.VaultPermission\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe1\x01\n\nAuditEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tprincipal\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t\x12\x10\n\x08resource\x18\x06 \x01(\t\x12\x0f\n\x07outcome\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x10\n\x08trace_id\x18\t \x01(\t\x12\x0c\n\x04hash\x18\n \x01(\t\x12\x10\n\x08\x65vent_id\x18\x0b \x01(\t\"\xc6\x01\n\x11QueryAuditRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x10\n\x08resource\x18\x03 \x01(\t\x12)\n\x05\x61\x66ter\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x62\x65\x66ore\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"S\n\x12QueryAuditResponse\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.memos.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x84\x07\n\x11GovernanceService\x12M\n\x0c\x43reateApiKey\x12\x1d.memos.v1.CreateApiKeyRequest\x1a\x1e.memos.v1.CreateApiKeyResponse\x12J\n\x0bListApiKeys\x12\x1c.memos.v1.ListApiKeysRequest\x1a\x1d.memos.v1.ListApiKeysResponse\x12M\n\x0cRevokeApiKey\x12\x1d.memos.v1.RevokeApiKeyRequest\x1a\x1e.memos.v1.RevokeApiKeyResponse\x12J\n\x0b\x43reateVault\x12\x1c.memos.v1.CreateVaultRequest\x1a\x1d.memos.v1.CreateVaultResponse\x12\x41\n\x08GetVault\x12\x19.memos.v1.GetVaultRequest\x1a\x1a.memos.v1.GetVaultResponse\x12J\n\x0bUpdateVault\x12\x1c.memos.v1.UpdateVaultRequest\x1a\x1d.memos.v1.UpdateVaultResponse\x12P\n\rGetVaultUsage\x12\x1e.memos.v1.GetVaultUsageRequest\x1a\x1f.memos.v1.GetVaultUsageResponse\x12G\n\nListVaults\x12\x1b.memos.v1.ListVaultsRequest\x1a\x1c.memos.v1.ListVaultsResponse\x12_\n\x12SetVaultPermission\x12#.memos.v1.SetVaultPermissionRequest\x1a$.memos.v1.SetVaultPermissionResponse\x12\x65\n\x14ListVaultPermissions\x12%.memos.v1.ListVaultPermissionsRequest\x1a&.memos.v1.ListVaultPermissionsResponse\x12G\n\nQueryAudit\x12\x1b.memos.v1.QueryAuditRequest\x1a\x1c.memos.v1.QueryAuditResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,50 +43,64 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEVAULTREQUEST'].fields_by_name['vault']._serialized_options = b'\342A\001\002'
   _globals['_GETVAULTREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETVAULTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEVAULTREQUEST'].fields_by_name['vault']._loaded_options = None
+  _globals['_UPDATEVAULTREQUEST'].fields_by_name['vault']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEVAULTREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEVAULTREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\002'
+  _globals['_GETVAULTUSAGEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETVAULTUSAGEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_SETVAULTPERMISSIONREQUEST'].fields_by_name['permission']._loaded_options = None
   _globals['_SETVAULTPERMISSIONREQUEST'].fields_by_name['permission']._serialized_options = b'\342A\001\002'
   _globals['_LISTVAULTPERMISSIONSREQUEST'].fields_by_name['vault']._loaded_options = None
   _globals['_LISTVAULTPERMISSIONSREQUEST'].fields_by_name['vault']._serialized_options = b'\342A\001\002'
-  _globals['_APIKEY']._serialized_start=144
-  _globals['_APIKEY']._serialized_end=320
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=322
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=425
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=427
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=496
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=498
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=557
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=559
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=637
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=639
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=700
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=702
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=755
-  _globals['_CREATEVAULTREQUEST']._serialized_start=757
-  _globals['_CREATEVAULTREQUEST']._serialized_end=835
-  _globals['_CREATEVAULTRESPONSE']._serialized_start=837
-  _globals['_CREATEVAULTRESPONSE']._serialized_end=890
-  _globals['_GETVAULTREQUEST']._serialized_start=892
-  _globals['_GETVAULTREQUEST']._serialized_end=929
-  _globals['_GETVAULTRESPONSE']._serialized_start=931
-  _globals['_GETVAULTRESPONSE']._serialized_end=981
-  _globals['_LISTVAULTSREQUEST']._serialized_start=983
-  _globals['_LISTVAULTSREQUEST']._serialized_end=1041
-  _globals['_LISTVAULTSRESPONSE']._serialized_start=1043
-  _globals['_LISTVAULTSRESPONSE']._serialized_end=1121
-  _globals['_SETVAULTPERMISSIONREQUEST']._serialized_start=1123
-  _globals['_SETVAULTPERMISSIONREQUEST']._serialized_end=1223
-  _globals['_SETVAULTPERMISSIONRESPONSE']._serialized_start=1225
-  _globals['_SETVAULTPERMISSIONRESPONSE']._serialized_end=1300
-  _globals['_LISTVAULTPERMISSIONSREQUEST']._serialized_start=1302
-  _globals['_LISTVAULTPERMISSIONSREQUEST']._serialized_end=1391
-  _globals['_LISTVAULTPERMISSIONSRESPONSE']._serialized_start=1393
-  _globals['_LISTVAULTPERMISSIONSRESPONSE']._serialized_end=1496
-  _globals['_AUDITEVENT']._serialized_start=1499
-  _globals['_AUDITEVENT']._serialized_end=1724
-  _globals['_QUERYAUDITREQUEST']._serialized_start=1727
-  _globals['_QUERYAUDITREQUEST']._serialized_end=1925
-  _globals['_QUERYAUDITRESPONSE']._serialized_start=1927
-  _globals['_QUERYAUDITRESPONSE']._serialized_end=2010
-  _globals['_GOVERNANCESERVICE']._serialized_start=2013
-  _globals['_GOVERNANCESERVICE']._serialized_end=2755
+  _globals['_APIKEY']._serialized_start=178
+  _globals['_APIKEY']._serialized_end=354
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=356
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=459
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=461
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=530
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=532
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=591
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=593
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=671
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=673
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=734
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=736
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=789
+  _globals['_CREATEVAULTREQUEST']._serialized_start=791
+  _globals['_CREATEVAULTREQUEST']._serialized_end=869
+  _globals['_CREATEVAULTRESPONSE']._serialized_start=871
+  _globals['_CREATEVAULTRESPONSE']._serialized_end=924
+  _globals['_GETVAULTREQUEST']._serialized_start=926
+  _globals['_GETVAULTREQUEST']._serialized_end=963
+  _globals['_GETVAULTRESPONSE']._serialized_start=965
+  _globals['_GETVAULTRESPONSE']._serialized_end=1015
+  _globals['_UPDATEVAULTREQUEST']._serialized_start=1018
+  _globals['_UPDATEVAULTREQUEST']._serialized_end=1151
+  _globals['_UPDATEVAULTRESPONSE']._serialized_start=1153
+  _globals['_UPDATEVAULTRESPONSE']._serialized_end=1206
+  _globals['_GETVAULTUSAGEREQUEST']._serialized_start=1208
+  _globals['_GETVAULTUSAGEREQUEST']._serialized_end=1250
+  _globals['_GETVAULTUSAGERESPONSE']._serialized_start=1252
+  _globals['_GETVAULTUSAGERESPONSE']._serialized_end=1312
+  _globals['_LISTVAULTSREQUEST']._serialized_start=1314
+  _globals['_LISTVAULTSREQUEST']._serialized_end=1372
+  _globals['_LISTVAULTSRESPONSE']._serialized_start=1374
+  _globals['_LISTVAULTSRESPONSE']._serialized_end=1452
+  _globals['_SETVAULTPERMISSIONREQUEST']._serialized_start=1454
+  _globals['_SETVAULTPERMISSIONREQUEST']._serialized_end=1554
+  _globals['_SETVAULTPERMISSIONRESPONSE']._serialized_start=1556
+  _globals['_SETVAULTPERMISSIONRESPONSE']._serialized_end=1631
+  _globals['_LISTVAULTPERMISSIONSREQUEST']._serialized_start=1633
+  _globals['_LISTVAULTPERMISSIONSREQUEST']._serialized_end=1722
+  _globals['_LISTVAULTPERMISSIONSRESPONSE']._serialized_start=1724
+  _globals['_LISTVAULTPERMISSIONSRESPONSE']._serialized_end=1827
+  _globals['_AUDITEVENT']._serialized_start=1830
+  _globals['_AUDITEVENT']._serialized_end=2055
+  _globals['_QUERYAUDITREQUEST']._serialized_start=2058
+  _globals['_QUERYAUDITREQUEST']._serialized_end=2256
+  _globals['_QUERYAUDITRESPONSE']._serialized_start=2258
+  _globals['_QUERYAUDITRESPONSE']._serialized_end=2341
+  _globals['_GOVERNANCESERVICE']._serialized_start=2344
+  _globals['_GOVERNANCESERVICE']._serialized_end=3244
 # @@protoc_insertion_point(module_scope)

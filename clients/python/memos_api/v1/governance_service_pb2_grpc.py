@@ -60,6 +60,16 @@ class GovernanceServiceStub:
                 request_serializer=memos__api_dot_v1_dot_governance__service__pb2.GetVaultRequest.SerializeToString,
                 response_deserializer=memos__api_dot_v1_dot_governance__service__pb2.GetVaultResponse.FromString,
                 _registered_method=True)
+        self.UpdateVault = channel.unary_unary(
+                '/memos.v1.GovernanceService/UpdateVault',
+                request_serializer=memos__api_dot_v1_dot_governance__service__pb2.UpdateVaultRequest.SerializeToString,
+                response_deserializer=memos__api_dot_v1_dot_governance__service__pb2.UpdateVaultResponse.FromString,
+                _registered_method=True)
+        self.GetVaultUsage = channel.unary_unary(
+                '/memos.v1.GovernanceService/GetVaultUsage',
+                request_serializer=memos__api_dot_v1_dot_governance__service__pb2.GetVaultUsageRequest.SerializeToString,
+                response_deserializer=memos__api_dot_v1_dot_governance__service__pb2.GetVaultUsageResponse.FromString,
+                _registered_method=True)
         self.ListVaults = channel.unary_unary(
                 '/memos.v1.GovernanceService/ListVaults',
                 request_serializer=memos__api_dot_v1_dot_governance__service__pb2.ListVaultsRequest.SerializeToString,
@@ -111,7 +121,7 @@ class GovernanceServiceServicer:
 
     def CreateVault(self, request, context):
         """Makes a vault; the caller becomes its owner. Needs the tenant's admin. Fails with RESOURCE_EXISTS, and with
-        LIMIT_EXCEEDED where the caller has a role in 1,000 vaults.
+        LIMIT_EXCEEDED where the caller has a role in 1,000 vaults, or the tenant 100 vaults with a role for all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +129,21 @@ class GovernanceServiceServicer:
 
     def GetVault(self, request, context):
         """Returns a vault. Fails with VAULT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateVault(self, request, context):
+        """Changes the title or the policy of a vault, within 60 seconds everywhere. What is over a lowered limit stays.
+        Needs the vault's owner. Fails with VAULT_NOT_FOUND, IMMUTABLE_FIELD, LIMIT_EXCEEDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVaultUsage(self, request, context):
+        """Returns what a vault holds. Fails with VAULT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,6 +205,16 @@ def add_GovernanceServiceServicer_to_server(servicer, server):
                     servicer.GetVault,
                     request_deserializer=memos__api_dot_v1_dot_governance__service__pb2.GetVaultRequest.FromString,
                     response_serializer=memos__api_dot_v1_dot_governance__service__pb2.GetVaultResponse.SerializeToString,
+            ),
+            'UpdateVault': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateVault,
+                    request_deserializer=memos__api_dot_v1_dot_governance__service__pb2.UpdateVaultRequest.FromString,
+                    response_serializer=memos__api_dot_v1_dot_governance__service__pb2.UpdateVaultResponse.SerializeToString,
+            ),
+            'GetVaultUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVaultUsage,
+                    request_deserializer=memos__api_dot_v1_dot_governance__service__pb2.GetVaultUsageRequest.FromString,
+                    response_serializer=memos__api_dot_v1_dot_governance__service__pb2.GetVaultUsageResponse.SerializeToString,
             ),
             'ListVaults': grpc.unary_unary_rpc_method_handler(
                     servicer.ListVaults,
@@ -338,6 +373,60 @@ class GovernanceService:
             '/memos.v1.GovernanceService/GetVault',
             memos__api_dot_v1_dot_governance__service__pb2.GetVaultRequest.SerializeToString,
             memos__api_dot_v1_dot_governance__service__pb2.GetVaultResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateVault(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.v1.GovernanceService/UpdateVault',
+            memos__api_dot_v1_dot_governance__service__pb2.UpdateVaultRequest.SerializeToString,
+            memos__api_dot_v1_dot_governance__service__pb2.UpdateVaultResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVaultUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.v1.GovernanceService/GetVaultUsage',
+            memos__api_dot_v1_dot_governance__service__pb2.GetVaultUsageRequest.SerializeToString,
+            memos__api_dot_v1_dot_governance__service__pb2.GetVaultUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

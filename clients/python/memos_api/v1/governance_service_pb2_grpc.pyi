@@ -27,10 +27,16 @@ class GovernanceServiceStub:
     """Ends a key; it stops working within 60 seconds. Needs the tenant's admin."""
     CreateVault: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.CreateVaultRequest, _governance_service_pb2.CreateVaultResponse]
     """Makes a vault; the caller becomes its owner. Needs the tenant's admin. Fails with RESOURCE_EXISTS, and with
-    LIMIT_EXCEEDED where the caller has a role in 1,000 vaults.
+    LIMIT_EXCEEDED where the caller has a role in 1,000 vaults, or the tenant 100 vaults with a role for all.
     """
     GetVault: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.GetVaultRequest, _governance_service_pb2.GetVaultResponse]
     """Returns a vault. Fails with VAULT_NOT_FOUND."""
+    UpdateVault: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.UpdateVaultRequest, _governance_service_pb2.UpdateVaultResponse]
+    """Changes the title or the policy of a vault, within 60 seconds everywhere. What is over a lowered limit stays.
+    Needs the vault's owner. Fails with VAULT_NOT_FOUND, IMMUTABLE_FIELD, LIMIT_EXCEEDED.
+    """
+    GetVaultUsage: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.GetVaultUsageRequest, _governance_service_pb2.GetVaultUsageResponse]
+    """Returns what a vault holds. Fails with VAULT_NOT_FOUND."""
     ListVaults: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.ListVaultsRequest, _governance_service_pb2.ListVaultsResponse]
     """Lists the vaults in which the caller has a role."""
     SetVaultPermission: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.SetVaultPermissionRequest, _governance_service_pb2.SetVaultPermissionResponse]
@@ -79,7 +85,7 @@ class GovernanceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_governance_service_pb2.CreateVaultRequest, _abc.Awaitable[_governance_service_pb2.CreateVaultResponse]],
     ) -> _abc.Awaitable[_governance_service_pb2.CreateVaultResponse]:
         """Makes a vault; the caller becomes its owner. Needs the tenant's admin. Fails with RESOURCE_EXISTS, and with
-        LIMIT_EXCEEDED where the caller has a role in 1,000 vaults.
+        LIMIT_EXCEEDED where the caller has a role in 1,000 vaults, or the tenant 100 vaults with a role for all.
         """
 
     @_abc_1.abstractmethod
@@ -89,6 +95,24 @@ class GovernanceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_governance_service_pb2.GetVaultRequest, _abc.Awaitable[_governance_service_pb2.GetVaultResponse]],
     ) -> _abc.Awaitable[_governance_service_pb2.GetVaultResponse]:
         """Returns a vault. Fails with VAULT_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def UpdateVault(
+        self,
+        request: _governance_service_pb2.UpdateVaultRequest,
+        context: _aio.ServicerContext[_governance_service_pb2.UpdateVaultRequest, _abc.Awaitable[_governance_service_pb2.UpdateVaultResponse]],
+    ) -> _abc.Awaitable[_governance_service_pb2.UpdateVaultResponse]:
+        """Changes the title or the policy of a vault, within 60 seconds everywhere. What is over a lowered limit stays.
+        Needs the vault's owner. Fails with VAULT_NOT_FOUND, IMMUTABLE_FIELD, LIMIT_EXCEEDED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetVaultUsage(
+        self,
+        request: _governance_service_pb2.GetVaultUsageRequest,
+        context: _aio.ServicerContext[_governance_service_pb2.GetVaultUsageRequest, _abc.Awaitable[_governance_service_pb2.GetVaultUsageResponse]],
+    ) -> _abc.Awaitable[_governance_service_pb2.GetVaultUsageResponse]:
+        """Returns what a vault holds. Fails with VAULT_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListVaults(

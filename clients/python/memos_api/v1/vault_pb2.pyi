@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -17,6 +18,42 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _VaultType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VaultTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VaultType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VAULT_TYPE_UNSPECIFIED: _VaultType.ValueType  # 0
+    """Not set."""
+    VAULT_TYPE_USER_PRIVATE: _VaultType.ValueType  # 1
+    """Memory of one user or agent: nobody else reads it unless given a role. No limits."""
+    VAULT_TYPE_EXPERT: _VaultType.ValueType  # 2
+    """Knowledge that experts keep: every principal of the tenant reads it."""
+    VAULT_TYPE_INDUSTRY_SHARED: _VaultType.ValueType  # 3
+    """Knowledge of a whole field: every principal of the tenant reads it; what nobody has used for 90 days goes cold."""
+    VAULT_TYPE_CONTEXTUAL_POOL: _VaultType.ValueType  # 4
+    """A pool that the agents of a tenant share: all read and write; what nobody has used for 30 days goes cold."""
+    VAULT_TYPE_PIPELINE_CACHE: _VaultType.ValueType  # 5
+    """Results between the steps of a pipeline: deleted after a day."""
+
+class VaultType(_VaultType, metaclass=_VaultTypeEnumTypeWrapper):
+    """What a vault is for (arXiv 2507.03724, section 5.4). It decides the policy that the vault is made with."""
+
+VAULT_TYPE_UNSPECIFIED: VaultType.ValueType  # 0
+"""Not set."""
+VAULT_TYPE_USER_PRIVATE: VaultType.ValueType  # 1
+"""Memory of one user or agent: nobody else reads it unless given a role. No limits."""
+VAULT_TYPE_EXPERT: VaultType.ValueType  # 2
+"""Knowledge that experts keep: every principal of the tenant reads it."""
+VAULT_TYPE_INDUSTRY_SHARED: VaultType.ValueType  # 3
+"""Knowledge of a whole field: every principal of the tenant reads it; what nobody has used for 90 days goes cold."""
+VAULT_TYPE_CONTEXTUAL_POOL: VaultType.ValueType  # 4
+"""A pool that the agents of a tenant share: all read and write; what nobody has used for 30 days goes cold."""
+VAULT_TYPE_PIPELINE_CACHE: VaultType.ValueType  # 5
+"""Results between the steps of a pipeline: deleted after a day."""
+Global___VaultType: _TypeAlias = VaultType  # noqa: Y015
 
 class _VaultRole:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -57,6 +94,8 @@ class Vault(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     CALLER_ROLE_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `tenants/{tenant}/vaults/{vault}`."""
     display_name: _builtins.str
@@ -65,9 +104,17 @@ class Vault(_message.Message):
     """Principal that made the vault."""
     caller_role: Global___VaultRole.ValueType
     """Role of the caller in the vault."""
+    type: Global___VaultType.ValueType
+    """What the vault is for; unset means VAULT_TYPE_USER_PRIVATE. It stays as it was made."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the vault was made."""
+
+    @_builtins.property
+    def policy(self) -> Global___VaultPolicy:
+        """Who may read it without a role of its own, how much it holds, and for how long. Unset when it is made: that of the
+        type.
+        """
 
     def __init__(
         self,
@@ -77,14 +124,99 @@ class Vault(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         owner: _builtins.str = ...,
         caller_role: Global___VaultRole.ValueType = ...,
+        type: Global___VaultType.ValueType = ...,
+        policy: Global___VaultPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller_role", b"caller_role", "create_time", b"create_time", "display_name", b"display_name", "name", b"name", "owner", b"owner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller_role", b"caller_role", "create_time", b"create_time", "display_name", b"display_name", "name", b"name", "owner", b"owner", "policy", b"policy", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Vault: _TypeAlias = Vault  # noqa: Y015
+
+@_typing.final
+class VaultPolicy(_message.Message):
+    """The rules of a vault."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_ROLE_FIELD_NUMBER: _builtins.int
+    MAX_CUBES_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_FIELD_NUMBER: _builtins.int
+    COLD_AFTER_FIELD_NUMBER: _builtins.int
+    DELETE_AFTER_FIELD_NUMBER: _builtins.int
+    member_role: Global___VaultRole.ValueType
+    """Role of every principal of the tenant that has none of its own, or a smaller one; at most VAULT_ROLE_WRITER. A
+    tenant has at most 100 vaults with one.
+    """
+    max_cubes: _builtins.int
+    """Most cubes, deleted ones counted until they are erased; 0 is no limit."""
+    max_bytes: _builtins.int
+    """Most bytes of their present texts and of blobs, deleted ones counted until they are erased; 0 is no limit."""
+    @_builtins.property
+    def cold_after(self) -> _duration_pb2.Duration:
+        """Cubes that were neither changed nor used for so long are archived: their vectors leave the hot index and stay in
+        the catalogue, searches find them only by a filter for CUBE_STATE_ARCHIVED, and use brings them back. At least an
+        hour; unset is never.
+        """
+
+    @_builtins.property
+    def delete_after(self) -> _duration_pb2.Duration:
+        """Cubes are deleted so long after they were made, however they were used since, and erased when they cannot be
+        undeleted any more; frozen ones stay. At least an hour; unset is never.
+        """
+
+    def __init__(
+        self,
+        *,
+        member_role: Global___VaultRole.ValueType = ...,
+        max_cubes: _builtins.int = ...,
+        max_bytes: _builtins.int = ...,
+        cold_after: _duration_pb2.Duration | None = ...,
+        delete_after: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cold_after", b"cold_after", "delete_after", b"delete_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cold_after", b"cold_after", "delete_after", b"delete_after", "max_bytes", b"max_bytes", "max_cubes", b"max_cubes", "member_role", b"member_role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VaultPolicy: _TypeAlias = VaultPolicy  # noqa: Y015
+
+@_typing.final
+class VaultUsage(_message.Message):
+    """What a vault holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUBES_FIELD_NUMBER: _builtins.int
+    COLD_CUBES_FIELD_NUMBER: _builtins.int
+    DELETED_CUBES_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    cubes: _builtins.int
+    """Cubes that are not erased."""
+    cold_cubes: _builtins.int
+    """Those of them that are archived or expired: no hot index has their vectors."""
+    deleted_cubes: _builtins.int
+    """Those of them that are deleted."""
+    bytes: _builtins.int
+    """Bytes of the present texts, and of blobs."""
+    def __init__(
+        self,
+        *,
+        cubes: _builtins.int = ...,
+        cold_cubes: _builtins.int = ...,
+        deleted_cubes: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cold_cubes", b"cold_cubes", "cubes", b"cubes", "deleted_cubes", b"deleted_cubes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VaultUsage: _TypeAlias = VaultUsage  # noqa: Y015
 
 @_typing.final
 class VaultPermission(_message.Message):

@@ -1,14 +1,14 @@
 """Tenants, principals, keys, vaults and roles in SQL."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from memos_governance.adapters.sql.database import Database
 from memos_governance.adapters.sql.policy_transaction import KEYS, SqlPolicyTransaction, key_of, vault_of
 from memos_governance.adapters.sql.schema import api_keys, permissions, principals, tenants, vaults
-from memos_governance.domain.records import ApiKey, Membership, Permission, Standing
+from memos_governance.domain.records import ApiKey, Membership, Permission, Standing, Vault
 from memos_governance.ports import PolicyTransaction
 from memos_kernel.names import PrincipalName, TenantName, VaultName
 from memos_kernel.permission import Role
@@ -58,15 +58,23 @@ class SqlPolicyStore:
         """See the port."""
         if vault.tenant != principal.tenant:
             return None
-        query = _memberships(principal).where(vaults.c.vault == vault.id)
-        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
-        return None if row is None else Membership(vault_of(row), Role(row.role))
+        this = vaults.c.vault == vault.id
+        found = await self._database.read(lambda connection: _memberships(connection, principal, this))
+        return found[0] if found else None
 
     async def memberships(self, principal: PrincipalName, *, after: str, limit: int) -> tuple[Membership, ...]:
         """See the port."""
-        query = _memberships(principal).where(permissions.c.vault > after).order_by(permissions.c.vault).limit(limit)
+        later = vaults.c.vault > after
+        found = await self._database.read(lambda connection: _memberships(connection, principal, later, limit=limit))
+        return tuple(found[:limit])
+
+    async def swept_vaults(self, tenant: TenantName, *, after: str, limit: int) -> tuple[Vault, ...]:
+        """See the port."""
+        swept = vaults.c.cold_after.is_not(None) | vaults.c.delete_after.is_not(None)
+        query = select(vaults).where(vaults.c.tenant == tenant.tenant, vaults.c.vault > after, swept)
+        query = query.order_by(vaults.c.vault).limit(limit)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return tuple(Membership(vault_of(row), Role(row.role)) for row in rows)
+        return tuple(vault_of(row) for row in rows)
 
     async def permissions(self, vault: VaultName, *, after: str, limit: int) -> tuple[Permission, ...]:
         """See the port."""
@@ -84,12 +92,22 @@ class SqlPolicyStore:
         return tuple(Permission(vault, PrincipalName(vault.tenant, row.principal), Role(row.role)) for row in rows)
 
 
-def _memberships(principal: PrincipalName) -> Select[Any]:
-    return (
+def _memberships(
+    connection: Connection, principal: PrincipalName, *conditions: ColumnElement[bool], limit: int | None = None
+) -> list[Membership]:
+    """Return by id the vaults in which a principal has a role: its own, at most `limit`, and everybody's, as many."""
+    own = (
         select(vaults, permissions.c.role)
         .join(permissions)
         .where(permissions.c.tenant == principal.tenant, permissions.c.principal == principal.id)
     )
+    shared = select(vaults).where(vaults.c.tenant == principal.tenant, vaults.c.member_role > 0)
+    found: dict[str, Membership] = {}
+    for query in (shared, own):  # in this order, for its own role is never below everybody's
+        for row in connection.execute(query.where(*conditions).order_by(vaults.c.vault).limit(limit)):
+            vault = vault_of(row)
+            found[vault.name.id] = Membership(vault, vault.role_of(Role(row.role) if query is own else Role.NONE))
+    return [found[id] for id in sorted(found)]
 
 
 def _standing(connection: Connection, principal: PrincipalName) -> Standing | None:
@@ -102,12 +120,11 @@ def _standing(connection: Connection, principal: PrincipalName) -> Standing | No
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    roles = select(permissions.c.vault, permissions.c.role).where(
-        permissions.c.tenant == principal.tenant, permissions.c.principal == principal.id
-    )
+    held = _memberships(connection, principal)
     return Standing(
         principal=principal,
         admin=row.admin,
-        roles={VaultName(principal.tenant, vault): Role(role) for vault, role in connection.execute(roles)},
+        roles={one.vault.name: one.role for one in held},
         epoch=row.policy_epoch,
+        quotas={one.vault.name: one.vault.policy.quota for one in held if one.vault.policy.quota},
     )

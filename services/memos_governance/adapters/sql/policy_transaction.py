@@ -1,6 +1,6 @@
 """One tenant's policy inside one SQL transaction."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, delete, exists, func, select, update
@@ -12,7 +12,9 @@ from memos_governance.domain.records import ApiKey, Permission, PrincipalRecord,
 from memos_governance.ports import StoredRequest
 from memos_kernel.names import KeyName, PrincipalName, TenantName, VaultName
 from memos_kernel.permission import Role
+from memos_kernel.quotas import VaultQuota
 from memos_kernel.requests import RequestKey
+from memos_kernel.vaults import VaultPolicy, VaultType
 
 KEYS = select(api_keys, principals.c.admin).join(principals)
 """Keys with the present standing of their principals."""
@@ -93,11 +95,23 @@ class SqlPolicyTransaction:
         """See the port."""
         values = {
             "vault": vault.name.id,
-            "display_name": vault.display_name,
             "create_time": vault.create_time,
             "owner": vault.owner.id,
+            "type": int(vault.type),
+            **_changeable(vault),
         }
         self._insert(vaults, values)
+
+    def replace_vault(self, vault: Vault) -> None:
+        """See the port."""
+        where = self._at(vaults, vault=vault.name.id)
+        self._connection.execute(update(vaults).where(*where).values(_changeable(vault)))
+        self._advance()
+
+    def shared_vaults(self) -> int:
+        """See the port."""
+        query = select(func.count()).select_from(vaults).where(*self._at(vaults), vaults.c.member_role > 0)
+        return self._connection.execute(query).scalar_one()
 
     def role(self, vault: VaultName, principal: PrincipalName) -> Role:
         """See the port."""
@@ -187,6 +201,26 @@ def key_of(row: Row[Any]) -> ApiKey:
     )
 
 
+def _changeable(vault: Vault) -> dict[str, Any]:
+    policy = vault.policy
+    return {
+        "display_name": vault.display_name,
+        "member_role": int(policy.member_role),
+        "max_cubes": policy.quota.max_cubes,
+        "max_bytes": policy.quota.max_bytes,
+        "cold_after": _seconds(policy.cold_after),
+        "delete_after": _seconds(policy.delete_after),
+    }
+
+
+def _seconds(age: timedelta | None) -> int | None:
+    return None if age is None else int(age.total_seconds())
+
+
+def _age(seconds: int | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
 def vault_of(row: Row[Any]) -> Vault:
     """Return the vault of a row that has the columns of the table."""
     return Vault(
@@ -194,4 +228,11 @@ def vault_of(row: Row[Any]) -> Vault:
         display_name=row.display_name,
         create_time=row.create_time,
         owner=PrincipalName(row.tenant, row.owner),
+        type=VaultType(row.type),
+        policy=VaultPolicy(
+            member_role=Role(row.member_role),
+            quota=VaultQuota(row.max_cubes, row.max_bytes),
+            cold_after=_age(row.cold_after),
+            delete_after=_age(row.delete_after),
+        ),
     )

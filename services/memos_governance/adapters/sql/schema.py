@@ -61,6 +61,13 @@ vaults = Table(
     Column("display_name", Text, nullable=False),
     Column("create_time", Moment, nullable=False),
     Column("owner", String(63), nullable=False),
+    Column("type", SmallInteger, nullable=False),
+    Column("member_role", SmallInteger, nullable=False),
+    Column("max_cubes", BigInteger, nullable=False),
+    Column("max_bytes", BigInteger, nullable=False),
+    Column("cold_after", BigInteger),  # seconds
+    Column("delete_after", BigInteger),  # seconds
+    Index("governance_vaults_shared", "tenant", "member_role"),
 )
 
 permissions = Table(

@@ -6,9 +6,11 @@ from datetime import datetime
 
 from memos_kernel.cube import BlobRef
 from memos_kernel.names import PurgeName, VaultName
+from memos_kernel.quotas import VaultQuota
 from memos_storage.adapters.memory.catalog import MemoryCatalog
-from memos_storage.adapters.memory.tables import BlobRow, Tables
+from memos_storage.adapters.memory.tables import BlobRow, Tables, usage_of
 from memos_storage.domain.blobs import StoredBlob
+from memos_storage.domain.quotas import check_quota
 
 
 class MemoryBlobRegistry:
@@ -21,8 +23,9 @@ class MemoryBlobRegistry:
     def _tables(self) -> Tables:
         return self._catalog.tables
 
-    async def stage(self, vault: VaultName, blob: BlobRef, *, most: int, now: datetime) -> bool:
+    async def stage(self, vault: VaultName, blob: BlobRef, *, most: int, quota: VaultQuota, now: datetime) -> bool:
         """Take note of a blob in the store, which a cube may take; False if `most` of the vault wait already."""
+        check_quota(vault, usage_of(self._tables, vault), quota, size=blob.size_bytes)
         if await self.staged(vault) >= most:
             return False
         self._tables.blobs[blob.name] = BlobRow(vault, blob, now)

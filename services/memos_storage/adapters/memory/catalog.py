@@ -9,11 +9,12 @@ from memos_kernel.changes import ChangeKind, change_of
 from memos_kernel.cube import MemCube, State, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
-from memos_kernel.states import is_over
+from memos_kernel.quotas import VaultUsage
+from memos_kernel.states import COLD, COOLING, is_hot, is_over
 from memos_storage.adapters.memory.blob_ledger import MemoryBlobs
 from memos_storage.adapters.memory.changes import change
 from memos_storage.adapters.memory.purges import MemoryPurges
-from memos_storage.adapters.memory.tables import Tables, copied, current_vectors, enqueue, vectors_of
+from memos_storage.adapters.memory.tables import Tables, copied, current_vectors, enqueue, usage_of, vectors_of
 from memos_storage.domain.archives import History
 from memos_storage.domain.filters import newest_first
 from memos_storage.domain.purges import Doomed, Purge, Reach
@@ -100,6 +101,24 @@ class MemoryCatalog:
             if scope.covers(row.cube.vault) and is_over(row.cube, now=at) and row.cube.state is not State.EXPIRED
         ]
         return sorted(rows, key=lambda row: (row.cube.expire_time, row.cube.uid))[:limit]
+
+    async def aged(
+        self, vault: VaultName, *, made_before: datetime | None, idle_since: datetime | None, limit: int
+    ) -> list[StoredCube]:
+        """Return live cubes that are not frozen, the oldest first."""
+        rows = [row for row in self._live() if row.cube.vault == vault and not row.cube.frozen]
+        if made_before is not None:
+            rows = [row for row in rows if row.cube.create_time is not None and row.cube.create_time < made_before]
+            return sorted(rows, key=lambda row: (row.cube.create_time, row.cube.uid))[:limit]
+        if idle_since is None:
+            return []
+        rows = [row for row in rows if row.cube.state in COOLING and _recorded(row) < idle_since]
+        rows = [row for row in rows if (row.cube.usage.last_used_time or _recorded(row)) < idle_since]
+        return sorted(rows, key=lambda row: (_recorded(row), row.cube.uid))[:limit]
+
+    async def usage(self, vault: VaultName) -> VaultUsage:
+        """Return all that is counted of a vault."""
+        return usage_of(self.tables, vault)
 
     async def eligible(self, uids: Sequence[str], selection: Selection) -> dict[str, int]:
         """Return uid -> content revision of those that are selected; of the past, those that have not changed since."""
@@ -245,7 +264,7 @@ class MemoryTransaction:
         if not brought:
             return False
         self._keep_vector(brought[0].cube, vector)
-        if newest.cube.delete_time is None and newest.content_revision == id.revision:
+        if is_hot(newest.cube) and newest.content_revision == id.revision:
             enqueue(self.tables, id.uid, vector.embedder, now)
         return True
 
@@ -272,7 +291,10 @@ class MemoryTransaction:
         self._check_content(cube)
         self._check_name(cube)
         self._store(StoredCube(cube, cube.revision))
-        self._put_vector(cube, vector, gone=None)
+        if vector is not None:
+            self._keep_vector(cube, vector)
+            if is_hot(cube):
+                enqueue(self.tables, cube.uid, vector.embedder, cube.update_time)
         self.tables.changes.append(change(ChangeKind.CREATED, cube))
 
     def replace(self, cube: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
@@ -280,14 +302,18 @@ class MemoryTransaction:
         if content:
             self._check_content(cube)
         before = self.tables.cubes[cube.uid]
-        gone = current_vectors(self.tables, cube.uid) if content or cube.delete_time is not None else {}
+        kept = [] if vector is None else [vector]
+        if not content and is_hot(cube) and before.cube.state in COLD:
+            kept, content = list(current_vectors(self.tables, cube.uid).values()), True
+        gone = current_vectors(self.tables, cube.uid) if content or not is_hot(cube) else {}
         revision = cube.revision if content else before.content_revision
         self._store(StoredCube(replace(cube, usage=before.cube.usage), revision))
-        if vector is not None:
-            out = before.content_revision if vector.embedder in gone else None
-            self._put_vector(cube, vector, gone=out)
-        for embedder in sorted(gone.keys() - {vector.embedder if vector is not None else ""}):
-            enqueue(self.tables, cube.uid, embedder, cube.update_time, gone=before.content_revision)
+        for one in kept:
+            self._keep_vector(cube, one)
+        fresh = {one.embedder for one in kept} if is_hot(cube) else set()
+        for embedder in sorted(gone.keys() | fresh):
+            leaves = before.content_revision if embedder in gone else None
+            enqueue(self.tables, cube.uid, embedder, cube.update_time, gone=leaves)
         kind = change_of(cube, was_deleted=before.cube.delete_time is not None)
         self.tables.changes.append(change(kind, cube))
 
@@ -307,8 +333,8 @@ class MemoryTransaction:
                 self._keep_vector(item.cube, vector)
         text = 0 if before is None else before.content_revision
         moved = newest.content_revision != text
-        fresh = current_vectors(self.tables, cube.uid) if moved and cube.delete_time is None else {}
-        leaves = gone if moved or cube.delete_time is not None else {}
+        fresh = current_vectors(self.tables, cube.uid) if moved and is_hot(cube) else {}
+        leaves = gone if moved or not is_hot(cube) else {}
         for embedder in sorted(fresh.keys() | leaves.keys()):
             enqueue(self.tables, cube.uid, embedder, now, gone=text if embedder in leaves else None)
         kind = (
@@ -320,6 +346,10 @@ class MemoryTransaction:
         """Store the usage."""
         row = self.tables.cubes[uid]
         self.tables.cubes[uid] = replace(row, cube=replace(row.cube, usage=usage))
+
+    def usage(self, vault: VaultName) -> VaultUsage:
+        """Return cubes and bytes of a vault, which nobody else lets grow until the transaction ends."""
+        return usage_of(self.tables, vault)
 
     def dimensions(self, embedder: str) -> int | None:
         """Return the number of elements of an embedder's vectors."""
@@ -373,11 +403,6 @@ class MemoryTransaction:
     def _store(self, row: StoredCube) -> None:
         self.tables.cubes[row.cube.uid] = row
         self.tables.history[row.cube.uid] = (*self.tables.history.get(row.cube.uid, ()), row)
-
-    def _put_vector(self, cube: MemCube, vector: Vector | None, *, gone: int | None) -> None:
-        if vector is not None:
-            self._keep_vector(cube, vector)
-            enqueue(self.tables, cube.uid, vector.embedder, cube.update_time, gone=gone)
 
     def _keep_vector(self, cube: MemCube, vector: Vector) -> None:
         self.tables.dimensions.setdefault(vector.embedder, vector.values.size)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence, Set
 from datetime import datetime, timedelta
 
+from memos_kernel.states import is_hot
 from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.memory.tables import Entry, Tables, current_vectors
 from memos_storage.domain.values import AuditEvent, Claim, OutboxEntry, Point, PointId, Waiting
@@ -60,7 +61,7 @@ class MemoryOutbox:
             entry.token, entry.until, entry.due = 0, None, until
 
     async def points(self, embedder: str, uids: Sequence[str]) -> list[Point]:
-        """Return the vectors that these cubes have now, deleted cubes left out."""
+        """Return the vectors that these cubes have now, deleted and cold cubes left out."""
         held = [_point(self._catalog.tables, uid, embedder) for uid in uids]
         return [point for point in held if point is not None]
 
@@ -117,7 +118,7 @@ class MemoryAuditOutbox:
 
 
 def _is_live(tables: Tables, uid: str, embedder: str) -> bool:
-    return embedder in current_vectors(tables, uid) and tables.cubes[uid].cube.delete_time is None
+    return embedder in current_vectors(tables, uid) and is_hot(tables.cubes[uid].cube)
 
 
 def _point(tables: Tables, uid: str, embedder: str, sequence: int = 0) -> Point | None:

@@ -7,7 +7,10 @@ from datetime import datetime
 from memos_kernel.changes import Change
 from memos_kernel.cube import BlobRef
 from memos_kernel.names import PurgeName, SnapshotName, VaultName
+from memos_kernel.quotas import VaultUsage
+from memos_kernel.states import COLD
 from memos_storage.domain.purges import Doomed, Purge
+from memos_storage.domain.quotas import text_bytes
 from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import AuditEvent, PointId, Remembered, RequestOwner, StoredCube, Vector
 
@@ -77,6 +80,18 @@ def copied(tables: Tables) -> Tables:
         setattr(fresh, name, copy.copy(getattr(tables, name)))
     fresh.outbox = {sequence: copy.copy(entry) for sequence, entry in tables.outbox.items()}
     return fresh
+
+
+def usage_of(tables: Tables, vault: VaultName) -> VaultUsage:
+    """Return all that is counted of a vault."""
+    cubes = [row.cube for row in tables.cubes.values() if row.cube.vault == vault]
+    blobs = [row.blob for row in tables.blobs.values() if row.vault == vault and not row.gone]
+    return VaultUsage(
+        cubes=len(cubes),
+        bytes=sum(map(text_bytes, cubes)) + sum(blob.size_bytes for blob in blobs),
+        cold_cubes=sum(cube.state in COLD for cube in cubes),
+        deleted_cubes=sum(cube.delete_time is not None for cube in cubes),
+    )
 
 
 def vectors_of(tables: Tables, uid: str, content_revision: int) -> list[Vector]:

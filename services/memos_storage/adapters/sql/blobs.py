@@ -9,12 +9,14 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from memos_kernel.cube import BlobRef
 from memos_kernel.moments import micros
 from memos_kernel.names import PurgeName, VaultName
+from memos_kernel.quotas import VaultQuota
 from memos_storage.adapters.sql import schema
 from memos_storage.adapters.sql.blob_ledger import FIND, FREE, OF_VAULT, WITH_VAULT
 from memos_storage.adapters.sql.catalog import Database
 from memos_storage.adapters.sql.parts import parts
-from memos_storage.adapters.sql.vaults import key_of
+from memos_storage.adapters.sql.vaults import held, key_of
 from memos_storage.domain.blobs import StoredBlob
+from memos_storage.domain.quotas import check_quota
 
 _BLOBS, _VAULTS, _PURGES = schema.blobs, schema.vaults, schema.purges
 _STAGED = select(func.count()).select_from(WITH_VAULT).where(*OF_VAULT, *FREE)
@@ -35,12 +37,12 @@ class SqlBlobRegistry:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def stage(self, vault: VaultName, blob: BlobRef, *, most: int, now: datetime) -> bool:
+    async def stage(self, vault: VaultName, blob: BlobRef, *, most: int, quota: VaultQuota, now: datetime) -> bool:
         """Take note of a blob in the store, which a cube may take; False if `most` of the vault wait already."""
 
         def work(connection: Connection) -> bool:
             key = key_of(connection, vault)
-            connection.execute(select(_VAULTS.c.key).where(_VAULTS.c.key == key).with_for_update())
+            check_quota(vault, held(connection, key, lock=True), quota, size=blob.size_bytes)
             if connection.execute(_STAGED, _names(vault)).scalar_one() >= most:
                 return False
             row = {

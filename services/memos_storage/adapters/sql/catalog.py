@@ -14,10 +14,22 @@ from memos_kernel.cube import State
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.moments import micros
 from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
+from memos_kernel.quotas import VaultUsage
 from memos_runtime.sql.engine import is_sqlite, open_engine
 from memos_runtime.sql.faults import fault_of
 from memos_runtime.workers import Worker
-from memos_storage.adapters.sql import embedders, filters, past, purges, rows, schema, scrub, snapshots, statements
+from memos_storage.adapters.sql import (
+    embedders,
+    filters,
+    past,
+    purges,
+    rows,
+    schema,
+    scrub,
+    snapshots,
+    statements,
+    vaults,
+)
 from memos_storage.adapters.sql.filters import Parameters, Shape
 from memos_storage.adapters.sql.parts import parts
 from memos_storage.adapters.sql.schema import STORE
@@ -208,6 +220,22 @@ class SqlCatalog:
         """Return live cubes past their expire time that are not expired, those that are not frozen first."""
         parameters = {**filters.scope_values(scope), "at": micros(at), "limit": limit}
         return await self._stored(statements.due(all_vaults=scope.vaults is None), parameters)
+
+    async def aged(
+        self, vault: VaultName, *, made_before: datetime | None, idle_since: datetime | None, limit: int
+    ) -> list[StoredCube]:
+        """Return live cubes that are not frozen, the oldest first."""
+        parameters = {"tenant": vault.tenant, "vault": vault.id, "limit": limit}
+        found: list[StoredCube] = []
+        if made_before is not None:
+            found = await self._stored(statements.MADE_BEFORE, {**parameters, "moment": micros(made_before)})
+        elif idle_since is not None:
+            found = await self._stored(statements.IDLE_SINCE, {**parameters, "moment": micros(idle_since)})
+        return found
+
+    async def usage(self, vault: VaultName) -> VaultUsage:
+        """Return all that is counted of a vault."""
+        return await self._database.read(lambda connection: vaults.usage(connection, vault))
 
     async def eligible(self, uids: Sequence[str], selection: Selection) -> dict[str, int]:
         """Return uid -> content revision of those that are selected; of the past, those that have not changed since."""

@@ -1,20 +1,14 @@
-"""The counts of a vault's texts, and how texts leave the lexical index."""
+"""How texts leave the lexical index."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from memos_storage.adapters.sql import schema
+from memos_storage.adapters.sql.vaults import Growth, grow
 
-_POSTINGS, _VAULTS = schema.postings, schema.vaults
+_POSTINGS = schema.postings
 _KEYS = _POSTINGS.c.cube_key.in_(bindparam("keys", expanding=True))
-
-GROW = (
-    update(_VAULTS)
-    .where(_VAULTS.c.key == bindparam("vault_key"))
-    .values(documents=_VAULTS.c.documents + bindparam("documents"), terms=_VAULTS.c.terms + bindparam("count"))
-)
-"""Texts and terms that come to a vault, or leave it."""
 
 _LENGTHS = (
     select(_POSTINGS.c.vault_key, _POSTINGS.c.length)
@@ -36,4 +30,4 @@ def unindex(connection: Connection, keys: Sequence[int]) -> None:
     if leaving:
         connection.execute(_LEAVE, {"keys": keys})
     for row in leaving:
-        connection.execute(GROW, {"vault_key": row.vault_key, "documents": -row.documents, "count": -int(row.terms)})
+        grow(connection, row.vault_key, Growth(documents=-row.documents, terms=-int(row.terms)))

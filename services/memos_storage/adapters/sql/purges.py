@@ -32,6 +32,7 @@ from memos_storage.adapters.sql import filters, rows, schema, statements
 from memos_storage.adapters.sql.filters import Shape
 from memos_storage.adapters.sql.parts import parts
 from memos_storage.adapters.sql.postings import unindex
+from memos_storage.adapters.sql.vaults import Growth, grow
 from memos_storage.domain.purges import Doomed, Purge, PurgeState, Receipt
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import PointId
@@ -62,6 +63,13 @@ _HIDE = (
     .values(delete_time=func.coalesce(_CUBES.c.delete_time, bindparam("time")), purge_time=0)
 )
 """No clock that jumps back comes before this purge time."""
+
+_LEAVING = (
+    select(_CUBES.c.vault_key, func.count().label("cubes"), func.sum(_CUBES.c.text_bytes).label("text_bytes"))
+    .where(_CUBES.c.key.in_(bindparam("keys", expanding=True)))
+    .group_by(_CUBES.c.vault_key)
+    .order_by(_CUBES.c.vault_key)
+)
 
 _IN_WORK = exists(select(1).where(_OUTBOX.c.cube_key == _CUBES.c.key, _OUTBOX.c.lease_until > bindparam("now")))
 _STANDING = (
@@ -255,6 +263,8 @@ class SqlPurges:
         self._connection.execute(insert(_POINTS).from_select(["purge_key", "embedder", "uid", "revision"], held))
         unindex(self._connection, keys)
         self._release_blobs(purge, uids)
+        for row in self._connection.execute(_LEAVING, {"keys": keys}):
+            grow(self._connection, row.vault_key, Growth(cubes=-row.cubes, text_bytes=-int(row.text_bytes)))
         # All other tables go with the row.
         self._connection.execute(delete(_CUBES).where(_CUBES.c.key.in_(keys)))
         self._connection.execute(

@@ -12,6 +12,7 @@ from memos_kernel.cube import MemCube, Usage
 from memos_kernel.moments import micros, moment
 from memos_storage.adapters.sql import schema
 from memos_storage.domain.filters import event_time, fold
+from memos_storage.domain.quotas import text_bytes
 from memos_storage.domain.values import Floats, StoredCube
 from memos_wire.cubes import cube_from_proto, cube_to_proto
 
@@ -58,6 +59,7 @@ def header(cube: MemCube) -> dict[str, Any]:
         "purge_time": micros(cube.purge_time),
         "valid_from": micros(cube.valid_from),
         "valid_until": micros(cube.valid_until),
+        "text_bytes": text_bytes(cube),
     }
 
 

@@ -44,6 +44,8 @@ vaults = Table(
     Column("vault", String(63), nullable=False),
     Column("documents", BigInteger, nullable=False),  # texts in the lexical index
     Column("terms", BigInteger, nullable=False),  # sum of their lengths
+    Column("cubes", BigInteger, nullable=False),  # those that are not erased
+    Column("text_bytes", BigInteger, nullable=False),  # of their present texts
     UniqueConstraint("tenant", "vault"),
 )
 
@@ -73,6 +75,7 @@ cubes = Table(
     Column("hits", BigInteger, nullable=False),
     Column("heat", Float, nullable=False),
     Column("last_used_time", BigInteger),
+    Column("text_bytes", Integer, nullable=False),
     UniqueConstraint("tenant", "cube"),
 )
 

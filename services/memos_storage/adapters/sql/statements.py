@@ -3,9 +3,10 @@
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Select, String, and_, bindparam, not_, select, tuple_
+from sqlalchemy import BigInteger, Integer, Select, String, and_, bindparam, func, not_, select, tuple_
 
 from memos_kernel.cube import State
+from memos_kernel.states import COOLING
 from memos_storage.adapters.sql import filters, rows, schema
 from memos_storage.adapters.sql.filters import Shape
 
@@ -103,6 +104,28 @@ def due(*, all_vaults: bool) -> Select[Any]:
         .order_by(_CUBES.c.expire_time, _CUBES.c.uid)
         .limit(bindparam("limit", type_=Integer))
     )
+
+
+_STANDING_OF_VAULT = (
+    select(*rows.STORED)
+    .select_from(WITH_DOCUMENT)
+    .where(
+        _VAULTS.c.tenant == bindparam("tenant"),
+        _VAULTS.c.vault == bindparam("vault"),
+        _CUBES.c.delete_time.is_(None),
+        not_(_CUBES.c.frozen),
+    )
+    .limit(bindparam("limit", type_=Integer))
+)
+MADE_BEFORE = _STANDING_OF_VAULT.where(_CUBES.c.create_time < bindparam("moment")).order_by(_CUBES.c.create_time)
+"""Cubes of a vault made before a moment that are not frozen; parameters: `tenant`, `vault`, `moment`, `limit`."""
+
+IDLE_SINCE = _STANDING_OF_VAULT.where(
+    _CUBES.c.update_time < bindparam("moment"),
+    func.coalesce(_CUBES.c.last_used_time, 0) < bindparam("moment"),
+    _CUBES.c.state.in_([int(state) for state in COOLING]),
+).order_by(_CUBES.c.update_time)
+"""The same for cubes in use that were neither changed nor used since a moment."""
 
 
 @lru_cache(maxsize=128)

@@ -14,13 +14,15 @@ from memos_kernel.cube import MemCube, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.moments import micros
 from memos_kernel.names import CubeName, SnapshotName, VaultName
+from memos_kernel.quotas import VaultUsage
+from memos_kernel.states import COLD, is_hot
 from memos_runtime.sql.engine import insert_or_ignore
 from memos_storage.adapters.sql import embedders, filters, rows, schema, snapshots
 from memos_storage.adapters.sql.blob_ledger import SqlBlobs
-from memos_storage.adapters.sql.postings import GROW, unindex
+from memos_storage.adapters.sql.postings import unindex
 from memos_storage.adapters.sql.purges import SqlPurges
 from memos_storage.adapters.sql.requests import RequestLog
-from memos_storage.adapters.sql.vaults import key_of
+from memos_storage.adapters.sql.vaults import Growth, grow, held, key_of
 from memos_storage.adapters.terms import frequencies
 from memos_storage.domain.archives import ArchivedRevision, History
 from memos_storage.domain.snapshots import Snapshot
@@ -51,7 +53,7 @@ _VECTOR = (
     .order_by(case((schema.vectors.c.embedder == bindparam("current"), 0), else_=1), schema.vectors.c.embedder)
 )
 _TEXT = (
-    select(schema.cubes.c.key, schema.cubes.c.content_revision, schema.cubes.c.delete_time)
+    select(schema.cubes.c.key, schema.cubes.c.content_revision, schema.cubes.c.delete_time, schema.cubes.c.state)
     .join(schema.revisions, schema.revisions.c.cube_key == schema.cubes.c.key)
     .where(
         schema.cubes.c.uid == bindparam("uid"),
@@ -73,7 +75,12 @@ _LOCK_NAME = _TAKEN.with_for_update()
 _LOCK_UID = select(schema.cubes.c.key).where(schema.cubes.c.uid == bindparam("uid")).with_for_update()
 _LOCK_CONTENT = select(schema.cubes.c.key).where(*_HOLDING).with_for_update()
 _KEY = select(
-    schema.cubes.c.key, schema.cubes.c.vault_key, schema.cubes.c.content_revision, schema.cubes.c.delete_time
+    schema.cubes.c.key,
+    schema.cubes.c.vault_key,
+    schema.cubes.c.content_revision,
+    schema.cubes.c.delete_time,
+    schema.cubes.c.state,
+    schema.cubes.c.text_bytes,
 ).where(schema.cubes.c.uid == bindparam("uid"))
 _PENDING = select(func.count()).select_from(schema.outbox)
 _INSERTS = {
@@ -107,7 +114,7 @@ class SqlTransaction:
         self._dimensions = dict(dimensions)
         self._new: dict[str, list[dict[str, Any]]] = {}
         self._vault_keys: dict[VaultName, int] = {}
-        self._growth: dict[int, tuple[int, int]] = {}
+        self._growth: dict[int, Growth] = {}
         self._log = RequestLog(connection)
         self.blobs = SqlBlobs(connection)
         self.purges = SqlPurges(connection, flush=self.flush)
@@ -157,7 +164,9 @@ class SqlTransaction:
         self._add_children(key, cube, cube.revision)
         self._index_terms(key, vault_key, cube)
         if vector is not None:
-            self._put_vector(key, cube, vector)
+            self._keep_vector(key, cube.revision, vector)
+            if is_hot(cube):
+                self._enqueue(key, vector.embedder, micros(cube.update_time))
         self._tell(ChangeKind.CREATED, vault_key, cube)
 
     def adopt(self, history: History, *, now: datetime) -> None:
@@ -177,20 +186,19 @@ class SqlTransaction:
         if cube.delete_time is None and (row is None or newest.content_revision != text):
             self._index_terms(key, vault_key, cube)
         held = self._adopt_vectors(key, history)
-        for embedder in sorted(gone | (held if cube.delete_time is None else frozenset())):
+        for embedder in sorted(gone | (held if is_hot(cube) else frozenset())):
             self._enqueue(key, embedder, time, gone=text if embedder in gone else None)
         self._tell(kind, vault_key, cube, time=time)
 
     def _succeed(self, row: Any, newest: ArchivedRevision) -> frozenset[str]:
         """Put a revision in the place of an older one; return the embedders whose index may hold the vector of that."""
         cube, content = newest.cube, newest.content_revision != row.content_revision
-        self._set_header(row.key, cube, content_revision=newest.content_revision if content else None)
+        self._set_header(row, cube, content_revision=newest.content_revision if content else None)
         self._forget_children(row.key)
-        if not content and cube.delete_time is None:
-            return frozenset()
-        self.flush()
-        unindex(self._connection, [row.key])
-        return self._indexed(row.key, row.content_revision)
+        if content or cube.delete_time is not None:
+            self.flush()
+            unindex(self._connection, [row.key])
+        return self._indexed(row.key, row.content_revision) if content or not is_hot(cube) else frozenset()
 
     def _adopt_vectors(self, key: int, history: History) -> frozenset[str]:
         """Store vectors; return the embedders of those of the newest text."""
@@ -214,6 +222,7 @@ class SqlTransaction:
             "last_used_time": micros(cube.usage.last_used_time),
         }
         key = self._claim_row(cube, values)
+        self._grow(vault_key, Growth(cubes=1, text_bytes=values["text_bytes"]))
         for source in sorted({ref.name.id for ref in cube.derived_from}):
             self._add(schema.derivations, {"cube_key": key, "source": source})
         return key
@@ -233,10 +242,14 @@ class SqlTransaction:
         return int(key)
 
     def replace(self, cube: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
-        """Store a new revision; a deleted cube leaves the lexical index and the vector index."""
+        """Store a new revision; a deleted cube leaves the lexical index and the vector index, a cold one the latter."""
         row = self._key(cube.uid)
         key, vault_key, text = row.key, row.vault_key, row.content_revision
-        self._set_header(key, cube, content_revision=cube.revision if content else None)
+        kept = [] if vector is None else [vector]
+        if not content and is_hot(cube) and row.state in COLD:
+            # What has left the index comes back as if its text were new: a point that was removed never comes back.
+            kept, content = self._vectors(key, text), True
+        self._set_header(row, cube, content_revision=cube.revision if content else None)
         self._forget_children(key)
         self._add_children(key, cube, cube.revision if content else text)
         if content or cube.delete_time is not None:
@@ -244,22 +257,22 @@ class SqlTransaction:
             unindex(self._connection, [key])
         if content:
             self._index_terms(key, vault_key, cube)
-        gone = self._indexed(key, text) if content or cube.delete_time is not None else frozenset[str]()
-        if vector is not None:
-            self._put_vector(key, cube, vector, gone=text if vector.embedder in gone else None)
-            gone -= {vector.embedder}
-        for embedder in sorted(gone):
-            self._enqueue(key, embedder, micros(cube.update_time), gone=text)
+        gone = self._indexed(key, text) if content or not is_hot(cube) else frozenset[str]()
+        for one in kept:
+            self._keep_vector(key, cube.revision, one)
+        fresh = frozenset(one.embedder for one in kept) if is_hot(cube) else frozenset[str]()
+        for embedder in sorted(gone | fresh):
+            self._enqueue(key, embedder, micros(cube.update_time), gone=text if embedder in gone else None)
         self._tell(change_of(cube, was_deleted=row.delete_time is not None), vault_key, cube)
 
     def _forget_children(self, key: int) -> None:
         for table in (schema.sources, schema.labels):
             self._connection.execute(delete(table).where(table.c.cube_key == key))
 
-    def _set_header(self, key: int, cube: MemCube, *, content_revision: int | None) -> None:
+    def _set_header(self, row: Any, cube: MemCube, *, content_revision: int | None) -> None:
         """Store a header; `content_revision` is set if the text changes, which may then be that of another cube."""
         values = rows.header(cube) | ({} if content_revision is None else {"content_revision": content_revision})
-        statement = update(schema.cubes).where(schema.cubes.c.key == key).values(values)
+        statement = update(schema.cubes).where(schema.cubes.c.key == row.key).values(values)
         try:
             with nullcontext() if content_revision is None else self._connection.begin_nested():
                 self._connection.execute(statement)
@@ -268,6 +281,7 @@ class SqlTransaction:
             if holder is None:
                 raise
             raise _duplicate(holder.cube) from None
+        self._grow(row.vault_key, Growth(text_bytes=values["text_bytes"] - row.text_bytes))
 
     def add_vector(self, tenant: str, id: PointId, vector: Vector, *, now: datetime) -> bool:
         """Store another embedder's vector of a text; False if it is there already, or the text is not."""
@@ -277,8 +291,8 @@ class SqlTransaction:
         if row is None or vector.embedder in self._indexed(row.key, id.revision):
             return False
         self._keep_vector(row.key, id.revision, vector)
-        if row.delete_time is None and row.content_revision == id.revision:
-            self._enqueue(row.key, vector.embedder, micros(now), gone=None)
+        if row.delete_time is None and row.state not in COLD and row.content_revision == id.revision:
+            self._enqueue(row.key, vector.embedder, micros(now))
         return True
 
     def embedder(self) -> str:
@@ -310,6 +324,12 @@ class SqlTransaction:
         """Return how many entries the outbox has."""
         self.flush()
         return int(self._connection.execute(_PENDING).scalar_one())
+
+    def usage(self, vault: VaultName) -> VaultUsage:
+        """Return cubes and bytes of a vault, which nobody else lets grow until the transaction ends."""
+        key = self._vault_key(vault)
+        self.flush()
+        return held(self._connection, key, lock=True)
 
     def snapshot(self, name: SnapshotName) -> Snapshot | None:
         """Return a snapshot."""
@@ -346,13 +366,12 @@ class SqlTransaction:
 
     def flush(self) -> None:
         """Insert the rows that were kept back."""
-        if not self._new:
-            return
         for name, statement in _INSERTS.items():
             if name in self._new:
                 self._connection.execute(statement, self._new[name])
-        for vault_key, (documents, count) in sorted(self._growth.items()):  # all writers in one order
-            self._connection.execute(GROW, {"vault_key": vault_key, "documents": documents, "count": count})
+        for vault_key in sorted(self._growth):
+            if self._growth[vault_key] != Growth():
+                grow(self._connection, vault_key, self._growth[vault_key])
         self._new, self._growth = {}, {}
 
     def _add(self, table: Table, row: dict[str, Any]) -> None:
@@ -388,15 +407,10 @@ class SqlTransaction:
                 schema.postings,
                 {"vault_key": vault_key, "term": term, "cube_key": key, "frequency": frequency, "length": length},
             )
-        self._grow(vault_key, 1, length)
+        self._grow(vault_key, Growth(documents=1, terms=length))
 
-    def _grow(self, vault_key: int, documents: int, count: int) -> None:
-        before = self._growth.get(vault_key, (0, 0))
-        self._growth[vault_key] = (before[0] + documents, before[1] + count)
-
-    def _put_vector(self, key: int, cube: MemCube, vector: Vector, *, gone: int | None = None) -> None:
-        self._keep_vector(key, cube.revision, vector)
-        self._enqueue(key, vector.embedder, micros(cube.update_time), gone=gone)
+    def _grow(self, vault_key: int, by: Growth) -> None:
+        self._growth[vault_key] = self._growth.get(vault_key, Growth()) + by
 
     def _keep_vector(self, key: int, revision: int, vector: Vector) -> None:
         if self.dimensions(vector.embedder) is None:
@@ -414,6 +428,15 @@ class SqlTransaction:
                 "data": rows.vector_bytes(vector.values),
             },
         )
+
+    def _vectors(self, key: int, content_revision: int) -> list[Vector]:
+        """Return the vectors of a text."""
+        self.flush()
+        table = schema.vectors
+        found = select(table.c.embedder, table.c.data).where(
+            table.c.cube_key == key, table.c.revision == content_revision
+        )
+        return [Vector(row.embedder, rows.vector_of(row.data)) for row in self._connection.execute(found)]
 
     def _indexed(self, key: int, content_revision: int) -> frozenset[str]:
         """Return the embedders whose index may hold the vector of a text."""
@@ -436,7 +459,7 @@ class SqlTransaction:
             },
         )
 
-    def _enqueue(self, key: int, embedder: str, now: int | None, *, gone: int | None) -> None:
+    def _enqueue(self, key: int, embedder: str, now: int | None, *, gone: int | None = None) -> None:
         self._add(
             schema.outbox,
             {

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!memos_api/internal/v1/grant.proto\x12\x11memos.internal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x01\n\x05Grant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x11\n\tissued_to\x18\x03 \x01(\t\x12\x0e\n\x06tenant\x18\x04 \x01(\t\x12\x0e\n\x06vaults\x18\x05 \x03(\t\x12\x12\n\nall_vaults\x18\x06 \x01(\x08\x12\x0f\n\x07\x61\x63tions\x18\x07 \x03(\t\x12\x14\n\x0cpolicy_epoch\x18\x08 \x01(\x03\x12.\n\nissue_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\x0bSignedGrant\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0e\n\x06key_id\x18\x03 \x01(\t\"E\n\nRequestKey\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x13\n\x0b\x62ody_sha256\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!memos_api/internal/v1/grant.proto\x12\x11memos.internal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x02\n\x05Grant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x11\n\tissued_to\x18\x03 \x01(\t\x12\x0e\n\x06tenant\x18\x04 \x01(\t\x12\x0e\n\x06vaults\x18\x05 \x03(\t\x12\x12\n\nall_vaults\x18\x06 \x01(\x08\x12\x0f\n\x07\x61\x63tions\x18\x07 \x03(\t\x12\x14\n\x0cpolicy_epoch\x18\x08 \x01(\x03\x12.\n\nissue_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06quotas\x18\x0b \x03(\x0b\x32\x1d.memos.internal.v1.VaultQuota\"A\n\nVaultQuota\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x11\n\tmax_cubes\x18\x02 \x01(\x03\x12\x11\n\tmax_bytes\x18\x03 \x01(\x03\"A\n\x0bSignedGrant\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0e\n\x06key_id\x18\x03 \x01(\t\"E\n\nRequestKey\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x13\n\x0b\x62ody_sha256\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'memos_api.internal.v1.grant
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GRANT']._serialized_start=90
-  _globals['_GRANT']._serialized_end=335
-  _globals['_SIGNEDGRANT']._serialized_start=337
-  _globals['_SIGNEDGRANT']._serialized_end=402
-  _globals['_REQUESTKEY']._serialized_start=404
-  _globals['_REQUESTKEY']._serialized_end=473
+  _globals['_GRANT']._serialized_end=382
+  _globals['_VAULTQUOTA']._serialized_start=384
+  _globals['_VAULTQUOTA']._serialized_end=449
+  _globals['_SIGNEDGRANT']._serialized_start=451
+  _globals['_SIGNEDGRANT']._serialized_end=516
+  _globals['_REQUESTKEY']._serialized_start=518
+  _globals['_REQUESTKEY']._serialized_end=587
 # @@protoc_insertion_point(module_scope)

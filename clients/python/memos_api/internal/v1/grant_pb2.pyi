@@ -38,6 +38,7 @@ class Grant(_message.Message):
     POLICY_EPOCH_FIELD_NUMBER: _builtins.int
     ISSUE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    QUOTAS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique id, for the audit log."""
     principal: _builtins.str
@@ -66,6 +67,10 @@ class Grant(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends; at most 60 seconds after it was issued."""
 
+    @_builtins.property
+    def quotas(self) -> _containers.RepeatedCompositeFieldContainer[Global___VaultQuota]:
+        """Limits of those of its vaults that have some, if it allows to write."""
+
     def __init__(
         self,
         *,
@@ -79,14 +84,45 @@ class Grant(_message.Message):
         policy_epoch: _builtins.int = ...,
         issue_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        quotas: _abc.Iterable[Global___VaultQuota] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "issue_time", b"issue_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "all_vaults", b"all_vaults", "expire_time", b"expire_time", "id", b"id", "issue_time", b"issue_time", "issued_to", b"issued_to", "policy_epoch", b"policy_epoch", "principal", b"principal", "tenant", b"tenant", "vaults", b"vaults"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "all_vaults", b"all_vaults", "expire_time", b"expire_time", "id", b"id", "issue_time", b"issue_time", "issued_to", b"issued_to", "policy_epoch", b"policy_epoch", "principal", b"principal", "quotas", b"quotas", "tenant", b"tenant", "vaults", b"vaults"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Grant: _TypeAlias = Grant  # noqa: Y015
+
+@_typing.final
+class VaultQuota(_message.Message):
+    """How much a vault may hold; see VaultPolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VAULT_FIELD_NUMBER: _builtins.int
+    MAX_CUBES_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_FIELD_NUMBER: _builtins.int
+    vault: _builtins.str
+    """The vault."""
+    max_cubes: _builtins.int
+    """Most cubes; 0 is no limit."""
+    max_bytes: _builtins.int
+    """Most bytes; 0 is no limit."""
+    def __init__(
+        self,
+        *,
+        vault: _builtins.str = ...,
+        max_cubes: _builtins.int = ...,
+        max_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_bytes", b"max_bytes", "max_cubes", b"max_cubes", "vault", b"vault"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VaultQuota: _TypeAlias = VaultQuota  # noqa: Y015
 
 @_typing.final
 class SignedGrant(_message.Message):

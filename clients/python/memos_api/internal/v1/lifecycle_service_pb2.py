@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from memos_api.internal.v1 import grant_pb2 as memos__api_dot_internal_dot_v1_dot_grant__pb2
 from memos_api.v1 import memcube_pb2 as memos__api_dot_v1_dot_memcube__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-memos_api/internal/v1/lifecycle_service.proto\x12\x11memos.internal.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!memos_api/internal/v1/grant.proto\x1a\x1amemos_api/v1/memcube.proto\"P\n\x10RecordUseRequest\x12.\n\x05\x63ubes\x18\x01 \x03(\x0b\x32\x19.memos.v1.CubeRevisionRefB\x04\xe2\x41\x01\x02\x12\x0c\n\x04plan\x18\x02 \x01(\t\"5\n\x11RecordUseResponse\x12 \n\x05\x63ubes\x18\x01 \x03(\x0b\x32\x11.memos.v1.MemCube\"\xab\x01\n\x18TransitionMemCubeRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12)\n\x06target\x18\x02 \x01(\x0e\x32\x13.memos.v1.CubeStateB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x32\n\x0brequest_key\x18\x05 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"<\n\x19TransitionMemCubeResponse\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\"|\n\x14\x46reezeMemCubeRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x32\n\x0brequest_key\x18\x04 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"8\n\x15\x46reezeMemCubeResponse\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\"~\n\x16UnfreezeMemCubeRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x32\n\x0brequest_key\x18\x04 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\":\n\x17UnfreezeMemCubeResponse\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\"$\n\x13SweepExpiredRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"v\n\x14SweepExpiredResponse\x12\x0f\n\x07\x65xpired\x18\x01 \x01(\x05\x12\x0f\n\x07skipped\x18\x02 \x01(\x05\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12.\n\nsweep_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x89\x04\n\x10LifecycleService\x12V\n\tRecordUse\x12#.memos.internal.v1.RecordUseRequest\x1a$.memos.internal.v1.RecordUseResponse\x12n\n\x11TransitionMemCube\x12+.memos.internal.v1.TransitionMemCubeRequest\x1a,.memos.internal.v1.TransitionMemCubeResponse\x12\x62\n\rFreezeMemCube\x12\'.memos.internal.v1.FreezeMemCubeRequest\x1a(.memos.internal.v1.FreezeMemCubeResponse\x12h\n\x0fUnfreezeMemCube\x12).memos.internal.v1.UnfreezeMemCubeRequest\x1a*.memos.internal.v1.UnfreezeMemCubeResponse\x12_\n\x0cSweepExpired\x12&.memos.internal.v1.SweepExpiredRequest\x1a\'.memos.internal.v1.SweepExpiredResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-memos_api/internal/v1/lifecycle_service.proto\x12\x11memos.internal.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!memos_api/internal/v1/grant.proto\x1a\x1amemos_api/v1/memcube.proto\"P\n\x10RecordUseRequest\x12.\n\x05\x63ubes\x18\x01 \x03(\x0b\x32\x19.memos.v1.CubeRevisionRefB\x04\xe2\x41\x01\x02\x12\x0c\n\x04plan\x18\x02 \x01(\t\"5\n\x11RecordUseResponse\x12 \n\x05\x63ubes\x18\x01 \x03(\x0b\x32\x11.memos.v1.MemCube\"\xab\x01\n\x18TransitionMemCubeRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12)\n\x06target\x18\x02 \x01(\x0e\x32\x13.memos.v1.CubeStateB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x32\n\x0brequest_key\x18\x05 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"<\n\x19TransitionMemCubeResponse\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\"|\n\x14\x46reezeMemCubeRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x32\n\x0brequest_key\x18\x04 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"8\n\x15\x46reezeMemCubeResponse\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\"~\n\x16UnfreezeMemCubeRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x32\n\x0brequest_key\x18\x04 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\":\n\x17UnfreezeMemCubeResponse\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\"$\n\x13SweepExpiredRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"v\n\x14SweepExpiredResponse\x12\x0f\n\x07\x65xpired\x18\x01 \x01(\x05\x12\x0f\n\x07skipped\x18\x02 \x01(\x05\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12.\n\nsweep_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x97\x01\n\x11SweepVaultRequest\x12\x13\n\x05vault\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\ncold_after\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0c\x64\x65lete_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05limit\x18\x04 \x01(\x05\"V\n\x12SweepVaultResponse\x12\x10\n\x08\x61rchived\x18\x01 \x01(\x05\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x05\x12\x0f\n\x07skipped\x18\x03 \x01(\x05\x12\x0c\n\x04more\x18\x04 \x01(\x08\x32\xe4\x04\n\x10LifecycleService\x12V\n\tRecordUse\x12#.memos.internal.v1.RecordUseRequest\x1a$.memos.internal.v1.RecordUseResponse\x12n\n\x11TransitionMemCube\x12+.memos.internal.v1.TransitionMemCubeRequest\x1a,.memos.internal.v1.TransitionMemCubeResponse\x12\x62\n\rFreezeMemCube\x12\'.memos.internal.v1.FreezeMemCubeRequest\x1a(.memos.internal.v1.FreezeMemCubeResponse\x12h\n\x0fUnfreezeMemCube\x12).memos.internal.v1.UnfreezeMemCubeRequest\x1a*.memos.internal.v1.UnfreezeMemCubeResponse\x12_\n\x0cSweepExpired\x12&.memos.internal.v1.SweepExpiredRequest\x1a\'.memos.internal.v1.SweepExpiredResponse\x12Y\n\nSweepVault\x12$.memos.internal.v1.SweepVaultRequest\x1a%.memos.internal.v1.SweepVaultResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,26 +46,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FREEZEMEMCUBEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_UNFREEZEMEMCUBEREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_UNFREEZEMEMCUBEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
-  _globals['_RECORDUSEREQUEST']._serialized_start=197
-  _globals['_RECORDUSEREQUEST']._serialized_end=277
-  _globals['_RECORDUSERESPONSE']._serialized_start=279
-  _globals['_RECORDUSERESPONSE']._serialized_end=332
-  _globals['_TRANSITIONMEMCUBEREQUEST']._serialized_start=335
-  _globals['_TRANSITIONMEMCUBEREQUEST']._serialized_end=506
-  _globals['_TRANSITIONMEMCUBERESPONSE']._serialized_start=508
-  _globals['_TRANSITIONMEMCUBERESPONSE']._serialized_end=568
-  _globals['_FREEZEMEMCUBEREQUEST']._serialized_start=570
-  _globals['_FREEZEMEMCUBEREQUEST']._serialized_end=694
-  _globals['_FREEZEMEMCUBERESPONSE']._serialized_start=696
-  _globals['_FREEZEMEMCUBERESPONSE']._serialized_end=752
-  _globals['_UNFREEZEMEMCUBEREQUEST']._serialized_start=754
-  _globals['_UNFREEZEMEMCUBEREQUEST']._serialized_end=880
-  _globals['_UNFREEZEMEMCUBERESPONSE']._serialized_start=882
-  _globals['_UNFREEZEMEMCUBERESPONSE']._serialized_end=940
-  _globals['_SWEEPEXPIREDREQUEST']._serialized_start=942
-  _globals['_SWEEPEXPIREDREQUEST']._serialized_end=978
-  _globals['_SWEEPEXPIREDRESPONSE']._serialized_start=980
-  _globals['_SWEEPEXPIREDRESPONSE']._serialized_end=1098
-  _globals['_LIFECYCLESERVICE']._serialized_start=1101
-  _globals['_LIFECYCLESERVICE']._serialized_end=1622
+  _globals['_SWEEPVAULTREQUEST'].fields_by_name['vault']._loaded_options = None
+  _globals['_SWEEPVAULTREQUEST'].fields_by_name['vault']._serialized_options = b'\342A\001\002'
+  _globals['_RECORDUSEREQUEST']._serialized_start=229
+  _globals['_RECORDUSEREQUEST']._serialized_end=309
+  _globals['_RECORDUSERESPONSE']._serialized_start=311
+  _globals['_RECORDUSERESPONSE']._serialized_end=364
+  _globals['_TRANSITIONMEMCUBEREQUEST']._serialized_start=367
+  _globals['_TRANSITIONMEMCUBEREQUEST']._serialized_end=538
+  _globals['_TRANSITIONMEMCUBERESPONSE']._serialized_start=540
+  _globals['_TRANSITIONMEMCUBERESPONSE']._serialized_end=600
+  _globals['_FREEZEMEMCUBEREQUEST']._serialized_start=602
+  _globals['_FREEZEMEMCUBEREQUEST']._serialized_end=726
+  _globals['_FREEZEMEMCUBERESPONSE']._serialized_start=728
+  _globals['_FREEZEMEMCUBERESPONSE']._serialized_end=784
+  _globals['_UNFREEZEMEMCUBEREQUEST']._serialized_start=786
+  _globals['_UNFREEZEMEMCUBEREQUEST']._serialized_end=912
+  _globals['_UNFREEZEMEMCUBERESPONSE']._serialized_start=914
+  _globals['_UNFREEZEMEMCUBERESPONSE']._serialized_end=972
+  _globals['_SWEEPEXPIREDREQUEST']._serialized_start=974
+  _globals['_SWEEPEXPIREDREQUEST']._serialized_end=1010
+  _globals['_SWEEPEXPIREDRESPONSE']._serialized_start=1012
+  _globals['_SWEEPEXPIREDRESPONSE']._serialized_end=1130
+  _globals['_SWEEPVAULTREQUEST']._serialized_start=1133
+  _globals['_SWEEPVAULTREQUEST']._serialized_end=1284
+  _globals['_SWEEPVAULTRESPONSE']._serialized_start=1286
+  _globals['_SWEEPVAULTRESPONSE']._serialized_end=1372
+  _globals['_LIFECYCLESERVICE']._serialized_start=1375
+  _globals['_LIFECYCLESERVICE']._serialized_end=1987
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -314,3 +315,75 @@ class SweepExpiredResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SweepExpiredResponse: _TypeAlias = SweepExpiredResponse  # noqa: Y015
+
+@_typing.final
+class SweepVaultRequest(_message.Message):
+    """Request of SweepVault."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VAULT_FIELD_NUMBER: _builtins.int
+    COLD_AFTER_FIELD_NUMBER: _builtins.int
+    DELETE_AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    vault: _builtins.str
+    """The vault."""
+    limit: _builtins.int
+    """Most cubes of each in one call, 1 to 1000; 0 means 200."""
+    @_builtins.property
+    def cold_after(self) -> _duration_pb2.Duration:
+        """Age at which cubes are archived that were neither changed nor used; unset is never."""
+
+    @_builtins.property
+    def delete_after(self) -> _duration_pb2.Duration:
+        """Age at which cubes are deleted; unset is never."""
+
+    def __init__(
+        self,
+        *,
+        vault: _builtins.str = ...,
+        cold_after: _duration_pb2.Duration | None = ...,
+        delete_after: _duration_pb2.Duration | None = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cold_after", b"cold_after", "delete_after", b"delete_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cold_after", b"cold_after", "delete_after", b"delete_after", "limit", b"limit", "vault", b"vault"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SweepVaultRequest: _TypeAlias = SweepVaultRequest  # noqa: Y015
+
+@_typing.final
+class SweepVaultResponse(_message.Message):
+    """Answer of SweepVault."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARCHIVED_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    archived: _builtins.int
+    """Cubes that were archived."""
+    deleted: _builtins.int
+    """Cubes that were deleted."""
+    skipped: _builtins.int
+    """Cubes that could not be, because they changed meanwhile."""
+    more: _builtins.bool
+    """Whether more are due."""
+    def __init__(
+        self,
+        *,
+        archived: _builtins.int = ...,
+        deleted: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archived", b"archived", "deleted", b"deleted", "more", b"more", "skipped", b"skipped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SweepVaultResponse: _TypeAlias = SweepVaultResponse  # noqa: Y015

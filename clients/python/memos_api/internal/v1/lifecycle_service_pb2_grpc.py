@@ -61,6 +61,11 @@ class LifecycleServiceStub:
                 request_serializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.SweepExpiredRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.SweepExpiredResponse.FromString,
                 _registered_method=True)
+        self.SweepVault = channel.unary_unary(
+                '/memos.internal.v1.LifecycleService/SweepVault',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.SweepVaultRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.SweepVaultResponse.FromString,
+                _registered_method=True)
 
 
 class LifecycleServiceServicer:
@@ -104,6 +109,13 @@ class LifecycleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SweepVault(self, request, context):
+        """Carries out the policy of a vault: deletes what is too old, archives what was not used for long.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LifecycleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -131,6 +143,11 @@ def add_LifecycleServiceServicer_to_server(servicer, server):
                     servicer.SweepExpired,
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.SweepExpiredRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.SweepExpiredResponse.SerializeToString,
+            ),
+            'SweepVault': grpc.unary_unary_rpc_method_handler(
+                    servicer.SweepVault,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.SweepVaultRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.SweepVaultResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -270,6 +287,33 @@ class LifecycleService:
             '/memos.internal.v1.LifecycleService/SweepExpired',
             memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.SweepExpiredRequest.SerializeToString,
             memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.SweepExpiredResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SweepVault(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.LifecycleService/SweepVault',
+            memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.SweepVaultRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_lifecycle__service__pb2.SweepVaultResponse.FromString,
             options,
             channel_credentials,
             insecure,

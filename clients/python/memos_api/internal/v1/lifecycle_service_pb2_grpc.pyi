@@ -30,6 +30,8 @@ class LifecycleServiceStub:
     """Allows changes to a frozen cube again. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION."""
     SweepExpired: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.SweepExpiredRequest, _lifecycle_service_pb2.SweepExpiredResponse]
     """Expires the cubes of the grant's vaults that are past their time."""
+    SweepVault: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.SweepVaultRequest, _lifecycle_service_pb2.SweepVaultResponse]
+    """Carries out the policy of a vault: deletes what is too old, archives what was not used for long."""
 
 class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
     """Lifecycle: moves cubes through their states; every decision is recorded with its reason
@@ -77,5 +79,13 @@ class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_lifecycle_service_pb2.SweepExpiredRequest, _abc.Awaitable[_lifecycle_service_pb2.SweepExpiredResponse]],
     ) -> _abc.Awaitable[_lifecycle_service_pb2.SweepExpiredResponse]:
         """Expires the cubes of the grant's vaults that are past their time."""
+
+    @_abc_1.abstractmethod
+    def SweepVault(
+        self,
+        request: _lifecycle_service_pb2.SweepVaultRequest,
+        context: _aio.ServicerContext[_lifecycle_service_pb2.SweepVaultRequest, _abc.Awaitable[_lifecycle_service_pb2.SweepVaultResponse]],
+    ) -> _abc.Awaitable[_lifecycle_service_pb2.SweepVaultResponse]:
+        """Carries out the policy of a vault: deletes what is too old, archives what was not used for long."""
 
 def add_LifecycleServiceServicer_to_server(servicer: LifecycleServiceServicer, server: _aio.Server) -> None: ...

@@ -26,9 +26,10 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from memos_api.internal.v1 import grant_pb2 as memos__api_dot_internal_dot_v1_dot_grant__pb2
 from memos_api.v1 import governance_service_pb2 as memos__api_dot_v1_dot_governance__service__pb2
+from memos_api.v1 import vault_pb2 as memos__api_dot_v1_dot_vault__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*memos_api/internal/v1/policy_service.proto\x12\x11memos.internal.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!memos_api/internal/v1/grant.proto\x1a%memos_api/v1/governance_service.proto\",\n\x13\x41uthenticateRequest\x12\x15\n\x07\x61pi_key\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"8\n\x14\x41uthenticateResponse\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\r\n\x05\x61\x64min\x18\x02 \x01(\x08\"S\n\x11IssueGrantRequest\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x61\x63tions\x18\x02 \x03(\tB\x04\xe2\x41\x01\x02\x12\x0e\n\x06vaults\x18\x03 \x03(\t\"\x84\x01\n\x12IssueGrantResponse\x12-\n\x05grant\x18\x01 \x01(\x0b\x32\x1e.memos.internal.v1.SignedGrant\x12\x0e\n\x06vaults\x18\x02 \x03(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x14\n\x12ListTenantsRequest\"&\n\x13ListTenantsResponse\x12\x0f\n\x07tenants\x18\x01 \x03(\t\"y\n\x13\x43reateApiKeyRequest\x12.\n\x07request\x18\x01 \x01(\x0b\x32\x1d.memos.v1.CreateApiKeyRequest\x12\x32\n\x0brequest_key\x18\x02 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"H\n\x14\x43reateApiKeyResponse\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1e.memos.v1.CreateApiKeyResponse\"C\n\x12ListApiKeysRequest\x12-\n\x07request\x18\x01 \x01(\x0b\x32\x1c.memos.v1.ListApiKeysRequest\"F\n\x13ListApiKeysResponse\x12/\n\x08response\x18\x01 \x01(\x0b\x32\x1d.memos.v1.ListApiKeysResponse\"y\n\x13RevokeApiKeyRequest\x12.\n\x07request\x18\x01 \x01(\x0b\x32\x1d.memos.v1.RevokeApiKeyRequest\x12\x32\n\x0brequest_key\x18\x02 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"H\n\x14RevokeApiKeyResponse\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1e.memos.v1.RevokeApiKeyResponse\"w\n\x12\x43reateVaultRequest\x12-\n\x07request\x18\x01 \x01(\x0b\x32\x1c.memos.v1.CreateVaultRequest\x12\x32\n\x0brequest_key\x18\x02 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"F\n\x13\x43reateVaultResponse\x12/\n\x08response\x18\x01 \x01(\x0b\x32\x1d.memos.v1.CreateVaultResponse\"=\n\x0fGetVaultRequest\x12*\n\x07request\x18\x01 \x01(\x0b\x32\x19.memos.v1.GetVaultRequest\"@\n\x10GetVaultResponse\x12,\n\x08response\x18\x01 \x01(\x0b\x32\x1a.memos.v1.GetVaultResponse\"A\n\x11ListVaultsRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.memos.v1.ListVaultsRequest\"D\n\x12ListVaultsResponse\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1c.memos.v1.ListVaultsResponse\"\x85\x01\n\x19SetVaultPermissionRequest\x12\x34\n\x07request\x18\x01 \x01(\x0b\x32#.memos.v1.SetVaultPermissionRequest\x12\x32\n\x0brequest_key\x18\x02 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"T\n\x1aSetVaultPermissionResponse\x12\x36\n\x08response\x18\x01 \x01(\x0b\x32$.memos.v1.SetVaultPermissionResponse\"U\n\x1bListVaultPermissionsRequest\x12\x36\n\x07request\x18\x01 \x01(\x0b\x32%.memos.v1.ListVaultPermissionsRequest\"X\n\x1cListVaultPermissionsResponse\x12\x38\n\x08response\x18\x01 \x01(\x0b\x32&.memos.v1.ListVaultPermissionsResponse2\xc3\x08\n\rPolicyService\x12_\n\x0c\x41uthenticate\x12&.memos.internal.v1.AuthenticateRequest\x1a\'.memos.internal.v1.AuthenticateResponse\x12Y\n\nIssueGrant\x12$.memos.internal.v1.IssueGrantRequest\x1a%.memos.internal.v1.IssueGrantResponse\x12\\\n\x0bListTenants\x12%.memos.internal.v1.ListTenantsRequest\x1a&.memos.internal.v1.ListTenantsResponse\x12_\n\x0c\x43reateApiKey\x12&.memos.internal.v1.CreateApiKeyRequest\x1a\'.memos.internal.v1.CreateApiKeyResponse\x12\\\n\x0bListApiKeys\x12%.memos.internal.v1.ListApiKeysRequest\x1a&.memos.internal.v1.ListApiKeysResponse\x12_\n\x0cRevokeApiKey\x12&.memos.internal.v1.RevokeApiKeyRequest\x1a\'.memos.internal.v1.RevokeApiKeyResponse\x12\\\n\x0b\x43reateVault\x12%.memos.internal.v1.CreateVaultRequest\x1a&.memos.internal.v1.CreateVaultResponse\x12S\n\x08GetVault\x12\".memos.internal.v1.GetVaultRequest\x1a#.memos.internal.v1.GetVaultResponse\x12Y\n\nListVaults\x12$.memos.internal.v1.ListVaultsRequest\x1a%.memos.internal.v1.ListVaultsResponse\x12q\n\x12SetVaultPermission\x12,.memos.internal.v1.SetVaultPermissionRequest\x1a-.memos.internal.v1.SetVaultPermissionResponse\x12w\n\x14ListVaultPermissions\x12..memos.internal.v1.ListVaultPermissionsRequest\x1a/.memos.internal.v1.ListVaultPermissionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*memos_api/internal/v1/policy_service.proto\x12\x11memos.internal.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!memos_api/internal/v1/grant.proto\x1a%memos_api/v1/governance_service.proto\x1a\x18memos_api/v1/vault.proto\",\n\x13\x41uthenticateRequest\x12\x15\n\x07\x61pi_key\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"8\n\x14\x41uthenticateResponse\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\r\n\x05\x61\x64min\x18\x02 \x01(\x08\"S\n\x11IssueGrantRequest\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x61\x63tions\x18\x02 \x03(\tB\x04\xe2\x41\x01\x02\x12\x0e\n\x06vaults\x18\x03 \x03(\t\"\x84\x01\n\x12IssueGrantResponse\x12-\n\x05grant\x18\x01 \x01(\x0b\x32\x1e.memos.internal.v1.SignedGrant\x12\x0e\n\x06vaults\x18\x02 \x03(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x14\n\x12ListTenantsRequest\"&\n\x13ListTenantsResponse\x12\x0f\n\x07tenants\x18\x01 \x03(\t\"y\n\x13\x43reateApiKeyRequest\x12.\n\x07request\x18\x01 \x01(\x0b\x32\x1d.memos.v1.CreateApiKeyRequest\x12\x32\n\x0brequest_key\x18\x02 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"H\n\x14\x43reateApiKeyResponse\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1e.memos.v1.CreateApiKeyResponse\"C\n\x12ListApiKeysRequest\x12-\n\x07request\x18\x01 \x01(\x0b\x32\x1c.memos.v1.ListApiKeysRequest\"F\n\x13ListApiKeysResponse\x12/\n\x08response\x18\x01 \x01(\x0b\x32\x1d.memos.v1.ListApiKeysResponse\"y\n\x13RevokeApiKeyRequest\x12.\n\x07request\x18\x01 \x01(\x0b\x32\x1d.memos.v1.RevokeApiKeyRequest\x12\x32\n\x0brequest_key\x18\x02 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"H\n\x14RevokeApiKeyResponse\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1e.memos.v1.RevokeApiKeyResponse\"w\n\x12\x43reateVaultRequest\x12-\n\x07request\x18\x01 \x01(\x0b\x32\x1c.memos.v1.CreateVaultRequest\x12\x32\n\x0brequest_key\x18\x02 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"F\n\x13\x43reateVaultResponse\x12/\n\x08response\x18\x01 \x01(\x0b\x32\x1d.memos.v1.CreateVaultResponse\"w\n\x12UpdateVaultRequest\x12-\n\x07request\x18\x01 \x01(\x0b\x32\x1c.memos.v1.UpdateVaultRequest\x12\x32\n\x0brequest_key\x18\x02 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"F\n\x13UpdateVaultResponse\x12/\n\x08response\x18\x01 \x01(\x0b\x32\x1d.memos.v1.UpdateVaultResponse\"6\n\x16ListSweptVaultsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\":\n\x17ListSweptVaultsResponse\x12\x1f\n\x06vaults\x18\x01 \x03(\x0b\x32\x0f.memos.v1.Vault\"=\n\x0fGetVaultRequest\x12*\n\x07request\x18\x01 \x01(\x0b\x32\x19.memos.v1.GetVaultRequest\"@\n\x10GetVaultResponse\x12,\n\x08response\x18\x01 \x01(\x0b\x32\x1a.memos.v1.GetVaultResponse\"A\n\x11ListVaultsRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.memos.v1.ListVaultsRequest\"D\n\x12ListVaultsResponse\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1c.memos.v1.ListVaultsResponse\"\x85\x01\n\x19SetVaultPermissionRequest\x12\x34\n\x07request\x18\x01 \x01(\x0b\x32#.memos.v1.SetVaultPermissionRequest\x12\x32\n\x0brequest_key\x18\x02 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"T\n\x1aSetVaultPermissionResponse\x12\x36\n\x08response\x18\x01 \x01(\x0b\x32$.memos.v1.SetVaultPermissionResponse\"U\n\x1bListVaultPermissionsRequest\x12\x36\n\x07request\x18\x01 \x01(\x0b\x32%.memos.v1.ListVaultPermissionsRequest\"X\n\x1cListVaultPermissionsResponse\x12\x38\n\x08response\x18\x01 \x01(\x0b\x32&.memos.v1.ListVaultPermissionsResponse2\x8b\n\n\rPolicyService\x12_\n\x0c\x41uthenticate\x12&.memos.internal.v1.AuthenticateRequest\x1a\'.memos.internal.v1.AuthenticateResponse\x12Y\n\nIssueGrant\x12$.memos.internal.v1.IssueGrantRequest\x1a%.memos.internal.v1.IssueGrantResponse\x12\\\n\x0bListTenants\x12%.memos.internal.v1.ListTenantsRequest\x1a&.memos.internal.v1.ListTenantsResponse\x12_\n\x0c\x43reateApiKey\x12&.memos.internal.v1.CreateApiKeyRequest\x1a\'.memos.internal.v1.CreateApiKeyResponse\x12\\\n\x0bListApiKeys\x12%.memos.internal.v1.ListApiKeysRequest\x1a&.memos.internal.v1.ListApiKeysResponse\x12_\n\x0cRevokeApiKey\x12&.memos.internal.v1.RevokeApiKeyRequest\x1a\'.memos.internal.v1.RevokeApiKeyResponse\x12\\\n\x0b\x43reateVault\x12%.memos.internal.v1.CreateVaultRequest\x1a&.memos.internal.v1.CreateVaultResponse\x12S\n\x08GetVault\x12\".memos.internal.v1.GetVaultRequest\x1a#.memos.internal.v1.GetVaultResponse\x12\\\n\x0bUpdateVault\x12%.memos.internal.v1.UpdateVaultRequest\x1a&.memos.internal.v1.UpdateVaultResponse\x12h\n\x0fListSweptVaults\x12).memos.internal.v1.ListSweptVaultsRequest\x1a*.memos.internal.v1.ListSweptVaultsResponse\x12Y\n\nListVaults\x12$.memos.internal.v1.ListVaultsRequest\x1a%.memos.internal.v1.ListVaultsResponse\x12q\n\x12SetVaultPermission\x12,.memos.internal.v1.SetVaultPermissionRequest\x1a-.memos.internal.v1.SetVaultPermissionResponse\x12w\n\x14ListVaultPermissions\x12..memos.internal.v1.ListVaultPermissionsRequest\x1a/.memos.internal.v1.ListVaultPermissionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,50 +42,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUEGRANTREQUEST'].fields_by_name['principal']._serialized_options = b'\342A\001\002'
   _globals['_ISSUEGRANTREQUEST'].fields_by_name['actions']._loaded_options = None
   _globals['_ISSUEGRANTREQUEST'].fields_by_name['actions']._serialized_options = b'\342A\001\002'
-  _globals['_AUTHENTICATEREQUEST']._serialized_start=205
-  _globals['_AUTHENTICATEREQUEST']._serialized_end=249
-  _globals['_AUTHENTICATERESPONSE']._serialized_start=251
-  _globals['_AUTHENTICATERESPONSE']._serialized_end=307
-  _globals['_ISSUEGRANTREQUEST']._serialized_start=309
-  _globals['_ISSUEGRANTREQUEST']._serialized_end=392
-  _globals['_ISSUEGRANTRESPONSE']._serialized_start=395
-  _globals['_ISSUEGRANTRESPONSE']._serialized_end=527
-  _globals['_LISTTENANTSREQUEST']._serialized_start=529
-  _globals['_LISTTENANTSREQUEST']._serialized_end=549
-  _globals['_LISTTENANTSRESPONSE']._serialized_start=551
-  _globals['_LISTTENANTSRESPONSE']._serialized_end=589
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=591
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=712
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=714
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=786
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=788
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=855
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=857
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=927
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=929
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1050
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1052
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1124
-  _globals['_CREATEVAULTREQUEST']._serialized_start=1126
-  _globals['_CREATEVAULTREQUEST']._serialized_end=1245
-  _globals['_CREATEVAULTRESPONSE']._serialized_start=1247
-  _globals['_CREATEVAULTRESPONSE']._serialized_end=1317
-  _globals['_GETVAULTREQUEST']._serialized_start=1319
-  _globals['_GETVAULTREQUEST']._serialized_end=1380
-  _globals['_GETVAULTRESPONSE']._serialized_start=1382
-  _globals['_GETVAULTRESPONSE']._serialized_end=1446
-  _globals['_LISTVAULTSREQUEST']._serialized_start=1448
-  _globals['_LISTVAULTSREQUEST']._serialized_end=1513
-  _globals['_LISTVAULTSRESPONSE']._serialized_start=1515
-  _globals['_LISTVAULTSRESPONSE']._serialized_end=1583
-  _globals['_SETVAULTPERMISSIONREQUEST']._serialized_start=1586
-  _globals['_SETVAULTPERMISSIONREQUEST']._serialized_end=1719
-  _globals['_SETVAULTPERMISSIONRESPONSE']._serialized_start=1721
-  _globals['_SETVAULTPERMISSIONRESPONSE']._serialized_end=1805
-  _globals['_LISTVAULTPERMISSIONSREQUEST']._serialized_start=1807
-  _globals['_LISTVAULTPERMISSIONSREQUEST']._serialized_end=1892
-  _globals['_LISTVAULTPERMISSIONSRESPONSE']._serialized_start=1894
-  _globals['_LISTVAULTPERMISSIONSRESPONSE']._serialized_end=1982
-  _globals['_POLICYSERVICE']._serialized_start=1985
-  _globals['_POLICYSERVICE']._serialized_end=3076
+  _globals['_AUTHENTICATEREQUEST']._serialized_start=231
+  _globals['_AUTHENTICATEREQUEST']._serialized_end=275
+  _globals['_AUTHENTICATERESPONSE']._serialized_start=277
+  _globals['_AUTHENTICATERESPONSE']._serialized_end=333
+  _globals['_ISSUEGRANTREQUEST']._serialized_start=335
+  _globals['_ISSUEGRANTREQUEST']._serialized_end=418
+  _globals['_ISSUEGRANTRESPONSE']._serialized_start=421
+  _globals['_ISSUEGRANTRESPONSE']._serialized_end=553
+  _globals['_LISTTENANTSREQUEST']._serialized_start=555
+  _globals['_LISTTENANTSREQUEST']._serialized_end=575
+  _globals['_LISTTENANTSRESPONSE']._serialized_start=577
+  _globals['_LISTTENANTSRESPONSE']._serialized_end=615
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=617
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=738
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=740
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=812
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=814
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=881
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=883
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=953
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=955
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1076
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1078
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1150
+  _globals['_CREATEVAULTREQUEST']._serialized_start=1152
+  _globals['_CREATEVAULTREQUEST']._serialized_end=1271
+  _globals['_CREATEVAULTRESPONSE']._serialized_start=1273
+  _globals['_CREATEVAULTRESPONSE']._serialized_end=1343
+  _globals['_UPDATEVAULTREQUEST']._serialized_start=1345
+  _globals['_UPDATEVAULTREQUEST']._serialized_end=1464
+  _globals['_UPDATEVAULTRESPONSE']._serialized_start=1466
+  _globals['_UPDATEVAULTRESPONSE']._serialized_end=1536
+  _globals['_LISTSWEPTVAULTSREQUEST']._serialized_start=1538
+  _globals['_LISTSWEPTVAULTSREQUEST']._serialized_end=1592
+  _globals['_LISTSWEPTVAULTSRESPONSE']._serialized_start=1594
+  _globals['_LISTSWEPTVAULTSRESPONSE']._serialized_end=1652
+  _globals['_GETVAULTREQUEST']._serialized_start=1654
+  _globals['_GETVAULTREQUEST']._serialized_end=1715
+  _globals['_GETVAULTRESPONSE']._serialized_start=1717
+  _globals['_GETVAULTRESPONSE']._serialized_end=1781
+  _globals['_LISTVAULTSREQUEST']._serialized_start=1783
+  _globals['_LISTVAULTSREQUEST']._serialized_end=1848
+  _globals['_LISTVAULTSRESPONSE']._serialized_start=1850
+  _globals['_LISTVAULTSRESPONSE']._serialized_end=1918
+  _globals['_SETVAULTPERMISSIONREQUEST']._serialized_start=1921
+  _globals['_SETVAULTPERMISSIONREQUEST']._serialized_end=2054
+  _globals['_SETVAULTPERMISSIONRESPONSE']._serialized_start=2056
+  _globals['_SETVAULTPERMISSIONRESPONSE']._serialized_end=2140
+  _globals['_LISTVAULTPERMISSIONSREQUEST']._serialized_start=2142
+  _globals['_LISTVAULTPERMISSIONSREQUEST']._serialized_end=2227
+  _globals['_LISTVAULTPERMISSIONSRESPONSE']._serialized_start=2229
+  _globals['_LISTVAULTPERMISSIONSRESPONSE']._serialized_end=2317
+  _globals['_POLICYSERVICE']._serialized_start=2320
+  _globals['_POLICYSERVICE']._serialized_end=3611
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from memos_api.internal.v1 import grant_pb2 as _grant_pb2
 from memos_api.v1 import governance_service_pb2 as _governance_service_pb2
+from memos_api.v1 import vault_pb2 as _vault_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -389,6 +390,110 @@ class CreateVaultResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateVaultResponse: _TypeAlias = CreateVaultResponse  # noqa: Y015
+
+@_typing.final
+class UpdateVaultRequest(_message.Message):
+    """Request of UpdateVault."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    REQUEST_KEY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> _governance_service_pb2.UpdateVaultRequest:
+        """The caller's request."""
+
+    @_builtins.property
+    def request_key(self) -> _grant_pb2.RequestKey:
+        """Identity of the mutation."""
+
+    def __init__(
+        self,
+        *,
+        request: _governance_service_pb2.UpdateVaultRequest | None = ...,
+        request_key: _grant_pb2.RequestKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "request_key", b"request_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "request_key", b"request_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateVaultRequest: _TypeAlias = UpdateVaultRequest  # noqa: Y015
+
+@_typing.final
+class UpdateVaultResponse(_message.Message):
+    """Answer of UpdateVault."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> _governance_service_pb2.UpdateVaultResponse:
+        """The answer for the caller."""
+
+    def __init__(
+        self,
+        *,
+        response: _governance_service_pb2.UpdateVaultResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateVaultResponse: _TypeAlias = UpdateVaultResponse  # noqa: Y015
+
+@_typing.final
+class ListSweptVaultsRequest(_message.Message):
+    """Request of ListSweptVaults."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    after: _builtins.str
+    """Id of the vault to go on after; empty at the start."""
+    limit: _builtins.int
+    """Most vaults, 1 to 1000; 0 means 1000."""
+    def __init__(
+        self,
+        *,
+        after: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSweptVaultsRequest: _TypeAlias = ListSweptVaultsRequest  # noqa: Y015
+
+@_typing.final
+class ListSweptVaultsResponse(_message.Message):
+    """Answer of ListSweptVaults."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VAULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def vaults(self) -> _containers.RepeatedCompositeFieldContainer[_vault_pb2.Vault]:
+        """Vaults of the grant's tenant by id, without roles."""
+
+    def __init__(
+        self,
+        *,
+        vaults: _abc.Iterable[_vault_pb2.Vault] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["vaults", b"vaults"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSweptVaultsResponse: _TypeAlias = ListSweptVaultsResponse  # noqa: Y015
 
 @_typing.final
 class GetVaultRequest(_message.Message):

@@ -75,6 +75,16 @@ class PolicyServiceStub:
                 request_serializer=memos__api_dot_internal_dot_v1_dot_policy__service__pb2.GetVaultRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_policy__service__pb2.GetVaultResponse.FromString,
                 _registered_method=True)
+        self.UpdateVault = channel.unary_unary(
+                '/memos.internal.v1.PolicyService/UpdateVault',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_policy__service__pb2.UpdateVaultRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_policy__service__pb2.UpdateVaultResponse.FromString,
+                _registered_method=True)
+        self.ListSweptVaults = channel.unary_unary(
+                '/memos.internal.v1.PolicyService/ListSweptVaults',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_policy__service__pb2.ListSweptVaultsRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_policy__service__pb2.ListSweptVaultsResponse.FromString,
+                _registered_method=True)
         self.ListVaults = channel.unary_unary(
                 '/memos.internal.v1.PolicyService/ListVaults',
                 request_serializer=memos__api_dot_internal_dot_v1_dot_policy__service__pb2.ListVaultsRequest.SerializeToString,
@@ -152,6 +162,20 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateVault(self, request, context):
+        """Changes a vault.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSweptVaults(self, request, context):
+        """Lists the vaults of a tenant whose policy is carried out by a sweep, for the system's own jobs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListVaults(self, request, context):
         """Lists vaults.
         """
@@ -215,6 +239,16 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.GetVault,
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_policy__service__pb2.GetVaultRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_policy__service__pb2.GetVaultResponse.SerializeToString,
+            ),
+            'UpdateVault': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateVault,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_policy__service__pb2.UpdateVaultRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_policy__service__pb2.UpdateVaultResponse.SerializeToString,
+            ),
+            'ListSweptVaults': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSweptVaults,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_policy__service__pb2.ListSweptVaultsRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_policy__service__pb2.ListSweptVaultsResponse.SerializeToString,
             ),
             'ListVaults': grpc.unary_unary_rpc_method_handler(
                     servicer.ListVaults,
@@ -449,6 +483,60 @@ class PolicyService:
             '/memos.internal.v1.PolicyService/GetVault',
             memos__api_dot_internal_dot_v1_dot_policy__service__pb2.GetVaultRequest.SerializeToString,
             memos__api_dot_internal_dot_v1_dot_policy__service__pb2.GetVaultResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateVault(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.PolicyService/UpdateVault',
+            memos__api_dot_internal_dot_v1_dot_policy__service__pb2.UpdateVaultRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_policy__service__pb2.UpdateVaultResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSweptVaults(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.PolicyService/ListSweptVaults',
+            memos__api_dot_internal_dot_v1_dot_policy__service__pb2.ListSweptVaultsRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_policy__service__pb2.ListSweptVaultsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,6 +32,10 @@ class PolicyServiceStub:
     """Makes a vault."""
     GetVault: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.GetVaultRequest, _policy_service_pb2.GetVaultResponse]
     """Returns a vault."""
+    UpdateVault: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.UpdateVaultRequest, _policy_service_pb2.UpdateVaultResponse]
+    """Changes a vault."""
+    ListSweptVaults: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.ListSweptVaultsRequest, _policy_service_pb2.ListSweptVaultsResponse]
+    """Lists the vaults of a tenant whose policy is carried out by a sweep, for the system's own jobs."""
     ListVaults: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.ListVaultsRequest, _policy_service_pb2.ListVaultsResponse]
     """Lists vaults."""
     SetVaultPermission: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.SetVaultPermissionRequest, _policy_service_pb2.SetVaultPermissionResponse]
@@ -105,6 +109,22 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_policy_service_pb2.GetVaultRequest, _abc.Awaitable[_policy_service_pb2.GetVaultResponse]],
     ) -> _abc.Awaitable[_policy_service_pb2.GetVaultResponse]:
         """Returns a vault."""
+
+    @_abc_1.abstractmethod
+    def UpdateVault(
+        self,
+        request: _policy_service_pb2.UpdateVaultRequest,
+        context: _aio.ServicerContext[_policy_service_pb2.UpdateVaultRequest, _abc.Awaitable[_policy_service_pb2.UpdateVaultResponse]],
+    ) -> _abc.Awaitable[_policy_service_pb2.UpdateVaultResponse]:
+        """Changes a vault."""
+
+    @_abc_1.abstractmethod
+    def ListSweptVaults(
+        self,
+        request: _policy_service_pb2.ListSweptVaultsRequest,
+        context: _aio.ServicerContext[_policy_service_pb2.ListSweptVaultsRequest, _abc.Awaitable[_policy_service_pb2.ListSweptVaultsResponse]],
+    ) -> _abc.Awaitable[_policy_service_pb2.ListSweptVaultsResponse]:
+        """Lists the vaults of a tenant whose policy is carried out by a sweep, for the system's own jobs."""
 
     @_abc_1.abstractmethod
     def ListVaults(

@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
 from memos_api.internal.v1 import grant_pb2 as _grant_pb2
 from memos_api.internal.v1 import inference_service_pb2 as _inference_service_pb2
+from memos_api.v1 import governance_service_pb2 as _governance_service_pb2
 from memos_api.v1 import memcube_pb2 as _memcube_pb2
 from memos_api.v1 import memory_service_pb2 as _memory_service_pb2
 import builtins as _builtins
@@ -854,6 +855,172 @@ class ListDueMemCubesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDueMemCubesResponse: _TypeAlias = ListDueMemCubesResponse  # noqa: Y015
+
+@_typing.final
+class ListAgedMemCubesRequest(_message.Message):
+    """Request of ListAgedMemCubes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VAULT_FIELD_NUMBER: _builtins.int
+    MADE_BEFORE_FIELD_NUMBER: _builtins.int
+    IDLE_SINCE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    vault: _builtins.str
+    """The vault."""
+    limit: _builtins.int
+    """Most cubes, 1 to 1000."""
+    @_builtins.property
+    def made_before(self) -> _timestamp_pb2.Timestamp:
+        """Cubes that were made before this time."""
+
+    @_builtins.property
+    def idle_since(self) -> _timestamp_pb2.Timestamp:
+        """Cubes in use that were neither changed nor used since this time."""
+
+    def __init__(
+        self,
+        *,
+        vault: _builtins.str = ...,
+        made_before: _timestamp_pb2.Timestamp | None = ...,
+        idle_since: _timestamp_pb2.Timestamp | None = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["idle_since", b"idle_since", "made_before", b"made_before", "rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idle_since", b"idle_since", "limit", b"limit", "made_before", b"made_before", "rule", b"rule", "vault", b"vault"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_rule: _TypeAlias = _typing.Literal["made_before", "idle_since"]  # noqa: Y015
+    _WhichOneofArgType_rule: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_rule) -> _WhichOneofReturnType_rule | None: ...
+
+Global___ListAgedMemCubesRequest: _TypeAlias = ListAgedMemCubesRequest  # noqa: Y015
+
+@_typing.final
+class ListAgedMemCubesResponse(_message.Message):
+    """Answer of ListAgedMemCubes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUBES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cubes(self) -> _containers.RepeatedCompositeFieldContainer[_memcube_pb2.MemCube]:
+        """Headers, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        cubes: _abc.Iterable[_memcube_pb2.MemCube] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cubes", b"cubes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAgedMemCubesResponse: _TypeAlias = ListAgedMemCubesResponse  # noqa: Y015
+
+@_typing.final
+class RetireMemCubeRequest(_message.Message):
+    """Request of RetireMemCube."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the cube."""
+    expected_revision: _builtins.int
+    """Revision that the decision was made on."""
+    reason: _builtins.str
+    """Why, in words a person can read."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        expected_revision: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_revision", b"expected_revision", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetireMemCubeRequest: _TypeAlias = RetireMemCubeRequest  # noqa: Y015
+
+@_typing.final
+class RetireMemCubeResponse(_message.Message):
+    """Answer of RetireMemCube."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUBE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cube(self) -> _memcube_pb2.MemCube:
+        """The header with delete and purge time."""
+
+    def __init__(
+        self,
+        *,
+        cube: _memcube_pb2.MemCube | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetireMemCubeResponse: _TypeAlias = RetireMemCubeResponse  # noqa: Y015
+
+@_typing.final
+class GetVaultUsageRequest(_message.Message):
+    """Request of GetVaultUsage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> _governance_service_pb2.GetVaultUsageRequest:
+        """The caller's request."""
+
+    def __init__(
+        self,
+        *,
+        request: _governance_service_pb2.GetVaultUsageRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetVaultUsageRequest: _TypeAlias = GetVaultUsageRequest  # noqa: Y015
+
+@_typing.final
+class GetVaultUsageResponse(_message.Message):
+    """Answer of GetVaultUsage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> _governance_service_pb2.GetVaultUsageResponse:
+        """The answer for the caller."""
+
+    def __init__(
+        self,
+        *,
+        response: _governance_service_pb2.GetVaultUsageResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetVaultUsageResponse: _TypeAlias = GetVaultUsageResponse  # noqa: Y015
 
 @_typing.final
 class SearchMemCubesRequest(_message.Message):

@@ -101,6 +101,21 @@ class StorageServiceStub:
                 request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDueMemCubesRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDueMemCubesResponse.FromString,
                 _registered_method=True)
+        self.ListAgedMemCubes = channel.unary_unary(
+                '/memos.internal.v1.StorageService/ListAgedMemCubes',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListAgedMemCubesRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListAgedMemCubesResponse.FromString,
+                _registered_method=True)
+        self.RetireMemCube = channel.unary_unary(
+                '/memos.internal.v1.StorageService/RetireMemCube',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RetireMemCubeRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RetireMemCubeResponse.FromString,
+                _registered_method=True)
+        self.GetVaultUsage = channel.unary_unary(
+                '/memos.internal.v1.StorageService/GetVaultUsage',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.GetVaultUsageRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.GetVaultUsageResponse.FromString,
+                _registered_method=True)
         self.SearchMemCubes = channel.unary_unary(
                 '/memos.internal.v1.StorageService/SearchMemCubes',
                 request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.SearchMemCubesRequest.SerializeToString,
@@ -204,6 +219,28 @@ class StorageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAgedMemCubes(self, request, context):
+        """Lists headers of a vault's cubes that are too old, or that were neither changed nor used for long; frozen ones are
+        left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetireMemCube(self, request, context):
+        """Deletes a cube softly that is older than the policy of its vault allows, by compare-and-set.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVaultUsage(self, request, context):
+        """Returns what a vault holds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SearchMemCubes(self, request, context):
         """Searches.
         """
@@ -278,6 +315,21 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.ListDueMemCubes,
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDueMemCubesRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDueMemCubesResponse.SerializeToString,
+            ),
+            'ListAgedMemCubes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAgedMemCubes,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListAgedMemCubesRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListAgedMemCubesResponse.SerializeToString,
+            ),
+            'RetireMemCube': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetireMemCube,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RetireMemCubeRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RetireMemCubeResponse.SerializeToString,
+            ),
+            'GetVaultUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVaultUsage,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.GetVaultUsageRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.GetVaultUsageResponse.SerializeToString,
             ),
             'SearchMemCubes': grpc.unary_unary_rpc_method_handler(
                     servicer.SearchMemCubes,
@@ -638,6 +690,87 @@ class StorageService:
             '/memos.internal.v1.StorageService/ListDueMemCubes',
             memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDueMemCubesRequest.SerializeToString,
             memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDueMemCubesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAgedMemCubes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.StorageService/ListAgedMemCubes',
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListAgedMemCubesRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListAgedMemCubesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetireMemCube(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.StorageService/RetireMemCube',
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RetireMemCubeRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.RetireMemCubeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVaultUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.StorageService/GetVaultUsage',
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.GetVaultUsageRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.GetVaultUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

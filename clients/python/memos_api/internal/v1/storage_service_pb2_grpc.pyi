@@ -44,6 +44,14 @@ class StorageServiceStub:
     """Adds uses to cubes; makes no revision."""
     ListDueMemCubes: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ListDueMemCubesRequest, _storage_service_pb2.ListDueMemCubesResponse]
     """Lists cubes of the grant's vaults that are past their expire time and not expired yet."""
+    ListAgedMemCubes: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ListAgedMemCubesRequest, _storage_service_pb2.ListAgedMemCubesResponse]
+    """Lists headers of a vault's cubes that are too old, or that were neither changed nor used for long; frozen ones are
+    left out.
+    """
+    RetireMemCube: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.RetireMemCubeRequest, _storage_service_pb2.RetireMemCubeResponse]
+    """Deletes a cube softly that is older than the policy of its vault allows, by compare-and-set."""
+    GetVaultUsage: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.GetVaultUsageRequest, _storage_service_pb2.GetVaultUsageResponse]
+    """Returns what a vault holds."""
     SearchMemCubes: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.SearchMemCubesRequest, _storage_service_pb2.SearchMemCubesResponse]
     """Searches."""
 
@@ -155,6 +163,32 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_storage_service_pb2.ListDueMemCubesRequest, _abc.Awaitable[_storage_service_pb2.ListDueMemCubesResponse]],
     ) -> _abc.Awaitable[_storage_service_pb2.ListDueMemCubesResponse]:
         """Lists cubes of the grant's vaults that are past their expire time and not expired yet."""
+
+    @_abc_1.abstractmethod
+    def ListAgedMemCubes(
+        self,
+        request: _storage_service_pb2.ListAgedMemCubesRequest,
+        context: _aio.ServicerContext[_storage_service_pb2.ListAgedMemCubesRequest, _abc.Awaitable[_storage_service_pb2.ListAgedMemCubesResponse]],
+    ) -> _abc.Awaitable[_storage_service_pb2.ListAgedMemCubesResponse]:
+        """Lists headers of a vault's cubes that are too old, or that were neither changed nor used for long; frozen ones are
+        left out.
+        """
+
+    @_abc_1.abstractmethod
+    def RetireMemCube(
+        self,
+        request: _storage_service_pb2.RetireMemCubeRequest,
+        context: _aio.ServicerContext[_storage_service_pb2.RetireMemCubeRequest, _abc.Awaitable[_storage_service_pb2.RetireMemCubeResponse]],
+    ) -> _abc.Awaitable[_storage_service_pb2.RetireMemCubeResponse]:
+        """Deletes a cube softly that is older than the policy of its vault allows, by compare-and-set."""
+
+    @_abc_1.abstractmethod
+    def GetVaultUsage(
+        self,
+        request: _storage_service_pb2.GetVaultUsageRequest,
+        context: _aio.ServicerContext[_storage_service_pb2.GetVaultUsageRequest, _abc.Awaitable[_storage_service_pb2.GetVaultUsageResponse]],
+    ) -> _abc.Awaitable[_storage_service_pb2.GetVaultUsageResponse]:
+        """Returns what a vault holds."""
 
     @_abc_1.abstractmethod
     def SearchMemCubes(
