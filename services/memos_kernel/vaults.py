@@ -42,4 +42,4 @@ DEFAULT_POLICIES: Mapping[VaultType, VaultPolicy] = {
     VaultType.CONTEXTUAL_POOL: VaultPolicy(member_role=Role.WRITER, cold_after=timedelta(days=30)),
     VaultType.PIPELINE_CACHE: VaultPolicy(delete_after=timedelta(days=1)),
 }
-"""The policy that a vault is made with, unless it is given one."""
+"""The policy that a vault of a type is made with, as far as nothing else is asked for."""

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
     from memos_api.v1.memory_service_pb2 import CubeFilter
 
+_SIZES = {
+    "": 1,
+    **{f"{unit}B": 1000**power for power, unit in enumerate("KMGT", 1)},
+    **{f"{unit}iB": 1024**power for power, unit in enumerate("KMGT", 1)},
+}
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -35,6 +40,24 @@ class Role(StrEnum):
     READER = "reader"
     WRITER = "writer"
     OWNER = "owner"
+
+
+class Everybody(StrEnum):
+    """Role of every principal of a tenant in a vault."""
+
+    NONE = "none"
+    READER = "reader"
+    WRITER = "writer"
+
+
+class Purpose(StrEnum):
+    """What a vault is for."""
+
+    USER_PRIVATE = "user-private"
+    EXPERT = "expert"
+    INDUSTRY_SHARED = "industry-shared"
+    CONTEXTUAL_POOL = "contextual-pool"
+    PIPELINE_CACHE = "pipeline-cache"
 
 
 class Status(StrEnum):
@@ -82,6 +105,24 @@ def moment(text: str, *, option: str, past: bool = False, now: datetime | None =
             f"{option}: {text!r} is not a time.", "Write it as 2026-03-02, 2026-03-02T19:12:00+01:00 or 30d."
         ) from None
     return read if read.tzinfo else read.astimezone()
+
+
+def age(text: str, *, option: str) -> timedelta:
+    """Read a span such as `30d`; `never` is 0."""
+    if text == "never":
+        return timedelta()
+    if match := re.fullmatch(r"(\d{1,6})([smhdw])", text):
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    raise usage(f"{option}: {text!r} is not an age.", "Write it as 12h, 30d, 4w or never.")
+
+
+def size(text: str, *, option: str) -> int:
+    """Read a number of bytes, such as `500000`, `20MiB` or `2GB`; `none` is 0."""
+    if text == "none":
+        return 0
+    if match := re.fullmatch(r"(\d{1,15}) ?(|[KMGT]i?B)", text):
+        return int(match[1]) * int(_SIZES[match[2]])
+    raise usage(f"{option}: {text!r} is not a size.", "Write it as 500000, 20MiB, 2GB or none.")
 
 
 def cube_filter(

@@ -1,6 +1,7 @@
 """What every PolicyStore does."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,7 +16,9 @@ from memos_governance.ports import StoredRequest
 from memos_kernel.errors import StateConflict
 from memos_kernel.names import KeyName, PrincipalName, TenantName, VaultName
 from memos_kernel.permission import Role
+from memos_kernel.quotas import VaultQuota
 from memos_kernel.requests import RequestKey
+from memos_kernel.vaults import VaultPolicy, VaultType
 
 NOW = datetime(2026, 3, 2, 12, 0, 0, 123456, tzinfo=UTC)
 ACME, GLOBEX = TenantName("acme"), TenantName("globex")
@@ -247,3 +250,81 @@ def _event():
         action="permission.set",
         resource=str(MAIN),
     )
+
+
+def _shared(id, role=Role.READER, **policy):
+    name = VaultName("acme", id)
+    policy = VaultPolicy(member_role=role, **policy)
+    return Vault(name=name, display_name=id, create_time=NOW, owner=ADMIN, type=VaultType.EXPERT, policy=policy)
+
+
+async def test_a_vault_keeps_its_type_and_every_rule(store):
+    await store.write(ACME, _tenant())
+    vault = _shared(
+        "pool", quota=VaultQuota(2**40, 2**41), cold_after=timedelta(days=3), delete_after=timedelta(hours=5)
+    )
+    await store.write(ACME, lambda tx: tx.add_vault(vault))
+    assert await store.write(ACME, lambda tx: tx.vault(vault.name)) == vault
+    before = await store.epoch(ACME)
+    changed = replace(vault, display_name="Pool", policy=VaultPolicy())
+    await store.write(ACME, lambda tx: tx.replace_vault(changed))
+    assert await store.write(ACME, lambda tx: tx.vault(vault.name)) == changed
+    assert await store.epoch(ACME) > before
+
+
+async def test_everybodys_role_is_seen_by_all_of_the_tenant_and_counted(store):
+    await store.write(ACME, _tenant())
+    await store.write(GLOBEX, _tenant(GLOBEX))
+    pool, board = _shared("pool", quota=VaultQuota(7)), _shared("board", Role.WRITER)
+
+    def change(tx):
+        for vault in (pool, board):
+            tx.add_vault(vault)
+        tx.set_role(Permission(MAIN, BEN, Role.READER))
+        tx.set_role(Permission(pool.name, BEN, Role.WRITER))
+        tx.set_role(Permission(board.name, BEN, Role.READER))
+        return tx.shared_vaults(), tx.vaults_of(BEN), tx.role(board.name, BEN)
+
+    assert await store.write(ACME, change) == (2, 3, Role.READER)
+    standing = await store.standing(BEN)
+    assert standing.roles == {MAIN: Role.READER, pool.name: Role.WRITER, board.name: Role.WRITER}
+    assert standing.quotas == {pool.name: VaultQuota(7)}
+    assert await store.membership(board.name, ADMIN) == Membership(board, Role.WRITER)
+    assert await store.membership(board.name, PrincipalName("globex", "ben")) is None
+    assert (await store.standing(PrincipalName("globex", "ben"))).roles == {}
+    assert await store.write(GLOBEX, lambda tx: tx.shared_vaults()) == 0
+
+
+async def test_pages_of_vaults_hold_own_and_everybodys_in_one_order(store):
+    await store.write(ACME, _tenant())
+    names = ["a", "c", "e"]
+
+    def change(tx):
+        for id in names:
+            tx.add_vault(_shared(id))
+        for id in ("b", "d"):
+            tx.add_vault(replace(_shared(id), policy=VaultPolicy()))
+            tx.set_role(Permission(VaultName("acme", id), BEN, Role.OWNER))
+
+    await store.write(ACME, change)
+    seen, after = [], ""
+    while page := await store.memberships(BEN, after=after, limit=2):
+        assert len(page) <= 2
+        seen += [one.vault.name.id for one in page]
+        after = seen[-1]
+    assert seen == ["a", "b", "c", "d", "e"]
+
+
+async def test_vaults_whose_cubes_age_are_listed_by_id(store):
+    await store.write(ACME, _tenant())
+    old, cold = _shared("old", Role.NONE, delete_after=timedelta(days=1)), _shared("cold", cold_after=timedelta(days=1))
+
+    def change(tx):
+        for vault in (old, cold, _shared("calm")):
+            tx.add_vault(vault)
+
+    await store.write(ACME, change)
+    assert await store.swept_vaults(ACME, after="", limit=9) == (cold, old)
+    assert await store.swept_vaults(ACME, after="", limit=1) == (cold,)
+    assert await store.swept_vaults(ACME, after="cold", limit=9) == (old,)
+    assert await store.swept_vaults(GLOBEX, after="", limit=9) == ()

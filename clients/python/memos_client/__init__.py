@@ -26,6 +26,7 @@ from memos_client._errors import (
     Overloaded,
     PermissionDenied,
     PreconditionFailed,
+    QuotaExceeded,
     RequestError,
     RequestIdReused,
     ServerFault,
@@ -54,6 +55,7 @@ from memos_client._values import (
     SearchAnswer,
     Skipped,
 )
+from memos_client._vaults import VaultPolicy
 
 __all__ = [
     "AddAnswer",
@@ -89,6 +91,7 @@ __all__ = [
     "PermissionDenied",
     "PlannedMemory",
     "PreconditionFailed",
+    "QuotaExceeded",
     "RequestError",
     "RequestIdReused",
     "Retries",
@@ -99,4 +102,5 @@ __all__ = [
     "Tls",
     "Unauthenticated",
     "Unavailable",
+    "VaultPolicy",
 ]

@@ -11,6 +11,7 @@
     |  |- EtagMismatch           somebody else changed it first: read it again
     |  |- RequestIdReused        the request id was used with another body
     |- PreconditionFailed        the state of the resource or of the model does not allow it
+    |  |- QuotaExceeded          the vault may not hold more
     |- Unavailable               come back after `.retry_after` seconds; the client has tried already
     |  |- Overloaded             a queue or a store is full
     |- DeadlineExceeded          the time was too short

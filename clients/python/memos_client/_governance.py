@@ -4,10 +4,13 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from memos_api.v1 import governance_service_pb2 as pb
 from memos_api.v1 import vault_pb2
 from memos_client._base import Calls, pages
 from memos_client._filters import timestamp
+from memos_client._vaults import VaultPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,34 @@ class GovernanceCalls(Calls):
         answer: pb.RevokeApiKeyResponse = await self.call(request)
         return answer.key
 
-    async def create_vault(self, name: str, *, display_name: str = "", request_id: str = "") -> vault_pb2.Vault:
+    async def create_vault(
+        self,
+        name: str,
+        *,
+        display_name: str = "",
+        type: str = "",
+        policy: VaultPolicy | None = None,
+        request_id: str = "",
+    ) -> vault_pb2.Vault:
         """Make a vault; the caller becomes its owner.
+
+        Args:
+            name: name of the vault.
+            display_name: title for people.
+            type: `USER_PRIVATE` (if empty), `EXPERT`, `INDUSTRY_SHARED`, `CONTEXTUAL_POOL` or `PIPELINE_CACHE`.
+            policy: rules that differ from those of the type.
+            request_id: makes the call idempotent.
 
         Raises:
             MemosError: AlreadyExists, PermissionDenied, RequestError.
+            ValueError: an unknown type or role.
         """
-        vault = vault_pb2.Vault(name=self._name("vaults", name), display_name=display_name)
+        vault = vault_pb2.Vault(
+            name=self._name("vaults", name),
+            display_name=display_name,
+            type=vault_pb2.VaultType.Value(f"VAULT_TYPE_{type or 'UNSPECIFIED'}"),
+            policy=policy.to_proto() if policy is not None else None,
+        )
         answer: pb.CreateVaultResponse = await self.call(pb.CreateVaultRequest(vault=vault, request_id=request_id))
         return answer.vault
 
@@ -75,6 +99,38 @@ class GovernanceCalls(Calls):
         """
         answer: pb.GetVaultResponse = await self.call(pb.GetVaultRequest(name=self._name("vaults", name)))
         return answer.vault
+
+    async def update_vault(
+        self,
+        name: str,
+        *,
+        display_name: str | None = None,
+        policy: VaultPolicy | None = None,
+        request_id: str = "",
+    ) -> vault_pb2.Vault:
+        """Change the title of a vault, or the rules that are set in `policy`; what is None stays.
+
+        Raises:
+            MemosError: NotFound, PermissionDenied, RequestError.
+            ValueError: an unknown role.
+        """
+        rules = policy or VaultPolicy()
+        vault = vault_pb2.Vault(
+            name=self._name("vaults", name), display_name=display_name or "", policy=rules.to_proto()
+        )
+        paths = [*rules.paths(), *(["display_name"] if display_name is not None else [])]
+        request = pb.UpdateVaultRequest(vault=vault, update_mask=FieldMask(paths=paths), request_id=request_id)
+        answer: pb.UpdateVaultResponse = await self.call(request)
+        return answer.vault
+
+    async def vault_usage(self, name: str) -> vault_pb2.VaultUsage:
+        """Return what a vault holds.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        answer: pb.GetVaultUsageResponse = await self.call(pb.GetVaultUsageRequest(name=self._name("vaults", name)))
+        return answer.usage
 
     async def list_vaults(self, *, page_size: int = 0) -> AsyncGenerator[vault_pb2.Vault, None]:
         """Yield the vaults in which the caller has a role."""

@@ -28,6 +28,7 @@ from memos_client._portal import Portal
 from memos_client._retry import Retries
 from memos_client._settings import DEFAULT_ADDRESS, DEFAULT_TENANT, Settings, Tls
 from memos_client._values import AddAnswer, ChatEvent, Cube, Difference, Message, SearchAnswer
+from memos_client._vaults import VaultPolicy
 
 _List = list  # the method `list` of the class hides the type
 
@@ -784,13 +785,31 @@ class Client:
         """
         return self._portal.run(self._client.revoke_key(name, request_id=request_id))
 
-    def create_vault(self, name: str, *, display_name: str = "", request_id: str = "") -> vault_pb2.Vault:
+    def create_vault(
+        self,
+        name: str,
+        *,
+        display_name: str = "",
+        type: str = "",
+        policy: VaultPolicy | None = None,
+        request_id: str = "",
+    ) -> vault_pb2.Vault:
         """Make a vault; the caller becomes its owner.
+
+        Args:
+            name: name of the vault.
+            display_name: title for people.
+            type: `USER_PRIVATE` (if empty), `EXPERT`, `INDUSTRY_SHARED`, `CONTEXTUAL_POOL` or `PIPELINE_CACHE`.
+            policy: rules that differ from those of the type.
+            request_id: makes the call idempotent.
 
         Raises:
             MemosError: AlreadyExists, PermissionDenied, RequestError.
+            ValueError: an unknown type or role.
         """
-        return self._portal.run(self._client.create_vault(name, display_name=display_name, request_id=request_id))
+        return self._portal.run(
+            self._client.create_vault(name, display_name=display_name, type=type, policy=policy, request_id=request_id)
+        )
 
     def get_vault(self, name: str) -> vault_pb2.Vault:
         """Return a vault.
@@ -799,6 +818,27 @@ class Client:
             MemosError: NotFound.
         """
         return self._portal.run(self._client.get_vault(name))
+
+    def update_vault(
+        self, name: str, *, display_name: str | None = None, policy: VaultPolicy | None = None, request_id: str = ""
+    ) -> vault_pb2.Vault:
+        """Change the title of a vault, or the rules that are set in `policy`; what is None stays.
+
+        Raises:
+            MemosError: NotFound, PermissionDenied, RequestError.
+            ValueError: an unknown role.
+        """
+        return self._portal.run(
+            self._client.update_vault(name, display_name=display_name, policy=policy, request_id=request_id)
+        )
+
+    def vault_usage(self, name: str) -> vault_pb2.VaultUsage:
+        """Return what a vault holds.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        return self._portal.run(self._client.vault_usage(name))
 
     def list_vaults(self, *, page_size: int = 0) -> Iterator[vault_pb2.Vault]:
         """Yield the vaults in which the caller has a role."""

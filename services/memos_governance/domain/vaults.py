@@ -1,7 +1,7 @@
 """The rules of a vault: which there may be, and how they are changed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from memos_governance.domain.records import Vault
@@ -22,12 +22,12 @@ PATHS = frozenset({"display_name", "policy", *(f"policy.{name}" for name in _POL
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedVault:
-    """A vault as a caller wants it; without a policy it gets that of its type."""
+    """A vault as a caller wants it."""
 
     name: VaultName
     display_name: str = ""
     type: VaultType = VaultType.USER_PRIVATE
-    policy: VaultPolicy | None = None
+    policy: VaultPolicy = field(default_factory=VaultPolicy)
 
 
 def check_wanted(wanted: WantedVault) -> None:
@@ -37,8 +37,7 @@ def check_wanted(wanted: WantedVault) -> None:
         LimitExceeded, InvalidField: as said.
     """
     check_line(wanted.display_name, field="vault.display_name")
-    if wanted.policy is not None:
-        _check_policy(wanted.policy)
+    _check_policy(wanted.policy)
 
 
 def check_mask(paths: Sequence[str]) -> frozenset[str]:
@@ -62,7 +61,7 @@ def check_mask(paths: Sequence[str]) -> frozenset[str]:
 
 def updated(vault: Vault, wanted: WantedVault, *, paths: frozenset[str]) -> Vault:
     """Return the vault with the values of these paths."""
-    policy, given = vault.policy, wanted.policy or VaultPolicy()
+    policy, given = vault.policy, wanted.policy
     if "policy" in paths:
         policy = given
     for name in ("member_role", "cold_after", "delete_after"):
@@ -98,12 +97,12 @@ def _check_policy(policy: VaultPolicy) -> None:
             field="vault.policy.member_role",
         )
     for name, value in (("max_cubes", policy.quota.max_cubes), ("max_bytes", policy.quota.max_bytes)):
-        field = f"vault.policy.{name}"
+        path = f"vault.policy.{name}"
         if value < 0:
-            raise InvalidField(f"{field} is {value}; give 1 or more, or 0 for no limit.", field=field)
+            raise InvalidField(f"{path} is {value}; give 1 or more, or 0 for no limit.", field=path)
         if value > _LIMIT:
             raise LimitExceeded(
-                f"{field} is {value}; the limit is {_LIMIT}. 0 is no limit.", field=field, limit=str(_LIMIT)
+                f"{path} is {value}; the limit is {_LIMIT}. 0 is no limit.", field=path, limit=str(_LIMIT)
             )
     for name, age in (("cold_after", policy.cold_after), ("delete_after", policy.delete_after)):
         if age is not None:
@@ -114,6 +113,6 @@ def _check_age(age: timedelta, *, field: str) -> None:
     if not limits.VAULT_AGE <= age <= limits.VAULT_AGE_MOST or age.microseconds:
         raise InvalidField(
             f"{field} is {age}; give whole seconds, from {limits.VAULT_AGE} to {limits.VAULT_AGE_MOST.days} days, or"
-            " leave it out for never.",
+            " 0 for never.",
             field=field,
         )

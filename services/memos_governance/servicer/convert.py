@@ -1,6 +1,7 @@
 """Governance's messages <-> its domain."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from memos_api.internal.v1 import ledger_service_pb2 as ledger
 from memos_api.v1 import governance_service_pb2 as public
@@ -12,7 +13,7 @@ from memos_kernel.errors import InvalidField
 from memos_kernel.names import PrincipalName, TenantName, VaultName
 from memos_kernel.permission import Action, Role
 from memos_kernel.quotas import VaultQuota
-from memos_kernel.vaults import VaultPolicy, VaultType
+from memos_kernel.vaults import DEFAULT_POLICIES, VaultPolicy, VaultType
 from memos_wire.cubes import enum_from_proto
 from memos_wire.times import from_timestamp, optional_duration, to_duration, to_timestamp
 
@@ -63,11 +64,13 @@ def new_vault_from_proto(message: vault_pb2.Vault) -> WantedVault:
         if descriptor.name in _OUTPUT_ONLY:
             field = f"vault.{descriptor.name}"
             raise InvalidField(f"{field} is set by the system; leave it out.", field=field)
-    return wanted_vault_from_proto(message)
+    return wanted_vault_from_proto(message, made=True)
 
 
-def wanted_vault_from_proto(message: vault_pb2.Vault) -> WantedVault:
+def wanted_vault_from_proto(message: vault_pb2.Vault, *, made: bool = False) -> WantedVault:
     """Return a vault as the caller wants it; what only the system sets is not looked at.
+
+    `made`: what is unset of the policy is as the type has it, and not nothing.
 
     Raises:
         InvalidField, MissingField, MalformedName: a field.
@@ -77,17 +80,29 @@ def wanted_vault_from_proto(message: vault_pb2.Vault) -> WantedVault:
         name=VaultName.parse(message.name, field="vault.name"),
         display_name=message.display_name,
         type=kind,
-        policy=_policy_from_proto(message.policy) if message.HasField("policy") else None,
+        policy=_policy_from_proto(message.policy, base=DEFAULT_POLICIES[kind] if made else VaultPolicy()),
     )
 
 
-def _policy_from_proto(message: vault_pb2.VaultPolicy) -> VaultPolicy:
+def _policy_from_proto(message: vault_pb2.VaultPolicy, *, base: VaultPolicy) -> VaultPolicy:
+    quota, role = base.quota, base.member_role
+    if message.HasField("member_role"):
+        role = enum_from_proto(Role, message.member_role, field="vault.policy.member_role")
     return VaultPolicy(
-        member_role=enum_from_proto(Role, message.member_role, field="vault.policy.member_role"),
-        quota=VaultQuota(message.max_cubes, message.max_bytes),
-        cold_after=optional_duration(message, "cold_after", field="vault.policy.cold_after"),
-        delete_after=optional_duration(message, "delete_after", field="vault.policy.delete_after"),
+        member_role=role,
+        quota=VaultQuota(
+            message.max_cubes if message.HasField("max_cubes") else quota.max_cubes,
+            message.max_bytes if message.HasField("max_bytes") else quota.max_bytes,
+        ),
+        cold_after=_age(message, "cold_after", base.cold_after),
+        delete_after=_age(message, "delete_after", base.delete_after),
     )
+
+
+def _age(message: vault_pb2.VaultPolicy, name: str, base: timedelta | None) -> timedelta | None:
+    """Return an age of a policy; 0 is never."""
+    given = optional_duration(message, name, field=f"vault.policy.{name}")
+    return base if given is None else given or None
 
 
 def _policy_to_proto(policy: VaultPolicy) -> vault_pb2.VaultPolicy:

@@ -12,7 +12,6 @@ from memos_kernel.ids import Clock
 from memos_kernel.names import VaultName
 from memos_kernel.permission import Role
 from memos_kernel.requests import RequestKey
-from memos_kernel.vaults import DEFAULT_POLICIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +53,7 @@ class CreateVault:
         return await self.store.write(caller.grant.tenant, change)
 
     def _create(self, tx: PolicyTransaction, wanted: WantedVault, caller: Caller) -> Membership:
-        name, policy = wanted.name, wanted.policy or DEFAULT_POLICIES[wanted.type]
+        name, policy = wanted.name, wanted.policy
         if tx.vault(name) is not None:
             raise ResourceExists(f"There is a vault {name} already; choose another name.", name=str(name))
         check_vaults(tx.vaults_of(caller.principal), principal=caller.principal, field="vault")

@@ -1,8 +1,9 @@
 """Keys, vaults, permissions and audit events as tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from rich import filesize
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -12,7 +13,7 @@ from memosctl.views.text import day, enum_word, moment
 
 if TYPE_CHECKING:
     from memos_api.v1.governance_service_pb2 import ApiKey, AuditEvent, CreateApiKeyResponse
-    from memos_api.v1.vault_pb2 import Vault, VaultPermission
+    from memos_api.v1.vault_pb2 import Vault, VaultPermission, VaultUsage
 
 
 def made_key(response: "CreateApiKeyResponse") -> RenderableType:
@@ -42,18 +43,32 @@ def keys(found: "Iterable[ApiKey]") -> RenderableType:
 
 
 def vaults(found: "Iterable[Vault]") -> RenderableType:
-    """Return vaults, with the caller's role in each."""
+    """Return vaults, with the caller's role in each, and their rules."""
     rows = [
         (
             short(vault.name),
             Text(vault.display_name),
+            _purpose(vault.type),
             role(vault.caller_role),
             short(vault.owner),
             day(vault.create_time),
+            Text(", ".join(_rules(vault))),
         )
         for vault in found
     ]
-    return table("vault title role owner made", rows)
+    return table("vault title type role owner made rules", rows)
+
+
+def usage(vault: "Vault", held: "VaultUsage") -> RenderableType:
+    """Return what a vault holds, beside what it may hold."""
+    limits = vault.policy
+    rows = [
+        ("memories", f"{held.cubes:,}", f"{limits.max_cubes:,}" if limits.max_cubes else "no limit"),
+        ("  in the archive", f"{held.cold_cubes:,}", ""),
+        ("  deleted, not erased", f"{held.deleted_cubes:,}", ""),
+        ("bytes", filesize.decimal(held.bytes), filesize.decimal(limits.max_bytes) if limits.max_bytes else "no limit"),
+    ]
+    return table("what held limit", rows)
 
 
 def permissions(found: "Iterable[VaultPermission]") -> RenderableType:
@@ -82,6 +97,33 @@ def _since(key: "ApiKey") -> Text:
     if key.HasField("revoke_time"):
         return Text(f"revoked {day(key.revoke_time)}", style="red")
     return Text(day(key.create_time))
+
+
+def _rules(vault: "Vault") -> Iterator[str]:
+    policy = vault.policy
+    if everybody := role(policy.member_role):
+        yield f"everybody is {everybody}"
+    if policy.max_cubes:
+        yield f"{policy.max_cubes:,} memories"
+    if policy.max_bytes:
+        yield filesize.decimal(policy.max_bytes)
+    if age := policy.cold_after.seconds:
+        yield f"cold after {_age(age)}"
+    if age := policy.delete_after.seconds:
+        yield f"deleted after {_age(age)}"
+
+
+def _age(seconds: int) -> str:
+    for unit, length in (("d", 86_400), ("h", 3_600)):
+        if seconds % length == 0:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def _purpose(value: int) -> str:
+    from memos_api.v1.vault_pb2 import VaultType
+
+    return enum_word(VaultType.Name(value), "VAULT_TYPE_")  # type: ignore[arg-type]
 
 
 def role(value: int) -> str:

@@ -53,8 +53,8 @@ def milliseconds(value: float) -> str:
 
 
 def enum_word(name: str, prefix: str) -> str:
-    """Return an enum value as a word: `CUBE_STATE_GENERATED` as `generated`."""
-    return name.removeprefix(prefix).lower()
+    """Return an enum value as a word: `VAULT_TYPE_USER_PRIVATE` as `user-private`."""
+    return name.removeprefix(prefix).lower().replace("_", "-")
 
 
 def verdict(right: bool) -> Text:

@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18memos_api/v1/vault.proto\x12\x08memos.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\x01\n\x05Vault\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x13\n\x05owner\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12.\n\x0b\x63\x61ller_role\x18\x05 \x01(\x0e\x32\x13.memos.v1.VaultRoleB\x04\xe2\x41\x01\x03\x12\'\n\x04type\x18\x06 \x01(\x0e\x32\x13.memos.v1.VaultTypeB\x04\xe2\x41\x01\x05\x12%\n\x06policy\x18\x07 \x01(\x0b\x32\x15.memos.v1.VaultPolicy\"\xbd\x01\n\x0bVaultPolicy\x12(\n\x0bmember_role\x18\x01 \x01(\x0e\x32\x13.memos.v1.VaultRole\x12\x11\n\tmax_cubes\x18\x02 \x01(\x03\x12\x11\n\tmax_bytes\x18\x03 \x01(\x03\x12-\n\ncold_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0c\x64\x65lete_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"U\n\nVaultUsage\x12\r\n\x05\x63ubes\x18\x01 \x01(\x03\x12\x12\n\ncold_cubes\x18\x02 \x01(\x03\x12\x15\n\rdeleted_cubes\x18\x03 \x01(\x03\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\"V\n\x0fVaultPermission\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12!\n\x04role\x18\x03 \x01(\x0e\x32\x13.memos.v1.VaultRole*\xba\x01\n\tVaultType\x12\x1a\n\x16VAULT_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17VAULT_TYPE_USER_PRIVATE\x10\x01\x12\x15\n\x11VAULT_TYPE_EXPERT\x10\x02\x12\x1e\n\x1aVAULT_TYPE_INDUSTRY_SHARED\x10\x03\x12\x1e\n\x1aVAULT_TYPE_CONTEXTUAL_POOL\x10\x04\x12\x1d\n\x19VAULT_TYPE_PIPELINE_CACHE\x10\x05*k\n\tVaultRole\x12\x1a\n\x16VAULT_ROLE_UNSPECIFIED\x10\x00\x12\x15\n\x11VAULT_ROLE_READER\x10\x01\x12\x15\n\x11VAULT_ROLE_WRITER\x10\x02\x12\x14\n\x10VAULT_ROLE_OWNER\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18memos_api/v1/vault.proto\x12\x08memos.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\x01\n\x05Vault\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x13\n\x05owner\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12.\n\x0b\x63\x61ller_role\x18\x05 \x01(\x0e\x32\x13.memos.v1.VaultRoleB\x04\xe2\x41\x01\x03\x12\'\n\x04type\x18\x06 \x01(\x0e\x32\x13.memos.v1.VaultTypeB\x04\xe2\x41\x01\x05\x12%\n\x06policy\x18\x07 \x01(\x0b\x32\x15.memos.v1.VaultPolicy\"\xf8\x01\n\x0bVaultPolicy\x12-\n\x0bmember_role\x18\x01 \x01(\x0e\x32\x13.memos.v1.VaultRoleH\x00\x88\x01\x01\x12\x16\n\tmax_cubes\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x16\n\tmax_bytes\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12-\n\ncold_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0c\x64\x65lete_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\n\x0c_member_roleB\x0c\n\n_max_cubesB\x0c\n\n_max_bytes\"U\n\nVaultUsage\x12\r\n\x05\x63ubes\x18\x01 \x01(\x03\x12\x12\n\ncold_cubes\x18\x02 \x01(\x03\x12\x15\n\rdeleted_cubes\x18\x03 \x01(\x03\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\"V\n\x0fVaultPermission\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12!\n\x04role\x18\x03 \x01(\x0e\x32\x13.memos.v1.VaultRole*\xba\x01\n\tVaultType\x12\x1a\n\x16VAULT_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17VAULT_TYPE_USER_PRIVATE\x10\x01\x12\x15\n\x11VAULT_TYPE_EXPERT\x10\x02\x12\x1e\n\x1aVAULT_TYPE_INDUSTRY_SHARED\x10\x03\x12\x1e\n\x1aVAULT_TYPE_CONTEXTUAL_POOL\x10\x04\x12\x1d\n\x19VAULT_TYPE_PIPELINE_CACHE\x10\x05*k\n\tVaultRole\x12\x1a\n\x16VAULT_ROLE_UNSPECIFIED\x10\x00\x12\x15\n\x11VAULT_ROLE_READER\x10\x01\x12\x15\n\x11VAULT_ROLE_WRITER\x10\x02\x12\x14\n\x10VAULT_ROLE_OWNER\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,16 +42,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VAULT'].fields_by_name['caller_role']._serialized_options = b'\342A\001\003'
   _globals['_VAULT'].fields_by_name['type']._loaded_options = None
   _globals['_VAULT'].fields_by_name['type']._serialized_options = b'\342A\001\005'
-  _globals['_VAULTTYPE']._serialized_start=754
-  _globals['_VAULTTYPE']._serialized_end=940
-  _globals['_VAULTROLE']._serialized_start=942
-  _globals['_VAULTROLE']._serialized_end=1049
+  _globals['_VAULTTYPE']._serialized_start=813
+  _globals['_VAULTTYPE']._serialized_end=999
+  _globals['_VAULTROLE']._serialized_start=1001
+  _globals['_VAULTROLE']._serialized_end=1108
   _globals['_VAULT']._serialized_start=137
   _globals['_VAULT']._serialized_end=384
   _globals['_VAULTPOLICY']._serialized_start=387
-  _globals['_VAULTPOLICY']._serialized_end=576
-  _globals['_VAULTUSAGE']._serialized_start=578
-  _globals['_VAULTUSAGE']._serialized_end=663
-  _globals['_VAULTPERMISSION']._serialized_start=665
-  _globals['_VAULTPERMISSION']._serialized_end=751
+  _globals['_VAULTPOLICY']._serialized_end=635
+  _globals['_VAULTUSAGE']._serialized_start=637
+  _globals['_VAULTUSAGE']._serialized_end=722
+  _globals['_VAULTPERMISSION']._serialized_start=724
+  _globals['_VAULTPERMISSION']._serialized_end=810
 # @@protoc_insertion_point(module_scope)

@@ -112,8 +112,8 @@ class Vault(_message.Message):
 
     @_builtins.property
     def policy(self) -> Global___VaultPolicy:
-        """Who may read it without a role of its own, how much it holds, and for how long. Unset when it is made: that of the
-        type.
+        """Who may read it without a role of its own, how much it holds, and for how long. What is unset when it is made is
+        as the type has it.
         """
 
     def __init__(
@@ -158,29 +158,40 @@ class VaultPolicy(_message.Message):
     def cold_after(self) -> _duration_pb2.Duration:
         """Cubes that were neither changed nor used for so long are archived: their vectors leave the hot index and stay in
         the catalogue, searches find them only by a filter for CUBE_STATE_ARCHIVED, and use brings them back. At least an
-        hour; unset is never.
+        hour; 0 is never.
         """
 
     @_builtins.property
     def delete_after(self) -> _duration_pb2.Duration:
         """Cubes are deleted so long after they were made, however they were used since, and erased when they cannot be
-        undeleted any more; frozen ones stay. At least an hour; unset is never.
+        undeleted any more; frozen ones stay. At least an hour; 0 is never.
         """
 
     def __init__(
         self,
         *,
-        member_role: Global___VaultRole.ValueType = ...,
-        max_cubes: _builtins.int = ...,
-        max_bytes: _builtins.int = ...,
+        member_role: Global___VaultRole.ValueType | None = ...,
+        max_cubes: _builtins.int | None = ...,
+        max_bytes: _builtins.int | None = ...,
         cold_after: _duration_pb2.Duration | None = ...,
         delete_after: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cold_after", b"cold_after", "delete_after", b"delete_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes", "_max_cubes", b"_max_cubes", "_member_role", b"_member_role", "cold_after", b"cold_after", "delete_after", b"delete_after", "max_bytes", b"max_bytes", "max_cubes", b"max_cubes", "member_role", b"member_role"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cold_after", b"cold_after", "delete_after", b"delete_after", "max_bytes", b"max_bytes", "max_cubes", b"max_cubes", "member_role", b"member_role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes", "_max_cubes", b"_max_cubes", "_member_role", b"_member_role", "cold_after", b"cold_after", "delete_after", b"delete_after", "max_bytes", b"max_bytes", "max_cubes", b"max_cubes", "member_role", b"member_role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_bytes: _TypeAlias = _typing.Literal["max_bytes"]  # noqa: Y015
+    _WhichOneofArgType__max_bytes: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__max_cubes: _TypeAlias = _typing.Literal["max_cubes"]  # noqa: Y015
+    _WhichOneofArgType__max_cubes: _TypeAlias = _typing.Literal["_max_cubes", b"_max_cubes"]  # noqa: Y015
+    _WhichOneofReturnType__member_role: _TypeAlias = _typing.Literal["member_role"]  # noqa: Y015
+    _WhichOneofArgType__member_role: _TypeAlias = _typing.Literal["_member_role", b"_member_role"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_bytes) -> _WhichOneofReturnType__max_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_cubes) -> _WhichOneofReturnType__max_cubes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__member_role) -> _WhichOneofReturnType__member_role | None: ...
 
 Global___VaultPolicy: _TypeAlias = VaultPolicy  # noqa: Y015
 
