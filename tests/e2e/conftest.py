@@ -13,10 +13,11 @@ from memos_api.v1 import vault_pb2 as vaults
 
 @pytest.fixture(scope="session", params=["one-process", "six-processes"])
 def system(request, tmp_path_factory) -> Iterator[Deployment]:
-    """A running system with telemetry off and a sweep each second."""
+    """A running system with telemetry off, and sweeps each second."""
     state = tmp_path_factory.mktemp("system") / "state"
     start = Deployment.one_process if request.param == "one-process" else Deployment.six_processes
-    with start(state, env={"MEMOS_SCHEDULER__SWEEP_SECONDS": "1"}) as running:
+    sweeps = {"MEMOS_SCHEDULER__SWEEP_SECONDS": "1", "MEMOS_SCHEDULER__VAULT_SWEEP_SECONDS": "1"}
+    with start(state, env=sweeps) as running:
         yield running
 
 

@@ -32,6 +32,7 @@ from memos_lifecycle.servicer import LifecycleServicer
 from memos_lifecycle.usecases.freeze_cube import FreezeCube, UnfreezeCube
 from memos_lifecycle.usecases.record_use import RecordUse
 from memos_lifecycle.usecases.sweep_expired import SweepExpired
+from memos_lifecycle.usecases.sweep_vault import SweepVault
 from memos_lifecycle.usecases.transition_cube import TransitionCube
 from memos_runtime.context import use_grant
 from memos_runtime.service import Service
@@ -86,6 +87,7 @@ async def stub_of(store):
         freeze=FreezeCube(store=store),
         unfreeze=UnfreezeCube(store=store),
         sweep=SweepExpired(store=store, clock=CLOCK, in_flight=4),
+        sweep_vault=SweepVault(store=store, clock=CLOCK, in_flight=4),
     )
 
     async def nothing() -> None: ...
@@ -223,3 +225,19 @@ async def test_a_grant_without_the_action_is_refused(stub_of):
 async def test_a_service_that_has_no_business_here_is_refused(stub_of):
     with use_grant(grant(Action.CUBE_EXPIRE)), pytest.raises(PeerForbidden):
         await stub_of(INFERENCE).SweepExpired(pb.SweepExpiredRequest())
+
+
+async def test_a_sweep_of_a_vault_tells_what_it_did(stub_of):
+    request = pb.SweepVaultRequest(vault="tenants/acme/vaults/main", limit=5)
+    request.delete_after.FromTimedelta(timedelta(days=3))
+
+    with use_grant(grant(Action.CUBE_EXPIRE, issued_to=SCHEDULER)):
+        done = await stub_of(SCHEDULER).SweepVault(request)
+
+    assert (done.archived, done.deleted, done.skipped, done.more) == (0, 0, 0, False)
+
+
+async def test_a_sweep_of_a_vault_without_a_name_is_refused(stub_of):
+    with use_grant(grant(Action.CUBE_EXPIRE, issued_to=SCHEDULER)), pytest.raises(MissingField) as caught:
+        await stub_of(SCHEDULER).SweepVault(pb.SweepVaultRequest())
+    assert caught.value.field == "vault"

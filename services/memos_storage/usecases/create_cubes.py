@@ -1,6 +1,6 @@
 """Store new cubes: all in one transaction, each with an outcome of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,7 +16,9 @@ from memos_kernel.errors import (
     QuotaExceeded,
 )
 from memos_kernel.ids import Clock, IdFactory
+from memos_kernel.names import VaultName
 from memos_kernel.permission import Grant
+from memos_kernel.quotas import VaultQuota, VaultUsage
 from memos_storage.domain.blobs import with_blob
 from memos_storage.domain.checks import check_new_cube, check_vector
 from memos_storage.domain.filters import effective_state
@@ -58,6 +60,7 @@ class CreateCubes:
 
         Raises:
             MissingField, LimitExceeded: no items or too many.
+            QuotaExceeded: a vault has no room for all of its items that are new; nothing was stored.
             RequestIdReused, Overloaded, StoreFull: nothing was stored.
         """
         if not items:
@@ -74,7 +77,9 @@ class CreateCubes:
         ready = [await self._prepare(item, index, mutation, provenance_id, now) for index, item in enumerate(items)]
 
         def work(tx: Transaction) -> Answer:
-            check_room(tx, sum(1 for item in ready if isinstance(item, NewCube) and item.vector is not None))
+            new = [item for item in ready if isinstance(item, NewCube)]
+            check_room(tx, sum(1 for item in new if item.vector is not None))
+            check_growth(tx, [item.cube for item in new], mutation.grant, now=now)
             outcomes = [Outcome()] * len(ready)
             for index in _in_one_order(ready):
                 outcomes[index] = self._store(tx, ready[index], mutation, return_existing, now)
@@ -131,7 +136,6 @@ class CreateCubes:
             if item.vector is not None:
                 check_known_dimensions(tx, item.vector, field="embedding")
             self.tombstones.check(tx, item.cube)
-            check_growth(tx, item.cube, mutation.grant)
             _insert(tx, item)
         except DuplicateContent as error:
             if item.cube.blob is not None:  # bytes that the vault has already
@@ -172,26 +176,30 @@ class CreateCubes:
         return Outcome(cube)
 
 
-def check_growth(tx: Transaction, cube: MemCube, grant: Grant) -> None:
-    """Refuse a new cube for which its vault has no room; content that the vault holds already takes none.
+def check_growth(tx: Transaction, cubes: Sequence[MemCube], grant: Grant, *, now: datetime) -> None:
+    """Refuse new cubes for which their vaults have no room; content that a vault holds already takes none.
 
     Raises:
-        QuotaExceeded: there is no room.
-        DuplicateContent: there is none, and the content is there.
+        QuotaExceeded: as said.
     """
-    quota = grant.quotas.get(cube.vault)
-    if quota is None:
-        return
-    try:
-        # the bytes of a blob were counted when it came
-        check_quota(cube.vault, tx.usage(cube.vault), quota, cubes=1, size=text_bytes(cube))
-    except QuotaExceeded:
-        held = tx.holder(cube.vault, cube.content_hash)
-        if held is None:
-            raise
-        raise DuplicateContent(
-            f"{held.cube.name} holds the same content; use that one.", existing=str(held.cube.name)
-        ) from None
+    for vault in sorted({cube.vault for cube in cubes} & grant.quotas.keys(), key=str):  # all writers in one order
+        quota, usage = grant.quotas[vault], tx.usage(vault)
+        coming = {cube.content_hash: cube for cube in cubes if cube.vault == vault}
+        try:
+            _check_coming(vault, usage, quota, coming.values())
+        except QuotaExceeded:
+            fresh = [cube for cube in coming.values() if not _is_held(tx, cube, now=now)]
+            _check_coming(vault, usage, quota, fresh)
+
+
+def _check_coming(vault: VaultName, usage: VaultUsage, quota: VaultQuota, cubes: Collection[MemCube]) -> None:
+    # the bytes of a blob were counted when it came
+    check_quota(vault, usage, quota, cubes=len(cubes), size=sum(map(text_bytes, cubes)))
+
+
+def _is_held(tx: Transaction, cube: MemCube, *, now: datetime) -> bool:
+    held = tx.holder(cube.vault, cube.content_hash)
+    return held is not None and effective_state(held.cube, now=now) is not State.EXPIRED
 
 
 def _insert(tx: Transaction, item: NewCube) -> None:

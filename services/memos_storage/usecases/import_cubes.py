@@ -113,7 +113,7 @@ class ImportCubes:
             for vector in item.vectors:
                 check_known_dimensions(tx, vector, field="vectors")
         if stored is None:
-            check_growth(tx, newest, grant)
+            check_growth(tx, [newest], grant, now=now)
             _create(tx, history, now=now)
             return ImportOutcome.CREATED
         check_text_growth(tx, stored.cube, newest, grant)
