@@ -27,6 +27,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop them."""
     op.drop_index("governance_vaults_shared", "governance_vaults")
-    with op.batch_alter_table("governance_vaults") as table:
-        for name in (*_AGES, *(name for name, _, _ in _NUMBERS)):
-            table.drop_column(name)
+    for name in (*_AGES, *(name for name, _, _ in _NUMBERS)):
+        op.drop_column("governance_vaults", name)

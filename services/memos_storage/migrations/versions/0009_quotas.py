@@ -41,11 +41,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them."""
-    with op.batch_alter_table("cubes") as table:
-        table.drop_column("text_bytes")
-    with op.batch_alter_table("vaults") as table:
-        table.drop_column("cubes")
-        table.drop_column("text_bytes")
+    for table, column in (("cubes", "text_bytes"), ("vaults", "cubes"), ("vaults", "text_bytes")):
+        op.drop_column(table, column)
 
 
 def _documents(after: int) -> Sequence[Any]:
