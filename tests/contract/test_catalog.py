@@ -93,6 +93,37 @@ async def test_a_conflict_can_be_caught_and_the_rest_is_stored(store):
     assert await got(store, same) is None
 
 
+async def test_many_cubes_are_stored_at_once_except_those_that_cannot_be(store):
+    await put(store, stored("note 7"), stored("other", id="n9"))
+    cubes = [stored(f"note {n}", id=f"n{n}", labels={"of": "nora"}, sources=(said("Nora"),)) for n in range(50)]
+    cubes.append(replace(stored("note 11"), content_hash=cubes[11].content_hash))
+    refused = {}
+
+    def command(tx):
+        tx.claim(cubes)
+        for number, cube in enumerate(cubes):
+            if number == 3:
+                tx.release(cube)
+                continue
+            try:
+                tx.insert(cube, vector=vector(number))
+            except (DuplicateContent, ResourceExists) as error:
+                refused[number] = type(error)
+
+    cubes[7] = replace(cubes[7], content_hash=stored("note 7").content_hash)
+    await store.catalog.write(command)
+    assert refused == {7: DuplicateContent, 9: ResourceExists, 50: DuplicateContent}
+    kept = {number: cube for number, cube in enumerate(cubes) if number != 3 and number not in refused}
+    assert {number: (await got(store, cube)).cube for number, cube in kept.items()} == kept
+    assert await got(store, cubes[3]) is None
+    filter = CubeFilter(labels={"of": "nora"}, speakers=frozenset({"nora"}))
+    assert len(await store.catalog.page(selected(scope(MAIN), filter), after=None, limit=99)) == len(kept)
+    entries = (await store.outbox.claim(limit=99, lease_seconds=9, now=NOW)).entries
+    assert {entry.uid: entry.point.vector.values.tolist() for entry in entries} == {
+        cube.uid: vector(number).values.tolist() for number, cube in kept.items()
+    }
+
+
 async def test_a_command_that_fails_leaves_nothing(store):
     cube = stored("never")
 

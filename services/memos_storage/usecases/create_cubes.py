@@ -77,11 +77,13 @@ class CreateCubes:
         ready = [await self._prepare(item, index, mutation, provenance_id, now) for index, item in enumerate(items)]
 
         def work(tx: Transaction) -> Answer:
-            new = [item for item in ready if isinstance(item, NewCube)]
+            order = _in_one_order(ready)
+            new = [item for item in (ready[index] for index in order) if isinstance(item, NewCube)]
             check_room(tx, sum(1 for item in new if item.vector is not None))
             check_growth(tx, [item.cube for item in new], mutation.grant, now=now)
+            tx.claim([item.cube for item in new])
             outcomes = [Outcome()] * len(ready)
-            for index in _in_one_order(ready):
+            for index in order:
                 outcomes[index] = self._store(tx, ready[index], mutation, return_existing, now)
             return Answer(tuple(outcomes), provenance_id)
 
@@ -142,6 +144,7 @@ class CreateCubes:
                 tx.blobs.drop(item.cube.blob.name)
             return self._held(tx, item, error, mutation, return_existing, now)
         except MemosError as error:
+            tx.release(item.cube)
             return Outcome(error=error)
         tx.audit(mutation.event(self.ids, "cube.create", item.cube, now=now))
         return Outcome(item.cube, created=True)

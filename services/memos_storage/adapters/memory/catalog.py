@@ -286,6 +286,12 @@ class MemoryTransaction:
         rows = (row for row in self._live() if row.cube.vault == vault)
         return next((row for row in rows if row.cube.content_hash == content_hash), None)
 
+    def claim(self, cubes: Sequence[MemCube]) -> None:
+        """Do nothing: here, to insert cubes one by one costs no more."""
+
+    def release(self, cube: MemCube) -> None:
+        """Do nothing."""
+
     def insert(self, cube: MemCube, *, vector: Vector | None) -> None:
         """Add a cube."""
         self._check_content(cube)

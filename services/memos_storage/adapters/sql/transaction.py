@@ -19,12 +19,14 @@ from memos_kernel.states import COLD, is_hot
 from memos_runtime.sql.engine import insert_or_ignore
 from memos_storage.adapters.sql import embedders, filters, rows, schema, snapshots
 from memos_storage.adapters.sql.blob_ledger import SqlBlobs
+from memos_storage.adapters.sql.bulk import insert_all, insert_free
 from memos_storage.adapters.sql.postings import unindex
 from memos_storage.adapters.sql.purges import SqlPurges
 from memos_storage.adapters.sql.requests import RequestLog
 from memos_storage.adapters.sql.vaults import Growth, grow, held, key_of
 from memos_storage.adapters.terms import frequencies
 from memos_storage.domain.archives import ArchivedRevision, History
+from memos_storage.domain.quotas import text_bytes
 from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import AuditEvent, PointId, StoredCube, Vector
 
@@ -83,20 +85,17 @@ _KEY = select(
     schema.cubes.c.text_bytes,
 ).where(schema.cubes.c.uid == bindparam("uid"))
 _PENDING = select(func.count()).select_from(schema.outbox)
-_INSERTS = {
-    table.name: insert(table)
-    for table in (
-        schema.revisions,
-        schema.sources,
-        schema.labels,
-        schema.derivations,
-        schema.vectors,
-        schema.postings,
-        schema.outbox,
-        schema.changes,
-        schema.audit_events,
-    )
-}
+_KEPT_BACK = (
+    schema.revisions,
+    schema.sources,
+    schema.labels,
+    schema.derivations,
+    schema.vectors,
+    schema.postings,
+    schema.outbox,
+    schema.changes,
+    schema.audit_events,
+)
 """Rows of these tables wait for the end of the transaction, and go in in this order."""
 
 
@@ -115,6 +114,7 @@ class SqlTransaction:
         self._new: dict[str, list[dict[str, Any]]] = {}
         self._vault_keys: dict[VaultName, int] = {}
         self._growth: dict[int, Growth] = {}
+        self._claimed: dict[str, int] = {}
         self._log = RequestLog(connection)
         self.blobs = SqlBlobs(connection)
         self.purges = SqlPurges(connection, flush=self.flush)
@@ -156,6 +156,19 @@ class SqlTransaction:
         """Return the live cube of the vault that has this content."""
         values = {"vault_key": self._vault_key(vault), "content_hash": content_hash}
         return self._read(_BY_CONTENT, values, lock=_LOCK_CONTENT)
+
+    def claim(self, cubes: Sequence[MemCube]) -> None:
+        """Insert the rows of new cubes that break no unique constraint, in one statement."""
+        if len(cubes) > 1:
+            values = [self._row(cube, self._vault_key(cube.vault), content_revision=cube.revision) for cube in cubes]
+            made = insert_free(self._connection, schema.cubes, values, (schema.cubes.c.uid, schema.cubes.c.key))
+            self._claimed |= {row.uid: row.key for row in made}
+
+    def release(self, cube: MemCube) -> None:
+        """Remove a row that was claimed."""
+        key = self._claimed.pop(cube.uid, None)
+        if key is not None:
+            self._connection.execute(delete(schema.cubes).where(schema.cubes.c.key == key))
 
     def insert(self, cube: MemCube, *, vector: Vector | None) -> None:
         """Add a cube; the unique indexes decide whether it may be added."""
@@ -209,7 +222,16 @@ class SqlTransaction:
         return frozenset(vector.embedder for item in history if item.cube.revision == newest for vector in item.vectors)
 
     def _insert(self, cube: MemCube, vault_key: int, *, content_revision: int) -> int:
-        values = {
+        key = self._claimed.pop(cube.uid, None)
+        if key is None:
+            key = self._claim_row(cube, self._row(cube, vault_key, content_revision=content_revision))
+        self._grow(vault_key, Growth(cubes=1, text_bytes=text_bytes(cube)))
+        for source in sorted({ref.name.id for ref in cube.derived_from}):
+            self._add(schema.derivations, {"cube_key": key, "source": source})
+        return key
+
+    def _row(self, cube: MemCube, vault_key: int, *, content_revision: int) -> dict[str, Any]:
+        return {
             **rows.header(cube),
             "uid": cube.uid,
             "vault_key": vault_key,
@@ -221,11 +243,6 @@ class SqlTransaction:
             "heat": cube.usage.heat,
             "last_used_time": micros(cube.usage.last_used_time),
         }
-        key = self._claim_row(cube, values)
-        self._grow(vault_key, Growth(cubes=1, text_bytes=values["text_bytes"]))
-        for source in sorted({ref.name.id for ref in cube.derived_from}):
-            self._add(schema.derivations, {"cube_key": key, "source": source})
-        return key
 
     def _claim_row(self, cube: MemCube, values: Mapping[str, Any]) -> int:
         statement = _insert_cube(self._connection.dialect.name)
@@ -366,9 +383,9 @@ class SqlTransaction:
 
     def flush(self) -> None:
         """Insert the rows that were kept back."""
-        for name, statement in _INSERTS.items():
-            if name in self._new:
-                self._connection.execute(statement, self._new[name])
+        for table in _KEPT_BACK:
+            if table.name in self._new:
+                insert_all(self._connection, table, self._new[table.name])
         for vault_key in sorted(self._growth):
             if self._growth[vault_key] != Growth():
                 grow(self._connection, vault_key, self._growth[vault_key])
