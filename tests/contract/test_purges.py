@@ -291,7 +291,7 @@ async def test_tombstones_stop_until_they_are_lifted(store):
     second = await plan(store, two, made=purge("q"), tombstones={b"2" * 32})
 
     def stopped(*digests):
-        return lambda tx: tx.purges.stopped(MAIN, frozenset(digests))
+        return lambda tx: tx.purges.stopped(MAIN, lambda: frozenset(digests))
 
     assert await store.catalog.write(stopped(b"0" * 32)) is None
     assert await store.catalog.write(stopped(b"0" * 32, b"1" * 32)) == first

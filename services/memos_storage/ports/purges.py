@@ -1,6 +1,6 @@
 """What erasing needs: the purges in the catalogue, and the key of the receipts."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from datetime import datetime
 from typing import Protocol
 
@@ -77,8 +77,11 @@ class PurgeLedger(Protocol):
         """Forget the tombstones of a purge."""
         ...
 
-    def stopped(self, vault: VaultName, tombstones: Set[bytes]) -> PurgeName | None:
-        """Return a purge that keeps one of these from being stored in the vault; true until the transaction ends."""
+    def stopped(self, vault: VaultName, tombstones: Callable[[], Set[bytes]]) -> PurgeName | None:
+        """Return a purge that keeps one of these from being stored in the vault; true until the transaction ends.
+
+        `tombstones` computes them, and is called only if there are purges that keep anything.
+        """
         ...
 
 

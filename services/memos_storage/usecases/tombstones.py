@@ -33,7 +33,7 @@ class Tombstones:
         Raises:
             ContentPurged: its words, the place of a message that it is from, or a cube that it is derived from.
         """
-        purge = tx.purges.stopped(cube.vault, purges.sought(cube, self.secret()))
+        purge = tx.purges.stopped(cube.vault, lambda: purges.sought(cube, self.secret()))
         if purge is not None:
             raise ContentPurged(
                 f"{purge} erased this from {cube.vault}; lift that purge to store it again.", purge=str(purge)

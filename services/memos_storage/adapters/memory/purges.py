@@ -132,9 +132,9 @@ class MemoryPurges:
         self._set(name, lift_time=now)
         self._tables.tombstones.pop(name, None)
 
-    def stopped(self, vault: VaultName, tombstones: Set[bytes]) -> PurgeName | None:
+    def stopped(self, vault: VaultName, tombstones: Callable[[], Set[bytes]]) -> PurgeName | None:
         """Return a purge that keeps one of these from being stored in the vault."""
-        return next((name for name, held in self._tables.tombstones.items() if held & tombstones), None)
+        return next((name for name, held in self._tables.tombstones.items() if held & tombstones()), None)
 
     def _set(self, name: PurgeName, **values: object) -> None:
         self._tables.purges[name] = replace(self._tables.purges[name], **values)  # type: ignore[arg-type]

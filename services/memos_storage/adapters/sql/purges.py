@@ -219,7 +219,7 @@ class SqlPurges:
         self._connection.execute(update(_PURGES).where(_PURGES.c.key == key).values(lift_time=micros(now)))
         self._connection.execute(delete(_TOMBSTONES).where(_TOMBSTONES.c.purge_key == key))
 
-    def stopped(self, vault: VaultName, tombstones: Set[bytes]) -> PurgeName | None:
+    def stopped(self, vault: VaultName, tombstones: Callable[[], Set[bytes]]) -> PurgeName | None:
         """Return a purge that keeps one of these from being stored in the vault."""
         self._lock(vault, "pg_advisory_xact_lock_shared")
         if self._any_tombstone is None:
@@ -229,7 +229,7 @@ class SqlPurges:
         statement = (
             select(_PURGES.c.tenant, _PURGES.c.purge)
             .join(_TOMBSTONES, _TOMBSTONES.c.purge_key == _PURGES.c.key)
-            .where(_TOMBSTONES.c.digest.in_(sorted(tombstones)))
+            .where(_TOMBSTONES.c.digest.in_(sorted(tombstones())))
             .order_by(_PURGES.c.key)
             .limit(1)
         )
