@@ -2,7 +2,7 @@
 
 import os
 import time
-import uuid
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
@@ -26,11 +26,29 @@ class SystemClock:
 
 IdFactory = Callable[[], str]
 
+_RANDOM_BYTES = 10
+_AT_ONCE = 256
+
+_spare: deque[bytes] = deque()
+"""Random bytes of the ids to come. To ask the system for them costs the thread its turn, so it is done seldom."""
+
+os.register_at_fork(after_in_child=_spare.clear)  # or two processes would make the same ids
+
 
 def uuid7() -> str:
     """Return a UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then random bits; ids sort by time."""
     milliseconds = time.time_ns() // 1_000_000
-    raw = bytearray(milliseconds.to_bytes(6, "big") + os.urandom(10))
+    raw = bytearray(milliseconds.to_bytes(6, "big") + _random())
     raw[6] = (raw[6] & 0x0F) | 0x70
     raw[8] = (raw[8] & 0x3F) | 0x80
-    return str(uuid.UUID(bytes=bytes(raw)))
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _random() -> bytes:
+    try:
+        return _spare.pop()
+    except IndexError:
+        drawn = os.urandom(_RANDOM_BYTES * _AT_ONCE)
+        _spare.extend(drawn[start : start + _RANDOM_BYTES] for start in range(_RANDOM_BYTES, len(drawn), _RANDOM_BYTES))
+        return drawn[:_RANDOM_BYTES]
