@@ -7,15 +7,15 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from memos_kernel.errors import InvalidField
+from memos_kernel.moments import micros
 
 
 def to_timestamp(value: datetime | None) -> Timestamp | None:
     """Return the wire form, or None."""
     if value is None:
         return None
-    stamp = Timestamp()
-    stamp.FromDatetime(value.astimezone(UTC))
-    return stamp
+    seconds, rest = divmod(micros(value), 1_000_000)  # Timestamp.FromDatetime costs three times as much
+    return Timestamp(seconds=seconds, nanos=rest * 1_000)
 
 
 def from_timestamp(stamp: Timestamp, *, field: str) -> datetime:

@@ -61,8 +61,8 @@ def _named(source: SourceSpan) -> bool:
 
 
 def _add_word(word: str, found: list[str]) -> None:
-    if word:
-        found.append(_stem(word.removesuffix("'s"))[:TERM_CHARS])
+    if word:  # a number has no stem, and there are many of them
+        found.append((word if word.isdigit() else _stem(word.removesuffix("'s")))[:TERM_CHARS])
 
 
 @lru_cache(maxsize=50_000)

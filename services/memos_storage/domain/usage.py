@@ -25,4 +25,6 @@ def used(usage: Usage, *, at: datetime, now: datetime) -> Usage:
 def as_of(cube: MemCube, *, now: datetime) -> MemCube:
     """Return the cube with its heat as it is now."""
     usage = cube.usage
+    if usage.last_used_time is None:
+        return cube
     return replace(cube, usage=replace(usage, heat=decayed(usage.heat, since=usage.last_used_time, now=now)))

@@ -26,6 +26,8 @@ STORED = (
 )
 """Columns that a cube is read from, in any of its revisions."""
 
+_UNUSED = Usage()
+
 
 def stored_cube(row: RowMapping | Mapping[str, Any]) -> StoredCube:
     """Return the cube of a row with the columns `STORED`."""
@@ -35,7 +37,8 @@ def stored_cube(row: RowMapping | Mapping[str, Any]) -> StoredCube:
 
 def document(cube: MemCube) -> bytes:
     """Return the document of a revision; usage has columns of its own and is left out."""
-    return cube_to_proto(replace(cube, usage=Usage())).SerializeToString()
+    unused = cube if cube.usage == _UNUSED else replace(cube, usage=_UNUSED)
+    return cube_to_proto(unused).SerializeToString()
 
 
 def cube_of(data: bytes) -> MemCube:
