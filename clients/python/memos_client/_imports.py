@@ -132,7 +132,9 @@ class ImportCalls(Calls):
             cube.sources.add(
                 speaker=item.speaker, session=item.session, message_id=item.message_id, event_time=timestamp(item.time)
             )
-        return pb.ImportItem(cube=cube, embedding=item.vector)
+        # Of an array, the message would read each element as an object of its own kind.
+        whole = getattr(item.vector, "tolist", None)
+        return pb.ImportItem(cube=cube, embedding=item.vector if whole is None else whole())
 
 
 def _batches(items: Iterable[pb.ImportItem], begin: int) -> Iterator[pb.ImportBatch]:
