@@ -155,7 +155,7 @@ class ServedPlant(Plant):
         self.postgres = PostgresProcess(folder)
         self.milvus = MilvusProcess(folder / "milvus")
         self.milvus.folder.mkdir()
-        self.milvus.start(port=0)
+        self.milvus.start()
         self.bucket = s3.S3Server(folder / "s3")
         self.bucket.folder.mkdir()
         self.bucket.start()
@@ -178,9 +178,8 @@ class ServedPlant(Plant):
                 self.kill_storage()
                 self._start({})
             case "kill Milvus":
-                port = self.milvus.port
                 self.milvus.kill()
-                self.milvus.start(port=port)
+                self.milvus.start()
             case "kill S3":
                 self.bucket.kill()
                 time.sleep(rng.uniform(0, 1))
