@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, and_, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from memos_kernel.changes import ChangeKind, change_of
@@ -19,12 +19,12 @@ from memos_kernel.states import COLD, is_hot
 from memos_runtime.sql.engine import insert_or_ignore
 from memos_storage.adapters.sql import embedders, filters, rows, schema, snapshots
 from memos_storage.adapters.sql.blob_ledger import SqlBlobs
-from memos_storage.adapters.sql.bulk import insert_all, insert_free
+from memos_storage.adapters.sql.bulk import insert_free
+from memos_storage.adapters.sql.new_rows import NewRows
 from memos_storage.adapters.sql.postings import unindex
 from memos_storage.adapters.sql.purges import SqlPurges
 from memos_storage.adapters.sql.requests import RequestLog
-from memos_storage.adapters.sql.vaults import Growth, grow, held, key_of
-from memos_storage.adapters.terms import frequencies
+from memos_storage.adapters.sql.vaults import Growth, held, key_of
 from memos_storage.domain.archives import ArchivedRevision, History
 from memos_storage.domain.quotas import text_bytes
 from memos_storage.domain.snapshots import Snapshot
@@ -85,18 +85,6 @@ _KEY = select(
     schema.cubes.c.text_bytes,
 ).where(schema.cubes.c.uid == bindparam("uid"))
 _PENDING = select(func.count()).select_from(schema.outbox)
-_KEPT_BACK = (
-    schema.revisions,
-    schema.sources,
-    schema.labels,
-    schema.derivations,
-    schema.vectors,
-    schema.postings,
-    schema.outbox,
-    schema.changes,
-    schema.audit_events,
-)
-"""Rows of these tables wait for the end of the transaction, and go in in this order."""
 
 
 @cache
@@ -111,9 +99,8 @@ class SqlTransaction:
         """Take the connection, and the embedders that are known to be stored."""
         self._connection = connection
         self._dimensions = dict(dimensions)
-        self._new: dict[str, list[dict[str, Any]]] = {}
+        self._new = NewRows(connection)
         self._vault_keys: dict[VaultName, int] = {}
-        self._growth: dict[int, Growth] = {}
         self._claimed: dict[str, int] = {}
         self._log = RequestLog(connection)
         self.blobs = SqlBlobs(connection)
@@ -174,13 +161,13 @@ class SqlTransaction:
         """Add a cube; the unique indexes decide whether it may be added."""
         vault_key = self._vault_key(cube.vault)
         key = self._insert(cube, vault_key, content_revision=cube.revision)
-        self._add_children(key, cube, cube.revision)
-        self._index_terms(key, vault_key, cube)
+        self._new.revisions(key, cube, cube.revision)
+        self._new.terms(key, vault_key, cube)
         if vector is not None:
             self._keep_vector(key, cube.revision, vector)
             if is_hot(cube):
-                self._enqueue(key, vector.embedder, micros(cube.update_time))
-        self._tell(ChangeKind.CREATED, vault_key, cube)
+                self._new.entry(key, vector.embedder, micros(cube.update_time))
+        self._new.change(ChangeKind.CREATED, vault_key, cube)
 
     def adopt(self, history: History, *, now: datetime) -> None:
         """Add a cube with all these revisions, or the revisions that follow those that it has."""
@@ -195,13 +182,13 @@ class SqlTransaction:
             key, vault_key, text = row.key, row.vault_key, row.content_revision
             gone = self._succeed(row, newest)
             kind = change_of(cube, was_deleted=row.delete_time is not None)
-        self._add_children(key, cube, newest.content_revision, earlier=history[:-1])
+        self._new.revisions(key, cube, newest.content_revision, earlier=history[:-1])
         if cube.delete_time is None and (row is None or newest.content_revision != text):
-            self._index_terms(key, vault_key, cube)
+            self._new.terms(key, vault_key, cube)
         held = self._adopt_vectors(key, history)
         for embedder in sorted(gone | (held if is_hot(cube) else frozenset())):
-            self._enqueue(key, embedder, time, gone=text if embedder in gone else None)
-        self._tell(kind, vault_key, cube, time=time)
+            self._new.entry(key, embedder, time, gone=text if embedder in gone else None)
+        self._new.change(kind, vault_key, cube, time=time)
 
     def _succeed(self, row: Any, newest: ArchivedRevision) -> frozenset[str]:
         """Put a revision in the place of an older one; return the embedders whose index may hold the vector of that."""
@@ -225,9 +212,9 @@ class SqlTransaction:
         key = self._claimed.pop(cube.uid, None)
         if key is None:
             key = self._claim_row(cube, self._row(cube, vault_key, content_revision=content_revision))
-        self._grow(vault_key, Growth(cubes=1, text_bytes=text_bytes(cube)))
+        self._new.grow(vault_key, Growth(cubes=1, text_bytes=text_bytes(cube)))
         for source in sorted({ref.name.id for ref in cube.derived_from}):
-            self._add(schema.derivations, {"cube_key": key, "source": source})
+            self._new.add(schema.derivations, {"cube_key": key, "source": source})
         return key
 
     def _row(self, cube: MemCube, vault_key: int, *, content_revision: int) -> dict[str, Any]:
@@ -268,19 +255,19 @@ class SqlTransaction:
             kept, content = self._vectors(key, text), True
         self._set_header(row, cube, content_revision=cube.revision if content else None)
         self._forget_children(key)
-        self._add_children(key, cube, cube.revision if content else text)
+        self._new.revisions(key, cube, cube.revision if content else text)
         if content or cube.delete_time is not None:
             self.flush()
             unindex(self._connection, [key])
         if content:
-            self._index_terms(key, vault_key, cube)
+            self._new.terms(key, vault_key, cube)
         gone = self._indexed(key, text) if content or not is_hot(cube) else frozenset[str]()
         for one in kept:
             self._keep_vector(key, cube.revision, one)
         fresh = frozenset(one.embedder for one in kept) if is_hot(cube) else frozenset[str]()
         for embedder in sorted(gone | fresh):
-            self._enqueue(key, embedder, micros(cube.update_time), gone=text if embedder in gone else None)
-        self._tell(change_of(cube, was_deleted=row.delete_time is not None), vault_key, cube)
+            self._new.entry(key, embedder, micros(cube.update_time), gone=text if embedder in gone else None)
+        self._new.change(change_of(cube, was_deleted=row.delete_time is not None), vault_key, cube)
 
     def _forget_children(self, key: int) -> None:
         for table in (schema.sources, schema.labels):
@@ -298,7 +285,7 @@ class SqlTransaction:
             if holder is None:
                 raise
             raise _duplicate(holder.cube) from None
-        self._grow(row.vault_key, Growth(text_bytes=values["text_bytes"] - row.text_bytes))
+        self._new.grow(row.vault_key, Growth(text_bytes=values["text_bytes"] - row.text_bytes))
 
     def add_vector(self, tenant: str, id: PointId, vector: Vector, *, now: datetime) -> bool:
         """Store another embedder's vector of a text; False if it is there already, or the text is not."""
@@ -309,7 +296,7 @@ class SqlTransaction:
             return False
         self._keep_vector(row.key, id.revision, vector)
         if row.delete_time is None and row.state not in COLD and row.content_revision == id.revision:
-            self._enqueue(row.key, vector.embedder, micros(now))
+            self._new.entry(row.key, vector.embedder, micros(now))
         return True
 
     def embedder(self) -> str:
@@ -362,19 +349,7 @@ class SqlTransaction:
 
     def audit(self, event: AuditEvent) -> None:
         """Record an event for governance."""
-        self._add(
-            schema.audit_events,
-            {
-                "event_id": event.id,
-                "tenant": event.tenant,
-                "record_time": micros(event.time),
-                "principal": event.principal,
-                "action": event.action,
-                "resource": event.resource,
-                "reason": event.reason,
-                "trace_id": event.trace_id,
-            },
-        )
+        self._new.audit(event)
 
     @property
     def known_dimensions(self) -> Mapping[str, int]:
@@ -383,51 +358,7 @@ class SqlTransaction:
 
     def flush(self) -> None:
         """Insert the rows that were kept back."""
-        for table in _KEPT_BACK:
-            if table.name in self._new:
-                insert_all(self._connection, table, self._new[table.name])
-        for vault_key in sorted(self._growth):
-            if self._growth[vault_key] != Growth():
-                grow(self._connection, vault_key, self._growth[vault_key])
-        self._new, self._growth = {}, {}
-
-    def _add(self, table: Table, row: dict[str, Any]) -> None:
-        self._new.setdefault(table.name, []).append(row)
-
-    def _add_children(
-        self, key: int, cube: MemCube, content_revision: int, *, earlier: Sequence[ArchivedRevision] = ()
-    ) -> None:
-        told = [(item.cube, item.content_revision) for item in earlier]
-        for one, text in [*told, (cube, content_revision)]:
-            self._add(
-                schema.revisions,
-                {
-                    "cube_key": key,
-                    "revision": one.revision,
-                    "content_revision": text,
-                    "record_time": micros(one.update_time),
-                    "document": rows.document(one),
-                },
-            )
-        for row in rows.source_rows(key, cube):
-            self._add(schema.sources, row)
-        for row in rows.label_rows(key, cube):
-            self._add(schema.labels, row)
-
-    def _index_terms(self, key: int, vault_key: int, cube: MemCube) -> None:
-        counted = frequencies(cube)
-        if not counted:
-            return
-        length = counted.total()
-        for term, frequency in counted.items():
-            self._add(
-                schema.postings,
-                {"vault_key": vault_key, "term": term, "cube_key": key, "frequency": frequency, "length": length},
-            )
-        self._grow(vault_key, Growth(documents=1, terms=length))
-
-    def _grow(self, vault_key: int, by: Growth) -> None:
-        self._growth[vault_key] = self._growth.get(vault_key, Growth()) + by
+        self._new.flush()
 
     def _keep_vector(self, key: int, revision: int, vector: Vector) -> None:
         if self.dimensions(vector.embedder) is None:
@@ -436,15 +367,7 @@ class SqlTransaction:
             )
             if not self.embedder():
                 self.adopt_embedder(vector.embedder)
-        self._add(
-            schema.vectors,
-            {
-                "cube_key": key,
-                "embedder": vector.embedder,
-                "revision": revision,
-                "data": rows.vector_bytes(vector.values),
-            },
-        )
+        self._new.vector(key, revision, vector)
 
     def _vectors(self, key: int, content_revision: int) -> list[Vector]:
         """Return the vectors of a text."""
@@ -461,35 +384,6 @@ class SqlTransaction:
         table = schema.vectors
         held = select(table.c.embedder).where(table.c.cube_key == key, table.c.revision == content_revision)
         return frozenset(self._connection.execute(held).scalars())
-
-    def _tell(self, kind: ChangeKind, vault_key: int, cube: MemCube, *, time: int | None = None) -> None:
-        """Add a change to the feed of the vault, at the record time of the cube unless another is given."""
-        self._add(
-            schema.changes,
-            {
-                "vault_key": vault_key,
-                "uid": cube.uid,
-                "cube": cube.name.id,
-                "revision": cube.revision,
-                "kind": int(kind),
-                "record_time": micros(cube.update_time) if time is None else time,
-            },
-        )
-
-    def _enqueue(self, key: int, embedder: str, now: int | None, *, gone: int | None = None) -> None:
-        self._add(
-            schema.outbox,
-            {
-                "cube_key": key,
-                "embedder": embedder,
-                "record_time": now,
-                "attempts": 0,
-                "due_time": now,
-                "lease_token": 0,
-                "lease_until": 0,
-                "gone_revision": gone,
-            },
-        )
 
     def _vault_key(self, vault: VaultName) -> int:
         if vault not in self._vault_keys:
