@@ -121,7 +121,8 @@ async def test_searches_are_answered_throughout_and_go_by_the_new_embedder_after
         answer = await client.search(questions(1)[0], vaults=[VAULT], as_of=before)
         past = next(leg for leg in answer.legs if leg.name == "past")
         assert (past.ran, past.reason) == (True, "")
-        everything = [(await client.get(cube.name)).text async for cube in client.list(VAULT)]
+        # in the order in which they came, for among many equal scores the older cube is first
+        everything = [(await client.get(cube.name)).text async for cube in client.list(VAULT)][::-1]
         told = {question: await found(client, question) for question in questions(60)}
     system.stop()
     fresh = launch(tmp_path / "fresh", env={**SETTINGS, "MEMOS_INFERENCE__EMBEDDER": smaller})
