@@ -56,9 +56,11 @@ def state_after_use(cube: MemCube) -> State | None:
     """Return the state that use in a prompt moves a cube to, or None if it stays.
 
     MemOS (arXiv 2507.03724, section 5.2): a Generated memory becomes Activated when it is first called
-    into a reasoning context, and an Archived one when it is recalled. Later uses only warm it.
+    into a reasoning context, and an Archived one when it is recalled. Later uses only warm it. What has never been
+    anything but archived is a record, such as a chat's answer, which must not become evidence for itself.
     """
-    return State.ACTIVATED if cube.state in (State.GENERATED, State.ARCHIVED) else None
+    is_record = cube.state is State.ARCHIVED and cube.revision == 1
+    return State.ACTIVATED if cube.state in (State.GENERATED, State.ARCHIVED) and not is_record else None
 
 
 def is_due(cube: MemCube, *, now: datetime) -> bool:

@@ -108,3 +108,13 @@ async def test_too_many_cubes_are_refused(clock):
     with pytest.raises(LimitExceeded) as caught:
         await record_use(MemoryCubeStore(), clock)([ref(f"c{index}") for index in range(257)], plan=PLAN)
     assert caught.value.metadata["limit"] == "256"
+
+
+async def test_a_cube_that_went_cold_comes_back_and_a_record_stays_one(make_cube, clock):
+    cold = make_cube("cold", state=State.ARCHIVED, revision=2, etag="r2")
+    store = MemoryCubeStore([cold, make_cube("answer", state=State.ARCHIVED)])
+
+    used = await record_use(store, clock)([ref("cold"), ref("answer")], plan=PLAN)
+
+    assert {cube.name.id: cube.state for cube in used} == {"cold": State.ACTIVATED, "answer": State.ARCHIVED}
+    assert [cube.usage.hits for cube in used] == [1, 1]

@@ -74,7 +74,7 @@ class LifecycleServiceServicer:
     """
 
     def RecordUse(self, request, context):
-        """Records that cubes entered a prompt: usage and heat, and GENERATED becomes ACTIVATED.
+        """Records that cubes entered a prompt: usage and heat; GENERATED becomes ACTIVATED, and so does what went cold.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -19,7 +19,7 @@ class LifecycleServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordUse: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.RecordUseRequest, _lifecycle_service_pb2.RecordUseResponse]
-    """Records that cubes entered a prompt: usage and heat, and GENERATED becomes ACTIVATED."""
+    """Records that cubes entered a prompt: usage and heat; GENERATED becomes ACTIVATED, and so does what went cold."""
     TransitionMemCube: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.TransitionMemCubeRequest, _lifecycle_service_pb2.TransitionMemCubeResponse]
     """Moves a cube to a state. Fails with ILLEGAL_TRANSITION, CUBE_FROZEN, ETAG_MISMATCH, CUBE_NOT_FOUND."""
     FreezeMemCube: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.FreezeMemCubeRequest, _lifecycle_service_pb2.FreezeMemCubeResponse]
@@ -44,7 +44,7 @@ class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _lifecycle_service_pb2.RecordUseRequest,
         context: _aio.ServicerContext[_lifecycle_service_pb2.RecordUseRequest, _abc.Awaitable[_lifecycle_service_pb2.RecordUseResponse]],
     ) -> _abc.Awaitable[_lifecycle_service_pb2.RecordUseResponse]:
-        """Records that cubes entered a prompt: usage and heat, and GENERATED becomes ACTIVATED."""
+        """Records that cubes entered a prompt: usage and heat; GENERATED becomes ACTIVATED, and so does what went cold."""
 
     @_abc_1.abstractmethod
     def TransitionMemCube(
