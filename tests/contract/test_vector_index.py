@@ -133,6 +133,15 @@ async def test_embedders_never_meet_and_neither_do_sizes(index, embedder):
     assert len(await found(index, vector(1, f"{embedder}-wide", DIMENSIONS * 2))) == 1
 
 
+async def test_what_was_put_is_found_by_the_next_search(index, embedder):
+    for number in range(9):
+        (point,) = points(embedder, 1, seed=number)
+        await index.put([point])
+        assert point.uid in await found(index, vector(number, embedder))
+        await index.remove(embedder, [point.id])
+        assert point.uid not in await found(index, vector(number, embedder))
+
+
 async def test_a_new_revision_stands_beside_the_old_one_until_that_is_removed(index, embedder):
     (old,) = points(embedder, 1)
     new = Point(old.uid, MAIN, 2, vector(9, embedder), NOW)

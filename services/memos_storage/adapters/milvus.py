@@ -158,7 +158,7 @@ class MilvusVectorIndex:
             for name in self._collections(client, embedder):
                 for start in range(0, len(keys), _DELETES):
                     client.delete(name, ids=keys[start : start + _DELETES], timeout=self._timeout)
-                self._flush(client, name)
+                self._make_seen(client, name)
 
         await self._call(self._writer, work)
 
@@ -207,6 +207,7 @@ class MilvusVectorIndex:
                 limit=limit,
                 filter=expression(scope, until),
                 search_params={"metric_type": "IP", "params": {} if self._embedded else {"ef": max(64, 2 * limit)}},
+                consistency_level="Bounded",
                 timeout=self._timeout,
             )
             return [DenseHit(*id_of(hit["id"]), float(hit["distance"])) for hit in found[0]]
@@ -260,11 +261,18 @@ class MilvusVectorIndex:
     def _upsert(self, embedder: str, points: Sequence[Point], client: MilvusClient) -> None:
         name = self._collection(client, embedder, points[0].vector.values.size)
         client.upsert(name, [row_of(point) for point in points], timeout=self._timeout)
-        self._flush(client, name)
+        self._make_seen(client, name)
 
-    def _flush(self, client: MilvusClient, name: str) -> None:
+    def _make_seen(self, client: MilvusClient, name: str) -> None:
+        """Wait until searches see what was written.
+
+        A server's nodes learn of writes five times a second. Who asks for all of them ("Strong") waits for the next
+        time, 200 ms; so the writer waits, once for many rows, and no search does.
+        """
         if self._embedded:
             client.flush(name, timeout=self._timeout)
+        else:
+            client.query(name, ids=[_NOBODY], output_fields=["id"], consistency_level="Strong", timeout=self._timeout)
 
     @property
     def _prefix(self) -> str:
