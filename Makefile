@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTOS := $(shell find protos/memos_api -name '*.proto')
 
-.PHONY: help setup up demo test lint format protos readme conformance chaos bench tiny-model tiny-model-eval clean
+.PHONY: help setup up demo test lint format protos readme conformance chaos bench bench-scale tiny-model tiny-model-eval clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "%-18s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ conformance: $(READY) ## Run the conformance suite of grafomem against a system 
 
 chaos: $(READY) ## Kill parts of a running system 300 times, and look for what was acknowledged (ARGS=--cycles=N)
 	PYTHONPATH=tests/support $(BIN)/python tests/chaos/chaos_run.py $(ARGS)
+
+bench-scale: $(READY) ## Measure import and search up to a million cubes on real servers; print JSON (ARGS="--plot FILE")
+	PYTHONPATH=tests/support $(BIN)/python tests/perf/bench_scale.py $(ARGS)
 
 bench: $(READY) ## Measure add, search and chat; print JSON (ARGS=--mem0 adds the baseline)
 	PYTHONPATH=tests/support $(BIN)/python tests/perf/bench.py $(ARGS)
