@@ -68,7 +68,8 @@ class ArchiveServiceServicer:
         is applied when all of it has come and fits the manifest, each cube whole or not at all; done again, it changes
         nothing more, and an archive that was made later brings what is newer. Needs an owner of the vault.
         Fails with VAULT_NOT_FOUND, INVALID_FIELD, ARCHIVE_INVALID, STORE_FULL, DEPENDENCY_UNAVAILABLE; what concerns a single
-        cube is told with it (ALREADY_EXISTS, DUPLICATE_CONTENT, CONTENT_PURGED, STATE_CONFLICT, INVALID_FIELD).
+        cube is told with it (ALREADY_EXISTS, DUPLICATE_CONTENT, CONTENT_PURGED, STATE_CONFLICT, INVALID_FIELD,
+        QUOTA_EXCEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -54,7 +54,8 @@ class BlobServiceServicer:
     def UploadBlob(self, request_iterator, context):
         """Stores the bytes of a payload in a vault: the header first, then chunks, in order and without gaps. What it answers
         is durable. A cube that CreateMemory makes within 24 hours can take the blob, one cube only; otherwise it is removed.
-        Fails with INVALID_FIELD, MISSING_FIELD, LIMIT_EXCEEDED, VAULT_NOT_FOUND, STORE_FULL, DEPENDENCY_UNAVAILABLE.
+        Fails with INVALID_FIELD, MISSING_FIELD, LIMIT_EXCEEDED, QUOTA_EXCEEDED, VAULT_NOT_FOUND, STORE_FULL,
+        DEPENDENCY_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -19,7 +19,8 @@ class BlobServiceStub:
     UploadBlob: _aio.StreamUnaryMultiCallable[_blob_service_pb2.UploadBlobRequest, _blob_service_pb2.UploadBlobResponse]
     """Stores the bytes of a payload in a vault: the header first, then chunks, in order and without gaps. What it answers
     is durable. A cube that CreateMemory makes within 24 hours can take the blob, one cube only; otherwise it is removed.
-    Fails with INVALID_FIELD, MISSING_FIELD, LIMIT_EXCEEDED, VAULT_NOT_FOUND, STORE_FULL, DEPENDENCY_UNAVAILABLE.
+    Fails with INVALID_FIELD, MISSING_FIELD, LIMIT_EXCEEDED, QUOTA_EXCEEDED, VAULT_NOT_FOUND, STORE_FULL,
+    DEPENDENCY_UNAVAILABLE.
     """
     DownloadBlob: _aio.UnaryStreamMultiCallable[_blob_service_pb2.DownloadBlobRequest, _blob_service_pb2.DownloadBlobResponse]
     """Returns the bytes of a cube's payload. Read from the first to the last, they are compared with size and hash at the
@@ -37,7 +38,8 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_blob_service_pb2.UploadBlobResponse]:
         """Stores the bytes of a payload in a vault: the header first, then chunks, in order and without gaps. What it answers
         is durable. A cube that CreateMemory makes within 24 hours can take the blob, one cube only; otherwise it is removed.
-        Fails with INVALID_FIELD, MISSING_FIELD, LIMIT_EXCEEDED, VAULT_NOT_FOUND, STORE_FULL, DEPENDENCY_UNAVAILABLE.
+        Fails with INVALID_FIELD, MISSING_FIELD, LIMIT_EXCEEDED, QUOTA_EXCEEDED, VAULT_NOT_FOUND, STORE_FULL,
+        DEPENDENCY_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -129,15 +129,15 @@ class MemoryServiceServicer:
     def AddMemories(self, request, context):
         """Reads messages or plain texts into cubes and stores them. What is acknowledged survives a power
         loss and is found by the next search. A text that the vault holds already is answered with the
-        cube that holds it. Fails with VAULT_NOT_FOUND, INVALID_FIELD, LIMIT_EXCEEDED, REQUEST_ID_REUSED, and with
-        STATE_CONFLICT if it is asked to extract and the model is too small for that.
+        cube that holds it. Fails with VAULT_NOT_FOUND, INVALID_FIELD, LIMIT_EXCEEDED, QUOTA_EXCEEDED (nothing is stored
+        then), REQUEST_ID_REUSED, and with STATE_CONFLICT if it is asked to extract and the model is too small for that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateMemory(self, request, context):
-        """Stores one cube as given. Fails with VAULT_NOT_FOUND, DUPLICATE_CONTENT, RESOURCE_EXISTS.
+        """Stores one cube as given. Fails with VAULT_NOT_FOUND, DUPLICATE_CONTENT, RESOURCE_EXISTS, QUOTA_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,7 +147,8 @@ class MemoryServiceServicer:
         """Stores many cubes: a header first, then batches. Each batch is answered once it is durable, item by item; a batch is
         taken in only as fast as they are stored. What the vault holds already is answered with the cube that holds it, so
         sending items again does no harm. The first answer comes at once and says where to begin.
-        Fails with VAULT_NOT_FOUND, MISSING_FIELD, INVALID_FIELD, LIMIT_EXCEEDED, PAGE_TOKEN_MISMATCH, DEPENDENCY_UNAVAILABLE.
+        Fails with VAULT_NOT_FOUND, MISSING_FIELD, INVALID_FIELD, LIMIT_EXCEEDED, PAGE_TOKEN_MISMATCH, DEPENDENCY_UNAVAILABLE,
+        and with QUOTA_EXCEEDED at the first batch for which the vault has no room; the batches before it are stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -176,7 +177,7 @@ class MemoryServiceServicer:
 
     def UpdateMemory(self, request, context):
         """Changes the fields named in the mask, as a new revision. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, IMMUTABLE_FIELD,
-        CUBE_FROZEN.
+        CUBE_FROZEN, QUOTA_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -224,8 +225,8 @@ class MemoryServiceServicer:
 
     def RollbackMemory(self, request, context):
         """Gives a cube the text and the fields that it had in an older revision, as a new revision. State and use stay as they
-        are, and so does what came between. Fails with CUBE_NOT_FOUND, REVISION_NOT_FOUND, ETAG_MISMATCH, CUBE_FROZEN, and
-        with DUPLICATE_CONTENT if another cube holds the content by now.
+        are, and so does what came between. Fails with CUBE_NOT_FOUND, REVISION_NOT_FOUND, ETAG_MISMATCH, CUBE_FROZEN,
+        QUOTA_EXCEEDED, and with DUPLICATE_CONTENT if another cube holds the content by now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -19,16 +19,17 @@ class MemoryServiceStub:
     AddMemories: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.AddMemoriesRequest, _memory_service_pb2.AddMemoriesResponse]
     """Reads messages or plain texts into cubes and stores them. What is acknowledged survives a power
     loss and is found by the next search. A text that the vault holds already is answered with the
-    cube that holds it. Fails with VAULT_NOT_FOUND, INVALID_FIELD, LIMIT_EXCEEDED, REQUEST_ID_REUSED, and with
-    STATE_CONFLICT if it is asked to extract and the model is too small for that.
+    cube that holds it. Fails with VAULT_NOT_FOUND, INVALID_FIELD, LIMIT_EXCEEDED, QUOTA_EXCEEDED (nothing is stored
+    then), REQUEST_ID_REUSED, and with STATE_CONFLICT if it is asked to extract and the model is too small for that.
     """
     CreateMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.CreateMemoryRequest, _memory_service_pb2.CreateMemoryResponse]
-    """Stores one cube as given. Fails with VAULT_NOT_FOUND, DUPLICATE_CONTENT, RESOURCE_EXISTS."""
+    """Stores one cube as given. Fails with VAULT_NOT_FOUND, DUPLICATE_CONTENT, RESOURCE_EXISTS, QUOTA_EXCEEDED."""
     ImportMemories: _aio.StreamStreamMultiCallable[_memory_service_pb2.ImportMemoriesRequest, _memory_service_pb2.ImportMemoriesResponse]
     """Stores many cubes: a header first, then batches. Each batch is answered once it is durable, item by item; a batch is
     taken in only as fast as they are stored. What the vault holds already is answered with the cube that holds it, so
     sending items again does no harm. The first answer comes at once and says where to begin.
-    Fails with VAULT_NOT_FOUND, MISSING_FIELD, INVALID_FIELD, LIMIT_EXCEEDED, PAGE_TOKEN_MISMATCH, DEPENDENCY_UNAVAILABLE.
+    Fails with VAULT_NOT_FOUND, MISSING_FIELD, INVALID_FIELD, LIMIT_EXCEEDED, PAGE_TOKEN_MISMATCH, DEPENDENCY_UNAVAILABLE,
+    and with QUOTA_EXCEEDED at the first batch for which the vault has no room; the batches before it are stored.
     """
     GetMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.GetMemoryRequest, _memory_service_pb2.GetMemoryResponse]
     """Returns one cube. Fails with CUBE_NOT_FOUND."""
@@ -38,7 +39,7 @@ class MemoryServiceStub:
     """Lists headers of the live cubes of a vault, newest first."""
     UpdateMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.UpdateMemoryRequest, _memory_service_pb2.UpdateMemoryResponse]
     """Changes the fields named in the mask, as a new revision. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, IMMUTABLE_FIELD,
-    CUBE_FROZEN.
+    CUBE_FROZEN, QUOTA_EXCEEDED.
     """
     DeleteMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteMemoryRequest, _memory_service_pb2.DeleteMemoryResponse]
     """Takes a cube out of every read and search; it is kept until its purge time at least. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH,
@@ -60,8 +61,8 @@ class MemoryServiceStub:
     """Returns two revisions of a cube and what differs. Fails with CUBE_NOT_FOUND, REVISION_NOT_FOUND."""
     RollbackMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.RollbackMemoryRequest, _memory_service_pb2.RollbackMemoryResponse]
     """Gives a cube the text and the fields that it had in an older revision, as a new revision. State and use stay as they
-    are, and so does what came between. Fails with CUBE_NOT_FOUND, REVISION_NOT_FOUND, ETAG_MISMATCH, CUBE_FROZEN, and
-    with DUPLICATE_CONTENT if another cube holds the content by now.
+    are, and so does what came between. Fails with CUBE_NOT_FOUND, REVISION_NOT_FOUND, ETAG_MISMATCH, CUBE_FROZEN,
+    QUOTA_EXCEEDED, and with DUPLICATE_CONTENT if another cube holds the content by now.
     """
     FreezeMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.FreezeMemoryRequest, _memory_service_pb2.FreezeMemoryResponse]
     """Forbids to change or delete a cube until it is unfrozen; it is still read, found and used in prompts,
@@ -88,8 +89,8 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_memory_service_pb2.AddMemoriesResponse]:
         """Reads messages or plain texts into cubes and stores them. What is acknowledged survives a power
         loss and is found by the next search. A text that the vault holds already is answered with the
-        cube that holds it. Fails with VAULT_NOT_FOUND, INVALID_FIELD, LIMIT_EXCEEDED, REQUEST_ID_REUSED, and with
-        STATE_CONFLICT if it is asked to extract and the model is too small for that.
+        cube that holds it. Fails with VAULT_NOT_FOUND, INVALID_FIELD, LIMIT_EXCEEDED, QUOTA_EXCEEDED (nothing is stored
+        then), REQUEST_ID_REUSED, and with STATE_CONFLICT if it is asked to extract and the model is too small for that.
         """
 
     @_abc_1.abstractmethod
@@ -98,7 +99,7 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_service_pb2.CreateMemoryRequest,
         context: _aio.ServicerContext[_memory_service_pb2.CreateMemoryRequest, _abc.Awaitable[_memory_service_pb2.CreateMemoryResponse]],
     ) -> _abc.Awaitable[_memory_service_pb2.CreateMemoryResponse]:
-        """Stores one cube as given. Fails with VAULT_NOT_FOUND, DUPLICATE_CONTENT, RESOURCE_EXISTS."""
+        """Stores one cube as given. Fails with VAULT_NOT_FOUND, DUPLICATE_CONTENT, RESOURCE_EXISTS, QUOTA_EXCEEDED."""
 
     @_abc_1.abstractmethod
     def ImportMemories(
@@ -109,7 +110,8 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stores many cubes: a header first, then batches. Each batch is answered once it is durable, item by item; a batch is
         taken in only as fast as they are stored. What the vault holds already is answered with the cube that holds it, so
         sending items again does no harm. The first answer comes at once and says where to begin.
-        Fails with VAULT_NOT_FOUND, MISSING_FIELD, INVALID_FIELD, LIMIT_EXCEEDED, PAGE_TOKEN_MISMATCH, DEPENDENCY_UNAVAILABLE.
+        Fails with VAULT_NOT_FOUND, MISSING_FIELD, INVALID_FIELD, LIMIT_EXCEEDED, PAGE_TOKEN_MISMATCH, DEPENDENCY_UNAVAILABLE,
+        and with QUOTA_EXCEEDED at the first batch for which the vault has no room; the batches before it are stored.
         """
 
     @_abc_1.abstractmethod
@@ -143,7 +145,7 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_memory_service_pb2.UpdateMemoryRequest, _abc.Awaitable[_memory_service_pb2.UpdateMemoryResponse]],
     ) -> _abc.Awaitable[_memory_service_pb2.UpdateMemoryResponse]:
         """Changes the fields named in the mask, as a new revision. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, IMMUTABLE_FIELD,
-        CUBE_FROZEN.
+        CUBE_FROZEN, QUOTA_EXCEEDED.
         """
 
     @_abc_1.abstractmethod
@@ -201,8 +203,8 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_memory_service_pb2.RollbackMemoryRequest, _abc.Awaitable[_memory_service_pb2.RollbackMemoryResponse]],
     ) -> _abc.Awaitable[_memory_service_pb2.RollbackMemoryResponse]:
         """Gives a cube the text and the fields that it had in an older revision, as a new revision. State and use stay as they
-        are, and so does what came between. Fails with CUBE_NOT_FOUND, REVISION_NOT_FOUND, ETAG_MISMATCH, CUBE_FROZEN, and
-        with DUPLICATE_CONTENT if another cube holds the content by now.
+        are, and so does what came between. Fails with CUBE_NOT_FOUND, REVISION_NOT_FOUND, ETAG_MISMATCH, CUBE_FROZEN,
+        QUOTA_EXCEEDED, and with DUPLICATE_CONTENT if another cube holds the content by now.
         """
 
     @_abc_1.abstractmethod
