@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from memos_client import AsyncClient, Filter, NotFound, QuotaExceeded, VaultPolicy
+from memos_client import AsyncClient, Filter, NewMemory, NotFound, QuotaExceeded, VaultPolicy
 
 _DAY = 86_400_000_000
 """Microseconds."""
@@ -81,6 +81,20 @@ async def test_a_vault_takes_what_fits_and_says_what_to_do_about_the_rest(client
     await client.update_vault(name, policy=VaultPolicy(max_cubes=3))
     answer = await client.add(name, ["The tide is low at dusk.", "The moon is full."])
     assert len(answer.added) == 2
+
+
+async def test_an_import_stops_at_a_batch_that_does_not_fit_and_goes_on_once_it_does(client, name):
+    await client.create_vault(name, policy=VaultPolicy(max_cubes=280))
+    items = [NewMemory(text=f"Ticket {number} was sold.") for number in range(300)]
+    token, stored = "", 0
+    with pytest.raises(QuotaExceeded):
+        async for answer in client.import_memories(name, items):
+            token, stored = answer.resume_token, stored + len(answer.results)
+    assert stored <= (await client.vault_usage(name)).cubes <= 280
+    await client.update_vault(name, policy=VaultPolicy(max_cubes=300))
+    async for answer in client.import_memories(name, items, resume_token=token):
+        assert all(result.error is None for result in answer.results)
+    assert (await client.vault_usage(name)).cubes == 300
 
 
 async def test_what_nobody_uses_goes_cold_and_comes_back_with_its_use(system, client, name):

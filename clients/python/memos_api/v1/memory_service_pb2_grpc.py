@@ -148,7 +148,7 @@ class MemoryServiceServicer:
         taken in only as fast as they are stored. What the vault holds already is answered with the cube that holds it, so
         sending items again does no harm. The first answer comes at once and says where to begin.
         Fails with VAULT_NOT_FOUND, MISSING_FIELD, INVALID_FIELD, LIMIT_EXCEEDED, PAGE_TOKEN_MISMATCH, DEPENDENCY_UNAVAILABLE,
-        and with QUOTA_EXCEEDED at the first batch for which the vault has no room; the batches before it are stored.
+        and with QUOTA_EXCEEDED at a batch for which the vault has no room; what was answered is stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -29,7 +29,7 @@ class MemoryServiceStub:
     taken in only as fast as they are stored. What the vault holds already is answered with the cube that holds it, so
     sending items again does no harm. The first answer comes at once and says where to begin.
     Fails with VAULT_NOT_FOUND, MISSING_FIELD, INVALID_FIELD, LIMIT_EXCEEDED, PAGE_TOKEN_MISMATCH, DEPENDENCY_UNAVAILABLE,
-    and with QUOTA_EXCEEDED at the first batch for which the vault has no room; the batches before it are stored.
+    and with QUOTA_EXCEEDED at a batch for which the vault has no room; what was answered is stored.
     """
     GetMemory: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.GetMemoryRequest, _memory_service_pb2.GetMemoryResponse]
     """Returns one cube. Fails with CUBE_NOT_FOUND."""
@@ -111,7 +111,7 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         taken in only as fast as they are stored. What the vault holds already is answered with the cube that holds it, so
         sending items again does no harm. The first answer comes at once and says where to begin.
         Fails with VAULT_NOT_FOUND, MISSING_FIELD, INVALID_FIELD, LIMIT_EXCEEDED, PAGE_TOKEN_MISMATCH, DEPENDENCY_UNAVAILABLE,
-        and with QUOTA_EXCEEDED at the first batch for which the vault has no room; the batches before it are stored.
+        and with QUOTA_EXCEEDED at a batch for which the vault has no room; what was answered is stored.
         """
 
     @_abc_1.abstractmethod
