@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
@@ -19,7 +20,7 @@ from memos_storage.adapters.hot_index import HotVectorIndex
 from memos_storage.adapters.memory import MemoryCatalog, MemoryOutbox, MemoryVectorIndex
 from memos_storage.adapters.milvus import MilvusVectorIndex
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
-from memos_storage.domain.values import Point, PointId, Scope
+from memos_storage.domain.values import Point, PointId, Scope, Vector
 from milvus_server import shared_server
 from storage_cubes import DIMENSIONS, EMBEDDER, FOREIGN, MAIN, NOTES, NOW, grant, scope, vector
 
@@ -161,6 +162,33 @@ async def test_a_point_that_is_put_twice_is_there_once(index, embedder):
     await index.put(made)
     assert len(await found(index, vector(1, embedder))) == 3
     assert sorted(await contents(index, embedder)) == sorted(point.id for point in made)
+
+
+async def test_a_server_misses_little_of_what_was_put_a_while_ago():
+    made = milvus(lambda: shared_server().uri, embedded=False)
+    embedder = f"{EMBEDDER}-{uuid7()}"
+    rng = np.random.default_rng(1)
+    values = rng.standard_normal((8_000, 64), dtype=np.float32)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    rows = [Point(uuid7(), MAIN, 1, Vector(embedder, each), NOW) for each in values]
+    for start in range(0, len(rows), 2_000):
+        await made.put(rows[start : start + 2_000])
+    await made.finish()
+
+    async def recall():
+        hits = 0
+        for query in values[:50] + values[50:100]:
+            query /= np.linalg.norm(query)
+            nearest = {rows[number].uid for number in np.argsort(-values @ query)[:10]}
+            hits += len(nearest & set((await found(made, Vector(embedder, query)))))
+        return hits / 500
+
+    for _ in range(60):
+        if (reached := await recall()) >= 0.97:
+            break
+        await asyncio.sleep(1)
+    await made.close()
+    assert reached >= 0.97
 
 
 async def test_what_is_removed_is_not_found(index, embedder):

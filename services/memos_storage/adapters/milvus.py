@@ -5,7 +5,9 @@ import itertools
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -14,7 +16,7 @@ import grpc
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
-from memos_kernel.errors import DependencyUnavailable, Overloaded
+from memos_kernel.errors import DependencyUnavailable, MemosError, Overloaded
 from memos_runtime.workers import Worker
 from memos_storage.adapters.milvus_points import (
     between,
@@ -50,6 +52,15 @@ _NOBODY = "-"
 _POLL_SECONDS = 0.5
 _COMPACTION_SECONDS = 60.0
 """For which a compaction is waited for."""
+
+_GRAPH_ROWS = 4_000
+"""Rows from which on a server searches a segment that still grows by a coarse index; fewer it compares one by one."""
+
+_GRAPH_SECONDS = 60.0
+"""Least seconds between two times that it is asked for a graph of such rows."""
+
+_WIDTH = 256
+"""Least candidates that a search of a server's graph keeps (`ef`). With 100 it misses four neighbours of a hundred."""
 
 _SILENT = "the vector index does not answer"
 _AWAY = (MilvusException, grpc.RpcError, ConnectionError, TimeoutError, ValueError)
@@ -101,6 +112,8 @@ class MilvusVectorIndex:
         self._client: MilvusClient | None = None
         self._ready: set[str] = set()
         self._used: set[str] = set()
+        self._growing: Counter[str] = Counter()
+        self._asked_at = -_GRAPH_SECONDS
         self._reason = "the vector index is starting"
         self._losses = 0
 
@@ -137,6 +150,25 @@ class MilvusVectorIndex:
         except Overloaded:
             return self.healthy  # the searches in front of it tell
         return True
+
+    async def finish(self) -> None:
+        """Have a server build the graph of what was put lately, if that is much, and not too often.
+
+        It does so by itself only once a segment is full, or has rested for ten minutes. Until then a coarse index finds
+        about nine of ten neighbours there.
+        """
+        due = [name for name, rows in self._growing.items() if rows >= _GRAPH_ROWS]
+        if self._embedded or not self.healthy or not due or time.monotonic() - self._asked_at < _GRAPH_SECONDS:
+            return
+        self._asked_at = time.monotonic()
+
+        def work(client: MilvusClient) -> None:
+            for name in due:
+                del self._growing[name]
+                with suppress(MilvusException):  # one that is slow to write its files is not gone
+                    client.flush(name, timeout=self._timeout)
+
+        await self._call(self._readers, work)
 
     async def close(self) -> None:
         """Close the client. Can be called twice."""
@@ -206,7 +238,7 @@ class MilvusVectorIndex:
                 [query.values],
                 limit=limit,
                 filter=expression(scope, until),
-                search_params={"metric_type": "IP", "params": {} if self._embedded else {"ef": max(64, 2 * limit)}},
+                search_params={"metric_type": "IP", "params": {} if self._embedded else {"ef": max(_WIDTH, 2 * limit)}},
                 consistency_level="Bounded",
                 timeout=self._timeout,
             )
@@ -261,6 +293,7 @@ class MilvusVectorIndex:
     def _upsert(self, embedder: str, points: Sequence[Point], client: MilvusClient) -> None:
         name = self._collection(client, embedder, points[0].vector.values.size)
         client.upsert(name, [row_of(point) for point in points], timeout=self._timeout)
+        self._growing[name] += len(points)
         self._make_seen(client, name)
 
     def _make_seen(self, client: MilvusClient, name: str) -> None:
@@ -360,11 +393,14 @@ class MilvusVectorIndex:
 
 
 async def keep_probing(index: MilvusVectorIndex) -> None:
-    """Ask whether the index answers, until cancelled; more often while it does not."""
+    """Ask whether the index answers, until cancelled; more often while it does not. Have it finish what was put."""
     for number in itertools.count():
         if not index.healthy or number % _PROBES_WHILE_HEALTHY == 0:
             try:
                 await index.probe()
+                await index.finish()
+            except MemosError as error:
+                _LOG.debug("the vector index does not finish what was put: %s", error.message)
             except Exception:
                 # without probes an index that was lost would stay so for ever
                 _LOG.exception("the vector index could not be probed")
