@@ -2,12 +2,18 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, Self
 
 from memos_kernel.errors import MalformedName, MissingField
 
 _ID = r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
 _TENANT = re.compile(rf"tenants/({_ID})")
+
+
+@cache
+def _below(collection: str) -> re.Pattern[str]:
+    return re.compile(rf"tenants/({_ID})/{collection}/({_ID})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class _Child:
             MissingField: the value is empty.
             MalformedName: the value is not of this form.
         """
-        match = re.fullmatch(rf"tenants/({_ID})/{cls.collection}/({_ID})", _present(value, field))
+        match = _below(cls.collection).fullmatch(_present(value, field))
         if match is None:
             raise _malformed(value, field, f"tenants/{{tenant}}/{cls.collection}/{{{cls.singular}}}")
         return cls(match[1], match[2])
