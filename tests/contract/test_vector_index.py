@@ -180,7 +180,7 @@ async def test_a_server_misses_little_of_what_was_put_a_while_ago():
         for query in values[:50] + values[50:100]:
             query /= np.linalg.norm(query)
             nearest = {rows[number].uid for number in np.argsort(-values @ query)[:10]}
-            hits += len(nearest & set((await found(made, Vector(embedder, query)))))
+            hits += len(nearest & set(await found(made, Vector(embedder, query))))
         return hits / 500
 
     for _ in range(60):

@@ -126,9 +126,8 @@ class Plant:
 @contextmanager
 def running(folder: Path) -> Iterator[Plant]:
     """Yield a system on servers of its own, all of which end with it, whatever ends it."""
-    for name in ("run", "pg", "milvus"):
-        (folder / name).mkdir(mode=0o700)
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder / "run"))
+    for name in ("pg", "milvus"):
+        (folder / name).mkdir()
     with ExitStack() as stack:
         milvus = MilvusProcess(folder / "milvus")
         stack.callback(milvus.kill)
@@ -302,15 +301,15 @@ async def measure(count: int, plant: Plant, data: Corpus, wanted: dict[str, Kind
         for size in [*(point for point in POINTS if point < count), count]:
             took = await load(client, data, done, size, VAULT)
             seconds += took
+            waited = await settled(plant.system)
+            built = await asyncio.to_thread(indexed, plant.milvus.uri, size + min(SMALL, count))
             row = {
                 "cubes": size,
                 "import_seconds": round(seconds, 1),
                 "import_per_second": round(size / seconds, 1),
                 "import_per_second_since_the_size_before": round((size - done) / took, 1),
-                "outbox_behind_seconds": round(await settled(plant.system), 1),
-                "index_behind_seconds": round(
-                    await asyncio.to_thread(indexed, plant.milvus.uri, size + min(SMALL, count)), 1
-                ),
+                "outbox_behind_seconds": round(waited, 1),
+                "index_behind_seconds": round(built, 1),
             }
             done = size
             row["searches"] = await searches(client, data, size, VAULT, wanted)

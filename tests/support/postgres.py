@@ -24,9 +24,19 @@ def new_database(purpose: str) -> str:
 
 
 @cache
+def _have_runtime_folder() -> None:
+    """Give pgserver a folder for its locks, which it warns without; to be called before it is imported.
+
+    It writes there even as the process ends, so the folder is removed after that.
+    """
+    if "XDG_RUNTIME_DIR" not in os.environ:
+        os.environ["XDG_RUNTIME_DIR"] = made = tempfile.mkdtemp(prefix="memos-pg-run-")
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
+
+
+@cache
 def _server() -> str:
-    runtime = tempfile.mkdtemp(prefix="memos-pg-run-")
-    os.environ.setdefault("XDG_RUNTIME_DIR", runtime)  # or one of pgserver's parts warns
+    _have_runtime_folder()
     import pgserver
     from pgserver.postgres_server import pg_ctl
 
@@ -36,8 +46,7 @@ def _server() -> str:
     def stop() -> None:
         # "fast", which pgserver asks for, waits a minute for connections of tests that have failed.
         pg_ctl(["-m", "immediate", "-w", "stop"], pgdata=data, user=server.system_user)
-        for folder in (data, runtime):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(data, ignore_errors=True)
 
     atexit.register(stop)
     return str(server.get_uri())
@@ -48,7 +57,7 @@ class PostgresProcess:
 
     def __init__(self, folder: Path) -> None:
         """Make its files in a folder, and start it; blocks."""
-        os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="memos-pg-run-"))
+        _have_runtime_folder()
         import pgserver
 
         folder.chmod(0o755)

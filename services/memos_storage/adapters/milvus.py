@@ -157,7 +157,7 @@ class MilvusVectorIndex:
         It does so by itself only once a segment is full, or has rested for ten minutes. Until then a coarse index finds
         about nine of ten neighbours there.
         """
-        due = [name for name, rows in self._growing.items() if rows >= _GRAPH_ROWS]
+        due = [name for name, rows in list(self._growing.items()) if rows >= _GRAPH_ROWS]
         if self._embedded or not self.healthy or not due or time.monotonic() - self._asked_at < _GRAPH_SECONDS:
             return
         self._asked_at = time.monotonic()
