@@ -53,12 +53,14 @@ def optional_duration(message: Message, name: str, *, field: str = "") -> timede
     """Return a duration that may be left out; `field` is what an error calls it, if not by its name.
 
     Raises:
-        InvalidField: more days than there can be.
+        InvalidField: more days than there can be, or parts of a microsecond.
     """
     duration: Duration = getattr(message, name)
     if not message.HasField(name):
         return None
     try:
+        if abs(duration.nanos) >= 1_000_000_000 or duration.nanos % 1_000:
+            raise ValueError("finer than a microsecond, or not normalised")
         return duration.ToTimedelta()
     except (ValueError, OverflowError) as error:
-        raise InvalidField(f"{field or name} is no duration.", field=field or name) from error
+        raise InvalidField(f"{field or name} is no duration of whole microseconds.", field=field or name) from error

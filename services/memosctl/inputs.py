@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from memos_api.v1.memory_service_pb2 import CubeFilter
 
+LARGEST = 2**53
+"""Largest limit of a vault."""
+
 _SIZES = {
     "": 1,
     **{f"{unit}B": 1000**power for power, unit in enumerate("KMGT", 1)},
@@ -120,9 +123,13 @@ def size(text: str, *, option: str) -> int:
     """Read a number of bytes, such as `500000`, `20MiB` or `2GB`; `none` is 0."""
     if text == "none":
         return 0
-    if match := re.fullmatch(r"(\d{1,15}) ?(|[KMGT]i?B)", text):
-        return int(match[1]) * int(_SIZES[match[2]])
-    raise usage(f"{option}: {text!r} is not a size.", "Write it as 500000, 20MiB, 2GB or none.")
+    match = re.fullmatch(r"(\d{1,16}) ?(|[KMGT]i?B)", text)
+    if match is None:
+        raise usage(f"{option}: {text!r} is not a size.", "Write it as 500000, 20MiB, 2GB or none.")
+    number = int(match[1]) * int(_SIZES[match[2]])
+    if number > LARGEST:
+        raise usage(f"{option}: {text!r} is too large.", f"Give at most {LARGEST} bytes, or none.")
+    return number
 
 
 def cube_filter(

@@ -1,5 +1,6 @@
 """What every catalogue counts of a vault, and which of its cubes the vector index has."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -157,3 +158,18 @@ async def test_old_and_idle_cubes_are_listed_the_oldest_first(store):
     await replaced(store, revisions.deleted(cubes[1], now=NOW))
     assert await listed(idle_since=NOW - timedelta(days=5)) == []
     assert await listed(made_before=NOW - timedelta(days=5)) == ["record", "9 days"]
+
+
+async def test_of_writers_that_each_would_fit_only_so_many_get_in_and_none_waits_for_long(store):
+    async def write(number):
+        def work(tx):
+            tx.limit(MAIN, VaultQuota(max_cubes=5))
+            tx.insert(stored(f"note {number}"), vector=vector(number))
+            tx.insert(stored(f"note {number} elsewhere", NOTES), vector=vector(number))
+
+        await store.catalog.write(work)
+
+    results = await asyncio.gather(*map(write, range(20)), return_exceptions=True)
+    refused = [result for result in results if result is not None]
+    assert (len(refused), {type(error) for error in refused}) == (15, {QuotaExceeded})
+    assert (await store.catalog.usage(MAIN)).cubes == (await store.catalog.usage(NOTES)).cubes == 5

@@ -43,7 +43,7 @@ MEANINGS = {
     "PRIORITY": "largest priority",
     "PROVENANCE_DEPTH": "steps of GetProvenance",
     "PROVENANCE_DEPTH_DEFAULT": "steps, if the call does not say",
-    "PRINCIPAL_VAULTS": "vaults in which one principal has a role",
+    "PRINCIPAL_VAULTS": "vaults in which one principal has a role of its own",
     "SHARED_VAULTS": "vaults of a tenant that give everybody a role",
     "PENDING_ROWS": "rows that may wait for the vector index",
     "PAST_ROWS": "cubes changed since, in one search of the past",

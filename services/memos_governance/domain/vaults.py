@@ -74,6 +74,23 @@ def updated(vault: Vault, wanted: WantedVault, *, paths: frozenset[str]) -> Vaul
     return replace(vault, display_name=title, policy=policy)
 
 
+def differences(before: Vault | None, after: Vault) -> list[str]:
+    """Return what is different, for the audit log; a title is only named, as it may tell something."""
+    old, new = _rules(before.policy if before is not None else VaultPolicy()), _rules(after.policy)
+    found = [f"{name} {old[name]} -> {new[name]}" for name in new if old[name] != new[name]]
+    return found + (["display_name"] if before is not None and before.display_name != after.display_name else [])
+
+
+def _rules(policy: VaultPolicy) -> dict[str, str]:
+    return {
+        "member_role": policy.member_role.name,
+        "max_cubes": str(policy.quota.max_cubes),
+        "max_bytes": str(policy.quota.max_bytes),
+        "cold_after": str(policy.cold_after),
+        "delete_after": str(policy.delete_after),
+    }
+
+
 def check_shared(others: int) -> None:
     """Refuse one more vault with a role for everybody: every grant would have to hold it.
 

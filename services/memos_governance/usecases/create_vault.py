@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from memos_governance.domain.records import Membership, Permission, Vault, check_vaults
-from memos_governance.domain.vaults import WantedVault, check_shared, check_wanted
+from memos_governance.domain.vaults import WantedVault, check_shared, check_wanted, differences
 from memos_governance.ports import PolicyStore, PolicyTransaction
 from memos_governance.usecases.authority import Caller, Scribe
 from memos_governance.usecases.request_ids import once
@@ -69,7 +69,9 @@ class CreateVault:
         )
         tx.add_vault(vault)
         tx.set_role(Permission(name, caller.principal, Role.OWNER))
-        tx.append_audit(self.scribe.event(caller.principal, "vault.create", str(name), trace_id=caller.trace_id))
+        rules = "; ".join([vault.type.name, *differences(None, vault)])
+        event = self.scribe.event(caller.principal, "vault.create", str(name), reason=rules, trace_id=caller.trace_id)
+        tx.append_audit(event)
         return Membership(vault, Role.OWNER)
 
 

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 from memos_governance.domain.decision import vault_not_found
 from memos_governance.domain.records import Membership, Vault
-from memos_governance.domain.vaults import WantedVault, check_mask, check_shared, check_wanted, updated
+from memos_governance.domain.vaults import (
+    WantedVault,
+    check_mask,
+    check_shared,
+    check_wanted,
+    differences,
+    updated,
+)
 from memos_governance.ports import PolicyStore, PolicyTransaction
 from memos_governance.usecases.authority import Caller, Scribe
 from memos_governance.usecases.request_ids import once
@@ -63,7 +70,7 @@ class UpdateVault:
                 caller.principal,
                 "vault.update",
                 str(wanted.name),
-                reason=", ".join(sorted(mask)),
+                reason="; ".join(differences(before, after)),
                 trace_id=caller.trace_id,
             )
         )

@@ -10,7 +10,7 @@ from memos_interface.domain.turn import Turn, cubes_of
 from memos_interface.ports import Delegation, Embedder, Lifecycle, Lineage, MemoryStore, Spans
 from memos_interface.usecases.embedding import embed_all
 from memos_kernel.cube import MemCube, RevisionRef
-from memos_kernel.errors import ContentPurged, MemosError
+from memos_kernel.errors import ContentPurged, MemosError, QuotaExceeded
 from memos_kernel.ids import IdFactory
 from memos_kernel.lineage import Edge, Graph, Node, NodeKind, Relation
 from memos_kernel.names import VaultName
@@ -59,17 +59,28 @@ class RecordTurn:
         """Return the names of the cubes that record the turn; everything is durable then.
 
         Raises:
+            QuotaExceeded: the vault has no room for the turn; use and lineage of the answer are recorded.
             MemosError: something could not be recorded.
         """
         used = _used(answered.plan)
         cubes = cubes_of(answered.turn, used, new_id=self.new_id) if answered.turn is not None else ()
-        recorded, _ = await asyncio.gather(
-            self._store(cubes, caller, key), self._record_use(answered.plan, caller, answered.vaults)
+        (recorded, full), _ = await asyncio.gather(
+            self._store_if_it_fits(cubes, caller, key), self._record_use(answered.plan, caller, answered.vaults)
         )
         # What was there before, as when an earlier call had this request id, does not come from this answer.
         new = [str(cube.name) for cube in cubes if cube.name in {stored.name for stored in recorded}]
         await self._record_lineage(lineage_of(answered, new, trace_id=self.spans.trace_id()), caller, answered.vaults)
+        if full is not None:
+            raise full
         return tuple(str(cube.name) for cube in recorded)
+
+    async def _store_if_it_fits(
+        self, cubes: Sequence[MemCube], caller: Principal, key: RequestKey
+    ) -> tuple[tuple[MemCube, ...], QuotaExceeded | None]:
+        try:
+            return await self._store(cubes, caller, key), None
+        except QuotaExceeded as error:
+            return (), error
 
     async def _store(self, cubes: Sequence[MemCube], caller: Principal, key: RequestKey) -> tuple[MemCube, ...]:
         if not cubes:

@@ -9,6 +9,9 @@ from memos_scheduler.domain.jobs import EMBED_SWEEP, Job, JobKind, Progress, fra
 from memos_scheduler.ports import TextEmbedder, VectorStore
 from memos_scheduler.usecases.expire_sweep import TriggerSweeps
 
+_SOON = timedelta(seconds=15)
+"""After which everybody has asked again by which embedder searches go."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedSweep:
@@ -50,7 +53,10 @@ class EmbedSweep:
 
 @dataclass(slots=True, kw_only=True)
 class TriggerEmbedding:
-    """Puts sweeps into the queue while the embedder is being changed, and else only now and then, for stragglers."""
+    """Puts sweeps into the queue while the embedder is being changed, and else only now and then, for stragglers.
+
+    The first of these are met soon after the change: who has not asked again yet still writes with the old one.
+    """
 
     trigger: TriggerSweeps
     embedder: TextEmbedder
@@ -58,16 +64,19 @@ class TriggerEmbedding:
     clock: Clock
     now_and_then: timedelta
     _next: datetime | None = field(default=None, init=False)
+    _changing: bool = field(default=False, init=False)
 
     async def __call__(self) -> None:
         """Do it if it is time."""
         now = self.clock.now()
         target = await self.embedder.target()
         current = await self.vectors.current()
-        if current in ("", target) and self._next is not None and now < self._next:
+        settled = current in ("", target)
+        if settled and self._next is not None and now < self._next:
             return
         await self.trigger()
-        self._next = now + (self.now_and_then if current in ("", target) else timedelta())
+        pause = _SOON if self._changing else self.now_and_then
+        self._next, self._changing = now + (pause if settled else timedelta()), not settled
 
 
 def _progress(target: str, done: int, fraction: float) -> Progress:

@@ -14,6 +14,7 @@ from memos_kernel import limits
 from memos_kernel.cube import UPDATABLE, Access, MemCube, Plaintext, Usage, content_hash, fingerprint, kind_of
 from memos_kernel.errors import InvalidField, MissingField, StateConflict
 from memos_kernel.names import VaultName
+from memos_kernel.states import COLD, is_hot
 from memos_storage.domain.checks import check_mutable, check_vector, check_whole
 from memos_storage.domain.revisions import etag
 from memos_storage.domain.values import Vector
@@ -89,6 +90,9 @@ def joined(history: History, here: MemCube, *, then: MemCube | None) -> History:
     revived = bool(fresh) and here.delete_time is not None and fresh[0].cube.delete_time is None
     if revived and fresh[0].content_revision != fresh[0].cube.revision:
         raise InvalidField("A revision that takes a deletion back brings its text again.", field="content_revision")
+    warmed = bool(fresh) and here.state in COLD and is_hot(newest)
+    if warmed and history[-1].content_revision <= here.revision:
+        raise InvalidField("A revision that leaves the archive brings its text again.", field="content_revision")
     known = [item for item in history if item.cube.revision <= here.revision]
     if not known:
         raise StateConflict(

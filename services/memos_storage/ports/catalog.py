@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from memos_kernel.cube import MemCube, Usage
 from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
-from memos_kernel.quotas import VaultUsage
+from memos_kernel.quotas import VaultQuota, VaultUsage
 from memos_storage.domain.archives import History
 from memos_storage.domain.purges import Doomed, Purge, Reach
 from memos_storage.domain.selection import Selection
@@ -122,7 +122,14 @@ class Transaction(Protocol):
         ...
 
     def usage(self, vault: VaultName) -> VaultUsage:
-        """Return cubes and bytes of a vault, which nobody else lets grow until the transaction ends."""
+        """Return cubes and bytes of a vault, as far as this transaction knows."""
+        ...
+
+    def limit(self, vault: VaultName, quota: VaultQuota) -> None:
+        """Keep the vault from growing beyond its limit with this transaction, which fails at its end if it does.
+
+        Others may let it grow meanwhile, so only that end tells for certain.
+        """
         ...
 
     def dimensions(self, embedder: str) -> int | None:
@@ -184,6 +191,7 @@ class Catalog(Protocol):
         Raises:
             Overloaded: too many commands wait.
             StoreFull: the disk is full; nothing was stored.
+            QuotaExceeded: a vault would hold more than it may; nothing was stored.
         """
         ...
 

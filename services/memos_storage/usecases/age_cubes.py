@@ -12,6 +12,7 @@ from memos_kernel.quotas import VaultUsage
 from memos_storage.domain import revisions
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_cube, require_vault, shown
+from memos_storage.usecases.create_cubes import SWEEP_SHARE, check_room
 from memos_storage.usecases.mutation import Mutation
 
 AGED = 1_000
@@ -76,6 +77,7 @@ class RetireCube:
                     name=str(name),
                     revision=str(stored.revision),
                 )
+            check_room(tx, 1, share=SWEEP_SHARE)
             gone = revisions.deleted(stored, now=now)
             tx.replace(gone)
             tx.audit(mutation.event(self.ids, "cube.delete", gone, now=now, reason=reason))

@@ -13,11 +13,10 @@ from memos_kernel.names import CubeName
 from memos_kernel.permission import Action, Grant
 from memos_storage.domain import revisions, usage
 from memos_storage.domain.checks import check_mutable, check_vector
-from memos_storage.domain.quotas import check_quota, text_bytes
 from memos_storage.domain.values import Answer, Vector
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_cube, shown
-from memos_storage.usecases.create_cubes import check_known_dimensions, check_room
+from memos_storage.usecases.create_cubes import SWEEP_SHARE, check_known_dimensions, check_room
 from memos_storage.usecases.mutation import Mutation, cube_of, once, single
 from memos_storage.usecases.tombstones import Tombstones
 
@@ -121,6 +120,8 @@ class ApplyTransition:
                 )
             changed = revisions.moved(stored, state=decided.state, frozen=decided.frozen, now=now)
             if changed is not stored:
+                if Action.CUBE_EXPIRE in mutation.grant.actions:
+                    check_room(tx, 1, share=SWEEP_SHARE)
                 tx.replace(changed)
                 tx.audit(mutation.event(self.ids, "cube.transition", changed, now=now, reason=reason))
             return single(changed)
@@ -179,7 +180,6 @@ def replace_cube(
     Raises:
         MissingField, InvalidField: the vector.
         ContentPurged: the text was purged from the vault.
-        QuotaExceeded: it is longer, and the vault has no room for it.
         DuplicateContent, Overloaded.
     """
     if changed.text == stored.text:
@@ -190,16 +190,6 @@ def replace_cube(
     tombstones.check_text(tx, changed)
     check_known_dimensions(tx, vector, field="embedding")
     check_room(tx, 1)
-    check_text_growth(tx, stored, changed, grant)
+    if (quota := grant.quotas.get(stored.vault)) is not None:
+        tx.limit(stored.vault, quota)
     tx.replace(changed, vector=vector, content=True)
-
-
-def check_text_growth(tx: Transaction, stored: MemCube, changed: MemCube, grant: Grant) -> None:
-    """Refuse a longer text for which the vault has no room.
-
-    Raises:
-        QuotaExceeded: as said.
-    """
-    more, quota = text_bytes(changed) - text_bytes(stored), grant.quotas.get(stored.vault)
-    if quota is not None and more > 0:
-        check_quota(stored.vault, tx.usage(stored.vault), quota, size=more)

@@ -1,34 +1,25 @@
 """Store new cubes: all in one transaction, each with an outcome of its own."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from memos_kernel import limits
 from memos_kernel.cube import MemCube, State
-from memos_kernel.errors import (
-    DuplicateContent,
-    InvalidField,
-    LimitExceeded,
-    MemosError,
-    MissingField,
-    Overloaded,
-    QuotaExceeded,
-)
+from memos_kernel.errors import DuplicateContent, InvalidField, LimitExceeded, MemosError, MissingField, Overloaded
 from memos_kernel.ids import Clock, IdFactory
-from memos_kernel.names import VaultName
-from memos_kernel.permission import Grant
-from memos_kernel.quotas import VaultQuota, VaultUsage
 from memos_storage.domain.blobs import with_blob
 from memos_storage.domain.checks import check_new_cube, check_vector
 from memos_storage.domain.filters import effective_state
-from memos_storage.domain.quotas import check_quota, text_bytes
 from memos_storage.domain.revisions import deleted, first_revision, moved
 from memos_storage.domain.values import Answer, NewCube, Outcome, Vector
 from memos_storage.ports import BlobRegistry, Catalog, Transaction, VectorIndex
 from memos_storage.usecases.access import require_vault, shown
 from memos_storage.usecases.mutation import Mutation, once
 from memos_storage.usecases.tombstones import Tombstones
+
+SWEEP_SHARE = 0.5
+"""Part of the rows that may wait for the index which sweeps may fill; the rest is for those who write."""
 
 RETRY_AFTER = 1.0
 """Seconds after which a writer may try again when too many rows wait for the index."""
@@ -60,7 +51,7 @@ class CreateCubes:
 
         Raises:
             MissingField, LimitExceeded: no items or too many.
-            QuotaExceeded: a vault has no room for all of its items that are new; nothing was stored.
+            QuotaExceeded: a vault has no room for all that would be stored in it; nothing was.
             RequestIdReused, Overloaded, StoreFull: nothing was stored.
         """
         if not items:
@@ -80,7 +71,8 @@ class CreateCubes:
             order = _in_one_order(ready)
             new = [item for item in (ready[index] for index in order) if isinstance(item, NewCube)]
             check_room(tx, sum(1 for item in new if item.vector is not None))
-            check_growth(tx, [item.cube for item in new], mutation.grant, now=now)
+            for vault in {item.cube.vault for item in new} & mutation.grant.quotas.keys():
+                tx.limit(vault, mutation.grant.quotas[vault])
             tx.claim([item.cube for item in new])
             outcomes = [Outcome()] * len(ready)
             for index in order:
@@ -179,32 +171,6 @@ class CreateCubes:
         return Outcome(cube)
 
 
-def check_growth(tx: Transaction, cubes: Sequence[MemCube], grant: Grant, *, now: datetime) -> None:
-    """Refuse new cubes for which their vaults have no room; content that a vault holds already takes none.
-
-    Raises:
-        QuotaExceeded: as said.
-    """
-    for vault in sorted({cube.vault for cube in cubes} & grant.quotas.keys(), key=str):  # all writers in one order
-        quota, usage = grant.quotas[vault], tx.usage(vault)
-        coming = {cube.content_hash: cube for cube in cubes if cube.vault == vault}
-        try:
-            _check_coming(vault, usage, quota, coming.values())
-        except QuotaExceeded:
-            fresh = [cube for cube in coming.values() if not _is_held(tx, cube, now=now)]
-            _check_coming(vault, usage, quota, fresh)
-
-
-def _check_coming(vault: VaultName, usage: VaultUsage, quota: VaultQuota, cubes: Collection[MemCube]) -> None:
-    # the bytes of a blob were counted when it came
-    check_quota(vault, usage, quota, cubes=len(cubes), size=sum(map(text_bytes, cubes)))
-
-
-def _is_held(tx: Transaction, cube: MemCube, *, now: datetime) -> bool:
-    held = tx.holder(cube.vault, cube.content_hash)
-    return held is not None and effective_state(held.cube, now=now) is not State.EXPIRED
-
-
 def _insert(tx: Transaction, item: NewCube) -> None:
     cube = item.cube
     if cube.blob is not None and not tx.blobs.free(cube.vault, cube.blob.name):
@@ -237,16 +203,16 @@ def _content(item: NewCube | MemosError) -> str:
     return item.cube.content_hash if isinstance(item, NewCube) else ""
 
 
-def check_room(tx: Transaction, rows: int) -> None:
-    """Refuse rows that a search would have to scan beyond the bound.
+def check_room(tx: Transaction, rows: int, *, share: float = 1.0) -> None:
+    """Refuse rows that a search would have to scan beyond the bound, or beyond a share of it.
 
     Raises:
         Overloaded: the vector index is too far behind.
     """
-    waiting = tx.pending()
-    if rows and waiting + rows > limits.PENDING_ROWS:
+    waiting, bound = tx.pending(), int(limits.PENDING_ROWS * share)
+    if rows and waiting + rows > bound:
         raise Overloaded(
-            f"{waiting} rows wait for the vector index; the bound is {limits.PENDING_ROWS}. Try again later.",
+            f"{waiting} rows wait for the vector index; the bound is {bound}. Try again later.",
             retry_after=RETRY_AFTER,
             queue="vector index",
         )

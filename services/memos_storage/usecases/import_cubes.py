@@ -22,9 +22,9 @@ from memos_storage.domain.archives import (
 from memos_storage.domain.values import StoredCube
 from memos_storage.ports import Catalog, Transaction, VectorIndex
 from memos_storage.usecases.access import require_vault
-from memos_storage.usecases.change_cubes import check_text_growth
-from memos_storage.usecases.create_cubes import check_growth, check_known_dimensions, check_room
+from memos_storage.usecases.create_cubes import check_known_dimensions, check_room
 from memos_storage.usecases.mutation import Mutation
+from memos_storage.usecases.room import check_growth
 from memos_storage.usecases.tombstones import Tombstones
 
 Adopted = ImportOutcome | MemosError
@@ -113,10 +113,10 @@ class ImportCubes:
             for vector in item.vectors:
                 check_known_dimensions(tx, vector, field="vectors")
         if stored is None:
-            check_growth(tx, [newest], grant, now=now)
+            check_growth(tx, newest, grant, before=None)
             _create(tx, history, now=now)
             return ImportOutcome.CREATED
-        check_text_growth(tx, stored.cube, newest, grant)
+        check_growth(tx, newest, grant, before=stored.cube)
         tx.adopt(fresh, now=now)
         _drop_blob(tx, newest)
         return ImportOutcome.EXTENDED

@@ -1,6 +1,5 @@
 """The legs of a search. Each returns candidates that the catalogue confirms, or says why it did not run."""
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -68,21 +67,21 @@ class DenseLeg:
                 exact = await self.catalog.nearest(vector, selection, bound=EXACT_ROWS, limit=depth)
                 if exact is not None:
                     return _result(DENSE, _Confirmed(exact), started)
-            if not self.index.healthy:
-                return skipped(DENSE, self.index.reason)
-            try:
+            doubt = ""
+            found = _Confirmed(())
+            if selection.filter.states - COLD:
+                if not self.index.healthy:
+                    return skipped(DENSE, self.index.reason)
                 doubt = self.doubt()
-                found, cold = await asyncio.gather(
-                    self._indexed(vector, selection, depth), self._archived(vector, selection, depth)
-                )
-                reason = doubt or self.doubt() or ("" if cold is not None else TOO_COLD)
-                return _result(DENSE, found.with_others(cold or ()).first(depth), started, reason=reason)
-            except Capacity as error:
-                return skipped(DENSE, error.message)
-
-    async def _indexed(self, vector: Vector, selection: Selection, depth: int) -> "_Confirmed":
-        hot = selection.filter.states - COLD
-        return await self._widening(vector, selection, depth) if hot else _Confirmed(())
+                try:
+                    found = await self._widening(vector, selection, depth)
+                except Capacity as error:
+                    return skipped(DENSE, error.message)
+                doubt = doubt or self.doubt()
+            # After the index: what goes cold meanwhile is in the one or in the other.
+            cold = await self._archived(vector, selection, depth)
+            reason = doubt or ("" if cold is not None else TOO_COLD)
+            return _result(DENSE, found.with_others(cold or ()).first(depth), started, reason=reason)
 
     async def _archived(self, vector: Vector, selection: Selection, depth: int) -> Sequence[DenseHit] | None:
         """Return the nearest of the cold cubes that are selected; None if there are too many."""

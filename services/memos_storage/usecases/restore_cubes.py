@@ -13,9 +13,9 @@ from memos_storage.domain.selection import check_as_of
 from memos_storage.domain.values import StoredCube
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_vault
-from memos_storage.usecases.change_cubes import check_text_growth
 from memos_storage.usecases.create_cubes import check_room
 from memos_storage.usecases.mutation import Mutation
+from memos_storage.usecases.room import check_growth
 from memos_storage.usecases.tombstones import Tombstones
 
 PAGE = 200
@@ -138,7 +138,7 @@ class _Step:
         content = cube.delete_time is not None or cube.text != back.text
         if content:
             self.tombstones.check_text(self.tx, back)
-            check_text_growth(self.tx, cube, back, self.mutation.grant)
+            check_growth(self.tx, back, self.mutation.grant, before=cube)
         vector = self.tx.vector(cube.uid, then.content_revision) if content else None
         try:
             self.tx.replace(back, vector=vector, content=content)

@@ -11,6 +11,7 @@ from memos_kernel.errors import InvalidField, LimitExceeded
 from memos_kernel.ids import Clock
 from memos_kernel.names import VaultName
 from memos_kernel.permission import Grant
+from memos_kernel.states import COLD
 from memos_kernel.text import check_text
 from memos_storage.domain.checks import check_vector
 from memos_storage.domain.filters import CubeFilter
@@ -115,8 +116,10 @@ class SearchCubes:
             self.pending(vector, selection, depth=depth),
             self.dense(vector, selection, depth=depth),
         )
-        if (pending.outdated | dense.outdated) - pending.scores.keys() - dense.scores.keys():
-            # The text changed after what waits was read: its new vector waits now, or is in the index.
+        changed = (pending.outdated | dense.outdated) - pending.scores.keys() - dense.scores.keys()
+        if changed or selection.filter.states & COLD:
+            # The text changed after what waits was read, or may have come out of the archive before that was searched:
+            # its vector waits now, or is in the index.
             await self.pending.rows.refresh()
             again = await self.pending(vector, selection, depth=depth)
             pending = replace(again, scores={**pending.scores, **again.scores})

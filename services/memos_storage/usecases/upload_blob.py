@@ -37,7 +37,8 @@ class UploadBlob:
         require_vault(grant, header.vault, field="header.vault")
         check_header(header)
         quota = grant.quotas.get(header.vault, NONE)
-        check_quota(header.vault, await self.catalog.usage(header.vault), quota, size=header.size_bytes)
+        if quota:
+            check_quota(header.vault, await self.catalog.usage(header.vault), quota, size=header.size_bytes)
         if await self.registry.staged(header.vault) >= limits.STAGED_BLOBS:
             raise _no_room(header.vault)
         blob = await self.blobs.put(header.vault, self._received(header, chunks), media_type=header.media_type)

@@ -7,7 +7,7 @@ import typer
 from memosctl import names
 from memosctl.command import Cli, command
 from memosctl.failures import usage as misused
-from memosctl.inputs import Everybody, Purpose, Role
+from memosctl.inputs import LARGEST, Everybody, Purpose, Role
 from memosctl.options import PageSizeOption, PageTokenOption, RequestIdOption
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ EverybodyOption = Annotated[
     Everybody | None, typer.Option("--everybody", help="Role of every principal of the tenant.", show_default=False)
 ]
 MaxCubesOption = Annotated[
-    int | None, typer.Option("--max-cubes", min=0, help="Most memories; 0 is no limit.", show_default=False)
+    int | None,
+    typer.Option("--max-cubes", min=0, max=LARGEST, help="Most memories; 0 is no limit.", show_default=False),
 ]
 MaxBytesOption = Annotated[
     str | None, typer.Option("--max-bytes", metavar="SIZE", help="Most bytes, such as 2GiB; or none.")

@@ -81,5 +81,5 @@ def _label(name: str, how: str, node: "ProvenanceNode | None", *, is_root: bool,
 def _how(edge: "ProvenanceEdge") -> str:
     from memos_api.v1.provenance_pb2 import ProvenanceRelation
 
-    relation = enum_word(ProvenanceRelation.Name(edge.relation), "PROVENANCE_RELATION_").replace("_", " ")
+    relation = enum_word(ProvenanceRelation.Name(edge.relation), "PROVENANCE_RELATION_").replace("-", " ")
     return f"{relation} ({edge.detail})" if edge.detail else relation

@@ -169,7 +169,7 @@ async def test_a_change_is_in_the_audit_log_once(world, admin):
         changed = await update(world, admin, "policy.max_cubes", quota=VaultQuota(9), request=request)
         assert changed.policy.quota == VaultQuota(9)
     (entry,) = await world.log("acme", action="vault.update")
-    assert (entry.event.resource, entry.event.reason) == (str(POOL), "policy.max_cubes")
+    assert (entry.event.resource, entry.event.reason) == (str(POOL), "max_cubes 0 -> 9")
     with pytest.raises(RequestIdReused):
         await update(world, admin, "policy.max_cubes", request=RequestKey("r1", request.method, "bb"))
 

@@ -1,4 +1,4 @@
-"""Limits of vaults: what does not fit is refused, item by item, and nothing of it stays."""
+"""Limits of vaults: a call fits, or nothing of it is stored."""
 
 import hashlib
 from dataclasses import replace

@@ -28,7 +28,8 @@ class ArchiveServiceStub:
     """Takes an archive into a vault: the header first, then the files of each part in the order of the part's list. A part
     is applied when all of it has come and fits the manifest, each cube whole or not at all; done again, it changes
     nothing more, and an archive that was made later brings what is newer. Needs an owner of the vault.
-    Fails with VAULT_NOT_FOUND, INVALID_FIELD, ARCHIVE_INVALID, STORE_FULL, DEPENDENCY_UNAVAILABLE; what concerns a single
+    Fails with VAULT_NOT_FOUND, INVALID_FIELD, ARCHIVE_INVALID, STORE_FULL, DEPENDENCY_UNAVAILABLE, and with
+    QUOTA_EXCEEDED at bytes of a payload for which the vault has no room; what else concerns a single
     cube is told with it (ALREADY_EXISTS, DUPLICATE_CONTENT, CONTENT_PURGED, STATE_CONFLICT, INVALID_FIELD,
     QUOTA_EXCEEDED).
     """
@@ -59,7 +60,8 @@ class ArchiveServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes an archive into a vault: the header first, then the files of each part in the order of the part's list. A part
         is applied when all of it has come and fits the manifest, each cube whole or not at all; done again, it changes
         nothing more, and an archive that was made later brings what is newer. Needs an owner of the vault.
-        Fails with VAULT_NOT_FOUND, INVALID_FIELD, ARCHIVE_INVALID, STORE_FULL, DEPENDENCY_UNAVAILABLE; what concerns a single
+        Fails with VAULT_NOT_FOUND, INVALID_FIELD, ARCHIVE_INVALID, STORE_FULL, DEPENDENCY_UNAVAILABLE, and with
+        QUOTA_EXCEEDED at bytes of a payload for which the vault has no room; what else concerns a single
         cube is told with it (ALREADY_EXISTS, DUPLICATE_CONTENT, CONTENT_PURGED, STATE_CONFLICT, INVALID_FIELD,
         QUOTA_EXCEEDED).
         """

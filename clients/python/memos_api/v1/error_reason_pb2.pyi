@@ -200,7 +200,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 35
     """The vault may not hold more; purge what is not needed, or ask its owner for a larger limit. RESOURCE_EXHAUSTED.
 
-        {"reason": "QUOTA_EXCEEDED", "domain": "memos", "metadata": {"vault": "tenants/local/vaults/main", "limit": "1000"}}
+        {"reason": "QUOTA_EXCEEDED", "domain": "memos", "metadata": {"unit": "cubes", "limit": "9", "used": "9"}}
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -387,6 +387,6 @@ newer form. INVALID_ARGUMENT.
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 35
 """The vault may not hold more; purge what is not needed, or ask its owner for a larger limit. RESOURCE_EXHAUSTED.
 
-    {"reason": "QUOTA_EXCEEDED", "domain": "memos", "metadata": {"vault": "tenants/local/vaults/main", "limit": "1000"}}
+    {"reason": "QUOTA_EXCEEDED", "domain": "memos", "metadata": {"unit": "cubes", "limit": "9", "used": "9"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -348,7 +348,9 @@ class UpdateVaultRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Fields to change: `display_name`, `policy`, or fields of the policy such as `policy.max_cubes`."""
+        """Fields to change: `display_name`, `policy`, or fields of the policy such as `policy.max_cubes`. What a mask names and
+        the vault leaves unset is cleared: no role, no limit, never.
+        """
 
     def __init__(
         self,

@@ -136,7 +136,7 @@ class GovernanceServiceServicer:
 
     def UpdateVault(self, request, context):
         """Changes the title or the policy of a vault, within 60 seconds everywhere. What is over a lowered limit stays.
-        Needs the vault's owner. Fails with VAULT_NOT_FOUND, IMMUTABLE_FIELD, LIMIT_EXCEEDED.
+        Needs the vault's owner. Fails with VAULT_NOT_FOUND, MISSING_FIELD, IMMUTABLE_FIELD, INVALID_FIELD, LIMIT_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -33,7 +33,7 @@ class GovernanceServiceStub:
     """Returns a vault. Fails with VAULT_NOT_FOUND."""
     UpdateVault: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.UpdateVaultRequest, _governance_service_pb2.UpdateVaultResponse]
     """Changes the title or the policy of a vault, within 60 seconds everywhere. What is over a lowered limit stays.
-    Needs the vault's owner. Fails with VAULT_NOT_FOUND, IMMUTABLE_FIELD, LIMIT_EXCEEDED.
+    Needs the vault's owner. Fails with VAULT_NOT_FOUND, MISSING_FIELD, IMMUTABLE_FIELD, INVALID_FIELD, LIMIT_EXCEEDED.
     """
     GetVaultUsage: _aio.UnaryUnaryMultiCallable[_governance_service_pb2.GetVaultUsageRequest, _governance_service_pb2.GetVaultUsageResponse]
     """Returns what a vault holds. Fails with VAULT_NOT_FOUND."""
@@ -103,7 +103,7 @@ class GovernanceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_governance_service_pb2.UpdateVaultRequest, _abc.Awaitable[_governance_service_pb2.UpdateVaultResponse]],
     ) -> _abc.Awaitable[_governance_service_pb2.UpdateVaultResponse]:
         """Changes the title or the policy of a vault, within 60 seconds everywhere. What is over a lowered limit stays.
-        Needs the vault's owner. Fails with VAULT_NOT_FOUND, IMMUTABLE_FIELD, LIMIT_EXCEEDED.
+        Needs the vault's owner. Fails with VAULT_NOT_FOUND, MISSING_FIELD, IMMUTABLE_FIELD, INVALID_FIELD, LIMIT_EXCEEDED.
         """
 
     @_abc_1.abstractmethod

@@ -157,14 +157,15 @@ class VaultPolicy(_message.Message):
     @_builtins.property
     def cold_after(self) -> _duration_pb2.Duration:
         """Cubes that were neither changed nor used for so long are archived: their vectors leave the hot index and stay in
-        the catalogue, searches find them only by a filter for CUBE_STATE_ARCHIVED, and use brings them back. At least an
+        the catalogue, searches of the present find them only by a filter for CUBE_STATE_ARCHIVED, and use brings them back. At least an
         hour; 0 is never.
         """
 
     @_builtins.property
     def delete_after(self) -> _duration_pb2.Duration:
-        """Cubes are deleted so long after they were made, however they were used since, and erased when they cannot be
-        undeleted any more; frozen ones stay. At least an hour; 0 is never.
+        """Cubes are deleted so long after they were made, however they were used since, and also if they were undeleted,
+        restored or imported: to keep one, freeze it. They are erased when they cannot be undeleted any more. At least an
+        hour; 0 is never.
         """
 
     def __init__(
@@ -208,9 +209,9 @@ class VaultUsage(_message.Message):
     cubes: _builtins.int
     """Cubes that are not erased."""
     cold_cubes: _builtins.int
-    """Those of them that are archived or expired: no hot index has their vectors."""
+    """Those of them that are archived, records of chats with them, or expired: no hot index has their vectors."""
     deleted_cubes: _builtins.int
-    """Those of them that are deleted."""
+    """Those of them that are deleted, cold or not."""
     bytes: _builtins.int
     """Bytes of the present texts, and of blobs."""
     def __init__(

@@ -9,7 +9,7 @@ from memos_kernel.changes import ChangeKind, change_of
 from memos_kernel.cube import MemCube, State, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
-from memos_kernel.quotas import VaultUsage
+from memos_kernel.quotas import VaultQuota, VaultUsage
 from memos_kernel.states import COLD, COOLING, is_hot, is_over
 from memos_storage.adapters.memory.blob_ledger import MemoryBlobs
 from memos_storage.adapters.memory.changes import change
@@ -18,6 +18,7 @@ from memos_storage.adapters.memory.tables import Tables, copied, current_vectors
 from memos_storage.domain.archives import History
 from memos_storage.domain.filters import newest_first
 from memos_storage.domain.purges import Doomed, Purge, Reach
+from memos_storage.domain.quotas import check_quota
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.snapshots import Snapshot
 from memos_storage.domain.values import (
@@ -47,6 +48,7 @@ class MemoryCatalog:
         """Run a command in a transaction."""
         transaction = MemoryTransaction(copied(self.tables))
         result = command(transaction)
+        transaction.finish(self.tables)
         self.tables = transaction.tables
         return result
 
@@ -227,6 +229,7 @@ class MemoryTransaction:
         self.tables = tables
         self.blobs = MemoryBlobs(tables)
         self.purges = MemoryPurges(tables)
+        self._quotas: dict[VaultName, VaultQuota] = {}
 
     def live(self, name: CubeName) -> StoredCube | None:
         """Return a cube that is not deleted."""
@@ -354,8 +357,18 @@ class MemoryTransaction:
         self.tables.cubes[uid] = replace(row, cube=replace(row.cube, usage=usage))
 
     def usage(self, vault: VaultName) -> VaultUsage:
-        """Return cubes and bytes of a vault, which nobody else lets grow until the transaction ends."""
+        """Return cubes and bytes of a vault, as far as this transaction knows."""
         return usage_of(self.tables, vault)
+
+    def limit(self, vault: VaultName, quota: VaultQuota) -> None:
+        """Keep the vault from growing beyond its limit with this transaction."""
+        self._quotas[vault] = quota
+
+    def finish(self, tables: Tables) -> None:
+        """Compare with the tables of before."""
+        for vault, quota in self._quotas.items():
+            before, after = usage_of(tables, vault), usage_of(self.tables, vault)
+            check_quota(vault, before, quota, cubes=after.cubes - before.cubes, size=after.bytes - before.bytes)
 
     def dimensions(self, embedder: str) -> int | None:
         """Return the number of elements of an embedder's vectors."""

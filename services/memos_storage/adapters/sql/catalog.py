@@ -152,7 +152,7 @@ class SqlCatalog:
         def work(connection: Connection) -> tuple[T, SqlTransaction]:
             transaction = SqlTransaction(connection, dimensions=self._dimensions)
             result = command(transaction)
-            transaction.flush()
+            transaction.finish()
             return result, transaction
 
         with self._spans.span("storage.commit") if self._spans else nullcontext():

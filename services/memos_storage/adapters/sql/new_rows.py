@@ -1,6 +1,7 @@
 """Rows of a transaction that nothing reads before its end: they are kept back, and go in in bulk."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -8,11 +9,14 @@ from sqlalchemy import Connection, Table
 from memos_kernel.changes import ChangeKind
 from memos_kernel.cube import MemCube
 from memos_kernel.moments import micros
+from memos_kernel.names import VaultName
+from memos_kernel.quotas import VaultQuota
 from memos_storage.adapters.sql import rows, schema
 from memos_storage.adapters.sql.bulk import insert_all
-from memos_storage.adapters.sql.vaults import Growth, grow
+from memos_storage.adapters.sql.vaults import Growth, grow, held
 from memos_storage.adapters.terms import frequencies
 from memos_storage.domain.archives import ArchivedRevision
+from memos_storage.domain.quotas import check_quota
 from memos_storage.domain.values import AuditEvent, Vector
 
 _TABLES = (
@@ -42,10 +46,32 @@ class NewRows:
         for table in _TABLES:
             if table.name in self._rows:
                 insert_all(self._connection, table, self._rows[table.name])
-        for vault_key in sorted(self._growth):
-            if self._growth[vault_key] != Growth():
-                grow(self._connection, vault_key, self._growth[vault_key])
-        self._rows, self._growth = {}, {}
+        self._rows = {}
+
+    def finish(self, quotas: Mapping[int, tuple[VaultName, VaultQuota]]) -> None:
+        """Insert the rest, and let the vaults grow, last of all and in one order: so no writers wait crosswise.
+
+        Args:
+            quotas: limits by the vault's key.
+
+        Raises:
+            QuotaExceeded: a vault has grown beyond its limit.
+        """
+        self.flush()
+        for vault_key, by in sorted(self._growth.items()):
+            if by == Growth():
+                continue
+            grow(self._connection, vault_key, by)
+            if vault_key in quotas:
+                vault, quota = quotas[vault_key]
+                after = held(self._connection, vault_key)
+                before = replace(after, cubes=after.cubes - by.cubes, bytes=after.bytes - by.text_bytes)
+                check_quota(vault, before, quota, cubes=by.cubes, size=by.text_bytes)
+        self._growth = {}
+
+    def growth(self, vault_key: int) -> Growth:
+        """Return what has come to a vault so far."""
+        return self._growth.get(vault_key, Growth())
 
     def add(self, table: Table, row: dict[str, Any]) -> None:
         """Add a row; those of a table have the same columns."""
@@ -53,7 +79,7 @@ class NewRows:
 
     def grow(self, vault_key: int, by: Growth) -> None:
         """Take note of what comes to a vault."""
-        self._growth[vault_key] = self._growth.get(vault_key, Growth()) + by
+        self._growth[vault_key] = self.growth(vault_key) + by
 
     def revisions(
         self, key: int, cube: MemCube, content_revision: int, *, earlier: Sequence[ArchivedRevision] = ()

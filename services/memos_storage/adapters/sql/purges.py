@@ -30,9 +30,10 @@ from memos_kernel.names import CubeName, PrincipalName, PurgeName, VaultName
 from memos_runtime.sql.locks import lock_number
 from memos_storage.adapters.sql import filters, rows, schema, statements
 from memos_storage.adapters.sql.filters import Shape
+from memos_storage.adapters.sql.new_rows import NewRows
 from memos_storage.adapters.sql.parts import parts
 from memos_storage.adapters.sql.postings import unindex
-from memos_storage.adapters.sql.vaults import Growth, grow
+from memos_storage.adapters.sql.vaults import Growth
 from memos_storage.domain.purges import Doomed, Purge, PurgeState, Receipt
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import PointId
@@ -68,7 +69,6 @@ _LEAVING = (
     select(_CUBES.c.vault_key, func.count().label("cubes"), func.sum(_CUBES.c.text_bytes).label("text_bytes"))
     .where(_CUBES.c.key.in_(bindparam("keys", expanding=True)))
     .group_by(_CUBES.c.vault_key)
-    .order_by(_CUBES.c.vault_key)
 )
 
 _IN_WORK = exists(select(1).where(_OUTBOX.c.cube_key == _CUBES.c.key, _OUTBOX.c.lease_until > bindparam("now")))
@@ -82,10 +82,10 @@ _STANDING = (
 class SqlPurges:
     """Implements `ports.PurgeLedger` on the connection of a transaction."""
 
-    def __init__(self, connection: Connection, *, flush: Callable[[], None]) -> None:
-        """Take the connection, and what writes the rows that the transaction keeps back."""
+    def __init__(self, connection: Connection, new: NewRows) -> None:
+        """Take the connection, and the rows that the transaction keeps back."""
         self._connection = connection
-        self._flush = flush
+        self._new = new
         self._any_tombstone: bool | None = None
         self._locked: set[tuple[VaultName, str]] = set()
 
@@ -125,14 +125,14 @@ class SqlPurges:
 
     def told(self, uids: Sequence[str]) -> Iterator[MemCube]:
         """Return every revision of these cubes."""
-        self._flush()
+        self._new.flush()
         for part in parts(uids):
             for document in self._connection.execute(_TOLD, {"uids": part}).scalars():
                 yield rows.cube_of(document)
 
     def add(self, purge: Purge, uids: Sequence[str]) -> None:
         """Store a purge, and take its cubes out of every read of now and of the past."""
-        self._flush()
+        self._new.flush()
         key = self._connection.execute(insert(_PURGES).returning(_PURGES.c.key), _row(purge)).scalar_one()
         for part in parts(uids):
             # First, for it locks the rows: what another process writes to them is in the list or comes too late.
@@ -185,7 +185,7 @@ class SqlPurges:
 
     def erase(self, name: PurgeName, *, limit: int, now: datetime) -> list[Doomed]:
         """Erase cubes from every table; those that a worker of the outbox holds stay for later."""
-        self._flush()
+        self._new.flush()
         purge = self._key(name)
         if self._connection.dialect.name != "sqlite":
             # Whoever leases entries of the outbox holds this row, so nobody leases one between the look and the end.
@@ -244,7 +244,7 @@ class SqlPurges:
         self._locked.add((vault, function))
 
     def _cubes(self, statement: Select[Any], parameters: filters.Parameters) -> list[MemCube]:
-        self._flush()
+        self._new.flush()
         return [rows.stored_cube(row).cube for row in self._connection.execute(statement, parameters).mappings()]
 
     def _key(self, name: PurgeName) -> int:
@@ -261,10 +261,11 @@ class SqlPurges:
         held = select(literal(purge), _VECTORS.c.embedder, _CUBES.c.uid, _VECTORS.c.revision)
         held = held.join(_CUBES, _CUBES.c.key == _VECTORS.c.cube_key).where(_CUBES.c.key.in_(keys))
         self._connection.execute(insert(_POINTS).from_select(["purge_key", "embedder", "uid", "revision"], held))
-        unindex(self._connection, keys)
+        for vault_key, by in unindex(self._connection, keys).items():
+            self._new.grow(vault_key, by)
         self._release_blobs(purge, uids)
         for row in self._connection.execute(_LEAVING, {"keys": keys}):
-            grow(self._connection, row.vault_key, Growth(cubes=-row.cubes, text_bytes=-int(row.text_bytes)))
+            self._new.grow(row.vault_key, Growth(cubes=-row.cubes, text_bytes=-int(row.text_bytes)))
         # All other tables go with the row.
         self._connection.execute(delete(_CUBES).where(_CUBES.c.key.in_(keys)))
         self._connection.execute(

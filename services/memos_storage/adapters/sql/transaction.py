@@ -14,7 +14,7 @@ from memos_kernel.cube import MemCube, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.moments import micros
 from memos_kernel.names import CubeName, SnapshotName, VaultName
-from memos_kernel.quotas import VaultUsage
+from memos_kernel.quotas import VaultQuota, VaultUsage
 from memos_kernel.states import COLD, is_hot
 from memos_runtime.sql.engine import insert_or_ignore
 from memos_storage.adapters.sql import embedders, filters, rows, schema, snapshots
@@ -102,9 +102,10 @@ class SqlTransaction:
         self._new = NewRows(connection)
         self._vault_keys: dict[VaultName, int] = {}
         self._claimed: dict[str, int] = {}
+        self._quotas: dict[int, tuple[VaultName, VaultQuota]] = {}
         self._log = RequestLog(connection)
         self.blobs = SqlBlobs(connection)
-        self.purges = SqlPurges(connection, flush=self.flush)
+        self.purges = SqlPurges(connection, self._new)
         self.recall = self._log.recall
         self.remember = self._log.remember
 
@@ -197,7 +198,7 @@ class SqlTransaction:
         self._forget_children(row.key)
         if content or cube.delete_time is not None:
             self.flush()
-            unindex(self._connection, [row.key])
+            self._unindex(row.key)
         return self._indexed(row.key, row.content_revision) if content or not is_hot(cube) else frozenset()
 
     def _adopt_vectors(self, key: int, history: History) -> frozenset[str]:
@@ -258,7 +259,7 @@ class SqlTransaction:
         self._new.revisions(key, cube, cube.revision if content else text)
         if content or cube.delete_time is not None:
             self.flush()
-            unindex(self._connection, [key])
+            self._unindex(key)
         if content:
             self._new.terms(key, vault_key, cube)
         gone = self._indexed(key, text) if content or not is_hot(cube) else frozenset[str]()
@@ -330,10 +331,14 @@ class SqlTransaction:
         return int(self._connection.execute(_PENDING).scalar_one())
 
     def usage(self, vault: VaultName) -> VaultUsage:
-        """Return cubes and bytes of a vault, which nobody else lets grow until the transaction ends."""
+        """Return cubes and bytes of a vault, as far as this transaction knows."""
         key = self._vault_key(vault)
-        self.flush()
-        return held(self._connection, key, lock=True)
+        found, by = held(self._connection, key), self._new.growth(key)
+        return VaultUsage(cubes=found.cubes + by.cubes, bytes=found.bytes + by.text_bytes)
+
+    def limit(self, vault: VaultName, quota: VaultQuota) -> None:
+        """Keep the vault from growing beyond its limit with this transaction."""
+        self._quotas[self._vault_key(vault)] = (vault, quota)
 
     def snapshot(self, name: SnapshotName) -> Snapshot | None:
         """Return a snapshot."""
@@ -359,6 +364,18 @@ class SqlTransaction:
     def flush(self) -> None:
         """Insert the rows that were kept back."""
         self._new.flush()
+
+    def finish(self) -> None:
+        """Write what is to be written at the end of the transaction.
+
+        Raises:
+            QuotaExceeded: a vault would hold more than it may.
+        """
+        self._new.finish(self._quotas)
+
+    def _unindex(self, key: int) -> None:
+        for vault_key, by in unindex(self._connection, [key]).items():
+            self._new.grow(vault_key, by)
 
     def _keep_vector(self, key: int, revision: int, vector: Vector) -> None:
         if self.dimensions(vector.embedder) is None:

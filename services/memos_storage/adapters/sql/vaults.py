@@ -14,7 +14,7 @@ _KEY = select(_VAULTS.c.key).where(_VAULTS.c.tenant == bindparam("tenant"), _VAU
 _MAKE = insert(_VAULTS).returning(_VAULTS.c.key)
 _OF_VAULT = _VAULTS.c.key == bindparam("vault_key")
 _HELD = select(_VAULTS.c.cubes, _VAULTS.c.text_bytes).where(_OF_VAULT)
-_LOCK = _HELD.with_for_update()
+_LOCK = _HELD.with_for_update(key_share=True)  # rows that refer to the vault can still be made
 _BLOB_BYTES = select(func.coalesce(func.sum(schema.blobs.c.size_bytes), 0)).where(
     schema.blobs.c.vault_key == bindparam("vault_key"), schema.blobs.c.gone.is_(False)
 )
@@ -55,7 +55,7 @@ class Growth:
 
 
 def grow(connection: Connection, vault_key: int, by: Growth) -> None:
-    """Take note of what comes to a vault, or leaves it; all writers do that in the order of the keys."""
+    """Take note of what comes to a vault, or leaves it."""
     connection.execute(GROW, {"vault_key": vault_key, **asdict(by)})
 
 
@@ -69,7 +69,7 @@ def key_of(connection: Connection, vault: VaultName) -> int:
 
 
 def held(connection: Connection, vault_key: int, *, lock: bool = False) -> VaultUsage:
-    """Return cubes and bytes of a vault; with a lock, nobody lets it grow until the transaction ends."""
+    """Return cubes and bytes of a vault; with a lock, nobody else lets it grow until the transaction ends."""
     parameters = {"vault_key": vault_key}
     row = connection.execute(_LOCK if lock else _HELD, parameters).one()
     blobs = connection.execute(_BLOB_BYTES, parameters).scalar_one()
