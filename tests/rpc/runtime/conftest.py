@@ -23,6 +23,7 @@ from memos_kernel.errors import CredentialInvalid, CubeNotFound
 from memos_kernel.ids import SystemClock
 from memos_kernel.names import PrincipalName, VaultName
 from memos_kernel.permission import Action, Grant, Principal
+from memos_kernel.quotas import VaultQuota
 from memos_runtime.channels import ChannelPool, Channels
 from memos_runtime.config import ServerConfig
 from memos_runtime.context import current_grant, current_peer, current_principal, remaining
@@ -55,6 +56,7 @@ class Edge:
             actions=frozenset(Action),
             policy_epoch=1,
             expire_time=CLOCK.now() + timedelta(seconds=30),
+            quotas=dict.fromkeys(vaults, VaultQuota(2**53, 2**53)),
         )
         signed = GrantSigner(KEY).sign(grant, clock=CLOCK)
         return GrantVerifier([KEY.public_key()], clock=CLOCK).verify(signed.SerializeToString())

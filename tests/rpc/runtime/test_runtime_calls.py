@@ -210,8 +210,9 @@ async def test_an_error_too_big_for_the_trailers_keeps_its_reason(serve, authori
     assert isinstance(error, CubeNotFound)
 
 
-async def test_a_grant_over_as_many_vaults_as_one_may_hold_reaches_the_next_service(serve, edge_grant):
-    vaults = frozenset(VaultName("a" * 63, f"{number:063}") for number in range(limits.PRINCIPAL_VAULTS))
+async def test_a_grant_over_as_many_vaults_as_one_may_hold_with_limits_reaches_the_next_service(serve, edge_grant):
+    count = limits.PRINCIPAL_VAULTS + limits.SHARED_VAULTS
+    vaults = frozenset(VaultName("a" * 63, f"{number:063}") for number in range(count))
     async with serve() as running:
         stub_of_storage = running.channels().stub(storage_grpc.StorageServiceStub, "storage")
         with use_grant(await edge_grant(vaults)):

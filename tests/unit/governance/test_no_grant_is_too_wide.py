@@ -16,6 +16,7 @@ from memos_kernel.errors import MemosError
 from memos_kernel.names import KeyName, PrincipalName, TenantName, VaultName
 from memos_kernel.permission import Action, Role
 from memos_kernel.requests import RequestKey
+from memos_kernel.vaults import VaultPolicy
 
 TENANTS = ("acme", "globex")
 PEOPLE = ("admin", "ben", "eve", "system", "nobody")
@@ -39,7 +40,7 @@ def calls(draw) -> tuple[Any, ...]:
     who = PrincipalName(draw(tenants), draw(st.sampled_from(("ben", "eve", "eve", *PEOPLE))))
     vault = VaultName(draw(tenants), draw(st.sampled_from(VAULTS)))
     stale = draw(st.sampled_from((False, False, True)))
-    kind = draw(st.sampled_from(("key", "revoke", "vault", "role", "role", "role", "grant")))
+    kind = draw(st.sampled_from(("key", "revoke", "vault", "role", "role", "role", "everybody", "grant")))
     if kind == "key":
         return kind, by, stale, who, draw(st.sampled_from((False, False, True)))
     if kind == "revoke":
@@ -48,6 +49,8 @@ def calls(draw) -> tuple[Any, ...]:
         return kind, by, stale, vault
     if kind == "role":
         return kind, by, stale, vault, who, draw(st.sampled_from(list(Role)))
+    if kind == "everybody":
+        return kind, by, stale, vault, draw(st.sampled_from(list(Role)))
     actions = draw(st.frozensets(st.sampled_from(list(Action)), min_size=1, max_size=3))
     named = draw(st.sampled_from(((), (vault,), (vault, VaultName(tenant, "main")))))
     return kind, who, named, actions, draw(st.sampled_from(("interface", "scheduler")))
@@ -61,6 +64,7 @@ class Model:
     known: set[str] = field(default_factory=set)
     roles: dict[tuple[str, str], int] = field(default_factory=dict)
     vaults: set[str] = field(default_factory=set)
+    everybody: dict[str, int] = field(default_factory=dict)
 
     def tenant(self, id: str) -> None:
         admin, vault = f"tenants/{id}/principals/admin", f"tenants/{id}/vaults/main"
@@ -69,8 +73,13 @@ class Model:
         self.vaults.add(vault)
         self.roles[vault, admin] = 3
 
+    def role(self, who: str, vault: str) -> int:
+        if who not in self.known or not _same_tenant(who, vault):
+            return 0
+        return max(self.roles.get((vault, who), 0), self.everybody.get(vault, 0))
+
     def allows(self, who: str, action: str, vault: str) -> bool:
-        return action in MAY[self.roles.get((vault, who), 0)]
+        return action in MAY[self.role(who, vault)]
 
     def check(self, who: str, grant) -> None:
         """Fail if the grant allows anything that the rules do not."""
@@ -84,7 +93,7 @@ class Model:
         assert asked <= MEMBER | MAY[3] | {"tenant.admin"}
         assert "tenant.admin" not in asked or who in self.admins
         for vault in map(str, grant.vaults):
-            assert self.roles.get((vault, who), 0) > 0
+            assert self.role(who, vault) > 0
             assert all(self.allows(who, action, vault) for action in asked & MAY[3])
 
 
@@ -157,6 +166,19 @@ class Run:
         for actions in PROBES[:3]:
             await self.send(("grant", who, (vault,), actions, "interface"))
         return f"{vault} {who} {role}"
+
+    async def _everybody(self, by, stale, vault, role):
+        caller = await self._caller(stale, by, Action.VAULT_ADMIN, vault)
+        wanted = WantedVault(name=vault, policy=VaultPolicy(member_role=role))
+        paths = ["policy.member_role"]
+        await self.world.policy.update_vault(wanted, paths=paths, caller=caller, request=RequestKey())
+        assert self.model.roles.get((str(vault), str(by))) == 3
+        assert _same_tenant(by, vault)
+        assert role is not Role.OWNER
+        self.model.everybody[str(vault)] = int(role)
+        for person, actions in product(PEOPLE, PROBES[:3]):
+            await self.send(("grant", PrincipalName(by.tenant, person), (vault,), actions, "interface"))
+        return f"{vault} {role}"
 
     async def _grant(self, who, named, actions, peer):
         grant = await self.world.grant(who, *map(Action, actions), vaults=named, peer=peer)
