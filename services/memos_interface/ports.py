@@ -61,6 +61,22 @@ class StoredBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredName:
+    """The name of a cube that is stored; `created` is False if the vault held the same content already."""
+
+    name: CubeName
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNames:
+    """What one write stored, in order. `degraded`: the vector index was away."""
+
+    results: tuple[StoredName | MemosError, ...]
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CubePage:
     """Headers of cubes and the token of the next page."""
 
@@ -227,6 +243,10 @@ class MemoryStore(Protocol):
 
         `vectors` has one for each of them; None if they are no texts.
         """
+        ...
+
+    async def create_many(self, cubes: Sequence[MemCube], vectors: Vectors) -> StoredNames:
+        """Store texts as `create` does, and return existing ones; an answer that has only names costs a third less."""
         ...
 
     async def get(

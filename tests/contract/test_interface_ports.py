@@ -9,7 +9,7 @@ from interface_ports import clients, twins
 from memos_interface.domain.audit import AuditEvent
 from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.search import CubeFilter, SearchQuery
-from memos_interface.ports import Stored, Vectors
+from memos_interface.ports import Stored, StoredName, Vectors
 from memos_kernel.cube import Kind, MemCube, Origin, Plaintext, RevisionRef, SemanticType, SourceSpan, State
 from memos_kernel.errors import (
     CredentialInvalid,
@@ -104,6 +104,16 @@ async def test_a_cube_comes_back_as_it_went_in(ports):
     assert (read.semantic_type, read.origin, read.state) == (SemanticType.FACT, Origin.USER_INPUT, State.GENERATED)
     assert (read.revision, read.access.owner) == (1, ports.caller.name)
     assert header.payload is None
+
+
+async def test_of_many_the_names_are_answered_and_those_of_known_content(ports):
+    known, new = cube(ports, "same"), cube(ports, "new")
+    async with acting(ports):
+        await create(ports, known)
+        answer = await ports.store.create_many([cube(ports, "same"), new], vectors(2))
+        (read,) = await ports.store.get([new.name], full=True)
+    assert answer.results == (StoredName(known.name, False), StoredName(new.name, True))
+    assert read.text == "new"
 
 
 async def test_known_content_is_answered_or_refused(ports):

@@ -12,7 +12,7 @@ from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.question import MemoryCall
 from memos_interface.domain.revisions import Difference
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchHit, SearchLeg, SearchQuery
-from memos_interface.ports import ChangePage, CubePage, Stored, StoredBatch, Vectors
+from memos_interface.ports import ChangePage, CubePage, Stored, StoredBatch, StoredName, StoredNames, Vectors
 from memos_kernel.changes import Change, ChangeKind, change_of
 from memos_kernel.cube import Access, MemCube, Plaintext, RevisionRef, content_hash, fingerprint
 from memos_kernel.errors import (
@@ -68,6 +68,14 @@ class MemoryStorage:
         if request:
             self._answers[identity] = (request, answer)
         return answer
+
+    async def create_many(self, cubes: Sequence[MemCube], vectors: Vectors) -> StoredNames:
+        """See the port."""
+        batch = await self.create(cubes, vectors, return_existing=True, request=RequestKey())
+        results = tuple(
+            StoredName(one.cube.name, one.created) if isinstance(one, Stored) else one for one in batch.results
+        )
+        return StoredNames(results, batch.degraded)
 
     async def get(
         self, names: Sequence[CubeName], *, full: bool, as_of: datetime | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -13,7 +14,7 @@ from memos_api.v1 import memcube_pb2, memory_service_pb2
 from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.revisions import Difference
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
-from memos_interface.ports import ChangePage, CubePage, Stored, StoredBatch, Vectors
+from memos_interface.ports import ChangePage, CubePage, Stored, StoredBatch, StoredName, StoredNames, Vectors
 from memos_interface.wire.search import filter_to_proto, hits_from_proto, legs_from_proto
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import LimitExceeded, MemosError
@@ -53,19 +54,29 @@ class StorageClient:
         self, cubes: Sequence[MemCube], vectors: Vectors | None, *, return_existing: bool, request: RequestKey
     ) -> StoredBatch:
         """See the port."""
-        message = pb.BatchCreateMemCubesRequest(
-            items=_items(cubes, vectors),
-            embedder=vectors.embedder if vectors is not None else "",
-            return_existing=return_existing,
-            request_key=request_key_to_proto(request),
+        answer = await self._create(
+            cubes, vectors, return_existing=return_existing, request_key=request_key_to_proto(request)
         )
-        _check_size(message)
-        answer = await self._stub.BatchCreateMemCubes(message)
         return StoredBatch(
             results=tuple(_stored(result) for result in answer.results),
             provenance_id=answer.provenance_id,
             degraded=answer.degraded,
         )
+
+    async def create_many(self, cubes: Sequence[MemCube], vectors: Vectors) -> StoredNames:
+        """See the port."""
+        answer = await self._create(cubes, vectors, return_existing=True, names_only=True)
+        return StoredNames(tuple(_stored_name(result) for result in answer.results), answer.degraded)
+
+    async def _create(
+        self, cubes: Sequence[MemCube], vectors: Vectors | None, **options: Any
+    ) -> pb.BatchCreateMemCubesResponse:
+        message = pb.BatchCreateMemCubesRequest(
+            items=_items(cubes, vectors), embedder=vectors.embedder if vectors is not None else "", **options
+        )
+        _check_size(message)
+        answer: pb.BatchCreateMemCubesResponse = await self._stub.BatchCreateMemCubes(message)
+        return answer
 
     async def get(
         self, names: Sequence[CubeName], *, full: bool, as_of: datetime | None = None
@@ -201,6 +212,12 @@ def _stored(result: pb.CreateResult) -> Stored | MemosError:
     if result.WhichOneof("result") == "error":
         return error_of(result.error)
     return Stored(cube_from_proto(result.cube), result.created)
+
+
+def _stored_name(result: pb.CreateResult) -> StoredName | MemosError:
+    if result.WhichOneof("result") == "error":
+        return error_of(result.error)
+    return StoredName(CubeName.parse(result.cube.name), result.created)
 
 
 def _read(result: memory_service_pb2.CubeResult) -> MemCube | MemosError:

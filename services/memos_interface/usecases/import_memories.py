@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from memos_interface.domain.cubes import finish_new
 from memos_interface.domain.imports import ImportItem, ImportOutcome, ImportPage
-from memos_interface.ports import Delegation, Embedder, EmbedderFacts, MemoryStore, Spans, Stored, Vectors
+from memos_interface.ports import Delegation, Embedder, EmbedderFacts, MemoryStore, Spans, StoredName, Vectors
 from memos_interface.usecases.embedding import embed_all
 from memos_interface.usecases.patience import patiently
 from memos_interface.usecases.record_turn import WRITE_ACTIONS
@@ -19,7 +19,6 @@ from memos_kernel.errors import DependencyUnavailable, InvalidField, LimitExceed
 from memos_kernel.ids import Clock
 from memos_kernel.names import VaultName
 from memos_kernel.permission import Principal
-from memos_kernel.requests import RequestKey
 
 T = TypeVar("T")
 
@@ -102,13 +101,12 @@ class ImportMemories:
     ) -> ImportPage:
         ready = [self._checked(item, vault, embedder, dimensions) for item in items]
         good = [item for item in ready if isinstance(item, ImportItem)]
-        results: list[Stored | MemosError] = []
+        results: list[StoredName | MemosError] = []
         degraded = False
         for group in _groups(good, dimensions):
             vectors = await self._patiently(partial(self._vectors, group, embedder), vault, caller)
             cubes = [item.cube for item in group]
-            create = partial(self.store.create, cubes, vectors, return_existing=True, request=RequestKey())
-            stored = await self._patiently(create, vault, caller)
+            stored = await self._patiently(partial(self.store.create_many, cubes, vectors), vault, caller)
             results += stored.results
             degraded = degraded or stored.degraded
         made = iter(results)
@@ -157,10 +155,10 @@ class ImportMemories:
         return finish_new(cube, tenant=vault.tenant, now=self.clock.now())
 
 
-def _outcome(result: object) -> ImportOutcome:
+def _outcome(result: StoredName | MemosError) -> ImportOutcome:
     if isinstance(result, MemosError):
         return ImportOutcome(error=result)
-    return ImportOutcome(str(result.cube.name), created=result.created)  # type: ignore[attr-defined]
+    return ImportOutcome(str(result.name), created=result.created)
 
 
 async def _next(batches: AsyncIterator[Items]) -> Items | None:

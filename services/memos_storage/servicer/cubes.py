@@ -75,7 +75,9 @@ class StorageServicer(StorageServiceServicer):
         ]
         made = await self._do.create(items, return_existing=request.return_existing, mutation=mutation_of(request))
         return pb.BatchCreateMemCubesResponse(
-            results=[messages.create_result(outcome) for outcome in made.answer.outcomes],
+            results=[
+                messages.create_result(outcome, names_only=request.names_only) for outcome in made.answer.outcomes
+            ],
             provenance_id=made.answer.provenance_id,
             degraded=made.degraded,
         )

@@ -107,12 +107,13 @@ def header(cube: MemCube) -> memcube_pb2.MemCube:
     return cube_to_proto(cube, payload=False)
 
 
-def create_result(outcome: Outcome) -> pb.CreateResult:
+def create_result(outcome: Outcome, *, names_only: bool) -> pb.CreateResult:
     """Return what became of one new cube."""
     if outcome.error is not None:
         return pb.CreateResult(error=status_of(outcome.error))
     assert outcome.cube is not None
-    return pb.CreateResult(cube=cube_to_proto(outcome.cube), created=outcome.created)
+    cube = memcube_pb2.MemCube(name=str(outcome.cube.name)) if names_only else cube_to_proto(outcome.cube)
+    return pb.CreateResult(cube=cube, created=outcome.created)
 
 
 def cube_result(name: str, outcome: Outcome, *, payload: bool) -> public.CubeResult:

@@ -66,10 +66,13 @@ class BatchCreateMemCubesRequest(_message.Message):
     EMBEDDER_FIELD_NUMBER: _builtins.int
     RETURN_EXISTING_FIELD_NUMBER: _builtins.int
     REQUEST_KEY_FIELD_NUMBER: _builtins.int
+    NAMES_ONLY_FIELD_NUMBER: _builtins.int
     embedder: _builtins.str
     """Embedder of the vectors."""
     return_existing: _builtins.bool
     """Whether content that the vault holds already is answered with the cube that holds it, not an error."""
+    names_only: _builtins.bool
+    """Whether the cubes of the results have their names alone."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewMemCube]:
         """Cubes, at most 256."""
@@ -85,10 +88,11 @@ class BatchCreateMemCubesRequest(_message.Message):
         embedder: _builtins.str = ...,
         return_existing: _builtins.bool = ...,
         request_key: _grant_pb2.RequestKey | None = ...,
+        names_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request_key", b"request_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedder", b"embedder", "items", b"items", "request_key", b"request_key", "return_existing", b"return_existing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedder", b"embedder", "items", b"items", "names_only", b"names_only", "request_key", b"request_key", "return_existing", b"return_existing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
