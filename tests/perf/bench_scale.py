@@ -354,7 +354,8 @@ def plot(sizes: Sequence[dict[str, Any]], path: Path) -> None:
         if "recall_at_10" in found[0]:
             recall.plot(cubes, [one["recall_at_10"] for one in found], color=f"C{number}", marker=".", label=name)
     times.set(xscale="log", yscale="log", xlabel="memories", ylabel="ms", title="A search: p95, and dotted p50")
-    recall.set(xscale="log", xlabel="memories", ylim=(0.8, 1.01), title="Recall@10 against exact")
+    recall.set(xscale="log", xlabel="memories", title="Recall@10 against exact")
+    recall.set_ylim(top=1.01)
     for axes in (times, recall):
         axes.legend(fontsize="small")
         axes.grid(alpha=0.3)
