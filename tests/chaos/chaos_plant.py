@@ -77,6 +77,11 @@ class Plant(ABC):
             self._start({})
         return (self.control / "hit").exists()
 
+    def compare(self) -> None:
+        """Have the index compared with the catalogue, as each start does, and each hour; blocks."""
+        self.kill_storage()
+        self._start({})
+
     def kill_storage(self) -> None:
         """End the storage, and what it has started, as a crash would."""
         children = self.children()
