@@ -54,7 +54,7 @@ conformance: $(READY) ## Run the conformance suite of grafomem against a system 
 chaos: $(READY) ## Kill parts of a running system 300 times, and look for what was acknowledged (ARGS=--cycles=N)
 	PYTHONPATH=tests/support $(BIN)/python tests/chaos/chaos_run.py $(ARGS)
 
-bench-scale: $(READY) ## Measure import and search up to a million cubes on real servers; print JSON (ARGS="--plot FILE")
+bench-scale: $(READY) ## Measure import and search up to a million cubes on real servers; write JSON and a plot to dist (ARGS="--cubes N")
 	PYTHONPATH=tests/support $(BIN)/python tests/perf/bench_scale.py $(ARGS)
 
 bench: $(READY) ## Measure add, search and chat; print JSON (ARGS=--mem0 adds the baseline)
