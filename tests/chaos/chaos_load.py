@@ -200,6 +200,7 @@ class User:
         names = {hit.cube.name for hit in answer.hits}
         if fact.name not in names and not answer.degraded:
             age = time.monotonic() - fact.since
+            await self._get(fact)  # a memory that is lost altogether is told as that
             raise Violation(f"{fact.name}, written {age:.1f} s ago, is not found by its meaning: {answer.legs}")
         for gone in self._facts:
             if gone.state != "live" and gone.name in names:
