@@ -13,6 +13,7 @@ from memos_storage.domain import revisions
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_cube, require_vault, shown
 from memos_storage.usecases.create_cubes import SWEEP_SHARE, check_room
+from memos_storage.usecases.derived import replace_source
 from memos_storage.usecases.mutation import Mutation
 
 AGED = 1_000
@@ -79,7 +80,7 @@ class RetireCube:
                 )
             check_room(tx, 1, share=SWEEP_SHARE)
             gone = revisions.deleted(stored, now=now)
-            tx.replace(gone)
+            replace_source(tx, stored, gone, mutation, self.ids, now=now)
             tx.audit(mutation.event(self.ids, "cube.delete", gone, now=now, reason=reason))
             return gone
 

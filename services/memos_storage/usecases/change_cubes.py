@@ -17,6 +17,7 @@ from memos_storage.domain.values import Answer, Vector
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_cube, shown
 from memos_storage.usecases.create_cubes import SWEEP_SHARE, check_known_dimensions, check_room
+from memos_storage.usecases.derived import follow, replace_source
 from memos_storage.usecases.mutation import Mutation, cube_of, once, single
 from memos_storage.usecases.tombstones import Tombstones
 
@@ -55,6 +56,7 @@ class UpdateCube:
             if changed is not stored:
                 check_validity(changed.valid_from, changed.valid_until, field="cube")
                 replace_cube(tx, stored, changed, vector, self.tombstones, mutation.grant)
+                follow(tx, stored, changed, mutation, self.ids, now=now)
                 tx.audit(mutation.event(self.ids, "cube.update", changed, now=now))
             return single(changed)
 
@@ -82,7 +84,7 @@ class DeleteCube:
             stored = require_cube(tx, name, mutation.grant).cube
             revisions.check_etag(stored, etag)
             gone = revisions.deleted(stored, now=now)
-            tx.replace(gone)
+            replace_source(tx, stored, gone, mutation, self.ids, now=now)
             tx.audit(mutation.event(self.ids, "cube.delete", gone, now=now))
             return single(gone)
 
@@ -122,7 +124,7 @@ class ApplyTransition:
             if changed is not stored:
                 if Action.CUBE_EXPIRE in mutation.grant.actions:
                     check_room(tx, 1, share=SWEEP_SHARE)
-                tx.replace(changed)
+                replace_source(tx, stored, changed, mutation, self.ids, now=now)
                 tx.audit(mutation.event(self.ids, "cube.transition", changed, now=now, reason=reason))
             return single(changed)
 

@@ -10,11 +10,13 @@ from memos_kernel.errors import DuplicateContent, InvalidField, LimitExceeded, M
 from memos_kernel.ids import Clock, IdFactory
 from memos_storage.domain.blobs import with_blob
 from memos_storage.domain.checks import check_new_cube, check_vector
+from memos_storage.domain.derived import is_derived
 from memos_storage.domain.filters import effective_state
 from memos_storage.domain.revisions import deleted, first_revision, moved
 from memos_storage.domain.values import Answer, NewCube, Outcome, Vector
 from memos_storage.ports import BlobRegistry, Catalog, Transaction, VectorIndex
 from memos_storage.usecases.access import require_vault, shown
+from memos_storage.usecases.derived import from_sources, replace_source
 from memos_storage.usecases.mutation import Mutation, once
 from memos_storage.usecases.tombstones import Tombstones
 
@@ -68,15 +70,16 @@ class CreateCubes:
         ready = [await self._prepare(item, index, mutation, provenance_id, now) for index, item in enumerate(items)]
 
         def work(tx: Transaction) -> Answer:
-            order = _in_one_order(ready)
-            new = [item for item in (ready[index] for index in order) if isinstance(item, NewCube)]
+            made = [_with_sources(tx, item, now) for item in ready]
+            order = _in_one_order(made)
+            new = [item for item in (made[index] for index in order) if isinstance(item, NewCube)]
             check_room(tx, sum(1 for item in new if item.vector is not None))
             for vault in {item.cube.vault for item in new} & mutation.grant.quotas.keys():
                 tx.limit(vault, mutation.grant.quotas[vault])
             tx.claim([item.cube for item in new])
-            outcomes = [Outcome()] * len(ready)
+            outcomes = [Outcome()] * len(made)
             for index in order:
-                outcomes[index] = self._store(tx, ready[index], mutation, return_existing, now)
+                outcomes[index] = self._store(tx, made[index], mutation, return_existing, now)
             return Answer(tuple(outcomes), provenance_id)
 
         answer = await self.catalog.write(lambda tx: once(tx, mutation, lambda: work(tx), now=now))
@@ -157,7 +160,7 @@ class CreateCubes:
         cube = held.cube
         if effective_state(cube, now=now) is State.EXPIRED:
             gone = deleted(cube, now=now)
-            tx.replace(gone)
+            replace_source(tx, cube, gone, mutation, self.ids, now=now)
             reason = "Its time was over, and its content came again."
             tx.audit(mutation.event(self.ids, "cube.delete", gone, now=now, reason=reason))
             return self._store(tx, item, mutation, return_existing, now)
@@ -169,6 +172,16 @@ class CreateCubes:
             reason = "Its content came again."
             tx.audit(mutation.event(self.ids, "cube.transition", cube, now=now, reason=reason))
         return Outcome(cube)
+
+
+def _with_sources(tx: Transaction, item: NewCube | MemosError, now: datetime) -> NewCube | MemosError:
+    """Return a cube that stands for others with what it takes over from them."""
+    if isinstance(item, MemosError) or not is_derived(item.cube):
+        return item
+    try:
+        return replace(item, cube=from_sources(tx, item.cube, now=now))
+    except MemosError as error:
+        return error
 
 
 def _insert(tx: Transaction, item: NewCube) -> None:

@@ -9,7 +9,6 @@ from memos_kernel.cube import MemCube
 from memos_kernel.errors import InvalidField, LimitExceeded, MemosError, MissingField, ResourceExists
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import VaultName
-from memos_kernel.permission import Grant
 from memos_storage.domain.archives import (
     ArchivedRevision,
     History,
@@ -23,6 +22,7 @@ from memos_storage.domain.values import StoredCube
 from memos_storage.ports import Catalog, Transaction, VectorIndex
 from memos_storage.usecases.access import require_vault
 from memos_storage.usecases.create_cubes import check_known_dimensions, check_room
+from memos_storage.usecases.derived import follow
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.room import check_growth
 from memos_storage.usecases.tombstones import Tombstones
@@ -87,7 +87,7 @@ class ImportCubes:
 
     def _adopt(self, tx: Transaction, history: History, reason: str, mutation: Mutation, now: datetime) -> Adopted:
         try:
-            outcome = self._store(tx, history, mutation.grant, now)
+            outcome = self._store(tx, history, mutation, now)
         except MemosError as error:
             _drop_blob(tx, history[-1].cube)
             return error
@@ -96,8 +96,8 @@ class ImportCubes:
             tx.audit(mutation.event(self.ids, "cube.import", cube, now=now, reason=reason))
         return outcome
 
-    def _store(self, tx: Transaction, history: History, grant: Grant, now: datetime) -> ImportOutcome:
-        newest = history[-1].cube
+    def _store(self, tx: Transaction, history: History, mutation: Mutation, now: datetime) -> ImportOutcome:
+        newest, grant = history[-1].cube, mutation.grant
         stored = tx.present(newest.uid)
         if stored is not None and not grant.covers(stored.cube.vault):
             raise ResourceExists(
@@ -118,6 +118,7 @@ class ImportCubes:
             return ImportOutcome.CREATED
         check_growth(tx, newest, grant, before=stored.cube)
         tx.adopt(fresh, now=now)
+        follow(tx, stored.cube, newest, mutation, self.ids, now=now)
         _drop_blob(tx, newest)
         return ImportOutcome.EXTENDED
 

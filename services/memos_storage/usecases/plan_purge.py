@@ -13,13 +13,13 @@ from memos_kernel.names import CubeName, PurgeName, VaultName
 from memos_kernel.permission import Grant
 from memos_kernel.states import check_transition
 from memos_kernel.text import check_line
-from memos_storage.domain import revisions
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.purges import Purge
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import Answer, Scope
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import cube_not_found, require_vault
+from memos_storage.usecases.derived import derived_of, make_stale
 from memos_storage.usecases.mutation import Mutation, once
 from memos_storage.usecases.read_purges import required_purge
 from memos_storage.usecases.tombstones import Tombstones
@@ -131,7 +131,7 @@ class PlanPurge:
             if not found:
                 return tx.purges.unfinished(tenant, before=now - _ABANDONED)
             chosen = _Chosen({cube.uid: cube for cube in found})
-            chosen.elsewhere |= {cube.uid: cube for cube in _derived(tx, found) if cube.uid not in chosen.asked}
+            chosen.elsewhere |= {cube.uid: cube for cube in derived_of(tx, found) if cube.uid not in chosen.asked}
             return self._plan(tx, chosen, found[0].vault, _RETENTION, mutation, now)
 
         return await self.catalog.write(command)
@@ -180,10 +180,7 @@ class PlanPurge:
             check_transition(cube, State.STALE)
         except (IllegalTransition, CubeFrozen):
             return False
-        stale = revisions.moved(cube, state=State.STALE, frozen=False, now=now)
-        tx.replace(stale)
-        reason = "What it is derived from was purged."
-        tx.audit(mutation.event(self.ids, "cube.transition", stale, now=now, reason=reason))
+        make_stale(tx, cube, mutation, self.ids, reason="What it is derived from was purged.", now=now)
         return True
 
 
@@ -193,21 +190,10 @@ def _with_derived(tx: Transaction, asked: dict[str, MemCube], vault: VaultName) 
     frontier = list(asked.values())
     while frontier and len(chosen.all) + len(chosen.elsewhere) <= limits.PURGE_CUBES:
         known = chosen.asked.keys() | chosen.derived.keys() | chosen.elsewhere.keys()
-        frontier = [cube for cube in _derived(tx, frontier) if cube.uid not in known]
+        frontier = [cube for cube in derived_of(tx, frontier) if cube.uid not in known]
         chosen.derived |= {cube.uid: cube for cube in frontier if cube.vault == vault}
         chosen.elsewhere |= {cube.uid: cube for cube in frontier if cube.vault != vault}
     return chosen
-
-
-def _derived(tx: Transaction, sources: Sequence[MemCube]) -> list[MemCube]:
-    """Return what was made from some cubes; not from others that had their names before."""
-    made = {cube.name: cube.create_time for cube in sources}
-
-    def follows(cube: MemCube) -> bool:
-        times = (made.get(ref.name) for ref in cube.derived_from)
-        return any(time is not None and cube.create_time is not None and time <= cube.create_time for time in times)
-
-    return [cube for cube in tx.purges.derived(list(made)) if follows(cube)]
 
 
 def _check(request: PurgeRequest, grant: Grant) -> None:

@@ -9,11 +9,13 @@ from memos_kernel.errors import ContentPurged, CubeFrozen, DuplicateContent, Inv
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName, VaultName
 from memos_storage.domain import revisions
+from memos_storage.domain.derived import outdated
 from memos_storage.domain.selection import check_as_of
 from memos_storage.domain.values import StoredCube
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_vault
 from memos_storage.usecases.create_cubes import check_room
+from memos_storage.usecases.derived import follow, still_true
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.room import check_growth
 from memos_storage.usecases.tombstones import Tombstones
@@ -129,7 +131,7 @@ class _Step:
         try:
             back = revisions.restored(stored.cube, then.cube, now=self.now)
             if back is not stored.cube:
-                self.store(stored.cube, back, then)
+                self.store(stored.cube, back if still_true(self.tx, back, now=self.now) else outdated(back), then)
         except (CubeFrozen, DuplicateContent, ContentPurged, QuotaExceeded):
             return False
         return True
@@ -146,6 +148,7 @@ class _Step:
             if not self.make_way(back):
                 raise
             self.tx.replace(back, vector=vector, content=content)
+        self.follow(cube, back)
         self.note("cube.restore", back)
 
     def make_way(self, back: MemCube) -> bool:
@@ -167,8 +170,12 @@ class _Step:
         except CubeFrozen:
             return False
         self.tx.replace(gone)
+        self.follow(cube, gone)
         self.note("cube.delete", gone)
         return True
+
+    def follow(self, cube: MemCube, changed: MemCube) -> None:
+        follow(self.tx, cube, changed, self.mutation, self.ids, now=self.now)
 
     def note(self, action: str, cube: MemCube) -> None:
         self.changed += 1

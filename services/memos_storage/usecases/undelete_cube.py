@@ -7,10 +7,12 @@ from memos_kernel.errors import ResourceExists
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName
 from memos_storage.domain import revisions
+from memos_storage.domain.derived import outdated
 from memos_storage.domain.values import Answer, StoredCube
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import cube_not_found, shown
 from memos_storage.usecases.create_cubes import check_room
+from memos_storage.usecases.derived import still_true
 from memos_storage.usecases.mutation import Mutation, cube_of, once, single
 from memos_storage.usecases.tombstones import Tombstones
 
@@ -42,7 +44,7 @@ class UndeleteCube:
             if gone.purge_time is not None and gone.purge_time <= now:
                 raise cube_not_found(name)
             revisions.check_etag(gone, etag)
-            back = revisions.undeleted(gone, now=now)
+            back = revisions.undeleted(gone if still_true(tx, gone, now=now) else outdated(gone), now=now)
             self.tombstones.check_text(tx, back)
             vector = tx.vector(back.uid, stored.content_revision)
             check_room(tx, 1 if vector is not None else 0)
