@@ -49,6 +49,17 @@ class InferenceConfig(Section):
         description="tokens, by estimate, that may wait for the embedder; more are refused with OVERLOADED",
     )
     max_batch_texts: int = Field(32, ge=1, description="texts that the embedder reads in one pass")
+    kv_disk_bytes: int = Field(
+        8 * 1024**3, ge=0, description="bytes of KV caches that are kept on the disk of inference, as copies of storage"
+    )
+    kv_memory_bytes: int = Field(
+        2 * 1024**3,
+        ge=0,
+        description="bytes of KV caches that are kept open: on a GPU in its memory, else mapped from their files",
+    )
+    kv_patience_seconds: float = Field(
+        5.0, gt=0, description="seconds that a generation waits for a KV cache before it reads the text instead"
+    )
     memories_read_well: int = Field(
         32,
         ge=1,

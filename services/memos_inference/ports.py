@@ -1,19 +1,15 @@
 """What the use cases need from models and telemetry."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from pathlib import Path
 from typing import Protocol
 
-from memos_inference.domain import (
-    EmbedderDescription,
-    Embeddings,
-    Ended,
-    EngineDescription,
-    GenerationEvent,
-    Prompt,
-    Sampling,
-)
-from memos_kernel.cube import MemCube
+from memos_inference.domain.activation import Encoded
+from memos_inference.domain.generation import Ended, GenerationEvent, Prompt, Sampling
+from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription
+from memos_kernel.cube import BlobRef, MemCube
+from memos_kernel.names import CubeName, VaultName
 
 
 class Embedder(Protocol):
@@ -33,6 +29,49 @@ class Embedder(Protocol):
         Raises:
             Overloaded: too much is waiting.
             DependencyUnavailable: it is not loaded.
+        """
+        ...
+
+
+class Cache(Protocol):
+    """Keys and values of the first tokens of prompts, ready for the model. Requests share it; none changes it."""
+
+
+class Caches(Protocol):
+    """KV caches, brought to where the model is."""
+
+    def use(self, cube: MemCube) -> AbstractAsyncContextManager[Cache]:
+        """Hold the cache of an activation cube, which nothing removes meanwhile.
+
+        Raises:
+            DataCorrupted, IncompatiblePayload, FormUnsupported: it cannot be used.
+            DependencyUnavailable: it is not there yet.
+            StoreFull, LimitExceeded, Overloaded: there is no room for it now.
+        """
+        ...
+
+
+class BlobSource(Protocol):
+    """Bytes of cubes, from storage."""
+
+    def read(self, name: CubeName) -> AsyncGenerator[bytes]:
+        """Yield the bytes of a cube's payload.
+
+        Raises:
+            CubeNotFound: it is not there for the caller.
+            DataCorrupted, DependencyUnavailable.
+        """
+        ...
+
+
+class BlobSink(Protocol):
+    """Bytes that wait in storage for a cube."""
+
+    async def write(self, vault: VaultName, path: Path) -> BlobRef:
+        """Store the bytes of a safetensors file.
+
+        Raises:
+            VaultNotFound, LimitExceeded, QuotaExceeded, StoreFull, DependencyUnavailable.
         """
         ...
 
@@ -57,8 +96,22 @@ class Engine(Protocol):
         """
         ...
 
-    def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[GenerationEvent]:
+    async def encode(self, memories: Sequence[MemCube], path: Path) -> Encoded:
+        """Write keys and values of the tokens that each prompt with these memories first begins with.
+
+        Raises:
+            FormUnsupported: the model has no such cache.
+            ContextExceeded: the memories leave no room for an answer.
+            Overloaded, DependencyUnavailable.
+        """
+        ...
+
+    def generate(
+        self, prompt: Prompt, sampling: Sampling, *, cache: Cache | None = None
+    ) -> AsyncGenerator[GenerationEvent]:
         """Yield pieces of the answer and then, last, how it ended. Closing the generator stops the work.
+
+        With a cache the answer is the same, and comes sooner.
 
         Raises:
             ContextExceeded: the prompt leaves no room for an answer, see `check_room`.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from memos_inference.domain import Prompt, Role, Turn
+from memos_inference.domain.generation import Prompt, Role, Turn
 from memos_kernel.cube import MemCube
 from memos_kernel.prompt import memory_line
 

@@ -7,13 +7,16 @@ from typing import Any
 
 from memos_api.internal.v1 import inference_service_pb2 as pb
 from memos_api.internal.v1 import inference_service_pb2_grpc as pb_grpc
-from memos_inference.domain import Delta, GenerationEvent, Injection, Turn, parse_role, sampling
+from memos_inference.domain.generation import Delta, GenerationEvent, Turn, parse_role, sampling
+from memos_inference.domain.injection import Injection
+from memos_inference.usecases.build_activation import BuildActivation
 from memos_inference.usecases.count_tokens import CountTokens
 from memos_inference.usecases.describe_models import DescribeEmbedder, DescribeModels
 from memos_inference.usecases.embed_texts import EmbedTexts
 from memos_inference.usecases.generate_answer import GenerateAnswer
+from memos_kernel.names import VaultName
 from memos_runtime.context import current_grant
-from memos_wire.cubes import cube_from_proto, identity_to_proto
+from memos_wire.cubes import activation_to_proto, cube_from_proto, identity_to_proto
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     embed_texts: EmbedTexts
     count_tokens: CountTokens
     generate_answer: GenerateAnswer
+    build_activation: BuildActivation
     describe_models: DescribeModels
     describe_embedder: DescribeEmbedder
 
@@ -44,13 +48,27 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
             for index, turn in enumerate(request.turns)
         ]
         injections = [
-            Injection(cube_from_proto(item.cube, field=f"injections[{index}].cube"), item.form)
+            Injection(
+                cube_from_proto(item.cube, field=f"injections[{index}].cube"),
+                item.form,
+                tuple(
+                    cube_from_proto(source, field=f"injections[{index}].sources[{number}]")
+                    for number, source in enumerate(item.sources)
+                ),
+            )
             for index, item in enumerate(request.injections)
         ]
         how = sampling(request.max_tokens, request.temperature)
         async with aclosing(self.generate_answer(turns, injections, how, grant=current_grant())) as events:
             async for event in events:
                 yield _event_to_proto(event)
+
+    async def BuildActivation(self, request: pb.BuildActivationRequest, context: Any) -> pb.BuildActivationResponse:
+        """Make a KV cache of memories."""
+        vault = VaultName.parse(request.vault, field="vault")
+        cubes = [cube_from_proto(cube, field=f"cubes[{index}]") for index, cube in enumerate(request.cubes)]
+        payload = await self.build_activation(cubes, vault=vault, grant=current_grant())
+        return pb.BuildActivationResponse(payload=activation_to_proto(payload))
 
     async def DescribeEmbedder(self, request: pb.DescribeEmbedderRequest, context: Any) -> pb.DescribeEmbedderResponse:
         """Describe an embedder."""
@@ -81,5 +99,9 @@ def _event_to_proto(event: GenerationEvent) -> pb.GenerateResponse:
             first_token_ms=event.first_token_ms,
             queue_ms=event.queue_ms,
             model=event.model,
+            cached_tokens=event.cached_tokens,
+            refusals=[
+                pb.CacheRefusal(cube=str(one.name), reason=one.reason, message=one.message) for one in event.refusals
+            ],
         )
     )

@@ -4,20 +4,25 @@ from functools import partial
 
 import grpc
 
+from memos_api.internal.v1.blob_service_pb2_grpc import BlobServiceStub
 from memos_api.internal.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 from memos_inference.adapters.checkpoint import FileDigests
+from memos_inference.adapters.kv_tiers import TieredCaches
 from memos_inference.adapters.loading import load_encoder, load_model
+from memos_inference.adapters.storage_client import StorageBlobs
 from memos_inference.adapters.tracing import TelemetryTracer
 from memos_inference.adapters.transformers_embedder import TransformersEmbedder
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.servicer import InferenceServicer
+from memos_inference.usecases.build_activation import BuildActivation
 from memos_inference.usecases.choose_embedder import ServedEmbedders
 from memos_inference.usecases.count_tokens import CountTokens
 from memos_inference.usecases.describe_models import DescribeEmbedder, DescribeModels
 from memos_inference.usecases.embed_texts import EmbedTexts
 from memos_inference.usecases.generate_answer import GenerateAnswer
 from memos_runtime.service import Service, ServiceContext
+from memos_wire.methods import STORAGE
 
 
 def build(config: InferenceConfig, context: ServiceContext) -> Service:
@@ -34,10 +39,21 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
     ]
     served = ServedEmbedders(embedders[0], embedders[1] if len(embedders) > 1 else None)
     engine = TransformersEngine(partial(load_model, config, digests), max_queue=config.max_queue)
+    blobs = StorageBlobs(context.channels.stub(BlobServiceStub, STORAGE))
+    caches = TieredCaches(
+        context.state_dir / "kv",
+        blobs,
+        engine.open_cache,
+        disk_bytes=config.kv_disk_bytes,
+        memory_bytes=config.kv_memory_bytes,
+        patience=config.kv_patience_seconds,
+        clock=context.clock,
+    )
     servicer = InferenceServicer(
         embed_texts=EmbedTexts(served),
         count_tokens=CountTokens(engine),
-        generate_answer=GenerateAnswer(engine, TelemetryTracer(context.telemetry), context.clock),
+        generate_answer=GenerateAnswer(engine, caches, TelemetryTracer(context.telemetry), context.clock),
+        build_activation=BuildActivation(engine=engine, blobs=blobs, clock=context.clock),
         describe_models=DescribeModels(engine, embedders[0]),
         describe_embedder=DescribeEmbedder(served),
     )
@@ -46,11 +62,13 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         add_InferenceServiceServicer_to_server(servicer, server)
 
     async def start() -> None:
+        await caches.start()
         for embedder in embedders:
             await embedder.start()
         engine.start()  # goes on in the background: memory works before the model does
 
     async def close() -> None:
+        await caches.close()
         await engine.close()
         for embedder in embedders:
             await embedder.close()

@@ -11,7 +11,8 @@
     |- Conflict
     |  |- ResourceExists, DuplicateContent, RequestIdReused, EtagMismatch
     |- Precondition
-    |  |- IllegalTransition, CubeFrozen, StateConflict, IncompatiblePayload, ContextExceeded, QuotaExceeded
+    |  |- IllegalTransition, CubeFrozen, StateConflict, IncompatiblePayload, FormUnsupported,
+    |     ContextExceeded, QuotaExceeded
     |- Capacity                come back later
     |  |- Overloaded, StoreFull, DependencyUnavailable, Draining, DeadlineExceeded
     |- Fault                   the system's own
@@ -227,6 +228,12 @@ class IncompatiblePayload(Precondition):
     """A derived payload was made with something that differs from the running model."""
 
     reason = "INCOMPATIBLE_PAYLOAD"
+
+
+class FormUnsupported(Precondition):
+    """The running model does not take memories in this form."""
+
+    reason = "FORM_UNSUPPORTED"
 
 
 class QuotaExceeded(Precondition):

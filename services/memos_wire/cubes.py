@@ -197,9 +197,7 @@ def _payload_to_proto(payload: domain.Payload, message: pb.MemCube) -> None:
             message.plaintext.text = payload.text
             message.plaintext.language = payload.language
         case domain.Activation():
-            message.activation.blob.CopyFrom(blob_to_proto(payload.blob))
-            message.activation.identity.CopyFrom(identity_to_proto(payload.identity))
-            message.activation.token_count = payload.token_count
+            message.activation.CopyFrom(activation_to_proto(payload))
         case domain.Parametric():
             message.parametric.blob.CopyFrom(blob_to_proto(payload.blob))
             message.parametric.identity.CopyFrom(identity_to_proto(payload.identity))
@@ -215,11 +213,22 @@ def _payload_from_proto(message: pb.MemCube, *, field: str) -> domain.Payload | 
         case "plaintext":
             return domain.Plaintext(message.plaintext.text, message.plaintext.language)
         case "activation":
-            made = message.activation
-            return domain.Activation(blob_from_proto(made.blob), identity_from_proto(made.identity), made.token_count)
+            return activation_from_proto(message.activation)
         case _:
             trained = message.parametric
             return domain.Parametric(blob_from_proto(trained.blob), identity_from_proto(trained.identity), trained.rank)
+
+
+def activation_to_proto(payload: domain.Activation) -> pb.ActivationPayload:
+    """Return the message of a KV cache."""
+    return pb.ActivationPayload(
+        blob=blob_to_proto(payload.blob), identity=identity_to_proto(payload.identity), token_count=payload.token_count
+    )
+
+
+def activation_from_proto(message: pb.ActivationPayload) -> domain.Activation:
+    """Return the KV cache of a message."""
+    return domain.Activation(blob_from_proto(message.blob), identity_from_proto(message.identity), message.token_count)
 
 
 def blob_to_proto(blob: domain.BlobRef) -> pb.BlobRef:

@@ -43,6 +43,7 @@ CODES: Mapping[type[domain.MemosError], grpc.StatusCode] = {
     domain.StateConflict: grpc.StatusCode.FAILED_PRECONDITION,
     domain.IncompatiblePayload: grpc.StatusCode.FAILED_PRECONDITION,
     domain.ContextExceeded: grpc.StatusCode.FAILED_PRECONDITION,
+    domain.FormUnsupported: grpc.StatusCode.FAILED_PRECONDITION,
     domain.QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     domain.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     domain.StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from jinja2 import TemplateError
@@ -9,7 +11,8 @@ from transformers import AutoTokenizer
 
 from memos_inference import prompt as prompts
 from memos_inference.adapters.checkpoint import Checkpoint
-from memos_inference.domain import Prompt, Role, Turn
+from memos_inference.domain.generation import Prompt, Role, Turn
+from memos_kernel.cube import MemCube, Plaintext
 from memos_kernel.errors import DependencyUnavailable, InvalidField
 
 _PLAIN_TEMPLATE = (
@@ -61,6 +64,15 @@ class ChatTokenizer:
         except TemplateError as error:
             raise InvalidField(f"The model's chat template refuses the turns: {error}", field="turns") from error
         return list(self._fast.encode(text, add_special_tokens=False).ids)
+
+    def prefix_ids(self, memories: Sequence[MemCube]) -> list[int]:
+        """Return the tokens that every prompt begins with whose first memories are these.
+
+        Where they end, a token may reach over into what follows, so those are taken that two prompts share.
+        """
+        asked, more = Turn(Role.USER, "?"), replace(memories[-1], payload=Plaintext("."))
+        alone, followed = (self.prompt_ids(Prompt((asked,), told)) for told in (tuple(memories), (*memories, more)))
+        return [first for first, _ in takewhile(lambda pair: pair[0] == pair[1], zip(alone, followed, strict=False))]
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens of each text."""

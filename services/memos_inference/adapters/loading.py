@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from memos_inference.adapters import environment
 from memos_inference.adapters.checkpoint import Checkpoint, FileDigests, bundled_minilm, bundled_tiny, find
-from memos_inference.adapters.transformers_engine import LoadedModel
+from memos_inference.adapters.engine_work import LoadedModel
 from memos_inference.config import BUNDLED_EMBEDDER, BUNDLED_MODEL, InferenceConfig
-from memos_inference.domain import EngineDescription
+from memos_inference.domain.models import EngineDescription
 from memos_kernel.identity import CompatibilityIdentity
 
 if TYPE_CHECKING:

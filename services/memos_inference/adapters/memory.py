@@ -1,26 +1,24 @@
 """Twins of the ports without a model: deterministic, in memory, for tests of what is above them."""
 
+import asyncio
 import hashlib
 import math
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from pathlib import Path
 
 from memos_inference import prompt as prompts
-from memos_inference.domain import (
-    Delta,
-    EmbedderDescription,
-    Embeddings,
-    Ended,
-    EngineDescription,
-    FinishReason,
-    GenerationEvent,
-    Prompt,
-    Sampling,
-    check_room,
-)
-from memos_kernel.cube import MemCube
+from memos_inference.domain.activation import Encoded
+from memos_inference.domain.generation import Delta, Ended, FinishReason, GenerationEvent, Prompt, Sampling, check_room
+from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription
+from memos_inference.ports import Cache
+from memos_kernel.blobs import SAFETENSORS
+from memos_kernel.cube import BlobRef, MemCube
+from memos_kernel.errors import MemosError
 from memos_kernel.identity import CompatibilityIdentity
+from memos_kernel.names import CubeName, VaultName
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +65,21 @@ class EchoEngine:
         """See `Engine`."""
         return [len(text.split()) for text in texts]
 
-    async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[GenerationEvent]:
+    async def encode(self, memories: Sequence[MemCube], path: Path) -> Encoded:
         """See `Engine`."""
-        tokens = sum(len(turn.text.split()) for turn in prompts.messages(prompt, system_role=True))
+        words = prompts.system_text(memories).split()
+        check_room(len(words), Sampling(), limit=self.context_length)
+        data = " ".join(words).encode()
+        await asyncio.to_thread(path.write_bytes, data)
+        digest = hashlib.sha256(data).hexdigest()
+        return Encoded(len(words), replace((await self.describe()).identity, token_ids_sha256=digest))
+
+    async def generate(
+        self, prompt: Prompt, sampling: Sampling, *, cache: Cache | None = None
+    ) -> AsyncGenerator[GenerationEvent]:
+        """See `Engine`."""
+        read = [word for turn in prompts.messages(prompt, system_role=True) for word in turn.text.split()]
+        tokens = len(read)
         check_room(tokens, sampling, limit=self.context_length)
         words = prompt.turns[-1].text.split()
         given = words[: min(sampling.max_tokens, self.context_length - tokens)]
@@ -82,7 +92,59 @@ class EchoEngine:
             first_token_ms=0.0,
             queue_ms=0.0,
             model="echo",
+            cached_tokens=_shared(cache.words, read) if isinstance(cache, WordCache) else 0,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class WordCache:
+    """A cache of the echo engine: the words that it has read before."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class MemoryCaches:
+    """Caches of cubes by their names; `broken` is raised instead, if it is set."""
+
+    caches: dict[CubeName, Cache] = field(default_factory=dict)
+    broken: MemosError | None = None
+
+    @asynccontextmanager
+    async def use(self, cube: MemCube) -> AsyncIterator[Cache]:
+        """See `Caches`."""
+        if self.broken is not None:
+            raise self.broken
+        yield self.caches[cube.name]
+
+
+@dataclass(slots=True)
+class MemoryBlobs:
+    """Blobs in memory, by the name of their cube or their own."""
+
+    data: dict[str, bytes] = field(default_factory=dict)
+    reads: int = 0
+
+    async def read(self, name: CubeName) -> AsyncGenerator[bytes]:
+        """See `BlobSource`."""
+        self.reads += 1
+        data = self.data[str(name)]
+        for start in range(0, len(data), _PIECE):
+            yield data[start : start + _PIECE]
+
+    async def write(self, vault: VaultName, path: Path) -> BlobRef:
+        """See `BlobSink`."""
+        data = await asyncio.to_thread(path.read_bytes)
+        name = f"{vault}/blobs/{len(self.data)}"
+        self.data[name] = data
+        return BlobRef(name, len(data), hashlib.sha256(data).hexdigest(), SAFETENSORS)
+
+
+_PIECE = 1_000
+
+
+def _shared(words: Sequence[str], read: Sequence[str]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(words, read, strict=False)))
 
 
 @dataclass(frozen=True, slots=True)

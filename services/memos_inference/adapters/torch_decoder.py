@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache
+from transformers.cache_utils import Cache
 
 from memos_inference.adapters.checkpoint import Checkpoint
-from memos_inference.domain import Sampling
+from memos_inference.adapters.kv_cache import KvGeometry, KvPrefix, geometry_of, new_cache
+from memos_inference.domain.generation import Sampling
 
 _PREFILL_TOKENS = 512
 """Prompt tokens of one pass: bounds the memory of a pass, and how long a cancelled prompt goes on."""
@@ -21,6 +23,7 @@ class TorchDecoder:
         self._model = model
         self._config = model.config.get_text_config()
         self._rows = model.get_input_embeddings().num_embeddings
+        self.geometry = self._probe()
 
     @property
     def context_length(self) -> int:
@@ -45,22 +48,42 @@ class TorchDecoder:
         return "none" if scheme is None else json.dumps(scheme, sort_keys=True, separators=(",", ":"), default=str)
 
     @property
+    def vocabulary(self) -> int:
+        """Number of tokens that the model knows."""
+        return int(self._rows)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = self._model.device
+        return device
+
+    @property
     def stop_ids(self) -> frozenset[int]:
         """Tokens that end an answer, by the checkpoint's generation settings."""
         ends = self._model.generation_config.eos_token_id
         return frozenset([ends] if isinstance(ends, int) else ends or ())
 
-    def tokens(self, prompt: Sequence[int], sampling: Sampling, *, cancelled: Callable[[], bool]) -> Iterator[int]:
+    def tokens(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        *,
+        cancelled: Callable[[], bool],
+        prefix: KvPrefix | None = None,
+    ) -> Iterator[int]:
         """Yield tokens after the prompt until `sampling.max_tokens`, a full context, or a cancellation.
 
-        Whoever consumes them stops at one of `stop_ids`. Each call has a cache of its own.
+        Whoever consumes them stops at one of `stop_ids`. Each call has a cache of its own; what its prompt has in
+        common with `prefix` is not read again.
         """
-        if max(prompt) >= self._rows:
-            raise ValueError(f"token {max(prompt)} of the tokenizer is not one of the model's {self._rows}")
-        cache = DynamicCache(config=self._config)
-        logits = self._prefill(prompt, cache, cancelled)
+        self._check(prompt)
+        most = min(sampling.max_tokens, self.context_length - len(prompt))
+        shared = prefix.shared_with(prompt) if prefix is not None else 0
+        cache = new_cache(self._config, self.geometry, capacity=len(prompt) + most, prefix=prefix, shared=shared)
+        logits = self._prefill(prompt[shared:], cache, cancelled)
         token: int | None = None
-        for _ in range(min(sampling.max_tokens, self.context_length - len(prompt))):
+        for _ in range(most):
             if logits is None or cancelled():
                 return
             if token is not None:
@@ -68,9 +91,33 @@ class TorchDecoder:
             token = _choose(logits, sampling.temperature)
             yield token
 
-    def _prefill(
-        self, prompt: Sequence[int], cache: DynamicCache, cancelled: Callable[[], bool]
-    ) -> torch.Tensor | None:
+    def encode(
+        self, ids: Sequence[int], *, cancelled: Callable[[], bool]
+    ) -> list[tuple[torch.Tensor, torch.Tensor]] | None:
+        """Return keys and values of each layer over some tokens, `[1, kv_heads, tokens, head_dim]`.
+
+        None if cancelled, or if this model keeps something else than keys and values of all tokens.
+        """
+        self._check(ids)
+        if self.geometry is None:
+            return None
+        cache = new_cache(self._config, self.geometry, capacity=len(ids))
+        if self._prefill(ids, cache, cancelled) is None:
+            return None
+        layers: list[Any] = list(cache.layers)
+        return [(layer.keys, layer.values) for layer in layers]
+
+    def _check(self, ids: Sequence[int]) -> None:
+        if max(ids) >= self._rows:
+            raise ValueError(f"token {max(ids)} of the tokenizer is not one of the model's {self._rows}")
+
+    def _probe(self) -> KvGeometry | None:
+        """Run the model once, and see what its cache is like."""
+        cache = DynamicCache(config=self._config)
+        self._step([0], cache)
+        return geometry_of(cache, self._model.dtype)
+
+    def _prefill(self, prompt: Sequence[int], cache: Cache, cancelled: Callable[[], bool]) -> torch.Tensor | None:
         """Return the logits after the prompt, or None if cancelled."""
         logits = None
         for start in range(0, len(prompt), _PREFILL_TOKENS):
@@ -79,7 +126,7 @@ class TorchDecoder:
             logits = self._step(prompt[start : start + _PREFILL_TOKENS], cache)
         return logits
 
-    def _step(self, ids: Sequence[int], cache: DynamicCache) -> torch.Tensor:
+    def _step(self, ids: Sequence[int], cache: Cache) -> torch.Tensor:
         """Read tokens into the cache; return the logits after the last one, float32 of shape [vocabulary]."""
         with torch.inference_mode():
             given = torch.tensor([list(ids)], device=self._model.device)
@@ -107,6 +154,4 @@ def load(checkpoint: Checkpoint, *, device: str, dtype: str) -> TorchDecoder:
     model: Any = AutoModelForCausalLM.from_pretrained(
         checkpoint.folder, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False
     )
-    decoder = TorchDecoder(model.eval().to(device))
-    next(decoder.tokens([0], Sampling(max_tokens=1), cancelled=lambda: False))
-    return decoder
+    return TorchDecoder(model.eval().to(device))

@@ -13,7 +13,7 @@ from transformers import MODEL_MAPPING, AutoConfig
 
 from memos_inference.adapters.bert import BertForward
 from memos_inference.adapters.checkpoint import Checkpoint
-from memos_inference.domain import EmbedderDescription
+from memos_inference.domain.models import EmbedderDescription
 from memos_kernel.errors import DependencyUnavailable
 
 PASS_TOKENS = 512

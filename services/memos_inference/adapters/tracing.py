@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from memos_inference.domain import Ended
+from memos_inference.domain.generation import Ended
 from memos_kernel.cube import MemCube
 from memos_runtime import semconv
 from memos_runtime.telemetry import AttributeValue, Telemetry

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memos_inference.adapters.lane import Lane
-from memos_inference.domain import EmbedderDescription, Embeddings
+from memos_inference.domain.models import EmbedderDescription, Embeddings
 from memos_kernel.errors import DependencyUnavailable, MemosError
 
 if TYPE_CHECKING:

@@ -1,71 +1,39 @@
-"""Engine on transformers: one thread decodes, callers wait in a bounded queue."""
+"""Engine on transformers: one thread has the model, callers wait in a bounded queue."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memos_inference.adapters.detokenizer import Detokenizer
+from memos_inference.adapters.engine_work import Encoding, Generation, LoadedModel
 from memos_inference.adapters.lane import Lane
 from memos_inference.adapters.model_loader import FIRST_PAUSE, ModelLoader
-from memos_inference.domain import (
-    Delta,
-    Ended,
-    EngineDescription,
-    FinishReason,
-    GenerationEvent,
-    Prompt,
-    Sampling,
-    check_room,
-)
-from memos_kernel.errors import Draining
+from memos_inference.domain.activation import Encoded
+from memos_inference.domain.generation import Ended, GenerationEvent, Prompt, Sampling, check_room
+from memos_inference.domain.injection import Form
+from memos_inference.domain.models import EngineDescription
+from memos_inference.ports import Cache
+from memos_kernel.cube import MemCube, RevisionRef
+from memos_kernel.errors import FormUnsupported
 from memos_runtime.workers import Worker
 
 if TYPE_CHECKING:
-    from memos_inference.adapters.chat_tokenizer import ChatTokenizer
-    from memos_inference.adapters.torch_decoder import TorchDecoder
+    from memos_inference.adapters.kv_cache import KvPrefix
 
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """What the engine runs on."""
-
-    decoder: "TorchDecoder"
-    tokenizer: "ChatTokenizer"
-    description: EngineDescription
-    stop_ids: frozenset[int]
-
-
-@dataclass(slots=True, eq=False)
-class _Generation:
-    """One caller. `cancelled` is set by the event loop and read by the thread before each token."""
-
-    loop: asyncio.AbstractEventLoop
-    model: LoadedModel
-    prompt: Sequence[int]
-    sampling: Sampling
-    events: asyncio.Queue[GenerationEvent | Exception] = field(default_factory=asyncio.Queue)
-    queued: float = field(default_factory=time.perf_counter)
-    cancelled: bool = False
-    size: int = 1
-
-    def emit(self, event: GenerationEvent) -> None:
-        self.loop.call_soon_threadsafe(self.events.put_nowait, event)
-
-    def fail(self, error: Exception) -> None:
-        self.loop.call_soon_threadsafe(self.events.put_nowait, error)
+_Work = Generation | Encoding
 
 
 class TransformersEngine:
     """Engine whose model is loaded in the background; calls wait for it, but not for a second try."""
 
     def __init__(self, load: Callable[[], LoadedModel], *, max_queue: int, first_pause: float = FIRST_PAUSE) -> None:
-        """Take what loads the model, how many generations may wait, and the seconds between the first two tries."""
+        """Take what loads the model, how many calls may wait, and the seconds between the first two tries."""
         self._loader = ModelLoader(load, first_pause=first_pause)
         self._tokens = Worker("tokenizer")
-        self._running: set[_Generation] = set()
-        self._lane: Lane[_Generation] = Lane("engine", _decode, batch=1, capacity=max_queue)
+        self._files = Worker("kv_files")
+        self._running: set[_Work] = set()
+        self._lane: Lane[_Work] = Lane("engine", _run, batch=1, capacity=max_queue)
 
     @property
     def healthy(self) -> bool:
@@ -80,10 +48,11 @@ class TransformersEngine:
     async def close(self) -> None:
         """Fail what waits and what runs, end the threads. A model that is being loaded is waited for only shortly."""
         await self._loader.close()
-        for generation in self._running:
-            generation.cancelled = True
+        for work in self._running:
+            work.cancelled = True
         await asyncio.to_thread(self._lane.close)
         await self._tokens.close()
+        await self._files.close()
 
     async def describe(self) -> EngineDescription:
         """See `Engine`."""
@@ -94,14 +63,18 @@ class TransformersEngine:
         model = await self._loader.model()
         return await self._tokens.run(model.tokenizer.count, texts)
 
-    async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[GenerationEvent]:
-        """See `Engine`."""
+    async def generate(
+        self, prompt: Prompt, sampling: Sampling, *, cache: Cache | None = None
+    ) -> AsyncGenerator[GenerationEvent]:
+        """See `Engine`. The cache is one of `open_cache`."""
         model = await self._loader.model()
+        prefix = None if cache is None else _own(cache)
         ids = await self._tokens.run(model.tokenizer.prompt_ids, prompt)
         check_room(len(ids), sampling, limit=model.description.context_length)
-        generation = _Generation(asyncio.get_running_loop(), model, ids, sampling)
-        self._lane.submit([generation])
-        self._running.add(generation)
+        generation = Generation(
+            loop=asyncio.get_running_loop(), model=model, prompt=ids, sampling=sampling, prefix=prefix
+        )
+        self._begin(generation)
         try:
             while True:
                 event = await generation.events.get()
@@ -111,42 +84,83 @@ class TransformersEngine:
                 if isinstance(event, Ended):
                     return
         finally:
-            generation.cancelled = True
-            self._running.discard(generation)
-            self._lane.withdraw([generation])
+            self._end(generation)
+
+    async def encode(self, memories: Sequence[MemCube], path: Path) -> Encoded:
+        """See `Engine`."""
+        from memos_inference.adapters.kv_file import digest_of
+
+        model = await self._loader.model()
+        _check_keeps_all(model)
+        ids = await self._tokens.run(model.tokenizer.prefix_ids, memories)
+        check_room(len(ids), Sampling(), limit=model.description.context_length)
+        identity = replace(model.description.identity, token_ids_sha256=digest_of(ids))
+        loop = asyncio.get_running_loop()
+        encoding = Encoding(
+            loop=loop,
+            model=model,
+            ids=ids,
+            path=path,
+            identity=identity,
+            sources=[RevisionRef(cube.name, cube.revision) for cube in memories],
+            done=loop.create_future(),
+        )
+        self._begin(encoding)
+        try:
+            await encoding.done
+        finally:
+            self._end(encoding)
+        return Encoded(len(ids), identity)
+
+    async def open_cache(self, path: Path, cube: MemCube) -> "KvPrefix":
+        """Return a cache for `generate`, on the device of the model.
+
+        Raises:
+            DataCorrupted, IncompatiblePayload: the file is not what the cube tells of, or not of this model.
+            FormUnsupported: this model has no use for it.
+            Overloaded, DependencyUnavailable.
+        """
+        model = await self._loader.model()
+        return await self._files.run(_open, model, path, cube)
+
+    def _begin(self, work: _Work) -> None:
+        self._lane.submit([work])
+        self._running.add(work)
+
+    def _end(self, work: _Work) -> None:
+        work.cancelled = True
+        self._running.discard(work)
+        self._lane.withdraw([work])
 
 
-def _decode(generations: Sequence[_Generation]) -> None:
-    """Generate answers, one after another. Runs in the lane's thread."""
-    for generation in generations:
-        _decode_one(generation)
+def _run(batch: Sequence[_Work]) -> None:
+    """Do one piece of work after another. Runs in the lane's thread."""
+    for work in batch:
+        work.run()
 
 
-def _decode_one(generation: _Generation) -> None:
-    started = time.perf_counter()
-    model = generation.model
-    text = Detokenizer(model.tokenizer.decode)
-    finish, count, first = FinishReason.LENGTH, 0, 0.0
-    for token in model.decoder.tokens(generation.prompt, generation.sampling, cancelled=lambda: generation.cancelled):
-        first = first or time.perf_counter()
-        if token in model.stop_ids:
-            finish = FinishReason.STOP
-            break
-        count += 1
-        if piece := text.push(token):
-            generation.emit(Delta(piece))
-    if generation.cancelled:
-        generation.fail(Draining("The engine is going down.", service="inference"))  # for nobody, if the caller left
-        return
-    if tail := text.flush():
-        generation.emit(Delta(tail))
-    generation.emit(
-        Ended(
-            finish_reason=finish,
-            prompt_tokens=len(generation.prompt),
-            completion_tokens=count,
-            first_token_ms=(first - started) * 1e3,
-            queue_ms=(started - generation.queued) * 1e3,
+def _own(cache: Cache) -> "KvPrefix":
+    from memos_inference.adapters.kv_cache import KvPrefix
+
+    if not isinstance(cache, KvPrefix):
+        raise TypeError(f"{type(cache).__name__} is no cache of this engine")
+    return cache
+
+
+def _open(model: LoadedModel, path: Path, cube: MemCube) -> "KvPrefix":
+    from memos_inference.adapters import kv_file
+
+    decoder = model.decoder
+    _check_keeps_all(model)
+    assert decoder.geometry is not None
+    return kv_file.read(path, cube, geometry=decoder.geometry, vocabulary=decoder.vocabulary).to(decoder.device)
+
+
+def _check_keeps_all(model: LoadedModel) -> None:
+    if model.decoder.geometry is None:
+        raise FormUnsupported(
+            f"{model.description.model} does not keep the keys and values of all tokens alike, so it takes no KV cache;"
+            " inject text.",
+            form=Form.KV,
             model=model.description.model,
         )
-    )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memos_inference.domain import check_texts
+from memos_inference.domain.models import check_texts
 from memos_inference.ports import Engine
 from memos_kernel import limits
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from memos_inference.domain import EmbedderDescription, EngineDescription
+from memos_inference.domain.models import EmbedderDescription, EngineDescription
 from memos_inference.ports import Embedder, Engine
 from memos_inference.usecases.choose_embedder import ServedEmbedders
 

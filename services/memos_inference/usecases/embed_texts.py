@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memos_inference.domain import Embeddings, check_texts
+from memos_inference.domain.models import Embeddings, check_texts
 from memos_inference.usecases.choose_embedder import ServedEmbedders
 
 

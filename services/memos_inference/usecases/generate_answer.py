@@ -1,20 +1,13 @@
 """Generate an answer with memories."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
 
-from memos_inference.domain import (
-    Ended,
-    GenerationEvent,
-    Injection,
-    Prompt,
-    Sampling,
-    Turn,
-    check_injections,
-    check_turns,
-)
-from memos_inference.ports import Engine, Tracer
+from memos_inference.domain.generation import Ended, GenerationEvent, Prompt, Sampling, Turn, check_turns
+from memos_inference.domain.injection import Admitted, Injection, Refusal, check_injections, refusal_of
+from memos_inference.ports import Cache, Caches, Engine, Tracer
+from memos_kernel.errors import MemosError
 from memos_kernel.ids import Clock
 from memos_kernel.permission import Grant
 
@@ -24,6 +17,7 @@ class GenerateAnswer:
     """Checks every injection against the grant, then lets the model answer."""
 
     engine: Engine
+    caches: Caches
     tracer: Tracer
     clock: Clock
 
@@ -32,18 +26,36 @@ class GenerateAnswer:
     ) -> AsyncGenerator[GenerationEvent]:
         """Yield pieces of the answer and then, last, how it ended.
 
+        A cache that cannot be used never stops an answer: its memories are read as text, and the end says so.
+
         Raises:
             MissingField, InvalidField, LimitExceeded: turns or injections break a rule.
-            GrantInvalid, StateConflict, IncompatiblePayload: a cube may not be injected.
+            GrantInvalid, StateConflict: a memory may not be injected.
             ContextExceeded: the prompt does not fit.
         """
         check_turns(turns)
         running = await self.engine.describe()
-        cubes = check_injections(injections, grant=grant, now=self.clock.now(), running=running.identity)
-        generation = self.tracer.generation(model=running.model, cubes=cubes, max_tokens=sampling.max_tokens)
+        admitted = check_injections(injections, grant=grant, now=self.clock.now(), running=running.identity)
+        told = [injection.cube for injection in injections]
+        generation = self.tracer.generation(model=running.model, cubes=told, max_tokens=sampling.max_tokens)
         with generation as ended:
-            async with aclosing(self.engine.generate(Prompt(tuple(turns), cubes), sampling)) as events:
-                async for event in events:
-                    if isinstance(event, Ended):
-                        ended(event)
-                    yield event
+            async with self._cache(admitted) as (cache, refusals):
+                prompt = Prompt(tuple(turns), admitted.memories)
+                async with aclosing(self.engine.generate(prompt, sampling, cache=cache)) as events:
+                    async for event in events:
+                        if isinstance(event, Ended):
+                            event = replace(event, refusals=refusals)
+                            ended(event)
+                        yield event
+
+    @asynccontextmanager
+    async def _cache(self, admitted: Admitted) -> AsyncIterator[tuple[Cache | None, tuple[Refusal, ...]]]:
+        """Hold the cache, if there is one that can be used, and say which cannot."""
+        async with AsyncExitStack() as stack:
+            cache, refusals = None, admitted.refusals
+            if admitted.cache is not None:
+                try:
+                    cache = await stack.enter_async_context(self.caches.use(admitted.cache))
+                except MemosError as error:
+                    refusals = (*refusals, refusal_of(admitted.cache, error))
+            yield cache, refusals

@@ -1,13 +1,21 @@
 from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from memos_inference.adapters.memory import EchoEngine, RecordingTracer
-from memos_inference.domain import Delta, Ended, Injection, Role, Sampling, Turn
+from memos_inference.adapters.memory import EchoEngine, MemoryCaches, RecordingTracer, WordCache
+from memos_inference.domain.generation import Delta, Ended, Role, Sampling, Turn
+from memos_inference.domain.injection import Injection
+from memos_inference.prompt import system_text
 from memos_inference.usecases.generate_answer import GenerateAnswer
-from memos_kernel.cube import State
-from memos_kernel.errors import ContextExceeded, StateConflict
+from memos_kernel.blobs import SAFETENSORS
+from memos_kernel.cube import Activation, BlobRef, Kind, RevisionRef, State
+from memos_kernel.errors import ContextExceeded, DataCorrupted, GrantInvalid, InvalidField, StateConflict
+from memos_kernel.names import CubeName, VaultName
+from memos_kernel.permission import Action
 
+EARLIER = datetime(2026, 1, 1, tzinfo=UTC)
 QUESTION = [Turn(Role.USER, "What colour is the bicycle?")]
 
 
@@ -17,8 +25,13 @@ def tracer():
 
 
 @pytest.fixture
-def generate(clock, tracer):
-    return GenerateAnswer(EchoEngine(context_length=64), tracer, clock)
+def caches():
+    return MemoryCaches()
+
+
+@pytest.fixture
+def generate(clock, tracer, caches):
+    return GenerateAnswer(EchoEngine(context_length=64), caches, tracer, clock)
 
 
 async def test_the_pieces_join_to_the_answer_and_the_end_comes_last(generate, grant):
@@ -62,3 +75,118 @@ async def test_a_caller_that_leaves_ends_the_generation_without_an_end(generate,
     async with aclosing(generate(QUESTION, [], Sampling(), grant=grant())) as events:
         assert await anext(events) == Delta("What")
     assert tracer.generations[0].ends == []
+
+
+@pytest.fixture
+def sources(cube):
+    return cube("one two", name=CubeName("local", "c1")), cube("three", name=CubeName("local", "c2"))
+
+
+@pytest.fixture
+async def cached(cube, sources):
+    """A KV cache of two memories that the running engine can use."""
+
+    async def make(**fields):
+        running = (await EchoEngine().describe()).identity
+        identity = replace(running, **{"token_ids_sha256": "d" * 64, **fields.pop("identity", {})})
+        blob = BlobRef("tenants/local/blobs/b", 100, "e" * 64, SAFETENSORS)
+        given = {
+            "name": CubeName("local", "kv"),
+            "kind": Kind.ACTIVATION,
+            "payload": Activation(blob, identity, 9),
+            "derived_from": tuple(RevisionRef(source.name, 1) for source in sources),
+        }
+        return cube(**{**given, **fields})
+
+    return make
+
+
+async def answered(generate, injections, grant):
+    events = [event async for event in generate(QUESTION, injections, Sampling(), grant=grant)]
+    return "".join(event.text for event in events[:-1]), events[-1]
+
+
+async def test_a_cache_spares_the_reading_of_its_memories_and_changes_nothing_else(
+    generate, grant, cached, sources, caches, cube
+):
+    kv, last = await cached(), Injection(cube("four"), "text")
+    as_text = [*(Injection(source, "text") for source in sources), last]
+    plain, end = await answered(generate, as_text, grant())
+    caches.caches[kv.name] = WordCache(tuple(system_text(sources).split()))
+    answer, with_cache = await answered(generate, [Injection(kv, "kv", sources), last], grant())
+    assert answer == plain
+    assert with_cache == replace(end, cached_tokens=len(system_text(sources).split()))
+    assert with_cache.prompt_tokens == end.prompt_tokens
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"state": State.STALE}, "STATE_CONFLICT"),
+        ({"delete_time": EARLIER}, "STATE_CONFLICT"),
+        ({"expire_time": EARLIER}, "STATE_CONFLICT"),
+        ({"identity": {"weights_sha256": "0"}}, "INCOMPATIBLE_PAYLOAD"),
+        ({"identity": {"adapter": "another"}}, "INCOMPATIBLE_PAYLOAD"),
+        ({"identity": {"dtype": ""}}, "INCOMPATIBLE_PAYLOAD"),
+        ({"identity": {"token_ids_sha256": ""}}, "INCOMPATIBLE_PAYLOAD"),
+    ],
+)
+async def test_a_cache_that_does_not_fit_gives_way_to_the_text(
+    generate, grant, cached, sources, caches, fields, reason
+):
+    kv = await cached(**fields)
+    caches.broken = AssertionError("nobody may look for it")
+    plain, end = await answered(generate, [Injection(source, "text") for source in sources], grant())
+    answer, told = await answered(generate, [Injection(kv, "kv", sources)], grant())
+    assert (answer, told.prompt_tokens, told.cached_tokens) == (plain, end.prompt_tokens, 0)
+    assert [(one.name, one.reason) for one in told.refusals] == [(kv.name, reason)]
+    (changed,) = fields.values()
+    assert not isinstance(changed, dict) or next(iter(changed)) in told.refusals[0].message
+
+
+async def test_a_cache_that_cannot_be_had_gives_way_to_the_text(generate, grant, cached, sources, caches):
+    kv = await cached()
+    caches.broken = DataCorrupted("The bytes are lost.")
+    _, told = await answered(generate, [Injection(kv, "kv", sources)], grant())
+    assert [(one.reason, one.message) for one in told.refusals] == [("DATA_CORRUPTED", "The bytes are lost.")]
+
+
+async def test_a_cache_needs_a_grant_for_itself_and_for_each_of_its_memories(generate, grant, cached, sources, caches):
+    elsewhere, kv = VaultName("local", "other"), await cached()
+    caches.caches[kv.name] = WordCache(())
+    hidden = [
+        (kv, (sources[0], replace(sources[1], vault=elsewhere))),
+        (replace(kv, vault=elsewhere), sources),
+    ]
+    for given, told in hidden:
+        with pytest.raises(GrantInvalid):
+            await answered(generate, [Injection(given, "kv", told)], grant())
+    with pytest.raises(GrantInvalid):
+        await answered(generate, [Injection(kv, "kv", sources)], grant(actions=frozenset({Action.MODEL_USE})))
+
+
+async def test_a_memory_of_a_cache_that_is_out_of_use_stops_the_answer(generate, grant, cached, sources):
+    gone = (sources[0], replace(sources[1], delete_time=EARLIER))
+    with pytest.raises(StateConflict, match="c2 is DELETED"):
+        await answered(generate, [Injection(await cached(), "kv", gone)], grant())
+
+
+async def test_a_cache_comes_first_with_exactly_its_memories(generate, grant, cached, sources, cube):
+    kv = await cached()
+    wrong = {
+        "injections[1].form": [Injection(cube("first"), "text"), Injection(kv, "kv", sources)],
+        "injections[0].sources": [Injection(kv, "kv", sources[::-1])],
+        "injections[0].form": [Injection(sources[0], "kv", sources)],
+        "injections[0].cube": [Injection(kv, "text")],
+        "injections[0].sources[1]": [
+            Injection(
+                replace(kv, derived_from=(RevisionRef(sources[0].name, 1), RevisionRef(kv.name, 1))),
+                "kv",
+                (sources[0], kv),
+            )
+        ],
+    }
+    for field, injections in wrong.items():
+        with pytest.raises(InvalidField) as caught:
+            await answered(generate, injections, grant())
+        assert caught.value.metadata["field"] == field

@@ -1,4 +1,4 @@
-from memos_inference.domain import Prompt, Role, Turn
+from memos_inference.domain.generation import Prompt, Role, Turn
 from memos_inference.prompt import messages, system_text
 from memos_kernel.cube import SourceSpan
 

@@ -5,16 +5,9 @@ from datetime import timedelta
 import pytest
 
 from memos_inference.adapters.memory import EchoEngine
-from memos_inference.domain import (
-    Injection,
-    Role,
-    Turn,
-    check_injections,
-    check_texts,
-    check_turns,
-    parse_role,
-    sampling,
-)
+from memos_inference.domain.generation import Role, Turn, check_turns, parse_role, sampling
+from memos_inference.domain.injection import Admitted, Injection, check_identity, check_injections
+from memos_inference.domain.models import check_texts
 from memos_inference.usecases.count_tokens import CountTokens
 from memos_kernel import limits
 from memos_kernel.cube import Activation, BlobRef, Kind, State
@@ -48,11 +41,11 @@ def kv(identity):
 
 def test_plaintext_cubes_of_granted_vaults_are_injected_in_order(check, cube):
     first, second = cube("one"), cube("two")
-    assert check(first, second) == (first, second)
+    assert check(first, second) == Admitted((first, second))
 
 
 def test_a_call_without_memories_needs_no_right_to_use_cubes(check):
-    assert check(actions=frozenset({Action.MODEL_USE})) == ()
+    assert check(actions=frozenset({Action.MODEL_USE})) == Admitted()
 
 
 def test_a_grant_without_the_right_to_use_cubes_injects_none(check, cube):
@@ -111,16 +104,17 @@ def test_another_form_than_text_is_refused(check, cube, form):
     assert caught.value.field == "injections[0].form"
 
 
-def test_a_payload_of_another_model_is_refused_with_what_differs(check, cube):
+def test_a_payload_of_another_model_is_refused_with_what_differs(cube):
     made = kv(replace(RUNNING, weights_sha256="x", dtype="bfloat16", token_ids_sha256="ids"))
     with pytest.raises(IncompatiblePayload) as caught:
-        check(cube(kind=Kind.ACTIVATION, payload=made), form="kv")
+        check_identity(cube(kind=Kind.ACTIVATION, payload=made), RUNNING)
     assert caught.value.metadata["fields"] == "weights_sha256,dtype"
 
 
-def test_a_payload_of_this_model_is_refused_by_its_form_while_the_engine_takes_text_alone(check, cube):
-    with pytest.raises(InvalidField):
+def test_a_cache_that_does_not_say_what_it_was_made_from_is_refused(check, cube):
+    with pytest.raises(InvalidField) as caught:
         check(cube(kind=Kind.ACTIVATION, payload=kv(RUNNING)), form="kv")
+    assert caught.value.field == "injections[0].sources"
 
 
 def test_too_many_injections_are_refused(check, cube):

@@ -1,7 +1,7 @@
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from memos_inference.adapters.tracing import TelemetryTracer
-from memos_inference.domain import Ended, FinishReason
+from memos_inference.domain.generation import Ended, FinishReason
 from memos_kernel.cube import TraceRef
 from memos_runtime.telemetry import Telemetry
 from memos_runtime.tracing import Tracing

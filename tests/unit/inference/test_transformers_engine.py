@@ -13,7 +13,7 @@ from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.loading import load_model
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
-from memos_inference.domain import SHORTEST_ANSWER, Delta, Ended, FinishReason, Prompt, Role, Sampling, Turn
+from memos_inference.domain.generation import SHORTEST_ANSWER, Delta, Ended, FinishReason, Prompt, Role, Sampling, Turn
 from memos_kernel.errors import ContextExceeded, DependencyUnavailable, Draining, InvalidField, Overloaded
 
 QUESTION = Prompt((Turn(Role.USER, "Where?"),))

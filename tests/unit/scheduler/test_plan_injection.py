@@ -12,7 +12,8 @@ from memos_inference.adapters.loading import load_model
 from memos_inference.adapters.memory import EchoEngine, RecordingTracer
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
-from memos_inference.domain import Ended, Injection, Role, Sampling, Turn
+from memos_inference.domain.generation import Ended, Role, Sampling, Turn
+from memos_inference.domain.injection import Injection
 from memos_inference.ports import Engine
 from memos_inference.usecases.count_tokens import CountTokens
 from memos_inference.usecases.generate_answer import GenerateAnswer

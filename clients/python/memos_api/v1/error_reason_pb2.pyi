@@ -202,6 +202,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"reason": "QUOTA_EXCEEDED", "domain": "memos", "metadata": {"unit": "cubes", "limit": "9", "used": "9"}}
     """
+    ERROR_REASON_FORM_UNSUPPORTED: _ErrorReason.ValueType  # 36
+    """The running model does not take memories in this form; ask for another one. FAILED_PRECONDITION.
+
+        {"reason": "FORM_UNSUPPORTED", "domain": "memos", "metadata": {"form": "kv", "model": "mamba@1"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo that every error carries; its `domain` is
@@ -388,5 +393,10 @@ ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 35
 """The vault may not hold more; purge what is not needed, or ask its owner for a larger limit. RESOURCE_EXHAUSTED.
 
     {"reason": "QUOTA_EXCEEDED", "domain": "memos", "metadata": {"unit": "cubes", "limit": "9", "used": "9"}}
+"""
+ERROR_REASON_FORM_UNSUPPORTED: ErrorReason.ValueType  # 36
+"""The running model does not take memories in this form; ask for another one. FAILED_PRECONDITION.
+
+    {"reason": "FORM_UNSUPPORTED", "domain": "memos", "metadata": {"form": "kv", "model": "mamba@1"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

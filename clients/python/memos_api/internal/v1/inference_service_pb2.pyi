@@ -181,25 +181,83 @@ class Injection(_message.Message):
 
     CUBE_FIELD_NUMBER: _builtins.int
     FORM_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
     form: _builtins.str
-    """`text`."""
+    """`text`, or `kv` for a KV cache, which has to come first."""
     @_builtins.property
     def cube(self) -> _memcube_pb2.MemCube:
         """The cube, with payload."""
+
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[_memcube_pb2.MemCube]:
+        """Of a KV cache, the memories that it was made from, with payload, in the order of `derived_from`."""
 
     def __init__(
         self,
         *,
         cube: _memcube_pb2.MemCube | None = ...,
         form: _builtins.str = ...,
+        sources: _abc.Iterable[_memcube_pb2.MemCube] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "form", b"form"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "form", b"form", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Injection: _TypeAlias = Injection  # noqa: Y015
+
+@_typing.final
+class BuildActivationRequest(_message.Message):
+    """Request of BuildActivation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VAULT_FIELD_NUMBER: _builtins.int
+    CUBES_FIELD_NUMBER: _builtins.int
+    vault: _builtins.str
+    """Vault of the memories, in which the blob will be."""
+    @_builtins.property
+    def cubes(self) -> _containers.RepeatedCompositeFieldContainer[_memcube_pb2.MemCube]:
+        """Plaintext cubes, with payload, in the order in which a prompt will tell them."""
+
+    def __init__(
+        self,
+        *,
+        vault: _builtins.str = ...,
+        cubes: _abc.Iterable[_memcube_pb2.MemCube] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cubes", b"cubes", "vault", b"vault"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BuildActivationRequest: _TypeAlias = BuildActivationRequest  # noqa: Y015
+
+@_typing.final
+class BuildActivationResponse(_message.Message):
+    """Answer of BuildActivation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payload(self) -> _memcube_pb2.ActivationPayload:
+        """The payload of a cube that is derived from the memories."""
+
+    def __init__(
+        self,
+        *,
+        payload: _memcube_pb2.ActivationPayload | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BuildActivationResponse: _TypeAlias = BuildActivationResponse  # noqa: Y015
 
 @_typing.final
 class GenerateRequest(_message.Message):
@@ -281,6 +339,8 @@ class GenerateEnd(_message.Message):
     FIRST_TOKEN_MS_FIELD_NUMBER: _builtins.int
     QUEUE_MS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    CACHED_TOKENS_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
     finish_reason: _builtins.str
     """`stop` or `length`."""
     prompt_tokens: _builtins.int
@@ -293,6 +353,12 @@ class GenerateEnd(_message.Message):
     """Milliseconds spent waiting for the worker."""
     model: _builtins.str
     """Model that generated."""
+    cached_tokens: _builtins.int
+    """Those of the prompt's tokens that were not read, for a KV cache has what reading them gives."""
+    @_builtins.property
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___CacheRefusal]:
+        """Caches that were not used; their memories entered the prompt as text."""
+
     def __init__(
         self,
         *,
@@ -302,14 +368,46 @@ class GenerateEnd(_message.Message):
         first_token_ms: _builtins.float = ...,
         queue_ms: _builtins.float = ...,
         model: _builtins.str = ...,
+        cached_tokens: _builtins.int = ...,
+        refusals: _abc.Iterable[Global___CacheRefusal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_tokens", b"completion_tokens", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "model", b"model", "prompt_tokens", b"prompt_tokens", "queue_ms", b"queue_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "model", b"model", "prompt_tokens", b"prompt_tokens", "queue_ms", b"queue_ms", "refusals", b"refusals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GenerateEnd: _TypeAlias = GenerateEnd  # noqa: Y015
+
+@_typing.final
+class CacheRefusal(_message.Message):
+    """A KV cache that was not used."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUBE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    cube: _builtins.str
+    """Name of its cube."""
+    reason: _builtins.str
+    """Reason, a value of ErrorReason without its prefix, such as `INCOMPATIBLE_PAYLOAD`."""
+    message: _builtins.str
+    """The reason in words."""
+    def __init__(
+        self,
+        *,
+        cube: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CacheRefusal: _TypeAlias = CacheRefusal  # noqa: Y015
 
 @_typing.final
 class DescribeEmbedderRequest(_message.Message):

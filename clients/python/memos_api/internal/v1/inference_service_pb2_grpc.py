@@ -50,6 +50,11 @@ class InferenceServiceStub:
                 request_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.BuildActivation = channel.unary_unary(
+                '/memos.internal.v1.InferenceService/BuildActivation',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationResponse.FromString,
+                _registered_method=True)
         self.DescribeEngine = channel.unary_unary(
                 '/memos.internal.v1.InferenceService/DescribeEngine',
                 request_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEngineRequest.SerializeToString,
@@ -82,8 +87,17 @@ class InferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Generate(self, request, context):
-        """Generates an answer with memories injected. Cancelling the call stops the generation. Each
-        injection is checked against the grant. Fails with OVERLOADED, CONTEXT_EXCEEDED, INCOMPATIBLE_PAYLOAD.
+        """Generates an answer with memories injected. Cancelling the call stops the generation. Each injection is checked
+        against the grant. A KV cache that cannot be used gives way to the text of its memories, and the end says so.
+        Fails with OVERLOADED, CONTEXT_EXCEEDED, STATE_CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BuildActivation(self, request, context):
+        """Reads memories, in order, and stores keys and values as a blob that waits for an activation cube.
+        Fails with OVERLOADED, CONTEXT_EXCEEDED, FORM_UNSUPPORTED, STATE_CONFLICT, QUOTA_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,6 +134,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.GenerateRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.GenerateResponse.SerializeToString,
+            ),
+            'BuildActivation': grpc.unary_unary_rpc_method_handler(
+                    servicer.BuildActivation,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationResponse.SerializeToString,
             ),
             'DescribeEngine': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeEngine,
@@ -214,6 +233,33 @@ class InferenceService:
             '/memos.internal.v1.InferenceService/Generate',
             memos__api_dot_internal_dot_v1_dot_inference__service__pb2.GenerateRequest.SerializeToString,
             memos__api_dot_internal_dot_v1_dot_inference__service__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BuildActivation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.InferenceService/BuildActivation',
+            memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,8 +23,13 @@ class InferenceServiceStub:
     longest memory has with its speaker and date. Fails with OVERLOADED, LIMIT_EXCEEDED.
     """
     Generate: _aio.UnaryStreamMultiCallable[_inference_service_pb2.GenerateRequest, _inference_service_pb2.GenerateResponse]
-    """Generates an answer with memories injected. Cancelling the call stops the generation. Each
-    injection is checked against the grant. Fails with OVERLOADED, CONTEXT_EXCEEDED, INCOMPATIBLE_PAYLOAD.
+    """Generates an answer with memories injected. Cancelling the call stops the generation. Each injection is checked
+    against the grant. A KV cache that cannot be used gives way to the text of its memories, and the end says so.
+    Fails with OVERLOADED, CONTEXT_EXCEEDED, STATE_CONFLICT.
+    """
+    BuildActivation: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.BuildActivationRequest, _inference_service_pb2.BuildActivationResponse]
+    """Reads memories, in order, and stores keys and values as a blob that waits for an activation cube.
+    Fails with OVERLOADED, CONTEXT_EXCEEDED, FORM_UNSUPPORTED, STATE_CONFLICT, QUOTA_EXCEEDED.
     """
     DescribeEngine: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.DescribeEngineRequest, _inference_service_pb2.DescribeEngineResponse]
     """Describes the models that are loaded."""
@@ -58,8 +63,19 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inference_service_pb2.GenerateRequest,
         context: _aio.ServicerContext[_inference_service_pb2.GenerateRequest, _abc.AsyncIterator[_inference_service_pb2.GenerateResponse]],
     ) -> _abc.AsyncIterator[_inference_service_pb2.GenerateResponse]:
-        """Generates an answer with memories injected. Cancelling the call stops the generation. Each
-        injection is checked against the grant. Fails with OVERLOADED, CONTEXT_EXCEEDED, INCOMPATIBLE_PAYLOAD.
+        """Generates an answer with memories injected. Cancelling the call stops the generation. Each injection is checked
+        against the grant. A KV cache that cannot be used gives way to the text of its memories, and the end says so.
+        Fails with OVERLOADED, CONTEXT_EXCEEDED, STATE_CONFLICT.
+        """
+
+    @_abc_1.abstractmethod
+    def BuildActivation(
+        self,
+        request: _inference_service_pb2.BuildActivationRequest,
+        context: _aio.ServicerContext[_inference_service_pb2.BuildActivationRequest, _abc.Awaitable[_inference_service_pb2.BuildActivationResponse]],
+    ) -> _abc.Awaitable[_inference_service_pb2.BuildActivationResponse]:
+        """Reads memories, in order, and stores keys and values as a blob that waits for an activation cube.
+        Fails with OVERLOADED, CONTEXT_EXCEEDED, FORM_UNSUPPORTED, STATE_CONFLICT, QUOTA_EXCEEDED.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,266 @@
+"""KV caches on this machine: files that were fetched from storage, and those of them that are open for the model.
+
+Both tiers have a budget of bytes, and what saves least per byte goes first. Nothing that is in use goes. Copies that
+nobody has used for a while are removed, so that what is purged from storage does not stay here.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memos_inference.domain.activation import GreedyDual
+from memos_inference.ports import BlobSource
+from memos_kernel import limits
+from memos_kernel.cube import Activation, MemCube
+from memos_kernel.errors import DataCorrupted, DependencyUnavailable, LimitExceeded, MemosError, StoreFull
+from memos_kernel.ids import Clock
+from memos_runtime.workers import Worker
+
+if TYPE_CHECKING:
+    from memos_inference.adapters.kv_cache import KvPrefix
+
+Open = Callable[[Path, MemCube], Awaitable["KvPrefix"]]
+
+_SUFFIX, _PART = ".safetensors", ".part"
+_SWEEP_SECONDS = 60.0
+_RETRY_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A cache, from the moment when somebody asks for it."""
+
+    path: Path
+    nbytes: int
+    seconds: float = 0.0
+    """What a use saves, but for a factor that is the same for all caches of the model: its tokens."""
+    users: int = 0
+    uses: int = 0
+    value: float = 0.0
+    used: float = 0.0
+    sure: bool = False
+    prefix: "KvPrefix | None" = None
+    loading: "asyncio.Task[KvPrefix] | None" = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can go."""
+        return not self.users and self.loading is None
+
+
+class TieredCaches:
+    """Implements `ports.Caches`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        source: BlobSource,
+        open: Open,
+        *,
+        disk_bytes: int,
+        memory_bytes: int,
+        patience: float,
+        clock: Clock,
+    ) -> None:
+        """Take where the files are kept, where they come from, and what makes one of them ready for the model.
+
+        Args:
+            folder: of this process alone.
+            source: storage.
+            open: of the engine.
+            disk_bytes: most bytes of files.
+            memory_bytes: most bytes of caches that are open; on a CPU these are files mapped into memory.
+            patience: seconds that a request waits for a cache before it goes on without; the cache goes on coming.
+            clock: source of the time.
+        """
+        self._folder = folder
+        self._source = source
+        self._open = open
+        self._disk_bytes = disk_bytes
+        self._memory_bytes = memory_bytes
+        self._patience = patience
+        self._clock = clock
+        self._files = Worker("kv_tiers")
+        self._entries: dict[str, _Entry] = {}
+        self._order = GreedyDual()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take stock of the files that are there; what was cut off is removed."""
+        await self._files.run(self._take_stock)
+        self._sweeper = asyncio.create_task(self._sweep_now_and_then(), name="kv.sweep")
+
+    async def close(self) -> None:
+        """Stop; the files stay."""
+        tasks = [entry.loading for entry in self._entries.values() if entry.loading is not None]
+        for task in (*tasks, self._sweeper):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
+        await self._files.close()
+
+    @asynccontextmanager
+    async def use(self, cube: MemCube) -> AsyncIterator["KvPrefix"]:
+        """See `Caches`."""
+        assert isinstance(cube.payload, Activation)
+        key, blob = _key(cube), cube.payload.blob
+        entry = self._entries.get(key)
+        if entry is None:
+            path = self._folder / f"{key}{_SUFFIX}"
+            entry = self._entries[key] = _Entry(path, blob.size_bytes)
+        entry.seconds = cube.payload.token_count
+        entry.users += 1
+        try:
+            prefix = entry.prefix or await self._loaded(key, entry, cube)
+            self._note_use(entry)
+            yield prefix
+        finally:
+            entry.users -= 1
+
+    def _note_use(self, entry: _Entry) -> None:
+        entry.uses += 1
+        entry.used = self._now()
+        entry.value = self._order.value(uses=entry.uses, seconds=entry.seconds, nbytes=entry.nbytes)
+
+    async def _loaded(self, key: str, entry: _Entry, cube: MemCube) -> "KvPrefix":
+        """Wait for a cache; those who want the same one wait together."""
+        if entry.loading is None:
+            entry.loading = asyncio.create_task(self._load(key, entry, cube), name=f"kv.load.{key[:8]}")
+        try:
+            async with asyncio.timeout(self._patience):
+                return await asyncio.shield(entry.loading)
+        except TimeoutError:
+            raise DependencyUnavailable(
+                f"The KV cache of {cube.name} is still being loaded.", retry_after=_RETRY_SECONDS, dependency="kv"
+            ) from None
+
+    async def _load(self, key: str, entry: _Entry, cube: MemCube) -> "KvPrefix":
+        try:
+            if not entry.sure:
+                await self._fetch(entry, cube)
+            entry.prefix = await self._open(entry.path, cube)
+            self._fit_memory(entry)
+        except BaseException as error:
+            if not entry.sure or isinstance(error, DataCorrupted):
+                self._entries.pop(key, None)
+                await self._files.run(_remove, entry.path)
+            if not isinstance(error, MemosError | asyncio.CancelledError):
+                _log.exception("a KV cache cannot be loaded")
+            raise
+        finally:
+            entry.loading = None
+        return entry.prefix
+
+    async def _fetch(self, entry: _Entry, cube: MemCube) -> None:
+        """Have the file, with the bytes that the cube names: kept from before, or fetched."""
+        assert isinstance(cube.payload, Activation)
+        blob = cube.payload.blob
+        if await self._files.run(_digest, entry.path) != blob.sha256:
+            await self._fit_disk(entry)
+            await self._download(entry.path, cube)
+        entry.sure = True
+
+    async def _download(self, path: Path, cube: MemCube) -> None:
+        assert isinstance(cube.payload, Activation)
+        part, digest, size = path.with_suffix(_PART), hashlib.sha256(), 0
+        await self._files.run(_remove, part)
+        try:
+            async for data in self._source.read(cube.name):
+                size += len(data)
+                await self._files.run(_append, part, data, digest)
+        except OSError as error:
+            raise StoreFull(f"The disk of inference has no room for {cube.name}.") from error
+        if digest.hexdigest() != cube.payload.blob.sha256:
+            await self._files.run(_remove, part)
+            raise DataCorrupted(f"The bytes of {cube.name} are not those that it names.", name=str(cube.name))
+        await self._files.run(part.replace, path)
+
+    async def _fit_disk(self, wanted: _Entry) -> None:
+        """Make room for a file.
+
+        Raises:
+            LimitExceeded: what is in use leaves none.
+        """
+        while (held := sum(one.nbytes for one in self._entries.values())) > self._disk_bytes:
+            idle = [(one.value, key) for key, one in self._entries.items() if one is not wanted and one.idle]
+            if not idle:
+                raise LimitExceeded(
+                    f"KV caches in use have {held} bytes; inference.kv_disk_bytes is {self._disk_bytes}.",
+                    field="inference.kv_disk_bytes",
+                    limit=str(self._disk_bytes),
+                    unit="bytes",
+                )
+            value, key = min(idle)
+            self._order.dropped(value)
+            await self._drop(key)
+
+    def _fit_memory(self, wanted: _Entry) -> None:
+        """Close caches until those that are open fit; those in use stay, though they may be too many."""
+        while sum(one.nbytes for one in self._entries.values() if one.prefix is not None) > self._memory_bytes:
+            idle = [one for one in self._entries.values() if one.prefix is not None and one is not wanted and one.idle]
+            if not idle:
+                return
+            least = min(idle, key=lambda one: one.value)
+            self._order.dropped(least.value)
+            least.prefix = None
+
+    async def _drop(self, key: str) -> None:
+        entry = self._entries.pop(key)
+        entry.prefix = None
+        await self._files.run(_remove, entry.path)
+
+    async def _sweep_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Remove what nobody has used for a while."""
+        long_ago = self._now() - limits.KV_COPY_RETENTION.total_seconds()
+        for key in [key for key, one in self._entries.items() if one.idle and one.used < long_ago]:
+            await self._drop(key)
+
+    def _take_stock(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in self._folder.iterdir():
+            if path.suffix != _SUFFIX:
+                path.unlink(missing_ok=True)
+                continue
+            self._entries[path.stem] = _Entry(path, path.stat().st_size, used=self._now())
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+
+def _key(cube: MemCube) -> str:
+    """Return what tells a copy from others: two vaults never share one, nor do two revisions of one name."""
+    assert isinstance(cube.payload, Activation)
+    parts = (str(cube.vault), cube.uid, cube.payload.blob.sha256)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    """Return the hex SHA-256 of a file, or an empty string if there is none."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _append(path: Path, data: bytes, digest: "hashlib._Hash") -> None:
+    digest.update(data)
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)

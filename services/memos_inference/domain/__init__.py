@@ -1,0 +1,1 @@
+"""Values of inference, and what a request must be like."""

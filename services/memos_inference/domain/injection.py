@@ -1,0 +1,190 @@
+"""Which memories may enter a prompt, and in which form."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from memos_inference.domain.sizes import check_number
+from memos_kernel import limits
+from memos_kernel.cube import Activation, Kind, MemCube, Parametric, Plaintext
+from memos_kernel.errors import (
+    GrantInvalid,
+    IncompatiblePayload,
+    InvalidField,
+    MemosError,
+    StateConflict,
+)
+from memos_kernel.identity import CompatibilityIdentity, differing_fields
+from memos_kernel.names import CubeName
+from memos_kernel.permission import Action, Grant
+from memos_kernel.states import INJECTABLE, is_over
+
+
+class Form(StrEnum):
+    """How a memory reaches the model: its words in the prompt, or keys and values computed from them before."""
+
+    TEXT = "text"
+    KV = "kv"
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """A cube that shall enter the prompt.
+
+    Attributes:
+        form: one of `Form`.
+        sources: of a KV cache, the memories that it was made from, in their order. They are what the model is told;
+            the cache only spares it the reading.
+    """
+
+    cube: MemCube
+    form: str
+    sources: tuple[MemCube, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A cache that was not used, and the reason and message of the error that it would have been.
+
+    Its memories entered the prompt as text.
+    """
+
+    name: CubeName
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What enters the prompt: memories, in order, and perhaps a cache that covers the first of them."""
+
+    memories: tuple[MemCube, ...] = ()
+    cache: MemCube | None = None
+    refusals: tuple[Refusal, ...] = ()
+
+
+def check_injections(
+    injections: Sequence[Injection], *, grant: Grant, now: datetime, running: CompatibilityIdentity
+) -> Admitted:
+    """Return what may enter the prompt: all of it, or the call is refused. Only a cache can be replaced, by its text.
+
+    Raises:
+        GrantInvalid: the grant does not allow use, or does not cover a vault.
+        StateConflict: a memory is deleted, expired, or in a state that may not be injected.
+        InvalidField: an unknown form, a payload that the form does not take, a cache that is not the first, or whose
+            sources are missing.
+        LimitExceeded: too many memories.
+    """
+    if not injections:
+        return Admitted()
+    grant.require(Action.CUBE_USE)
+    memories: list[MemCube] = []
+    cache, refusals = None, []
+    for index, injection in enumerate(injections):
+        field = f"injections[{index}]"
+        told = _told(injection, field=field)
+        _check_scope(injection.cube, grant)
+        for number, memory in enumerate(told):
+            where = f"{field}.cube" if memory is injection.cube else f"{field}.sources[{number}]"
+            check_memory(memory, grant=grant, now=now, field=where)
+        if injection.form == Form.KV:
+            if index:
+                raise InvalidField(
+                    f"{field}.form is `kv`; a cache covers the beginning of a prompt, so put it first.",
+                    field=f"{field}.form",
+                )
+            refusal = _refusal(injection.cube, now, running)
+            cache = injection.cube if refusal is None else None
+            refusals += [refusal] if refusal else []
+        memories += told
+    check_number(len(memories), limits.BATCH_ITEMS, field="injections")
+    return Admitted(tuple(memories), cache, tuple(refusals))
+
+
+def refusal_of(cube: MemCube, error: MemosError) -> Refusal:
+    """Return that a cache was not used for an error."""
+    return Refusal(cube.name, error.reason, error.message)
+
+
+def _told(injection: Injection, *, field: str) -> tuple[MemCube, ...]:
+    """Return the memories whose words the injection stands for."""
+    cube = injection.cube
+    match injection.form:
+        case Form.TEXT:
+            return (cube,)
+        case Form.KV:
+            if not isinstance(cube.payload, Activation):
+                raise InvalidField(f"{field}.cube is no KV cache; give it as `text`.", field=f"{field}.form")
+            names = [source.name for source in injection.sources]
+            if not names or names != [ref.name for ref in cube.derived_from]:
+                raise InvalidField(
+                    f"{field}.sources are not the {len(cube.derived_from)} memories that {cube.name} was made from.",
+                    field=f"{field}.sources",
+                )
+            return injection.sources
+    raise InvalidField(
+        f"{field}.form is {injection.form[:40]!r}; write one of {', '.join(Form)}.", field=f"{field}.form"
+    )
+
+
+def check_memory(cube: MemCube, *, grant: Grant, now: datetime, field: str) -> None:
+    """Refuse a memory whose words may not reach the model.
+
+    Raises:
+        InvalidField: it is no text.
+        GrantInvalid: the grant does not cover it.
+        StateConflict: it is deleted, expired, or in a state that may not be injected.
+    """
+    if cube.kind is not Kind.PLAINTEXT:
+        raise InvalidField(f"{field} is no text but {cube.kind.name.lower()}.", field=field)
+    if not isinstance(cube.payload, Plaintext):
+        raise InvalidField(f"{field} has no payload; read it with view FULL.", field=field)
+    _check_scope(cube, grant)
+    _check_alive(cube, now)
+
+
+def _check_scope(cube: MemCube, grant: Grant) -> None:
+    if cube.name.tenant != grant.principal.tenant or not grant.covers(cube.vault):
+        raise GrantInvalid("The grant does not cover a cube that shall be injected.", cause="vault")
+
+
+def _check_alive(cube: MemCube, now: datetime) -> None:
+    state = cube.state.name
+    if cube.delete_time is not None:
+        state = "DELETED"
+    elif is_over(cube, now=now):
+        state = "EXPIRED"
+    elif cube.state in INJECTABLE:
+        return
+    raise StateConflict(f"{cube.name} is {state} and cannot be injected; plan again.", name=str(cube.name), state=state)
+
+
+def _refusal(cube: MemCube, now: datetime, running: CompatibilityIdentity) -> Refusal | None:
+    """Return why a cache cannot be used, or None."""
+    assert isinstance(cube.payload, Activation)
+    try:
+        _check_alive(cube, now)
+        check_identity(cube, running)
+    except MemosError as error:
+        return refusal_of(cube, error)
+    return None
+
+
+def check_identity(cube: MemCube, running: CompatibilityIdentity) -> None:
+    """Refuse a payload that was made with another model than the running one.
+
+    Raises:
+        IncompatiblePayload: it was; the fields that differ, or that the payload leaves open, are named.
+    """
+    assert isinstance(cube.payload, Activation | Parametric)
+    made_with = cube.payload.identity
+    differing = differing_fields(made_with, running)
+    if isinstance(cube.payload, Activation) and not made_with.token_ids_sha256:
+        differing = (*differing, "token_ids_sha256")
+    if differing:
+        raise IncompatiblePayload(
+            f"{cube.name} was made with another {', '.join(differing)} than the running model has.",
+            name=str(cube.name),
+            fields=",".join(differing),
+        )

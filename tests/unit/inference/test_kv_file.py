@@ -1,0 +1,169 @@
+"""The file of a KV cache: what is written is read, and what is anything else is refused."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from memos_inference.adapters.kv_cache import KvGeometry
+from memos_inference.adapters.kv_file import CHUNK_TOKENS, digest_of, read, write
+from memos_kernel.blobs import SAFETENSORS
+from memos_kernel.cube import Activation, BlobRef, Kind, RevisionRef
+from memos_kernel.errors import DataCorrupted, IncompatiblePayload
+from memos_kernel.identity import CompatibilityIdentity
+from memos_kernel.names import CubeName
+
+VOCABULARY = 1_000
+GEOMETRY = KvGeometry(layers=3, kv_heads=2, head_dim=4, dtype=torch.float32)
+IDS = [number % VOCABULARY for number in range(CHUNK_TOKENS + 40)]
+TOKENS = len(IDS)
+IDENTITY = CompatibilityIdentity("m", "w", "t", "c", "{}", "float32", "none", digest_of(IDS), "base")
+
+
+def layers(ids=IDS, *, dtype=torch.float32):
+    shape = (1, GEOMETRY.kv_heads, len(ids), GEOMETRY.head_dim)
+    return [
+        (
+            torch.rand(shape, generator=_seeded(2 * layer)).to(dtype),
+            torch.rand(shape, generator=_seeded(9 + layer)).to(dtype),
+        )
+        for layer in range(GEOMETRY.layers)
+    ]
+
+
+def _seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def of(path, cube, *, identity=IDENTITY, tokens=TOKENS):
+    blob = BlobRef("b", path.stat().st_size, "0" * 64, SAFETENSORS)
+    return cube(kind=Kind.ACTIVATION, payload=Activation(blob, identity, tokens))
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "kv.safetensors"
+    write(path, layers(), ids=IDS, identity=IDENTITY, sources=[RevisionRef(CubeName("t", "c"), 3)])
+    return path
+
+
+def parsed(path, cube, **fields):
+    return read(path, of(path, cube, **fields), geometry=GEOMETRY, vocabulary=VOCABULARY)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("tokens", [1, CHUNK_TOKENS, CHUNK_TOKENS + 40])
+def test_what_is_written_is_read_layer_by_layer(tmp_path, cube, dtype, tokens):
+    ids = IDS[:tokens]
+    identity, given = replace(IDENTITY, token_ids_sha256=digest_of(ids)), layers(ids, dtype=dtype)
+    path = tmp_path / "kv"
+    write(path, given, ids=ids, identity=identity, sources=[])
+    geometry = replace(GEOMETRY, dtype=dtype)
+    prefix = read(path, of(path, cube, identity=identity, tokens=tokens), geometry=geometry, vocabulary=VOCABULARY)
+    assert prefix.ids == tuple(ids)
+    for index, (keys, values) in enumerate(given):
+        pieces = prefix.layer(index, tokens)
+        assert torch.equal(torch.cat([piece[0] for piece in pieces], dim=-2), keys)
+        assert torch.equal(torch.cat([piece[1] for piece in pieces], dim=-2), values)
+
+
+def test_a_part_of_the_tokens_is_a_part_of_the_pieces(path, cube):
+    prefix = parsed(path, cube)
+    assert [keys.shape[-2] for keys, _ in prefix.layer(0, CHUNK_TOKENS + 3)] == [CHUNK_TOKENS, 3]
+    assert [keys.shape[-2] for keys, _ in prefix.layer(0, 7)] == [7]
+    assert prefix.layer(0, 0) == []
+
+
+def test_any_first_part_of_the_tokens_is_a_first_part_of_the_file(path):
+    header = json.loads(path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")])
+    places = [header[name]["data_offsets"] for name in ("ids", "kv.00000", "kv.00001")]
+    assert places[0][0] == 0
+    assert [end for _, end in places[:-1]] == [start for start, _ in places[1:]]
+
+
+def test_it_says_what_it_is_and_what_it_was_made_from(path):
+    with safe_open(str(path), framework="pt") as file:
+        metadata = file.metadata()
+    assert (metadata["format"], metadata["version"]) == ("memos-kv", "1")
+    assert json.loads(metadata["identity"]) == asdict(IDENTITY)
+    assert json.loads(metadata["sources"]) == [["tenants/t/cubes/c", 3]]
+
+
+@pytest.mark.parametrize("field", list(asdict(IDENTITY)))
+def test_a_file_of_another_identity_than_the_cubes_is_refused_with_what_differs(path, cube, field):
+    with pytest.raises(IncompatiblePayload) as caught:
+        parsed(path, cube, identity=replace(IDENTITY, **{field: "other"}))
+    assert caught.value.metadata["fields"] == field
+
+
+def rewritten(path, **changes):
+    """Write the file anew with other tensors or metadata; None leaves a tensor out."""
+    with safe_open(str(path), framework="pt") as file:
+        tensors = {name: file.get_tensor(name).clone() for name in list(file.keys())}
+        metadata = file.metadata()
+    for name, value in changes.items():
+        target = metadata if isinstance(value, str) else tensors
+        key = name.replace("_", ".")
+        if value is None:
+            del tensors[key]
+        else:
+            target[key] = value(tensors[key]) if callable(value) else value
+    save_file(tensors, path, metadata)
+
+
+def _with_nan(chunk):
+    chunk[1, 0, 1, 3, 2] = float("nan")
+    return chunk
+
+
+def _with_infinity(chunk):
+    chunk[0, 1, 0, 0, 0] = float("inf")
+    return chunk
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kv_00000": _with_nan},
+        {"kv_00001": _with_infinity},
+        {"kv_00000": lambda chunk: chunk[:2]},
+        {"kv_00000": lambda chunk: chunk.to(torch.bfloat16)},
+        {"kv_00001": None},
+        {"kv_00001": lambda chunk: chunk[:, :, :, :-1].contiguous()},
+        {"more": torch.zeros(3)},
+        {"ids": None},
+        {"ids": lambda ids: ids[:-1]},
+        {"ids": lambda ids: ids.to(torch.int32)},
+        {"ids": lambda ids: ids + VOCABULARY},
+        {"ids": lambda ids: -ids},
+        {"ids": lambda ids: ids.flip(0)},
+        {"identity": "not json"},
+    ],
+)
+def test_a_file_that_holds_something_else_is_refused(path, cube, changes):
+    rewritten(path, **changes)
+    with pytest.raises(DataCorrupted):
+        parsed(path, cube)
+
+
+@pytest.mark.parametrize("changes", [{"format": "other"}, {"version": "2"}, {"identity": "[]"}])
+def test_a_file_of_another_format_is_refused(path, cube, changes):
+    rewritten(path, **changes)
+    with pytest.raises(IncompatiblePayload):
+        parsed(path, cube)
+
+
+@pytest.mark.parametrize("keep", [0, 7, 8, 200, 4_000, -1])
+def test_a_file_that_is_cut_off_is_refused(path, cube, keep):
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(DataCorrupted):
+        parsed(path, cube)
+
+
+def test_a_model_of_another_shape_refuses_it(path, cube):
+    for other in (replace(GEOMETRY, layers=2), replace(GEOMETRY, kv_heads=1), replace(GEOMETRY, head_dim=8)):
+        with pytest.raises(DataCorrupted):
+            read(path, of(path, cube), geometry=other, vocabulary=VOCABULARY)
