@@ -7,6 +7,7 @@ from typing import Any
 
 from memos_api.internal.v1 import inference_service_pb2 as pb
 from memos_api.internal.v1 import inference_service_pb2_grpc as pb_grpc
+from memos_api.v1 import chat_service_pb2
 from memos_inference.domain.generation import Delta, GenerationEvent, Turn, parse_role, sampling
 from memos_inference.domain.injection import Injection
 from memos_inference.usecases.build_activation import BuildActivation
@@ -101,7 +102,8 @@ def _event_to_proto(event: GenerationEvent) -> pb.GenerateResponse:
             model=event.model,
             cached_tokens=event.cached_tokens,
             refusals=[
-                pb.CacheRefusal(cube=str(one.name), reason=one.reason, message=one.message) for one in event.refusals
+                chat_service_pb2.CacheRefusal(cube=str(one.name), reason=one.reason, message=one.message)
+                for one in event.refusals
             ],
         )
     )

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from memos_interface.domain.archives import ArchivedRevision, ArchiveOptions, Part, Seal, VaultRecord
 from memos_interface.domain.audit import AuditEvent
-from memos_interface.domain.chat import Delta, GenerationEnd, Plan, PlannedMemory
+from memos_interface.domain.chat import Delta, Form, GenerationEnd, Plan, PlannedMemory
 from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.extraction import Engine
 from memos_interface.domain.question import MemoryCall, Turn
@@ -314,6 +314,7 @@ class Planner(Protocol):
         token_budget: int,
         turns: Sequence[str],
         max_tokens: int,
+        form: Form,
     ) -> Plan:
         """Return the plan; the chosen cubes carry their payload.
 
@@ -324,6 +325,7 @@ class Planner(Protocol):
             token_budget: most tokens of memory; 0 means the default.
             turns: texts of the conversation, which leave the memories the rest of the model's context.
             max_tokens: most tokens of the answer; 0 means the default.
+            form: how the memories may reach the model.
         """
         ...
 

@@ -19,6 +19,7 @@ from memos_api.internal.v1.vector_service_pb2_grpc import VectorServiceStub
 from memos_api.v1.archive_service_pb2_grpc import add_ArchiveServiceServicer_to_server
 from memos_api.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_server
 from memos_api.v1.chat_service_pb2_grpc import add_ChatServiceServicer_to_server
+from memos_api.v1.conversion_service_pb2_grpc import add_ConversionServiceServicer_to_server
 from memos_api.v1.governance_service_pb2_grpc import add_GovernanceServiceServicer_to_server
 from memos_api.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from memos_api.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
@@ -40,6 +41,7 @@ from memos_interface.edge import Edge
 from memos_interface.servicer.archives import ArchiveServicer
 from memos_interface.servicer.blobs import BlobServicer
 from memos_interface.servicer.chat import ChatServicer
+from memos_interface.servicer.conversions import ConversionServicer
 from memos_interface.servicer.governance import GovernanceServicer
 from memos_interface.servicer.jobs import JobServicer
 from memos_interface.servicer.memory import MemoryServicer
@@ -111,6 +113,7 @@ def build(config: InterfaceConfig, context: ServiceContext) -> Service:
         add_BlobServiceServicer_to_server(BlobServicer(blobs, use_cases.download_blob), server)
         add_ArchiveServiceServicer_to_server(ArchiveServicer(use_cases.export, use_cases.import_vault), server)
         add_ChatServiceServicer_to_server(ChatServicer(use_cases.chat), server)
+        add_ConversionServiceServicer_to_server(ConversionServicer(scheduler), server)
         add_JobServiceServicer_to_server(JobServicer(scheduler), server)
         add_SnapshotServiceServicer_to_server(SnapshotServicer(stub(SnapshotServiceStub, STORAGE), scheduler), server)
         add_PurgeServiceServicer_to_server(PurgeServicer(stub(PurgeServiceStub, STORAGE), scheduler), server)

@@ -6,6 +6,15 @@ RESTORE_VAULT = "restore_vault"
 AS_OF = "as_of"
 """The moment, RFC 3339."""
 
+BUILD_ACTIVATION = "build_activation"
+"""Makes a KV cache of memories."""
+
+CUBES = "cubes"
+"""Ids of cubes of the job's vault, with commas between them."""
+
+CUBE = "cube"
+"""Name of the cube that a job made."""
+
 PURGE = "purge"
 """Erases what a purge names; its one parameter, of the same name, names the purge, so that no content is in a job."""
 

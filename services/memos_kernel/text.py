@@ -54,8 +54,8 @@ def check_line(value: str, *, field: str, limit: int = limits.DISPLAY_NAME_CHARS
     check_plain(value, field=field, limit=4 * limit)
 
 
-def check_labels(labels: dict[str, str], *, field: str = "labels") -> None:
-    """Refuse labels whose number, keys or values break the limits.
+def check_labels(labels: dict[str, str], *, field: str = "labels", limit: int = limits.LABEL_VALUE_BYTES) -> None:
+    """Refuse labels whose number, keys or values break the limits; `limit` is in bytes of a value.
 
     Raises:
         LimitExceeded: too many labels or a value that is too long.
@@ -71,4 +71,4 @@ def check_labels(labels: dict[str, str], *, field: str = "labels") -> None:
     for key, value in labels.items():
         if not _LABEL_KEY.fullmatch(key):
             raise InvalidField(f"{field} has the key {key[:80]!r}; keys match [a-z][a-z0-9_-]{{0,62}}.", field=field)
-        check_plain(value, field=f"{field}[{key}]", limit=limits.LABEL_VALUE_BYTES)
+        check_plain(value, field=f"{field}[{key}]", limit=limit)

@@ -24,6 +24,11 @@ class SchedulerConfig(Section):
     requested_share: float = Field(
         0.7, gt=0, le=1, description="part of the model's context that a budget named by the caller may take"
     )
+    kv_least_tokens: int = Field(
+        256,
+        ge=1,
+        description="tokens of the memories found that a KV cache has to hold to be chosen without being asked for",
+    )
     engine_patience_seconds: float = Field(
         5.0, gt=0, description="seconds that one call to inference gets while planning, before planning without it"
     )

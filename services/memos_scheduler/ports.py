@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from memos_kernel.names import JobName, PrincipalName, PurgeName, TenantName, VaultName
+from memos_kernel.cube import Activation, Kind, MemCube
+from memos_kernel.names import CubeName, JobName, PrincipalName, PurgeName, TenantName, VaultName
 from memos_kernel.permission import Action, Grant
 from memos_kernel.requests import RequestKey
 from memos_scheduler.domain.jobs import Job, JobKind, JobState, Lease, NewJob, Progress
@@ -114,6 +115,43 @@ class Retriever(Protocol):
             vaults: empty means those of the grant.
             conditions: a serialized CubeFilter of the contract, which the planner passes on unread.
             top_k: most cubes.
+        """
+        ...
+
+
+class Memories(Protocol):
+    """Cubes of the grant, one by one."""
+
+    async def read(self, names: Sequence[CubeName]) -> tuple[MemCube, ...]:
+        """Return cubes with their payload, in order.
+
+        Raises:
+            CubeNotFound: one is not there for the caller.
+        """
+        ...
+
+    async def derived(self, names: Sequence[CubeName], kind: Kind) -> tuple[MemCube, ...]:
+        """Return cubes of a kind that were made from some of these, newest first."""
+        ...
+
+    async def create(self, cube: MemCube) -> MemCube:
+        """Store a cube; where its vault has the content already, return the cube that has it.
+
+        Raises:
+            StateConflict: a cube that it is derived from has changed meanwhile.
+            QuotaExceeded, InvalidField.
+        """
+        ...
+
+
+class CacheBuilder(Protocol):
+    """Makes KV caches."""
+
+    async def build(self, sources: Sequence[MemCube], *, vault: VaultName) -> Activation:
+        """Return the payload of a cube derived from these; its bytes wait in the vault.
+
+        Raises:
+            ContextExceeded, FormUnsupported, StateConflict, QuotaExceeded, Capacity.
         """
         ...
 

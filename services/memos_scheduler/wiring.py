@@ -27,17 +27,20 @@ from memos_runtime.expiring import Remembered
 from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
 from memos_runtime.workers import Worker
+from memos_scheduler.adapters.conversion_clients import InferenceCaches, StorageMemories
 from memos_scheduler.adapters.governance_client import GovernanceGrants, GovernanceTenants, GovernanceVaults
 from memos_scheduler.adapters.inference_client import CachingEngine, InferenceEngine, InferenceTexts
 from memos_scheduler.adapters.lifecycle_client import LifecycleSweeper, LifecycleVaultSweeper
 from memos_scheduler.adapters.storage_client import StoragePurger, StorageRestorer, StorageRetriever, StorageVectors
 from memos_scheduler.adapters.telemetry import TelemetryJobObserver
 from memos_scheduler.config import SchedulerConfig
+from memos_scheduler.domain.forms import CacheRule
 from memos_scheduler.domain.jobs import EMBED_SWEEP, EXPIRE_SWEEP, PURGE_SWEEP, VAULT_SWEEP, Backoff
 from memos_scheduler.domain.plan import BudgetRule
 from memos_scheduler.domain.policies import SimilarityPolicy, UsagePolicy
 from memos_scheduler.ports import Grants, Handler, JobQueue, SelectionPolicy
 from memos_scheduler.servicer.service import SchedulerServicer
+from memos_scheduler.usecases.build_activation import BuildActivation
 from memos_scheduler.usecases.dispatch_jobs import DispatchJobs
 from memos_scheduler.usecases.embed_sweep import EmbedSweep, TriggerEmbedding
 from memos_scheduler.usecases.enqueue_job import EnqueueJob
@@ -154,6 +157,11 @@ def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQ
             sweeper=LifecycleVaultSweeper(lifecycle),
             batch=config.sweep_batch,
         ),
+        BuildActivation(
+            memories=StorageMemories(context.channels.stub(StorageServiceStub, STORAGE)),
+            builder=InferenceCaches(context.channels.stub(InferenceServiceStub, INFERENCE)),
+            new_id=uuid7,
+        ),
         RestoreVault(restorer=restorer, batch=config.restore_batch),
         RunPurge(purger=purger),
         PurgeSweep(purger=purger),
@@ -226,6 +234,8 @@ def _planner(config: SchedulerConfig, context: ServiceContext) -> PlanInjection:
         engine=CachingEngine(engine, clock=context.clock, keep=timedelta(seconds=config.engine_cache_seconds)),
         retriever=StorageRetriever(context.channels.stub(StorageServiceStub, STORAGE)),
         policy=POLICIES[config.policy],
+        memories=StorageMemories(context.channels.stub(StorageServiceStub, STORAGE)),
+        caches=CacheRule(least_tokens=config.kv_least_tokens),
         budget=BudgetRule(share=config.budget_share, cap=config.budget_cap, requested_share=config.requested_share),
         candidates=config.candidates,
         clock=context.clock,

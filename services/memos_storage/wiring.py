@@ -63,7 +63,7 @@ from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.past_leg import PastLeg
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.plan_purge import PlanPurge
-from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
+from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDerivedCubes, ListDueCubes
 from memos_storage.usecases.read_purges import LiftPurge, ReadPurges
 from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
 from memos_storage.usecases.reconcile import Reconcile
@@ -208,6 +208,7 @@ class _Storage:
                 tombstones=self._tombstones,
             ),
             get=GetCubes(catalog=catalog, clock=clock, spans=spans),
+            derived=ListDerivedCubes(catalog=catalog, clock=clock),
             page=ListCubes(catalog=catalog, clock=clock),
             update=UpdateCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=self._tombstones),
             delete=DeleteCube(catalog=catalog, clock=clock, ids=uuid7),

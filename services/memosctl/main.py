@@ -16,6 +16,7 @@ from memosctl.commands import (
     certs,
     chat,
     config,
+    convert,
     demo,
     doctor,
     history,
@@ -60,7 +61,7 @@ for flat in (
     certs,
 ):
     app.add_typer(flat.app)
-for group in (vault, archive, blob, snapshot, purge, key, tenant, jobs, audit):
+for group in (vault, archive, blob, convert, snapshot, purge, key, tenant, jobs, audit):
     app.add_typer(group.app)
 
 

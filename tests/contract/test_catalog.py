@@ -6,19 +6,23 @@ from datetime import timedelta
 
 import pytest
 
-from memos_kernel.cube import Kind, SemanticType, State, Usage
+from memos_kernel.blobs import SAFETENSORS
+from memos_kernel.cube import BlobRef, Kind, RevisionRef, SemanticType, State, Usage
 from memos_kernel.errors import DuplicateContent, InvalidField, ResourceExists
+from memos_kernel.ids import uuid7
 from memos_kernel.requests import RequestKey
 from memos_storage.domain import revisions
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.values import Answer, Outcome, RequestOwner, Scope
 from storage_cubes import (
+    BEN,
     DIMENSIONS,
     EMBEDDER,
     FOREIGN,
     MAIN,
     NOTES,
     NOW,
+    adapter,
     change,
     grant,
     put,
@@ -396,3 +400,39 @@ async def test_a_request_id_is_answered_as_it_was(store):
 async def test_a_value_of_the_installation_is_made_once(store):
     assert await store.catalog.meta("secret", lambda: b"1") == b"1"
     assert await store.catalog.meta("secret", lambda: b"2") == b"1"
+
+
+async def test_what_was_made_in_another_form_is_found_by_what_it_was_made_from(store):
+    source, other = stored("source"), stored("other")
+    text = stored("summary", derived_from=(RevisionRef(source.name, 1),))
+    of_source, of_both, hidden, gone = (
+        revisions.first_revision(
+            adapter(
+                BlobRef(f"b{number}", 1, f"{number}" * 64, SAFETENSORS),
+                vault,
+                derived_from=tuple(RevisionRef(one.name, 1) for one in sources),
+            ),
+            uid=uuid7(),
+            owner=BEN,
+            now=NOW + timedelta(seconds=number),
+            provenance_id="p",
+            trace=None,
+        )
+        for number, (vault, sources) in enumerate(
+            [(MAIN, [source]), (MAIN, [source, other]), (NOTES, [source]), (MAIN, [source])]
+        )
+    )
+    cubes = (source, other, text, of_source, of_both, hidden, gone)
+    await store.catalog.write(lambda tx: [tx.insert(cube, vector=None) for cube in cubes])
+    await store.catalog.write(lambda tx: tx.replace(revisions.deleted(gone, now=NOW)))
+
+    async def found(*names, kind=Kind.PARAMETRIC, where=(MAIN,), limit=9):
+        return [row.cube.name for row in await store.catalog.derived(names, kind, scope(*where), limit=limit)]
+
+    assert await found(source.name) == [of_both.name, of_source.name]
+    assert await found(source.name, other.name, limit=1) == [of_both.name]
+    assert await found(other.name) == [of_both.name]
+    assert await found(source.name, where=(MAIN, NOTES)) == [hidden.name, of_both.name, of_source.name]
+    assert await found(source.name, kind=Kind.ACTIVATION) == []
+    assert await found(of_source.name) == []
+    assert await found(source.name, where=(FOREIGN,)) == []

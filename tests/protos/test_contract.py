@@ -29,6 +29,7 @@ from memos_api.v1 import (  # noqa: F401
     archive_service_pb2,
     blob_service_pb2,
     chat_service_pb2,
+    conversion_service_pb2,
     error_reason_pb2,
     governance_service_pb2,
     job_service_pb2,
@@ -45,6 +46,7 @@ PROTOS = Path(__file__).resolve().parents[2] / "protos"
 SERVICE_NAMES = [
     "memos.v1.MemoryService",
     "memos.v1.ChatService",
+    "memos.v1.ConversionService",
     "memos.v1.ArchiveService",
     "memos.v1.BlobService",
     "memos.v1.SnapshotService",

@@ -42,6 +42,7 @@ from memos_client._sync import Client
 from memos_client._values import (
     AddAnswer,
     Added,
+    CacheRefusal,
     ChatDelta,
     ChatEnd,
     ChatEvent,
@@ -63,6 +64,7 @@ __all__ = [
     "AlreadyExists",
     "ArchiveOptions",
     "AsyncClient",
+    "CacheRefusal",
     "ChatDelta",
     "ChatEnd",
     "ChatEvent",

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from memos_api.v1 import chat_service_pb2 as pb
 from memos_client._base import Calls
 from memos_client._filters import Filter
-from memos_client._values import ChatEvent, Message, chat_event
+from memos_client._values import ChatEvent, Message, chat_event, memory_form
 
 
 class ChatCalls(Calls):
@@ -24,6 +24,7 @@ class ChatCalls(Calls):
         temperature: float = 0.0,
         memory_token_budget: int = 0,
         filter: Filter | None = None,
+        form: str = "auto",
         request_id: str = "",
         timeout: float | None = None,
     ) -> AsyncGenerator[ChatEvent, None]:
@@ -38,10 +39,12 @@ class ChatCalls(Calls):
             temperature: 0 is greedy.
             memory_token_budget: most tokens of memory in the prompt; 0 means what the model reads well.
             filter: conditions on the memories.
+            form: how memories reach the model: `text`, `kv` (a KV cache, as far as there is one), or `auto`.
             request_id: makes storing the turn idempotent; made for each call if empty.
             timeout: seconds for the whole answer; None takes that of the server.
 
         Raises:
+            ValueError: an unknown form.
             MemosError: RequestError, NotFound (a vault), PreconditionFailed (the prompt is too long), Unavailable.
         """
         said = [messages] if isinstance(messages, str | Message) else messages
@@ -54,6 +57,7 @@ class ChatCalls(Calls):
             temperature=temperature,
             memory_token_budget=memory_token_budget,
             filter=filter.to_proto() if filter is not None else None,
+            form=memory_form(form),
             request_id=request_id,
         )
         async for answer in self.stream(request, timeout=timeout):

@@ -7,6 +7,7 @@ from typing import Self
 from memos_client._archives import ArchiveCalls
 from memos_client._blobs import BlobCalls
 from memos_client._chat import ChatCalls
+from memos_client._conversions import ConversionCalls
 from memos_client._governance import GovernanceCalls
 from memos_client._imports import ImportCalls
 from memos_client._jobs import JobCalls
@@ -26,6 +27,7 @@ class AsyncClient(
     BlobCalls,
     ArchiveCalls,
     ChatCalls,
+    ConversionCalls,
     SnapshotCalls,
     PurgeCalls,
     JobCalls,

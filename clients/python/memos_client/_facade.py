@@ -10,7 +10,19 @@ import sys
 from collections.abc import Iterator
 from types import FunctionType
 
-from memos_client import _archives, _base, _blobs, _chat, _governance, _imports, _jobs, _memories, _purges, _snapshots
+from memos_client import (
+    _archives,
+    _base,
+    _blobs,
+    _chat,
+    _conversions,
+    _governance,
+    _imports,
+    _jobs,
+    _memories,
+    _purges,
+    _snapshots,
+)
 
 GROUPS = (
     _base.Calls,
@@ -19,6 +31,7 @@ GROUPS = (
     _blobs.BlobCalls,
     _archives.ArchiveCalls,
     _chat.ChatCalls,
+    _conversions.ConversionCalls,
     _snapshots.SnapshotCalls,
     _purges.PurgeCalls,
     _jobs.JobCalls,

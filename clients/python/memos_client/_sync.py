@@ -572,6 +572,7 @@ class Client:
         temperature: float = 0.0,
         memory_token_budget: int = 0,
         filter: Filter | None = None,
+        form: str = "auto",
         request_id: str = "",
         timeout: float | None = None,
     ) -> Iterator[ChatEvent]:
@@ -586,10 +587,12 @@ class Client:
             temperature: 0 is greedy.
             memory_token_budget: most tokens of memory in the prompt; 0 means what the model reads well.
             filter: conditions on the memories.
+            form: how memories reach the model: `text`, `kv` (a KV cache, as far as there is one), or `auto`.
             request_id: makes storing the turn idempotent; made for each call if empty.
             timeout: seconds for the whole answer; None takes that of the server.
 
         Raises:
+            ValueError: an unknown form.
             MemosError: RequestError, NotFound (a vault), PreconditionFailed (the prompt is too long), Unavailable.
         """
         return self._portal.iterate(
@@ -602,10 +605,29 @@ class Client:
                 temperature=temperature,
                 memory_token_budget=memory_token_budget,
                 filter=filter,
+                form=form,
                 request_id=request_id,
                 timeout=timeout,
             )
         )
+
+    def build_activation(
+        self, vault: str, names: Iterable[str], *, request_id: str = "", timeout: float | None = None
+    ) -> job_pb2.Job:
+        """Have the model read memories once, and keep what that gives as a KV cache; a job that can be watched.
+
+        Its result names the `cube`. Chats about these memories begin with the cache, see `form` of `chat`.
+
+        Args:
+            vault: where the memories are, and the cube will be.
+            names: 1 to 100 memories.
+            request_id: makes the call idempotent; made for each call if empty.
+            timeout: seconds for the call; None takes that of the client.
+
+        Raises:
+            MemosError: NotFound (the vault), RequestError (no memory, or too many).
+        """
+        return self._portal.run(self._client.build_activation(vault, names, request_id=request_id, timeout=timeout))
 
     def create_snapshot(
         self,

@@ -190,13 +190,23 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMemory:
-    """A memory and what was decided about it."""
+    """A memory and what was decided about it; a KV cache that was chosen has the memories that it was made from."""
 
     cube: Cube
     form: str
     reason: str
     score: float
     tokens: int
+    sources: tuple[Cube, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRefusal:
+    """A KV cache that was not used; its memories entered the prompt as text."""
+
+    cube: str
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +239,8 @@ class ChatEnd:
     """Last event of a chat. `answer` is a name for `provenance`.
 
     `timings_ms` has the milliseconds of the stages `plan`, `generate` and `record`, and from the beginning to the
-    `first_token` and to the end (`total`).
+    `first_token` and to the end (`total`). `cached_tokens` of the prompt were not read, for a KV cache has what reading
+    them gives; `refusals` tells of caches that were not used.
     """
 
     answer: str
@@ -240,6 +251,8 @@ class ChatEnd:
     recorded: tuple[str, ...]
     timings_ms: Mapping[str, float]
     model: str
+    cached_tokens: int = 0
+    refusals: tuple[CacheRefusal, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -273,11 +286,41 @@ def chat_event(message: chat_service_pb2.ChatResponse) -> ChatEvent:
                 recorded=tuple(end.recorded),
                 timings_ms=dict(end.timings_ms),
                 model=end.model,
+                cached_tokens=end.cached_tokens,
+                refusals=tuple(CacheRefusal(one.cube, one.reason, one.message) for one in end.refusals),
             )
 
 
 def _planned(messages: Iterable[chat_service_pb2.PlannedMemory]) -> tuple[PlannedMemory, ...]:
-    return tuple(PlannedMemory(Cube(item.cube), item.form, item.reason, item.score, item.tokens) for item in messages)
+    return tuple(
+        PlannedMemory(
+            Cube(item.cube),
+            item.form,
+            item.reason,
+            item.score,
+            item.tokens,
+            tuple(Cube(source) for source in item.sources),
+        )
+        for item in messages
+    )
+
+
+_FORMS = {
+    "auto": chat_service_pb2.MEMORY_FORM_UNSPECIFIED,
+    "text": chat_service_pb2.MEMORY_FORM_TEXT,
+    "kv": chat_service_pb2.MEMORY_FORM_KV,
+}
+
+
+def memory_form(name: str) -> chat_service_pb2.MemoryForm.ValueType:
+    """Return the form of a name.
+
+    Raises:
+        ValueError: it is not known.
+    """
+    if name not in _FORMS:
+        raise ValueError(f"{name!r} is no form of memories; write one of {', '.join(_FORMS)}")
+    return _FORMS[name]
 
 
 def _rfc3339(time: datetime | str | None) -> str:

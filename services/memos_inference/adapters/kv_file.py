@@ -1,9 +1,9 @@
 """KV caches as safetensors files: any first part of the tokens is a first part of the file.
 
 `ids` holds the tokens as int64. `kv.00000`, `kv.00001`, ... hold chunks of 256 tokens, the last one fewer, each
-`[layer, key or value, kv_head, token, element]` in the model's own dtype. The library puts the widest elements first and
-then goes by name, so a reader who wants n tokens needs one range from the first byte on. The metadata names the format,
-its version, the identity of the model, and the memories.
+`[layer, key or value, kv_head, token, element]` in the dtype of the model. The library puts the widest elements first
+and then goes by name, so a reader who wants n tokens needs one range from the first byte on. The metadata names the
+format, its version, the identity of the model, and the memories.
 """
 
 import hashlib

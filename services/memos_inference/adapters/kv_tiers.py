@@ -7,6 +7,7 @@ nobody has used for a while are removed, so that what is purged from storage doe
 import asyncio
 import hashlib
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -93,8 +94,9 @@ class TieredCaches:
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Take stock of the files that are there; what was cut off is removed."""
+        """Take stock of the files that are there; what was cut off, or not used for a while, is removed."""
         await self._files.run(self._take_stock)
+        await self.sweep()
         self._sweeper = asyncio.create_task(self._sweep_now_and_then(), name="kv.sweep")
 
     async def close(self) -> None:
@@ -129,6 +131,8 @@ class TieredCaches:
         entry.uses += 1
         entry.used = self._now()
         entry.value = self._order.value(uses=entry.uses, seconds=entry.seconds, nbytes=entry.nbytes)
+        with suppress(OSError):  # the next start goes by it; nothing else does
+            os.utime(entry.path, (entry.used, entry.used))
 
     async def _loaded(self, key: str, entry: _Entry, cube: MemCube) -> "KvPrefix":
         """Wait for a cache; those who want the same one wait together."""
@@ -223,8 +227,8 @@ class TieredCaches:
             await self.sweep()
 
     async def sweep(self) -> None:
-        """Remove what nobody has used for a while."""
-        long_ago = self._now() - limits.KV_COPY_RETENTION.total_seconds()
+        """Remove what nobody has used for a while, so early that it is gone when the limit says so."""
+        long_ago = self._now() - limits.KV_COPY_RETENTION.total_seconds() + 2 * _SWEEP_SECONDS
         for key in [key for key, one in self._entries.items() if one.idle and one.used < long_ago]:
             await self._drop(key)
 
@@ -234,7 +238,8 @@ class TieredCaches:
             if path.suffix != _SUFFIX:
                 path.unlink(missing_ok=True)
                 continue
-            self._entries[path.stem] = _Entry(path, path.stat().st_size, used=self._now())
+            known = path.stat()
+            self._entries[path.stem] = _Entry(path, known.st_size, used=known.st_mtime)
 
     def _now(self) -> float:
         return self._clock.now().timestamp()

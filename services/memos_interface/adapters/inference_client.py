@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from memos_api.internal.v1 import inference_service_pb2 as pb
 from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
-from memos_interface.domain.chat import Delta, GenerationEnd, PlannedMemory
+from memos_interface.domain.chat import CacheRefusal, Delta, GenerationEnd, PlannedMemory
 from memos_interface.domain.extraction import Engine
 from memos_interface.domain.question import Turn
 from memos_interface.ports import EmbedderFacts, Vectors
@@ -37,7 +37,14 @@ class InferenceClient:
         """See the port."""
         request = pb.GenerateRequest(
             turns=[pb.PromptTurn(role=turn.role, text=turn.text) for turn in turns],
-            injections=[pb.Injection(cube=cube_to_proto(memory.cube), form=memory.form) for memory in memories],
+            injections=[
+                pb.Injection(
+                    cube=cube_to_proto(memory.cube),
+                    form=memory.form,
+                    sources=[cube_to_proto(source) for source in memory.sources],
+                )
+                for memory in memories
+            ],
             max_tokens=max_tokens,
             temperature=temperature,
         )
@@ -61,4 +68,6 @@ def _event(message: pb.GenerateResponse) -> Delta | GenerationEnd:
         prompt_tokens=end.prompt_tokens,
         completion_tokens=end.completion_tokens,
         model=end.model,
+        cached_tokens=end.cached_tokens,
+        refusals=tuple(CacheRefusal(one.cube, one.reason, one.message) for one in end.refusals),
     )

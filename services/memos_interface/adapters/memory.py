@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from memos_interface.domain.chat import Plan, PlannedMemory
+from memos_interface.domain.chat import Form, Plan, PlannedMemory
 from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.question import MemoryCall
 from memos_interface.domain.revisions import Difference
@@ -318,6 +318,7 @@ class MemoryPlanner:
         token_budget: int,
         turns: Sequence[str],
         max_tokens: int,
+        form: Form,
     ) -> Plan:
         """See the port."""
         self.conversations.append((tuple(turns), max_tokens))

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from memos_api.internal.v1 import scheduler_service_pb2 as pb
 from memos_api.internal.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
-from memos_interface.domain.chat import Plan
+from memos_api.v1 import chat_service_pb2
+from memos_interface.domain.chat import Form, Plan
 from memos_interface.domain.question import MemoryCall
 from memos_interface.domain.search import CubeFilter
 from memos_interface.wire.chat import call_to_proto, plan_from_proto
@@ -27,6 +28,7 @@ class SchedulerClient:
         token_budget: int,
         turns: Sequence[str],
         max_tokens: int,
+        form: Form,
     ) -> Plan:
         """See the port."""
         answer = await self._stub.PlanInjection(
@@ -37,6 +39,7 @@ class SchedulerClient:
                 token_budget=token_budget,
                 turns=turns,
                 max_tokens=max_tokens,
+                form=chat_service_pb2.MemoryForm.ValueType(form),
             )
         )
         return plan_from_proto(answer.plan, call=call)

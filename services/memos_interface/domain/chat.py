@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from memos_interface.domain.question import MemoryCall, Turn
 from memos_interface.domain.reader import Message, check_role
@@ -13,6 +14,14 @@ from memos_kernel.names import VaultName
 from memos_kernel.text import check_plain, check_text
 
 _HOTTEST = 2.0
+
+
+class Form(IntEnum):
+    """How memories may reach the model; the numbers are those of the contract's MemoryForm."""
+
+    AUTO = 0
+    TEXT = 1
+    KV = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +36,24 @@ class ChatQuestion:
     temperature: float = 0.0
     memory_token_budget: int = 0
     filter: CubeFilter | None = None
+    form: Form = Form.AUTO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedMemory:
-    """A memory and what the scheduler decided about it."""
+    """A memory and what the scheduler decided about it; a KV cache has the memories that it was made from."""
 
     cube: MemCube
     form: str
     reason: str
     score: float
     tokens: int
+    sources: tuple[MemCube, ...] = ()
+
+    @property
+    def told(self) -> tuple[MemCube, ...]:
+        """The memories whose words reach the model."""
+        return self.sources or (self.cube,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +66,12 @@ class Plan:
     rejected: tuple[PlannedMemory, ...] = ()
     degraded: bool = False
 
+    @property
+    def cubes(self) -> tuple[MemCube, ...]:
+        """Everything that enters the prompt in one form or another, each once."""
+        found = {cube.name: cube for memory in self.chosen for cube in (memory.cube, *memory.sources)}
+        return tuple(found.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Delta:
@@ -58,14 +80,30 @@ class Delta:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class CacheRefusal:
+    """A KV cache that was not used: its cube, and the reason and message of the error that it would have been."""
+
+    cube: str
+    reason: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationEnd:
-    """How a generation ended."""
+    """How a generation ended.
+
+    Attributes:
+        cached_tokens: tokens of the prompt that were not read, for a KV cache has what reading them gives.
+        refusals: caches whose memories were read as text.
+    """
 
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
     model: str
+    cached_tokens: int = 0
+    refusals: tuple[CacheRefusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

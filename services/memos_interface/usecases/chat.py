@@ -127,9 +127,10 @@ class Chat:
             token_budget=question.memory_token_budget,
             turns=[message.text for message in question.messages],
             max_tokens=question.max_tokens,
+            form=question.form,
         )
-        self.spans.link((memory.cube.origin_trace for memory in plan.chosen), used_for="inject")
-        self.audit_trail.note(caller.name, audit.INJECT, (str(memory.cube.name) for memory in plan.chosen))
+        self.spans.link((cube.origin_trace for cube in plan.cubes), used_for="inject")
+        self.audit_trail.note(caller.name, audit.INJECT, (str(cube.name) for cube in plan.cubes))
         return plan
 
     def _answered(

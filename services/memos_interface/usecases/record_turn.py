@@ -62,8 +62,8 @@ class RecordTurn:
             QuotaExceeded: the vault has no room for the turn; use and lineage of the answer are recorded.
             MemosError: something could not be recorded.
         """
-        used = _used(answered.plan)
-        cubes = cubes_of(answered.turn, used, new_id=self.new_id) if answered.turn is not None else ()
+        told = _told(answered.plan)
+        cubes = cubes_of(answered.turn, told, new_id=self.new_id) if answered.turn is not None else ()
         (recorded, full), _ = await asyncio.gather(
             self._store_if_it_fits(cubes, caller, key), self._record_use(answered.plan, caller, answered.vaults)
         )
@@ -109,7 +109,12 @@ class RecordTurn:
 
 
 def _used(plan: Plan) -> list[RevisionRef]:
-    return [RevisionRef(memory.cube.name, memory.cube.revision) for memory in plan.chosen]
+    return [RevisionRef(cube.name, cube.revision) for cube in plan.cubes]
+
+
+def _told(plan: Plan) -> list[RevisionRef]:
+    """Return what an answer is derived from: words, in whatever form, so that it stays when a KV cache goes."""
+    return [RevisionRef(cube.name, cube.revision) for memory in plan.chosen for cube in memory.told]
 
 
 def lineage_of(answered: Answered, recorded: Sequence[str], *, trace_id: str) -> Graph:

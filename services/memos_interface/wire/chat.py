@@ -40,6 +40,7 @@ def _planned_from_proto(message: chat_service_pb2.PlannedMemory) -> PlannedMemor
         reason=message.reason,
         score=message.score,
         tokens=message.tokens,
+        sources=tuple(cube_from_proto(source) for source in message.sources),
     )
 
 
@@ -50,4 +51,5 @@ def _planned_to_proto(planned: PlannedMemory, *, payload: bool) -> chat_service_
         reason=planned.reason,
         score=planned.score,
         tokens=planned.tokens,
+        sources=[cube_to_proto(source) for source in planned.sources],
     )

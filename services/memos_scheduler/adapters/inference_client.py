@@ -9,6 +9,7 @@ from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.ids import Clock
 from memos_scheduler.domain.plan import EngineFacts
 from memos_scheduler.ports import Engine, QueryVector
+from memos_wire.cubes import identity_from_proto
 
 
 class InferenceEngine:
@@ -29,6 +30,7 @@ class InferenceEngine:
             model=response.model,
             context_length=response.context_length,
             memories_read_well=response.memories_read_well,
+            identity=identity_from_proto(response.identity),
         )
 
     async def embed(self, text: str) -> QueryVector:

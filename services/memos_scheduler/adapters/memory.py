@@ -5,9 +5,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from memos_kernel import limits
-from memos_kernel.errors import Capacity, PermissionDenied
+from memos_kernel.cube import Kind, MemCube
+from memos_kernel.errors import Capacity, CubeNotFound, PermissionDenied
 from memos_kernel.ids import Clock
-from memos_kernel.names import PrincipalName, TenantName, VaultName
+from memos_kernel.names import CubeName, PrincipalName, TenantName, VaultName
 from memos_kernel.permission import Action, Grant
 from memos_scheduler.domain.jobs import Job
 from memos_scheduler.domain.plan import Candidate, EngineFacts, Retrieval
@@ -64,6 +65,34 @@ class MemoryRetriever:
         """See the port."""
         self.asked.append((query, tuple(vaults), conditions, top_k))
         return Retrieval(self.candidates[:top_k], degraded=vector is None)
+
+
+@dataclass(slots=True)
+class MemoryMemories:
+    """Cubes by name."""
+
+    cubes: dict[CubeName, MemCube] = field(default_factory=dict)
+
+    async def read(self, names: Sequence[CubeName]) -> tuple[MemCube, ...]:
+        """See the port."""
+        for name in names:
+            if name not in self.cubes:
+                raise CubeNotFound(f"{name} does not exist.", name=str(name))
+        return tuple(self.cubes[name] for name in names)
+
+    async def derived(self, names: Sequence[CubeName], kind: Kind) -> tuple[MemCube, ...]:
+        """See the port."""
+        wanted = set(names)
+        found = [cube for cube in self.cubes.values() if cube.kind is kind]
+        return tuple(cube for cube in found if wanted & {ref.name for ref in cube.derived_from})
+
+    async def create(self, cube: MemCube) -> MemCube:
+        """See the port."""
+        for held in self.cubes.values():
+            if held.blob is not None and cube.blob is not None and held.blob.sha256 == cube.blob.sha256:
+                return held
+        self.cubes[cube.name] = cube
+        return cube
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from memos_kernel import limits
 from memos_kernel.cube import Kind, MemCube, fingerprint
+from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.names import CubeName, PlanName
 from memos_kernel.states import INJECTABLE, is_over
 
@@ -76,11 +77,13 @@ class EngineFacts:
     Attributes:
         context_length: tokens that the model can hold.
         memories_read_well: memories that it reads well in one prompt; 0 means no known bound.
+        identity: what a KV cache has to be made with; None if it is not known.
     """
 
     model: str
     context_length: int
     memories_read_well: int
+    identity: CompatibilityIdentity | None = None
 
 
 UNKNOWN_ENGINE = EngineFacts(model="", context_length=2_048, memories_read_well=8)
@@ -128,13 +131,19 @@ class BudgetRule:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMemory:
-    """A memory and what was decided about it; `tokens` is 0 where they were not counted."""
+    """A memory and what was decided about it.
+
+    Attributes:
+        tokens: 0 where they were not counted.
+        sources: of a KV cache that was chosen, the memories that it was made from, in prompt order.
+    """
 
     cube: MemCube
     reason: str
     score: float
     tokens: int = 0
     form: str = TEXT
+    sources: tuple[MemCube, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +233,11 @@ def in_prompt_order(chosen: Sequence[PlannedMemory]) -> tuple[PlannedMemory, ...
     to the question, where a model attends best.
     """
     return tuple(sorted(chosen, key=lambda item: when_said(item.cube)))
+
+
+def oldest_first(cubes: Iterable[MemCube]) -> tuple[MemCube, ...]:
+    """Return memories as a prompt tells them; equal times keep their order."""
+    return tuple(sorted(cubes, key=when_said))
 
 
 def when_said(cube: MemCube) -> datetime:

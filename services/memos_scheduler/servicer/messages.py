@@ -10,6 +10,8 @@ from memos_scheduler.usecases.enqueue_job import JobOrder
 from memos_wire.cubes import cube_to_proto
 from memos_wire.times import to_timestamp
 
+_SHORT = limits.LABEL_VALUE_BYTES
+
 
 def call_from_proto(message: chat_service_pb2.MemoryCall) -> MemoryCall:
     """Return what was understood of a question."""
@@ -49,15 +51,19 @@ def order_from_proto(message: job_pb2.Job) -> JobOrder:
     )
 
 
-def job_to_proto(job: Job) -> job_pb2.Job:
-    """Return the message of a job."""
+def job_to_proto(job: Job, *, whole: bool = True) -> job_pb2.Job:
+    """Return the message of a job, or without its long parameters, so that many fit into one answer."""
+    parameters = {
+        key: value if whole or len(value) <= _SHORT else f"({len(value)} characters)"
+        for key, value in job.parameters.items()
+    }
     return job_pb2.Job(
         name=str(job.name),
         kind=job.kind,
         state=job_pb2.JobState.ValueType(job.state),
         principal=str(job.principal),
         vaults=[str(vault) for vault in job.vaults],
-        parameters=job.parameters,
+        parameters=parameters,
         progress=job.progress,
         attempts=job.attempts,
         max_attempts=job.max_attempts,
@@ -77,4 +83,5 @@ def _memory_to_proto(memory: PlannedMemory, *, payload: bool) -> chat_service_pb
         reason=memory.reason,
         score=memory.score,
         tokens=memory.tokens,
+        sources=[cube_to_proto(source) for source in memory.sources],
     )

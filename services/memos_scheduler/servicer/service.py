@@ -11,6 +11,7 @@ from memos_runtime import semconv
 from memos_runtime.context import current_grant
 from memos_runtime.paging import PageTokens, page_size, request_hash
 from memos_runtime.telemetry import current_span
+from memos_scheduler.domain.forms import Wish
 from memos_scheduler.domain.jobs import JobState
 from memos_scheduler.domain.plan import Plan
 from memos_scheduler.servicer.messages import (
@@ -25,7 +26,7 @@ from memos_scheduler.usecases.find_jobs import GetJob, ListJobs
 from memos_scheduler.usecases.plan_injection import PlanInjection
 from memos_scheduler.usecases.steer_job import CancelJob, RetryJob
 from memos_scheduler.usecases.watch_job import WatchJob
-from memos_wire.cubes import enums_from_proto
+from memos_wire.cubes import enum_from_proto, enums_from_proto
 from memos_wire.requests import request_key_from_proto
 from memos_wire.times import from_timestamp
 
@@ -66,6 +67,7 @@ class SchedulerServicer(SchedulerServiceServicer):
             conditions=request.filter.SerializeToString(),
             token_budget=request.token_budget,
             conversation=conversation_from_proto(request),
+            wish=enum_from_proto(Wish, request.form, field="form"),
         )
         _trace(plan)
         return pb.PlanInjectionResponse(plan=plan_to_proto(plan))
@@ -98,7 +100,9 @@ class SchedulerServicer(SchedulerServiceServicer):
             limit=page_size(asked.page_size),
         )
         token = self._tokens.seal({"before": last}, method=LIST_METHOD, **binding) if last else ""
-        response = jobs_pb.ListJobsResponse(jobs=[job_to_proto(job) for job in jobs], next_page_token=token)
+        response = jobs_pb.ListJobsResponse(
+            jobs=[job_to_proto(job, whole=False) for job in jobs], next_page_token=token
+        )
         return pb.ListJobsResponse(response=response)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.CancelJobResponse:

@@ -84,4 +84,4 @@ class EnqueueJob:
         for vault in order.vaults:
             if not grant.covers(vault):
                 raise VaultNotFound(f"{vault} does not exist.", name=str(vault))
-        check_labels(dict(order.parameters), field="job.parameters")
+        check_labels(dict(order.parameters), field="job.parameters", limit=limits.JOB_PARAMETER_BYTES)

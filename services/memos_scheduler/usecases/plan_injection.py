@@ -7,22 +7,26 @@ from dataclasses import dataclass
 
 from memos_kernel import limits
 from memos_kernel.checks import check_count
-from memos_kernel.errors import Capacity, InvalidField
+from memos_kernel.cube import Kind
+from memos_kernel.errors import Capacity, InvalidField, NotFound
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import PlanName, TenantName, VaultName
 from memos_kernel.prompt import memory_line
 from memos_kernel.text import check_text
+from memos_scheduler.domain.forms import CacheRule, Room, Wish, pick_cache, with_cache
 from memos_scheduler.domain.plan import (
+    REJECTED_SHOWN,
     UNKNOWN_ENGINE,
     BudgetRule,
     Conversation,
     EngineFacts,
     MemoryCall,
     Plan,
+    PlannedMemory,
     choose,
     screen,
 )
-from memos_scheduler.ports import Engine, QueryVector, Retriever, SelectionPolicy
+from memos_scheduler.ports import Engine, Memories, QueryVector, Retriever, SelectionPolicy
 
 NO_CONVERSATION = Conversation()
 
@@ -41,8 +45,10 @@ class PlanInjection:
 
     engine: Engine
     retriever: Retriever
+    memories: Memories
     policy: SelectionPolicy
     budget: BudgetRule
+    caches: CacheRule
     candidates: int
     clock: Clock
     new_id: IdFactory
@@ -56,6 +62,7 @@ class PlanInjection:
         conditions: bytes = b"",
         token_budget: int = 0,
         conversation: Conversation = NO_CONVERSATION,
+        wish: Wish = Wish.AUTO,
     ) -> Plan:
         """Return the plan. See `Retriever.search` for `vaults` and `conditions`.
 
@@ -75,19 +82,38 @@ class PlanInjection:
         tokens = await self._count([*conversation.turns, *lines])
         turns, memories = tokens.split(len(conversation.turns))
         engine = facts or UNKNOWN_ENGINE
-        chosen, rejected = choose(
-            screened,
-            memories,
-            token_budget=self.budget.tokens(token_budget, engine, turns=turns, answer=conversation.answer_tokens),
-            memories=engine.memories_read_well,
+        room = Room(
+            self.budget.tokens(token_budget, engine, turns=turns, answer=conversation.answer_tokens),
+            engine.memories_read_well,
         )
+        chosen, rejected = choose(screened, memories, token_budget=room.tokens, memories=room.memories)
+        cached, refused = await self._with_cache(chosen, wish, engine, room)
         return Plan(
             name=PlanName(tenant.tenant, self.new_id()),
             call=call,
-            chosen=chosen,
-            rejected=rejected,
+            chosen=cached,
+            rejected=(*refused, *rejected)[:REJECTED_SHOWN],
             degraded=found.degraded or vector is None or facts is None or tokens.estimated,
         )
+
+    async def _with_cache(
+        self, chosen: tuple[PlannedMemory, ...], wish: Wish, engine: EngineFacts, room: Room
+    ) -> tuple[tuple[PlannedMemory, ...], tuple[PlannedMemory, ...]]:
+        """Return the plan with a KV cache, if there is one that will do, and what it leaves out."""
+        worth = wish is Wish.KV or sum(memory.tokens for memory in chosen) >= self.caches.least_tokens
+        if wish is Wish.TEXT or not chosen or not worth:
+            return chosen, ()
+        found = await self.memories.derived([memory.cube.name for memory in chosen], Kind.ACTIVATION)
+        now = self.clock.now()
+        cache, refused = pick_cache(found, chosen, wish=wish, rule=self.caches, engine=engine, room=room, now=now)
+        if cache is None:
+            return chosen, refused
+        try:
+            sources = await self.memories.read([ref.name for ref in cache.cube.derived_from])
+        except NotFound:  # one of them has just gone, or the caller may not see it
+            sources = ()
+        planned, out = with_cache(cache, sources, chosen, room=room, now=now)
+        return planned, (*out, *refused)
 
     async def _embed(self, text: str) -> QueryVector | None:
         try:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from memos_kernel.cube import MemCube, Usage
+from memos_kernel.cube import Kind, MemCube, Usage
 from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
 from memos_kernel.quotas import VaultQuota, VaultUsage
 from memos_storage.domain.archives import History
@@ -197,6 +197,10 @@ class Catalog(Protocol):
 
     async def get(self, names: Sequence[CubeName], scope: Scope) -> dict[CubeName, StoredCube]:
         """Return the live cubes of the scope among the names."""
+        ...
+
+    async def derived(self, names: Sequence[CubeName], kind: Kind, scope: Scope, *, limit: int) -> list[StoredCube]:
+        """Return live cubes of the scope and kind that were made from some of these, newest first."""
         ...
 
     async def get_as_of(

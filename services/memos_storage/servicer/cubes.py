@@ -8,6 +8,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from memos_api.internal.v1 import storage_service_pb2 as pb
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceServicer
 from memos_api.v1 import governance_service_pb2, memcube_pb2, vault_pb2
+from memos_kernel.cube import Kind
 from memos_kernel.ids import Clock
 from memos_kernel.names import CubeName, VaultName
 from memos_runtime.context import current_grant, current_trace
@@ -19,14 +20,14 @@ from memos_storage.usecases.age_cubes import GetVaultUsage, ListAgedCubes, Retir
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.mutation import Mutation
-from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
+from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDerivedCubes, ListDueCubes
 from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
 from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.search_cubes import Query, SearchCubes
 from memos_storage.usecases.undelete_cube import UndeleteCube
 from memos_storage.usecases.watch_cubes import WatchCubes
 from memos_wire.changes import change_to_proto
-from memos_wire.cubes import cube_to_proto
+from memos_wire.cubes import cube_to_proto, enum_from_proto
 from memos_wire.errors import attempt
 from memos_wire.times import optional_time
 
@@ -40,6 +41,7 @@ class UseCases:
 
     create: CreateCubes
     get: GetCubes
+    derived: ListDerivedCubes
     page: ListCubes
     update: UpdateCube
     delete: DeleteCube
@@ -94,6 +96,15 @@ class StorageServicer(StorageServiceServicer):
                 for name, outcome in zip(request.names, outcomes, strict=True)
             ]
         )
+
+    async def ListDerivedMemCubes(
+        self, request: pb.ListDerivedMemCubesRequest, context: Any
+    ) -> pb.ListDerivedMemCubesResponse:
+        """Return what was made from cubes."""
+        names = [CubeName.parse(name, field=f"names[{index}]") for index, name in enumerate(request.names)]
+        kind = enum_from_proto(Kind, request.kind, field="kind")
+        cubes = await self._do.derived(names, kind, grant=current_grant())
+        return pb.ListDerivedMemCubesResponse(cubes=[cube_to_proto(cube) for cube in cubes])
 
     async def ListMemCubes(self, request: pb.ListMemCubesRequest, context: Any) -> pb.ListMemCubesResponse:
         """List headers."""

@@ -23,6 +23,9 @@ from memos_storage.usecases.tombstones import Tombstones
 SWEEP_SHARE = 0.5
 """Part of the rows that may wait for the index which sweeps may fill; the rest is for those who write."""
 
+_OVER = frozenset({State.EXPIRED, State.STALE})
+"""States from which a cube does not come back by itself, so that its content is free for a new one."""
+
 RETRY_AFTER = 1.0
 """Seconds after which a writer may try again when too many rows wait for the index."""
 
@@ -158,10 +161,10 @@ class CreateCubes:
         if held is None:
             return Outcome(error=duplicate)
         cube = held.cube
-        if effective_state(cube, now=now) is State.EXPIRED:
+        if effective_state(cube, now=now) in _OVER:
             gone = deleted(cube, now=now)
             replace_source(tx, cube, gone, mutation, self.ids, now=now)
-            reason = "Its time was over, and its content came again."
+            reason = "It was out of use, and its content came again."
             tx.audit(mutation.event(self.ids, "cube.delete", gone, now=now, reason=reason))
             return self._store(tx, item, mutation, return_existing, now)
         if not return_existing:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from memos_kernel import limits
-from memos_kernel.cube import MemCube
+from memos_kernel.checks import check_count
+from memos_kernel.cube import Kind, MemCube
 from memos_kernel.errors import InvalidField, LimitExceeded, MemosError, MissingField
 from memos_kernel.ids import Clock
 from memos_kernel.names import CubeName, VaultName
@@ -16,6 +17,9 @@ from memos_storage.domain.values import Outcome, Scope
 from memos_storage.ports import Catalog, Spans
 from memos_storage.usecases.access import cube_not_found, require_vault, shown
 from memos_storage.usecases.links import link_origins
+
+DERIVED = 100
+"""Most derived cubes in one answer."""
 
 DUE = 1_000
 """Most due cubes in one answer."""
@@ -65,6 +69,31 @@ class GetCubes:
             else Outcome(error=cube_not_found(name))
             for name in names
         ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListDerivedCubes:
+    """Returns what was made from cubes in another form: KV caches, or adapters."""
+
+    catalog: Catalog
+    clock: Clock
+
+    async def __call__(self, names: Sequence[CubeName], kind: Kind, *, grant: Grant) -> list[MemCube]:
+        """Return at most `DERIVED` live cubes of the kind that were made from some of these, newest first.
+
+        Raises:
+            MissingField, LimitExceeded, InvalidField: no names or too many, or texts are asked for.
+        """
+        if not names:
+            raise MissingField("names is empty; give at least one.", field="names")
+        check_count(names, limits.BATCH_GET_NAMES, field="names")
+        if kind is Kind.PLAINTEXT:
+            raise InvalidField(
+                "kind is PLAINTEXT; what is told in another form is ACTIVATION or PARAMETRIC.", field="kind"
+            )
+        now = self.clock.now()
+        found = await self.catalog.derived(names, kind, Scope.of(grant), limit=DERIVED)
+        return [shown(stored.cube, grant, now=now) for stored in found]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,8 @@ _REMOVE = 1_000
 
 _WAIT_SECONDS = 1.0
 
+_NO_BLOBS = Reach("blobs", "None of these cubes had any.")
+
 _NOTHING_TO_ERASE = (
     Reach("snapshots", "A snapshot is the name of a moment and holds no content."),
     Reach("job queue", "A job of a purge holds the name of the purge alone."),
@@ -99,7 +101,8 @@ class RunPurge:
             await self.index.scrub(embedder, dimensions, now=self.clock.now()) for embedder, dimensions, _ in indexed
         ]
         now = self.clock.now()
-        tiers = [_rows(cubes), *indexes, files, removed, *_NOTHING_TO_ERASE]
+        copies = [] if removed is _NO_BLOBS else [_copies(purge)]
+        tiers = [_rows(cubes), *indexes, files, removed, *copies, *_NOTHING_TO_ERASE]
         said = statement(purge, cubes, tiers, now=now)
         signer = self.signer()
         receipt = Receipt(said, signer.sign(said), signer.public_key)
@@ -117,7 +120,7 @@ class RunPurge:
         """Take the blobs out of the store, and look; None if one is still there."""
         leaving = await self.registry.gone(purge=name, limit=limits.PURGE_CUBES)
         if not leaving:
-            return Reach("blobs", "None of these cubes had any.")
+            return _NO_BLOBS
         for blob in leaving:
             await self.blobs.remove(blob.vault, blob.name)
         for vault in {blob.vault for blob in leaving}:
@@ -143,6 +146,16 @@ def _rows(cubes: Sequence[Doomed]) -> Reach:
         "catalogue",
         f"Erased, with vectors, terms, labels, sources and outbox entries: cubes {len(cubes)}, revisions {revisions}."
         " Then no row of any of them was found.",
+    )
+
+
+def _copies(purge: Purge) -> Reach:
+    return Reach(
+        "copies of inference",
+        "No call can use them any more.",
+        "What a machine of inference fetched before is removed once nobody has used it for an hour, or when that"
+        " machine starts again.",
+        purge.create_time + limits.KV_COPY_RETENTION,
     )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from memosctl.talk import Answer
 
 app = typer.Typer()
+
+
+class ChatForm(StrEnum):
+    """How memories reach the model."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    KV = "kv"
+
 
 _KEPT_MESSAGES = 32
 """Messages of an interactive conversation that go along with the next one."""
@@ -35,6 +45,9 @@ def chat(
     show: Annotated[bool, typer.Option("--show", help="Show the memories that were used, and the times.")] = False,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=0, max=2048, help="Longest answer; 0: default.")] = 0,
     temperature: Annotated[float, typer.Option("--temperature", min=0, max=2, help="0 is greedy.")] = 0.0,
+    form: Annotated[
+        ChatForm, typer.Option("--form", help="How memories reach the model: their text, or a KV cache of them.")
+    ] = ChatForm.AUTO,
     label: LabelOption = None,
     speaker: SpeakerOption = None,
     session: SessionOption = None,
@@ -42,13 +55,14 @@ def chat(
     before: BeforeOption = None,
 ) -> None:
     """Ask the model; it answers from your memories."""
-    from memos_api.v1.chat_service_pb2 import ChatRequest
+    from memos_api.v1.chat_service_pb2 import ChatRequest, MemoryForm
 
     template = ChatRequest(
         vaults=[names.vault(item) for item in vault or ()],
         remember_in=names.vault(remember_in) if remember else "",
         max_tokens=max_tokens,
         temperature=temperature,
+        form=MemoryForm.Value(f"MEMORY_FORM_{'UNSPECIFIED' if form is ChatForm.AUTO else form.name}"),
         filter=inputs.cube_filter(label=label, speaker=speaker, session=session, after=after, before=before),
     )
     if text is None and not sys.stdin.isatty():
@@ -110,6 +124,8 @@ class _Talk:
             console = output.console()
             console.print(view.used(answer.plan))
             console.print(view.footer(answer.end))
+        for refusal in answer.end.refusals:
+            output.note(f"the KV cache {names.short(refusal.cube)} was not used, its text was: {refusal.message}")
         if answer.plan.degraded:
             output.note("degraded: an optional part was missing; run memosctl doctor")
 

@@ -11,7 +11,7 @@ from memosctl.views.tables import table
 from memosctl.views.text import content, excerpt, milliseconds, said
 
 if TYPE_CHECKING:
-    from memos_api.v1.chat_service_pb2 import ChatEnd, ChatPlan
+    from memos_api.v1.chat_service_pb2 import ChatEnd, ChatPlan, PlannedMemory
 
 _STAGES = ("plan", "first_token", "generate", "record", "total")
 
@@ -20,16 +20,23 @@ def used(plan: "ChatPlan") -> RenderableType:
     """Return the memories that entered the prompt, with the reason for each."""
     if not plan.chosen:
         return Text("no memory was used", style="yellow")
-    rows = [
-        (short(item.cube.name), said(item.cube), Text(excerpt(content(item.cube))), Text(item.reason))
-        for item in plan.chosen
-    ]
-    return table("cube said text why", rows)
+    rows = []
+    for item in plan.chosen:
+        rows.append((short(item.cube.name), item.form, said(item.cube), _told(item), Text(item.reason)))
+        rows += [(f"  {short(one.name)}", "", said(one), Text(excerpt(content(one))), Text("")) for one in item.sources]
+    return table("cube form said text why", rows)
+
+
+def _told(item: "PlannedMemory") -> Text:
+    if item.sources:
+        return Text(f"{item.tokens} tokens over {len(item.sources)} memories", style="dim")
+    return Text(excerpt(content(item.cube)))
 
 
 def footer(end: "ChatEnd") -> RenderableType:
     """Return model, tokens, times and name of an answer."""
-    tokens = f"{end.prompt_tokens} + {end.completion_tokens} tokens"
+    cached = f" ({end.cached_tokens} from a KV cache)" if end.cached_tokens else ""
+    tokens = f"{end.prompt_tokens}{cached} + {end.completion_tokens} tokens"
     line = f"{end.model}, {tokens}, {timings(end.timings_ms)}"
     return Group(Text(line, style="dim"), Text(f"answers/{short(end.answer)}", style="dim"))
 

@@ -9,7 +9,7 @@ import pytest
 
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.loading import load_model
-from memos_inference.adapters.memory import EchoEngine, RecordingTracer
+from memos_inference.adapters.memory import EchoEngine, MemoryCaches, RecordingTracer
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.generation import Ended, Role, Sampling, Turn
@@ -22,7 +22,8 @@ from memos_kernel.cube import Kind, SourceSpan, State
 from memos_kernel.errors import DependencyUnavailable, InvalidField, LimitExceeded, MissingField, Overloaded
 from memos_kernel.names import TenantName, VaultName
 from memos_kernel.permission import Action
-from memos_scheduler.adapters.memory import MemoryEngine, MemoryRetriever
+from memos_scheduler.adapters.memory import MemoryEngine, MemoryMemories, MemoryRetriever
+from memos_scheduler.domain.forms import CacheRule
 from memos_scheduler.domain.plan import BudgetRule, Conversation, EngineFacts, MemoryCall
 from memos_scheduler.domain.policies import SimilarityPolicy, UsagePolicy
 from memos_scheduler.usecases.plan_injection import PlanInjection
@@ -54,7 +55,9 @@ def make_plan(clock, new_id):
             engine=engine or MemoryEngine(),
             retriever=retriever,
             policy=policy or SimilarityPolicy(),
+            memories=MemoryMemories(),
             budget=BudgetRule(share=0.4, cap=2_000, requested_share=0.7),
+            caches=CacheRule(least_tokens=256),
             candidates=top_k,
             clock=clock,
             new_id=new_id,
@@ -180,7 +183,7 @@ async def test_a_long_conversation_is_answered_with_the_memories_that_fit_beside
 
     plan, _ = await make_plan(*memories, engine=Inference(tiny))(conversation=Conversation(tuple(texts)))
     grant = replace(make_grant("alice", Action.CUBE_USE), all_vaults=True)
-    answer = GenerateAnswer(tiny, RecordingTracer(), clock)
+    answer = GenerateAnswer(tiny, MemoryCaches(), RecordingTracer(), clock)
     turns = [Turn(role, text) for role, text in zip(roles, texts, strict=True)]
     injections = [Injection(memory.cube, memory.form) for memory in plan.chosen]
     *_, end = [event async for event in answer(turns, injections, Sampling(), grant=grant)]

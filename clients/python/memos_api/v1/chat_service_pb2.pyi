@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from memos_api.v1 import memcube_pb2 as _memcube_pb2
 from memos_api.v1 import memory_service_pb2 as _memory_service_pb2
 import builtins as _builtins
@@ -19,6 +20,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _MemoryForm:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MemoryFormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MemoryForm.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MEMORY_FORM_UNSPECIFIED: _MemoryForm.ValueType  # 0
+    """The scheduler chooses: a KV cache where it spares enough reading, else text."""
+    MEMORY_FORM_TEXT: _MemoryForm.ValueType  # 1
+    """Their words, in the prompt."""
+    MEMORY_FORM_KV: _MemoryForm.ValueType  # 2
+    """A KV cache that holds some of them, as far as there is one, with all memories that it was made from; else text."""
+
+class MemoryForm(_MemoryForm, metaclass=_MemoryFormEnumTypeWrapper):
+    """How memories reach the model."""
+
+MEMORY_FORM_UNSPECIFIED: MemoryForm.ValueType  # 0
+"""The scheduler chooses: a KV cache where it spares enough reading, else text."""
+MEMORY_FORM_TEXT: MemoryForm.ValueType  # 1
+"""Their words, in the prompt."""
+MEMORY_FORM_KV: MemoryForm.ValueType  # 2
+"""A KV cache that holds some of them, as far as there is one, with all memories that it was made from; else text."""
+Global___MemoryForm: _TypeAlias = MemoryForm  # noqa: Y015
 
 @_typing.final
 class ChatRequest(_message.Message):
@@ -35,6 +60,7 @@ class ChatRequest(_message.Message):
     MEMORY_TOKEN_BUDGET_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
     remember_in: _builtins.str
     """Vault to store this turn in; empty stores nothing."""
     session: _builtins.str
@@ -47,6 +73,8 @@ class ChatRequest(_message.Message):
     """Most tokens of memory in the prompt; 0 means what the model reads well. Long messages leave fewer."""
     request_id: _builtins.str
     """Makes storing the turn idempotent."""
+    form: Global___MemoryForm.ValueType
+    """In which form memories may reach the model. The answer is the same in each; how soon it comes is not."""
     @_builtins.property
     def vaults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Vaults to recall from, at most 32; empty means every vault that the caller may read."""
@@ -71,10 +99,11 @@ class ChatRequest(_message.Message):
         memory_token_budget: _builtins.int = ...,
         filter: _memory_service_pb2.CubeFilter | None = ...,
         request_id: _builtins.str = ...,
+        form: Global___MemoryForm.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "max_tokens", b"max_tokens", "memory_token_budget", b"memory_token_budget", "messages", b"messages", "remember_in", b"remember_in", "request_id", b"request_id", "session", b"session", "temperature", b"temperature", "vaults", b"vaults"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "form", b"form", "max_tokens", b"max_tokens", "memory_token_budget", b"memory_token_budget", "messages", b"messages", "remember_in", b"remember_in", "request_id", b"request_id", "session", b"session", "temperature", b"temperature", "vaults", b"vaults"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -209,8 +238,9 @@ class PlannedMemory(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
     form: _builtins.str
-    """How it enters the model: `text`."""
+    """How it enters the model: `text`, or `kv` for a KV cache."""
     reason: _builtins.str
     """Why, in words a person can read."""
     score: _builtins.float
@@ -221,6 +251,10 @@ class PlannedMemory(_message.Message):
     def cube(self) -> _memcube_pb2.MemCube:
         """The cube; with payload where it entered the prompt."""
 
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[_memcube_pb2.MemCube]:
+        """Of a KV cache that was chosen, the memories that it was made from, in prompt order."""
+
     def __init__(
         self,
         *,
@@ -229,10 +263,11 @@ class PlannedMemory(_message.Message):
         reason: _builtins.str = ...,
         score: _builtins.float = ...,
         tokens: _builtins.int = ...,
+        sources: _abc.Iterable[_memcube_pb2.MemCube] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "form", b"form", "reason", b"reason", "score", b"score", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "form", b"form", "reason", b"reason", "score", b"score", "sources", b"sources", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -294,6 +329,8 @@ class ChatEnd(_message.Message):
     RECORDED_FIELD_NUMBER: _builtins.int
     TIMINGS_MS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    CACHED_TOKENS_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
     answer: _builtins.str
     """Name of the answer, `tenants/{tenant}/answers/{answer}`, for GetProvenance."""
     text: _builtins.str
@@ -306,6 +343,8 @@ class ChatEnd(_message.Message):
     """Tokens generated."""
     model: _builtins.str
     """Model that answered."""
+    cached_tokens: _builtins.int
+    """Those of the prompt's tokens that were not read, for a KV cache has what reading them gives."""
     @_builtins.property
     def recorded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Cubes that record this turn; empty if nothing was stored."""
@@ -313,6 +352,10 @@ class ChatEnd(_message.Message):
     @_builtins.property
     def timings_ms(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Times by stage in milliseconds: `plan`, `first_token`, `generate`, `record`, `total`."""
+
+    @_builtins.property
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___CacheRefusal]:
+        """Caches of the plan that were not used after all; their memories entered the prompt as text."""
 
     def __init__(
         self,
@@ -325,11 +368,43 @@ class ChatEnd(_message.Message):
         recorded: _abc.Iterable[_builtins.str] | None = ...,
         timings_ms: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         model: _builtins.str = ...,
+        cached_tokens: _builtins.int = ...,
+        refusals: _abc.Iterable[Global___CacheRefusal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "completion_tokens", b"completion_tokens", "finish_reason", b"finish_reason", "model", b"model", "prompt_tokens", b"prompt_tokens", "recorded", b"recorded", "text", b"text", "timings_ms", b"timings_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "finish_reason", b"finish_reason", "model", b"model", "prompt_tokens", b"prompt_tokens", "recorded", b"recorded", "refusals", b"refusals", "text", b"text", "timings_ms", b"timings_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ChatEnd: _TypeAlias = ChatEnd  # noqa: Y015
+
+@_typing.final
+class CacheRefusal(_message.Message):
+    """A KV cache that was not used."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUBE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    cube: _builtins.str
+    """Name of its cube."""
+    reason: _builtins.str
+    """Reason, a value of ErrorReason without its prefix, such as `INCOMPATIBLE_PAYLOAD`."""
+    message: _builtins.str
+    """The reason in words."""
+    def __init__(
+        self,
+        *,
+        cube: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CacheRefusal: _TypeAlias = CacheRefusal  # noqa: Y015

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from memos_kernel.changes import ChangeKind, change_of
-from memos_kernel.cube import MemCube, State, Usage
+from memos_kernel.cube import Kind, MemCube, State, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
 from memos_kernel.quotas import VaultQuota, VaultUsage
@@ -56,6 +56,18 @@ class MemoryCatalog:
         """Return the live cubes of the scope among the names."""
         wanted = set(names)
         return {row.cube.name: row for row in self._live() if row.cube.name in wanted and scope.covers(row.cube.vault)}
+
+    async def derived(self, names: Sequence[CubeName], kind: Kind, scope: Scope, *, limit: int) -> list[StoredCube]:
+        """Return live cubes of the scope and kind that were made from some of these, newest first."""
+        wanted = set(names)
+        found = [
+            row
+            for row in self._live()
+            if row.cube.kind is kind
+            and scope.covers(row.cube.vault)
+            and any(ref.name in wanted for ref in row.cube.derived_from)
+        ]
+        return sorted(found, key=lambda row: newest_first(row.cube), reverse=True)[:limit]
 
     async def get_as_of(
         self, names: Sequence[CubeName], scope: Scope, *, as_of: datetime, now: datetime

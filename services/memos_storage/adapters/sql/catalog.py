@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, Select, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from memos_kernel.cube import State
+from memos_kernel.cube import Kind, State
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.moments import micros
 from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
@@ -170,6 +170,14 @@ class SqlCatalog:
         parameters = {**filters.scope_values(scope), "ids": ids}
         found = await self._stored(statements.named(all_vaults=scope.vaults is None, past=False), parameters)
         return {stored.cube.name: stored for stored in found}
+
+    async def derived(self, names: Sequence[CubeName], kind: Kind, scope: Scope, *, limit: int) -> list[StoredCube]:
+        """Return live cubes of the scope and kind that were made from some of these, newest first."""
+        ids = sorted({name.id for name in names if name.tenant == scope.tenant})
+        if not ids:
+            return []
+        parameters = {**filters.scope_values(scope), "ids": ids, "kind": int(kind), "limit": limit}
+        return await self._stored(statements.derived(all_vaults=scope.vaults is None), parameters)
 
     async def get_as_of(
         self, names: Sequence[CubeName], scope: Scope, *, as_of: datetime, now: datetime

@@ -89,6 +89,27 @@ def history(*, all_vaults: bool, first: bool) -> Select[Any]:
 
 
 @lru_cache(maxsize=2)
+def derived(*, all_vaults: bool) -> Select[Any]:
+    """Live cubes of a kind made from others, newest first; parameters: those of the scope, `ids`, `kind`, `limit`."""
+    made = select(schema.derivations.c.cube_key).where(
+        schema.derivations.c.source.in_(bindparam("ids", expanding=True))
+    )
+    return (
+        select(*rows.STORED)
+        .select_from(_NAMED_WITH_DOCUMENT)
+        .where(
+            filters.in_scope(all_vaults=all_vaults),
+            _CUBES.c.tenant == bindparam("scope_tenant"),
+            _CUBES.c.key.in_(made),
+            _CUBES.c.kind == bindparam("kind", type_=Integer),
+            _CUBES.c.delete_time.is_(None),
+        )
+        .order_by(_CUBES.c.create_time.desc(), _CUBES.c.uid.desc())
+        .limit(bindparam("limit", type_=Integer))
+    )
+
+
+@lru_cache(maxsize=2)
 def due(*, all_vaults: bool) -> Select[Any]:
     """Live cubes past their expire time that are not frozen; parameters: those of the scope, `at`, `limit`."""
     return (

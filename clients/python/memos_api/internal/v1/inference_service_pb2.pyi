@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from memos_api.v1 import chat_service_pb2 as _chat_service_pb2
 from memos_api.v1 import memcube_pb2 as _memcube_pb2
 import builtins as _builtins
 import sys
@@ -356,7 +357,7 @@ class GenerateEnd(_message.Message):
     cached_tokens: _builtins.int
     """Those of the prompt's tokens that were not read, for a KV cache has what reading them gives."""
     @_builtins.property
-    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___CacheRefusal]:
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[_chat_service_pb2.CacheRefusal]:
         """Caches that were not used; their memories entered the prompt as text."""
 
     def __init__(
@@ -369,7 +370,7 @@ class GenerateEnd(_message.Message):
         queue_ms: _builtins.float = ...,
         model: _builtins.str = ...,
         cached_tokens: _builtins.int = ...,
-        refusals: _abc.Iterable[Global___CacheRefusal] | None = ...,
+        refusals: _abc.Iterable[_chat_service_pb2.CacheRefusal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -378,36 +379,6 @@ class GenerateEnd(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GenerateEnd: _TypeAlias = GenerateEnd  # noqa: Y015
-
-@_typing.final
-class CacheRefusal(_message.Message):
-    """A KV cache that was not used."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CUBE_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    MESSAGE_FIELD_NUMBER: _builtins.int
-    cube: _builtins.str
-    """Name of its cube."""
-    reason: _builtins.str
-    """Reason, a value of ErrorReason without its prefix, such as `INCOMPATIBLE_PAYLOAD`."""
-    message: _builtins.str
-    """The reason in words."""
-    def __init__(
-        self,
-        *,
-        cube: _builtins.str = ...,
-        reason: _builtins.str = ...,
-        message: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "message", b"message", "reason", b"reason"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CacheRefusal: _TypeAlias = CacheRefusal  # noqa: Y015
 
 @_typing.final
 class DescribeEmbedderRequest(_message.Message):

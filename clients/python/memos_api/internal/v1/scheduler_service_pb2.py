@@ -31,7 +31,7 @@ from memos_api.v1 import job_service_pb2 as memos__api_dot_v1_dot_job__service__
 from memos_api.v1 import memory_service_pb2 as memos__api_dot_v1_dot_memory__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-memos_api/internal/v1/scheduler_service.proto\x12\x11memos.internal.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!memos_api/internal/v1/grant.proto\x1a\x1fmemos_api/v1/chat_service.proto\x1a\x16memos_api/v1/job.proto\x1a\x1ememos_api/v1/job_service.proto\x1a!memos_api/v1/memory_service.proto\"\xaf\x01\n\x14PlanInjectionRequest\x12(\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x14.memos.v1.MemoryCallB\x04\xe2\x41\x01\x02\x12\x0e\n\x06vaults\x18\x02 \x03(\t\x12$\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x14.memos.v1.CubeFilter\x12\x14\n\x0ctoken_budget\x18\x04 \x01(\x05\x12\r\n\x05turns\x18\x05 \x03(\t\x12\x12\n\nmax_tokens\x18\x06 \x01(\x05\"9\n\x15PlanInjectionResponse\x12 \n\x04plan\x18\x01 \x01(\x0b\x32\x12.memos.v1.ChatPlan\"\x97\x01\n\x11\x45nqueueJobRequest\x12 \n\x03job\x18\x01 \x01(\x0b\x32\r.memos.v1.JobB\x04\xe2\x41\x01\x02\x12,\n\x08\x64ue_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0brequest_key\x18\x03 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"0\n\x12\x45nqueueJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.memos.v1.Job\"9\n\rGetJobRequest\x12(\n\x07request\x18\x01 \x01(\x0b\x32\x17.memos.v1.GetJobRequest\"<\n\x0eGetJobResponse\x12*\n\x08response\x18\x01 \x01(\x0b\x32\x18.memos.v1.GetJobResponse\"=\n\x0fListJobsRequest\x12*\n\x07request\x18\x01 \x01(\x0b\x32\x19.memos.v1.ListJobsRequest\"@\n\x10ListJobsResponse\x12,\n\x08response\x18\x01 \x01(\x0b\x32\x1a.memos.v1.ListJobsResponse\"s\n\x10\x43\x61ncelJobRequest\x12+\n\x07request\x18\x01 \x01(\x0b\x32\x1a.memos.v1.CancelJobRequest\x12\x32\n\x0brequest_key\x18\x02 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"B\n\x11\x43\x61ncelJobResponse\x12-\n\x08response\x18\x01 \x01(\x0b\x32\x1b.memos.v1.CancelJobResponse\"q\n\x0fRetryJobRequest\x12*\n\x07request\x18\x01 \x01(\x0b\x32\x19.memos.v1.RetryJobRequest\x12\x32\n\x0brequest_key\x18\x02 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"@\n\x10RetryJobResponse\x12,\n\x08response\x18\x01 \x01(\x0b\x32\x1a.memos.v1.RetryJobResponse\"=\n\x0fWatchJobRequest\x12*\n\x07request\x18\x01 \x01(\x0b\x32\x19.memos.v1.WatchJobRequest\"@\n\x10WatchJobResponse\x12,\n\x08response\x18\x01 \x01(\x0b\x32\x1a.memos.v1.WatchJobResponse2\xf9\x04\n\x10SchedulerService\x12\x62\n\rPlanInjection\x12\'.memos.internal.v1.PlanInjectionRequest\x1a(.memos.internal.v1.PlanInjectionResponse\x12Y\n\nEnqueueJob\x12$.memos.internal.v1.EnqueueJobRequest\x1a%.memos.internal.v1.EnqueueJobResponse\x12M\n\x06GetJob\x12 .memos.internal.v1.GetJobRequest\x1a!.memos.internal.v1.GetJobResponse\x12S\n\x08ListJobs\x12\".memos.internal.v1.ListJobsRequest\x1a#.memos.internal.v1.ListJobsResponse\x12V\n\tCancelJob\x12#.memos.internal.v1.CancelJobRequest\x1a$.memos.internal.v1.CancelJobResponse\x12S\n\x08RetryJob\x12\".memos.internal.v1.RetryJobRequest\x1a#.memos.internal.v1.RetryJobResponse\x12U\n\x08WatchJob\x12\".memos.internal.v1.WatchJobRequest\x1a#.memos.internal.v1.WatchJobResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-memos_api/internal/v1/scheduler_service.proto\x12\x11memos.internal.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!memos_api/internal/v1/grant.proto\x1a\x1fmemos_api/v1/chat_service.proto\x1a\x16memos_api/v1/job.proto\x1a\x1ememos_api/v1/job_service.proto\x1a!memos_api/v1/memory_service.proto\"\xd3\x01\n\x14PlanInjectionRequest\x12(\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x14.memos.v1.MemoryCallB\x04\xe2\x41\x01\x02\x12\x0e\n\x06vaults\x18\x02 \x03(\t\x12$\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x14.memos.v1.CubeFilter\x12\x14\n\x0ctoken_budget\x18\x04 \x01(\x05\x12\r\n\x05turns\x18\x05 \x03(\t\x12\x12\n\nmax_tokens\x18\x06 \x01(\x05\x12\"\n\x04\x66orm\x18\x07 \x01(\x0e\x32\x14.memos.v1.MemoryForm\"9\n\x15PlanInjectionResponse\x12 \n\x04plan\x18\x01 \x01(\x0b\x32\x12.memos.v1.ChatPlan\"\x97\x01\n\x11\x45nqueueJobRequest\x12 \n\x03job\x18\x01 \x01(\x0b\x32\r.memos.v1.JobB\x04\xe2\x41\x01\x02\x12,\n\x08\x64ue_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0brequest_key\x18\x03 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"0\n\x12\x45nqueueJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.memos.v1.Job\"9\n\rGetJobRequest\x12(\n\x07request\x18\x01 \x01(\x0b\x32\x17.memos.v1.GetJobRequest\"<\n\x0eGetJobResponse\x12*\n\x08response\x18\x01 \x01(\x0b\x32\x18.memos.v1.GetJobResponse\"=\n\x0fListJobsRequest\x12*\n\x07request\x18\x01 \x01(\x0b\x32\x19.memos.v1.ListJobsRequest\"@\n\x10ListJobsResponse\x12,\n\x08response\x18\x01 \x01(\x0b\x32\x1a.memos.v1.ListJobsResponse\"s\n\x10\x43\x61ncelJobRequest\x12+\n\x07request\x18\x01 \x01(\x0b\x32\x1a.memos.v1.CancelJobRequest\x12\x32\n\x0brequest_key\x18\x02 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"B\n\x11\x43\x61ncelJobResponse\x12-\n\x08response\x18\x01 \x01(\x0b\x32\x1b.memos.v1.CancelJobResponse\"q\n\x0fRetryJobRequest\x12*\n\x07request\x18\x01 \x01(\x0b\x32\x19.memos.v1.RetryJobRequest\x12\x32\n\x0brequest_key\x18\x02 \x01(\x0b\x32\x1d.memos.internal.v1.RequestKey\"@\n\x10RetryJobResponse\x12,\n\x08response\x18\x01 \x01(\x0b\x32\x1a.memos.v1.RetryJobResponse\"=\n\x0fWatchJobRequest\x12*\n\x07request\x18\x01 \x01(\x0b\x32\x19.memos.v1.WatchJobRequest\"@\n\x10WatchJobResponse\x12,\n\x08response\x18\x01 \x01(\x0b\x32\x1a.memos.v1.WatchJobResponse2\xf9\x04\n\x10SchedulerService\x12\x62\n\rPlanInjection\x12\'.memos.internal.v1.PlanInjectionRequest\x1a(.memos.internal.v1.PlanInjectionResponse\x12Y\n\nEnqueueJob\x12$.memos.internal.v1.EnqueueJobRequest\x1a%.memos.internal.v1.EnqueueJobResponse\x12M\n\x06GetJob\x12 .memos.internal.v1.GetJobRequest\x1a!.memos.internal.v1.GetJobResponse\x12S\n\x08ListJobs\x12\".memos.internal.v1.ListJobsRequest\x1a#.memos.internal.v1.ListJobsResponse\x12V\n\tCancelJob\x12#.memos.internal.v1.CancelJobRequest\x1a$.memos.internal.v1.CancelJobResponse\x12S\n\x08RetryJob\x12\".memos.internal.v1.RetryJobRequest\x1a#.memos.internal.v1.RetryJobResponse\x12U\n\x08WatchJob\x12\".memos.internal.v1.WatchJobRequest\x1a#.memos.internal.v1.WatchJobResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,33 +43,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENQUEUEJOBREQUEST'].fields_by_name['job']._loaded_options = None
   _globals['_ENQUEUEJOBREQUEST'].fields_by_name['job']._serialized_options = b'\342A\001\002'
   _globals['_PLANINJECTIONREQUEST']._serialized_start=294
-  _globals['_PLANINJECTIONREQUEST']._serialized_end=469
-  _globals['_PLANINJECTIONRESPONSE']._serialized_start=471
-  _globals['_PLANINJECTIONRESPONSE']._serialized_end=528
-  _globals['_ENQUEUEJOBREQUEST']._serialized_start=531
-  _globals['_ENQUEUEJOBREQUEST']._serialized_end=682
-  _globals['_ENQUEUEJOBRESPONSE']._serialized_start=684
-  _globals['_ENQUEUEJOBRESPONSE']._serialized_end=732
-  _globals['_GETJOBREQUEST']._serialized_start=734
-  _globals['_GETJOBREQUEST']._serialized_end=791
-  _globals['_GETJOBRESPONSE']._serialized_start=793
-  _globals['_GETJOBRESPONSE']._serialized_end=853
-  _globals['_LISTJOBSREQUEST']._serialized_start=855
-  _globals['_LISTJOBSREQUEST']._serialized_end=916
-  _globals['_LISTJOBSRESPONSE']._serialized_start=918
-  _globals['_LISTJOBSRESPONSE']._serialized_end=982
-  _globals['_CANCELJOBREQUEST']._serialized_start=984
-  _globals['_CANCELJOBREQUEST']._serialized_end=1099
-  _globals['_CANCELJOBRESPONSE']._serialized_start=1101
-  _globals['_CANCELJOBRESPONSE']._serialized_end=1167
-  _globals['_RETRYJOBREQUEST']._serialized_start=1169
-  _globals['_RETRYJOBREQUEST']._serialized_end=1282
-  _globals['_RETRYJOBRESPONSE']._serialized_start=1284
-  _globals['_RETRYJOBRESPONSE']._serialized_end=1348
-  _globals['_WATCHJOBREQUEST']._serialized_start=1350
-  _globals['_WATCHJOBREQUEST']._serialized_end=1411
-  _globals['_WATCHJOBRESPONSE']._serialized_start=1413
-  _globals['_WATCHJOBRESPONSE']._serialized_end=1477
-  _globals['_SCHEDULERSERVICE']._serialized_start=1480
-  _globals['_SCHEDULERSERVICE']._serialized_end=2113
+  _globals['_PLANINJECTIONREQUEST']._serialized_end=505
+  _globals['_PLANINJECTIONRESPONSE']._serialized_start=507
+  _globals['_PLANINJECTIONRESPONSE']._serialized_end=564
+  _globals['_ENQUEUEJOBREQUEST']._serialized_start=567
+  _globals['_ENQUEUEJOBREQUEST']._serialized_end=718
+  _globals['_ENQUEUEJOBRESPONSE']._serialized_start=720
+  _globals['_ENQUEUEJOBRESPONSE']._serialized_end=768
+  _globals['_GETJOBREQUEST']._serialized_start=770
+  _globals['_GETJOBREQUEST']._serialized_end=827
+  _globals['_GETJOBRESPONSE']._serialized_start=829
+  _globals['_GETJOBRESPONSE']._serialized_end=889
+  _globals['_LISTJOBSREQUEST']._serialized_start=891
+  _globals['_LISTJOBSREQUEST']._serialized_end=952
+  _globals['_LISTJOBSRESPONSE']._serialized_start=954
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1018
+  _globals['_CANCELJOBREQUEST']._serialized_start=1020
+  _globals['_CANCELJOBREQUEST']._serialized_end=1135
+  _globals['_CANCELJOBRESPONSE']._serialized_start=1137
+  _globals['_CANCELJOBRESPONSE']._serialized_end=1203
+  _globals['_RETRYJOBREQUEST']._serialized_start=1205
+  _globals['_RETRYJOBREQUEST']._serialized_end=1318
+  _globals['_RETRYJOBRESPONSE']._serialized_start=1320
+  _globals['_RETRYJOBRESPONSE']._serialized_end=1384
+  _globals['_WATCHJOBREQUEST']._serialized_start=1386
+  _globals['_WATCHJOBREQUEST']._serialized_end=1447
+  _globals['_WATCHJOBRESPONSE']._serialized_start=1449
+  _globals['_WATCHJOBRESPONSE']._serialized_end=1513
+  _globals['_SCHEDULERSERVICE']._serialized_start=1516
+  _globals['_SCHEDULERSERVICE']._serialized_end=2149
 # @@protoc_insertion_point(module_scope)

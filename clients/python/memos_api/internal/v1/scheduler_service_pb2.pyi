@@ -36,10 +36,13 @@ class PlanInjectionRequest(_message.Message):
     TOKEN_BUDGET_FIELD_NUMBER: _builtins.int
     TURNS_FIELD_NUMBER: _builtins.int
     MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
     token_budget: _builtins.int
     """Most tokens of memory; 0 means what the model reads well. What turns and answer need comes first."""
     max_tokens: _builtins.int
     """Most tokens that the answer may take; 0 means the default number."""
+    form: _chat_service_pb2.MemoryForm.ValueType
+    """In which form memories may reach the model."""
     @_builtins.property
     def call(self) -> _chat_service_pb2.MemoryCall:
         """What the question asks for."""
@@ -65,10 +68,11 @@ class PlanInjectionRequest(_message.Message):
         token_budget: _builtins.int = ...,
         turns: _abc.Iterable[_builtins.str] | None = ...,
         max_tokens: _builtins.int = ...,
+        form: _chat_service_pb2.MemoryForm.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "filter", b"filter", "max_tokens", b"max_tokens", "token_budget", b"token_budget", "turns", b"turns", "vaults", b"vaults"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "filter", b"filter", "form", b"form", "max_tokens", b"max_tokens", "token_budget", b"token_budget", "turns", b"turns", "vaults", b"vaults"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

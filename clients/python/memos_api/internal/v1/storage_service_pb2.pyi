@@ -225,6 +225,58 @@ class BatchGetMemCubesResponse(_message.Message):
 Global___BatchGetMemCubesResponse: _TypeAlias = BatchGetMemCubesResponse  # noqa: Y015
 
 @_typing.final
+class ListDerivedMemCubesRequest(_message.Message):
+    """Request of ListDerivedMemCubes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    kind: _memcube_pb2.CubeKind.ValueType
+    """ACTIVATION or PARAMETRIC."""
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the sources, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        kind: _memcube_pb2.CubeKind.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDerivedMemCubesRequest: _TypeAlias = ListDerivedMemCubesRequest  # noqa: Y015
+
+@_typing.final
+class ListDerivedMemCubesResponse(_message.Message):
+    """Answer of ListDerivedMemCubes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUBES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cubes(self) -> _containers.RepeatedCompositeFieldContainer[_memcube_pb2.MemCube]:
+        """The cubes, each made from at least one of the sources."""
+
+    def __init__(
+        self,
+        *,
+        cubes: _abc.Iterable[_memcube_pb2.MemCube] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cubes", b"cubes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDerivedMemCubesResponse: _TypeAlias = ListDerivedMemCubesResponse  # noqa: Y015
+
+@_typing.final
 class ListMemCubesRequest(_message.Message):
     """Request of ListMemCubes."""
 

@@ -101,6 +101,11 @@ class StorageServiceStub:
                 request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDueMemCubesRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDueMemCubesResponse.FromString,
                 _registered_method=True)
+        self.ListDerivedMemCubes = channel.unary_unary(
+                '/memos.internal.v1.StorageService/ListDerivedMemCubes',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDerivedMemCubesRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDerivedMemCubesResponse.FromString,
+                _registered_method=True)
         self.ListAgedMemCubes = channel.unary_unary(
                 '/memos.internal.v1.StorageService/ListAgedMemCubes',
                 request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListAgedMemCubesRequest.SerializeToString,
@@ -219,6 +224,14 @@ class StorageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDerivedMemCubes(self, request, context):
+        """Lists KV caches or adapters that were made from some cubes and are not deleted, with payload: at most 100, the
+        newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAgedMemCubes(self, request, context):
         """Lists headers of a vault's cubes that are too old, or that were neither changed nor used for long; frozen ones are
         left out.
@@ -315,6 +328,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.ListDueMemCubes,
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDueMemCubesRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDueMemCubesResponse.SerializeToString,
+            ),
+            'ListDerivedMemCubes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDerivedMemCubes,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDerivedMemCubesRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDerivedMemCubesResponse.SerializeToString,
             ),
             'ListAgedMemCubes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAgedMemCubes,
@@ -690,6 +708,33 @@ class StorageService:
             '/memos.internal.v1.StorageService/ListDueMemCubes',
             memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDueMemCubesRequest.SerializeToString,
             memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDueMemCubesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDerivedMemCubes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.StorageService/ListDerivedMemCubes',
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDerivedMemCubesRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListDerivedMemCubesResponse.FromString,
             options,
             channel_credentials,
             insecure,

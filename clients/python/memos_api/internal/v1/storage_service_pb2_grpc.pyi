@@ -44,6 +44,10 @@ class StorageServiceStub:
     """Adds uses to cubes; makes no revision."""
     ListDueMemCubes: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ListDueMemCubesRequest, _storage_service_pb2.ListDueMemCubesResponse]
     """Lists cubes of the grant's vaults that are past their expire time and not expired yet."""
+    ListDerivedMemCubes: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ListDerivedMemCubesRequest, _storage_service_pb2.ListDerivedMemCubesResponse]
+    """Lists KV caches or adapters that were made from some cubes and are not deleted, with payload: at most 100, the
+    newest first.
+    """
     ListAgedMemCubes: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ListAgedMemCubesRequest, _storage_service_pb2.ListAgedMemCubesResponse]
     """Lists headers of a vault's cubes that are too old, or that were neither changed nor used for long; frozen ones are
     left out.
@@ -163,6 +167,16 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_storage_service_pb2.ListDueMemCubesRequest, _abc.Awaitable[_storage_service_pb2.ListDueMemCubesResponse]],
     ) -> _abc.Awaitable[_storage_service_pb2.ListDueMemCubesResponse]:
         """Lists cubes of the grant's vaults that are past their expire time and not expired yet."""
+
+    @_abc_1.abstractmethod
+    def ListDerivedMemCubes(
+        self,
+        request: _storage_service_pb2.ListDerivedMemCubesRequest,
+        context: _aio.ServicerContext[_storage_service_pb2.ListDerivedMemCubesRequest, _abc.Awaitable[_storage_service_pb2.ListDerivedMemCubesResponse]],
+    ) -> _abc.Awaitable[_storage_service_pb2.ListDerivedMemCubesResponse]:
+        """Lists KV caches or adapters that were made from some cubes and are not deleted, with payload: at most 100, the
+        newest first.
+        """
 
     @_abc_1.abstractmethod
     def ListAgedMemCubes(

@@ -1,0 +1,37 @@
+"""Memories in other forms."""
+
+# ruff: noqa: ASYNC109  # a timeout bounds all attempts, and travels to the server
+
+from collections.abc import Iterable
+
+from memos_api.v1 import conversion_service_pb2 as pb
+from memos_api.v1 import job_pb2
+from memos_client._base import Calls
+
+
+class ConversionCalls(Calls):
+    """ConversionService."""
+
+    async def build_activation(
+        self, vault: str, names: Iterable[str], *, request_id: str = "", timeout: float | None = None
+    ) -> job_pb2.Job:
+        """Have the model read memories once, and keep what that gives as a KV cache; a job that can be watched.
+
+        Its result names the `cube`. Chats about these memories begin with the cache, see `form` of `chat`.
+
+        Args:
+            vault: where the memories are, and the cube will be.
+            names: 1 to 100 memories.
+            request_id: makes the call idempotent; made for each call if empty.
+            timeout: seconds for the call; None takes that of the client.
+
+        Raises:
+            MemosError: NotFound (the vault), RequestError (no memory, or too many).
+        """
+        request = pb.BuildActivationRequest(
+            vault=self._name("vaults", vault),
+            names=[self._name("cubes", name) for name in names],
+            request_id=request_id,
+        )
+        answer: pb.BuildActivationResponse = await self.call(request, timeout=timeout)
+        return answer.job

@@ -1,0 +1,68 @@
+"""Memories of storage and KV caches of inference, over their channels."""
+
+from collections.abc import Sequence
+
+from memos_api.internal.v1 import inference_service_pb2, storage_service_pb2
+from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
+from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
+from memos_api.v1 import memcube_pb2
+from memos_kernel.cube import Activation, Kind, MemCube
+from memos_kernel.names import CubeName, VaultName
+from memos_wire.cubes import activation_from_proto, cube_from_proto, cube_to_proto
+from memos_wire.errors import error_of
+
+
+class StorageMemories:
+    """Implements `ports.Memories`; storage applies the grant of the call."""
+
+    def __init__(self, stub: StorageServiceStub) -> None:
+        self._stub = stub
+
+    async def read(self, names: Sequence[CubeName]) -> tuple[MemCube, ...]:
+        """See the port."""
+        answer = await self._stub.BatchGetMemCubes(
+            storage_service_pb2.BatchGetMemCubesRequest(
+                names=[str(name) for name in names], view=memcube_pb2.CUBE_VIEW_FULL
+            )
+        )
+        for result in answer.results:
+            if result.HasField("error"):
+                raise error_of(result.error)
+        return tuple(cube_from_proto(result.cube) for result in answer.results)
+
+    async def derived(self, names: Sequence[CubeName], kind: Kind) -> tuple[MemCube, ...]:
+        """See the port."""
+        answer = await self._stub.ListDerivedMemCubes(
+            storage_service_pb2.ListDerivedMemCubesRequest(
+                names=[str(name) for name in names], kind=memcube_pb2.CubeKind.ValueType(kind)
+            )
+        )
+        return tuple(cube_from_proto(cube) for cube in answer.cubes)
+
+    async def create(self, cube: MemCube) -> MemCube:
+        """See the port."""
+        answer = await self._stub.BatchCreateMemCubes(
+            storage_service_pb2.BatchCreateMemCubesRequest(
+                items=[storage_service_pb2.NewMemCube(cube=cube_to_proto(cube))], return_existing=True
+            )
+        )
+        (result,) = answer.results
+        if result.HasField("error"):
+            raise error_of(result.error)
+        return cube_from_proto(result.cube)
+
+
+class InferenceCaches:
+    """Implements `ports.CacheBuilder`."""
+
+    def __init__(self, stub: InferenceServiceStub) -> None:
+        self._stub = stub
+
+    async def build(self, sources: Sequence[MemCube], *, vault: VaultName) -> Activation:
+        """See the port."""
+        answer = await self._stub.BuildActivation(
+            inference_service_pb2.BuildActivationRequest(
+                vault=str(vault), cubes=[cube_to_proto(source) for source in sources]
+            )
+        )
+        return activation_from_proto(answer.payload)

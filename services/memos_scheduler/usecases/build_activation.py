@@ -1,0 +1,62 @@
+"""The job `build_activation`: makes a KV cache of memories."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from memos_kernel import limits
+from memos_kernel.cube import Kind, MemCube, Origin, RevisionRef
+from memos_kernel.errors import InvalidField
+from memos_kernel.ids import IdFactory
+from memos_kernel.jobs import CUBE, CUBES
+from memos_kernel.names import CubeName, VaultName
+from memos_scheduler.domain.jobs import BUILD_ACTIVATION, Job, JobKind, Progress
+from memos_scheduler.domain.plan import oldest_first
+from memos_scheduler.ports import CacheBuilder, Memories
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildActivation:
+    """Reads the memories, has inference compute keys and values, and stores the cube that has them.
+
+    Repeated, it ends with the cube that the first attempt stored: equal bytes are stored once in a vault.
+    """
+
+    memories: Memories
+    builder: CacheBuilder
+    new_id: IdFactory
+
+    @property
+    def kind(self) -> JobKind:
+        """Kind of job that it runs."""
+        return BUILD_ACTIVATION
+
+    async def run(self, job: Job) -> AsyncGenerator[Progress, None]:
+        """Yield after each of the three steps; the last one names the cube."""
+        vault, names = _asked(job)
+        sources = oldest_first(await self.memories.read(names))
+        yield Progress(fraction=0.1)
+        payload = await self.builder.build(sources, vault=vault)
+        yield Progress(fraction=0.9)
+        cube = await self.memories.create(
+            MemCube(
+                name=CubeName(vault.tenant, self.new_id()),
+                vault=vault,
+                kind=Kind.ACTIVATION,
+                payload=payload,
+                origin=Origin.RETRIEVAL,
+                derived_from=tuple(RevisionRef(source.name, source.revision) for source in sources),
+            )
+        )
+        result = {CUBE: str(cube.name), "tokens": str(payload.token_count), "bytes": str(payload.blob.size_bytes)}
+        yield Progress(fraction=1.0, result=result)
+
+
+def _asked(job: Job) -> tuple[VaultName, list[CubeName]]:
+    if len(job.vaults) != 1:
+        raise InvalidField(f"The job names {len(job.vaults)} vaults; give one.", field="job.vaults")
+    vault = job.vaults[0]
+    field = f"job.parameters[{CUBES}]"
+    ids = [id for id in job.parameters.get(CUBES, "").split(",") if id]
+    if not 0 < len(ids) <= limits.CONVERSION_SOURCES:
+        raise InvalidField(f"{field} names {len(ids)} cubes; give 1 to {limits.CONVERSION_SOURCES}.", field=field)
+    return vault, [CubeName(vault.tenant, id) for id in dict.fromkeys(ids)]

@@ -1,0 +1,59 @@
+"""`memosctl convert`: memories in forms that a model reads faster."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memosctl import inputs, names
+from memosctl.command import Cli, command
+from memosctl.failures import usage
+from memosctl.following import follow_job
+from memosctl.options import LabelOption, RequestIdOption, SessionOption, SpeakerOption, TargetVaultOption
+
+if TYPE_CHECKING:
+    from memos_api.v1.memory_service_pb2 import CubeFilter
+    from memos_client import Client
+
+app = typer.Typer(name="convert", help="Bring memories into forms that a model reads faster.", no_args_is_help=True)
+
+_MOST = 100
+"""Memories of one KV cache."""
+
+
+@command(app, "activation")
+def activation(
+    cli: Cli,
+    cubes: Annotated[
+        list[str] | None,
+        typer.Argument(help="Memories; without any, those that the options select.", show_default=False),
+    ] = None,
+    vault: TargetVaultOption = names.MAIN_VAULT,
+    label: LabelOption = None,
+    speaker: SpeakerOption = None,
+    session: SessionOption = None,
+    request_id: RequestIdOption = "",
+) -> None:
+    """Have the model read memories once, and keep what that gives as a KV cache for later chats."""
+    from memos_api.v1 import conversion_service_pb2 as pb
+
+    chosen = inputs.cube_filter(label=label, speaker=speaker, session=session)
+    with cli.client() as client:
+        wanted = [names.cube(cube) for cube in cubes or ()] or _selected(client, names.vault(vault), chosen)
+        request = pb.BuildActivationRequest(vault=names.vault(vault), names=wanted, request_id=request_id)
+        follow_job(cli, client, client.call(request).job.name)
+
+
+def _selected(client: "Client", vault: str, filter: "CubeFilter") -> list[str]:
+    """Return the texts of a vault that a filter lets through."""
+    from memos_api.v1 import memcube_pb2
+    from memos_api.v1 import memory_service_pb2 as pb
+
+    filter.kinds.append(memcube_pb2.CUBE_KIND_PLAINTEXT)
+    answer = client.call(pb.ListMemoriesRequest(vault=vault, filter=filter, page_size=_MOST))
+    if not answer.cubes:
+        raise usage("No memory is selected.", f"memosctl list --vault {names.short(vault)} shows what there is.")
+    if answer.next_page_token:
+        raise usage(
+            f"More than {_MOST} memories are selected.", "Name them, or narrow the choice with --session or --label."
+        )
+    return [cube.name for cube in answer.cubes]
