@@ -27,8 +27,9 @@ from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service
 from memos_runtime.telemetry import Telemetry
 from memos_runtime.tracing import Tracing
-from memos_scheduler.adapters.memory import MemoryEngine, MemoryGrants, MemoryRetriever
+from memos_scheduler.adapters.memory import MemoryEngine, MemoryGrants, MemoryMemories, MemoryRetriever
 from memos_scheduler.adapters.memory_queue import MemoryJobQueue
+from memos_scheduler.domain.forms import CacheRule
 from memos_scheduler.domain.jobs import EXPIRE_SWEEP
 from memos_scheduler.domain.plan import BudgetRule, Candidate
 from memos_scheduler.domain.policies import SimilarityPolicy
@@ -82,8 +83,10 @@ async def planner(engine, retriever, spans):
         plan=PlanInjection(
             engine=engine,
             retriever=retriever,
+            memories=MemoryMemories(),
             policy=SimilarityPolicy(),
             budget=BudgetRule(share=0.4, cap=2_000, requested_share=0.7),
+            caches=CacheRule(least_tokens=256),
             candidates=30,
             clock=CLOCK,
             new_id=uuid7,

@@ -153,6 +153,7 @@ BY_REASON: Mapping[str, type[MemosError]] = {
     "RESUME_TOKEN_EXPIRED": PreconditionFailed,
     "STATE_CONFLICT": PreconditionFailed,
     "INCOMPATIBLE_PAYLOAD": PreconditionFailed,
+    "FORM_UNSUPPORTED": PreconditionFailed,
     "CONTEXT_EXCEEDED": PreconditionFailed,
     "QUOTA_EXCEEDED": QuotaExceeded,
     "OVERLOADED": Overloaded,
