@@ -43,7 +43,7 @@ class BuildActivation:
                 vault=vault,
                 kind=Kind.ACTIVATION,
                 payload=payload,
-                origin=Origin.RETRIEVAL,
+                origin=Origin.MODEL_OUTPUT,
                 derived_from=tuple(RevisionRef(source.name, source.revision) for source in sources),
             )
         )
