@@ -8,8 +8,8 @@ from typing import Protocol
 from memos_inference.domain.activation import Encoded
 from memos_inference.domain.generation import Ended, GenerationEvent, Prompt, Sampling
 from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription
-from memos_kernel.cube import BlobRef, MemCube
-from memos_kernel.names import CubeName, VaultName
+from memos_kernel.cube import MemCube
+from memos_kernel.names import CubeName
 
 
 class Embedder(Protocol):
@@ -60,18 +60,6 @@ class BlobSource(Protocol):
         Raises:
             CubeNotFound: it is not there for the caller.
             DataCorrupted, DependencyUnavailable.
-        """
-        ...
-
-
-class BlobSink(Protocol):
-    """Bytes that wait in storage for a cube."""
-
-    async def write(self, vault: VaultName, path: Path) -> BlobRef:
-        """Store the bytes of a safetensors file.
-
-        Raises:
-            VaultNotFound, LimitExceeded, QuotaExceeded, StoreFull, DependencyUnavailable.
         """
         ...
 

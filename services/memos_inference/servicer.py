@@ -7,7 +7,7 @@ from typing import Any
 
 from memos_api.internal.v1 import inference_service_pb2 as pb
 from memos_api.internal.v1 import inference_service_pb2_grpc as pb_grpc
-from memos_api.v1 import chat_service_pb2
+from memos_api.v1 import blob_service_pb2, chat_service_pb2
 from memos_inference.domain.generation import Delta, GenerationEvent, Turn, parse_role, sampling
 from memos_inference.domain.injection import Injection
 from memos_inference.usecases.build_activation import BuildActivation
@@ -64,12 +64,20 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
             async for event in events:
                 yield _event_to_proto(event)
 
-    async def BuildActivation(self, request: pb.BuildActivationRequest, context: Any) -> pb.BuildActivationResponse:
+    async def BuildActivation(
+        self, request: pb.BuildActivationRequest, context: Any
+    ) -> AsyncIterator[pb.BuildActivationResponse]:
         """Make a KV cache of memories."""
         vault = VaultName.parse(request.vault, field="vault")
         cubes = [cube_from_proto(cube, field=f"cubes[{index}]") for index, cube in enumerate(request.cubes)]
-        payload = await self.build_activation(cubes, vault=vault, grant=current_grant())
-        return pb.BuildActivationResponse(payload=activation_to_proto(payload))
+        async with aclosing(self.build_activation(cubes, vault=vault, grant=current_grant())) as parts:
+            offset = 0
+            async for part in parts:
+                if isinstance(part, bytes):
+                    yield pb.BuildActivationResponse(chunk=blob_service_pb2.BlobChunk(offset=offset, data=part))
+                    offset += len(part)
+                else:
+                    yield pb.BuildActivationResponse(payload=activation_to_proto(part))
 
     async def DescribeEmbedder(self, request: pb.DescribeEmbedderRequest, context: Any) -> pb.DescribeEmbedderResponse:
         """Describe an embedder."""

@@ -53,7 +53,7 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         embed_texts=EmbedTexts(served),
         count_tokens=CountTokens(engine),
         generate_answer=GenerateAnswer(engine, caches, TelemetryTracer(context.telemetry), context.clock),
-        build_activation=BuildActivation(engine=engine, blobs=blobs, clock=context.clock),
+        build_activation=BuildActivation(engine=engine, clock=context.clock),
         describe_models=DescribeModels(engine, embedders[0]),
         describe_embedder=DescribeEmbedder(served),
     )

@@ -3,13 +3,13 @@
 Calls to other services carry the grant of the running call, or the one that `Grants.use` was given.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from memos_kernel.cube import Activation, Kind, MemCube
+from memos_kernel.cube import Activation, BlobRef, Kind, MemCube
 from memos_kernel.names import CubeName, JobName, PrincipalName, PurgeName, TenantName, VaultName
 from memos_kernel.permission import Action, Grant
 from memos_kernel.requests import RequestKey
@@ -134,6 +134,14 @@ class Memories(Protocol):
         """Return cubes of a kind that were made from some of these, newest first."""
         ...
 
+    async def upload(self, vault: VaultName, blob: BlobRef, chunks: AsyncIterable[bytes]) -> BlobRef:
+        """Store the bytes of a blob, for a cube of the vault to take; return the blob with its name.
+
+        Raises:
+            VaultNotFound, QuotaExceeded, LimitExceeded, Capacity.
+        """
+        ...
+
     async def create(self, cube: MemCube) -> MemCube:
         """Store a cube; where its vault has the content already, return the cube that has it.
 
@@ -147,11 +155,11 @@ class Memories(Protocol):
 class CacheBuilder(Protocol):
     """Makes KV caches."""
 
-    async def build(self, sources: Sequence[MemCube], *, vault: VaultName) -> Activation:
-        """Return the payload of a cube derived from these; its bytes wait in the vault.
+    def build(self, sources: Sequence[MemCube], *, vault: VaultName) -> AsyncGenerator[Activation | bytes, None]:
+        """Yield the payload of a cube derived from these, whose blob has no name yet, and then the bytes of the blob.
 
         Raises:
-            ContextExceeded, FormUnsupported, StateConflict, QuotaExceeded, Capacity.
+            ContextExceeded, FormUnsupported, StateConflict, Capacity.
         """
         ...
 

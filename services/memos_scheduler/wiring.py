@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc
 
+from memos_api.internal.v1.blob_service_pb2_grpc import BlobServiceStub
 from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
 from memos_api.internal.v1.lifecycle_service_pb2_grpc import LifecycleServiceStub
 from memos_api.internal.v1.policy_service_pb2_grpc import PolicyServiceStub
@@ -158,7 +159,7 @@ def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQ
             batch=config.sweep_batch,
         ),
         BuildActivation(
-            memories=StorageMemories(context.channels.stub(StorageServiceStub, STORAGE)),
+            memories=_memories(context),
             builder=InferenceCaches(context.channels.stub(InferenceServiceStub, INFERENCE)),
             new_id=uuid7,
         ),
@@ -234,13 +235,18 @@ def _planner(config: SchedulerConfig, context: ServiceContext) -> PlanInjection:
         engine=CachingEngine(engine, clock=context.clock, keep=timedelta(seconds=config.engine_cache_seconds)),
         retriever=StorageRetriever(context.channels.stub(StorageServiceStub, STORAGE)),
         policy=POLICIES[config.policy],
-        memories=StorageMemories(context.channels.stub(StorageServiceStub, STORAGE)),
+        memories=_memories(context),
         caches=CacheRule(least_tokens=config.kv_least_tokens),
         budget=BudgetRule(share=config.budget_share, cap=config.budget_cap, requested_share=config.requested_share),
         candidates=config.candidates,
         clock=context.clock,
         new_id=uuid7,
     )
+
+
+def _memories(context: ServiceContext) -> StorageMemories:
+    stub = context.channels.stub
+    return StorageMemories(stub(StorageServiceStub, STORAGE), stub(BlobServiceStub, STORAGE))
 
 
 def _page_tokens(config: SchedulerConfig, context: ServiceContext) -> PageTokens:

@@ -264,10 +264,9 @@ _ROWS = (
     _row(
         f"{_IN}.InferenceService/BuildActivation",
         INFERENCE,
-        600,
+        3600,
         _A.MODEL_USE,
         _A.CUBE_USE,
-        _A.CUBE_WRITE,
         only=frozenset({SCHEDULER}),
     ),
     _row(f"{_IN}.InferenceService/DescribeEngine", INFERENCE, 10, **_READ),

@@ -14,11 +14,10 @@ from memos_inference.domain.activation import Encoded
 from memos_inference.domain.generation import Delta, Ended, FinishReason, GenerationEvent, Prompt, Sampling, check_room
 from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription
 from memos_inference.ports import Cache
-from memos_kernel.blobs import SAFETENSORS
-from memos_kernel.cube import BlobRef, MemCube
+from memos_kernel.cube import MemCube
 from memos_kernel.errors import MemosError
 from memos_kernel.identity import CompatibilityIdentity
-from memos_kernel.names import CubeName, VaultName
+from memos_kernel.names import CubeName
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,7 @@ class MemoryCaches:
 
 @dataclass(slots=True)
 class MemoryBlobs:
-    """Blobs in memory, by the name of their cube or their own."""
+    """Blobs in memory, by the name of their cube."""
 
     data: dict[str, bytes] = field(default_factory=dict)
     reads: int = 0
@@ -131,13 +130,6 @@ class MemoryBlobs:
         data = self.data[str(name)]
         for start in range(0, len(data), _PIECE):
             yield data[start : start + _PIECE]
-
-    async def write(self, vault: VaultName, path: Path) -> BlobRef:
-        """See `BlobSink`."""
-        data = await asyncio.to_thread(path.read_bytes)
-        name = f"{vault}/blobs/{len(self.data)}"
-        self.data[name] = data
-        return BlobRef(name, len(data), hashlib.sha256(data).hexdigest(), SAFETENSORS)
 
 
 _PIECE = 1_000

@@ -26,13 +26,12 @@ def check_bundle(cubes: Sequence[MemCube], vault: VaultName, *, grant: Grant, no
     """Refuse memories that no cache may be made of.
 
     Raises:
-        GrantInvalid: the grant does not allow to use them and to write to their vault.
+        GrantInvalid: the grant does not allow to use them.
         MissingField, LimitExceeded: no memory, or too many.
         InvalidField: one is no text, is there twice, or is of another vault, whose readers may be others.
         StateConflict: one may not enter a prompt.
     """
     grant.require(Action.CUBE_USE)
-    grant.require(Action.CUBE_WRITE)
     if not cubes:
         raise MissingField("cubes is empty; give at least one memory.", field="cubes")
     check_number(len(cubes), limits.DERIVED_FROM, field="cubes")

@@ -1,13 +1,17 @@
 """Make a KV cache of memories."""
 
+import asyncio
+import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from memos_inference.domain.activation import check_bundle
-from memos_inference.ports import BlobSink, Engine
-from memos_kernel.cube import Activation, MemCube
+from memos_inference.ports import Engine
+from memos_kernel import limits
+from memos_kernel.blobs import SAFETENSORS
+from memos_kernel.cube import Activation, BlobRef, MemCube
 from memos_kernel.ids import Clock
 from memos_kernel.names import VaultName
 from memos_kernel.permission import Grant
@@ -15,22 +19,39 @@ from memos_kernel.permission import Grant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildActivation:
-    """Lets the model read memories once, and stores what that gives for all later prompts that begin with them."""
+    """Lets the model read memories once, and hands over what that gives for all later prompts that begin with them."""
 
     engine: Engine
-    blobs: BlobSink
     clock: Clock
 
-    async def __call__(self, cubes: Sequence[MemCube], *, vault: VaultName, grant: Grant) -> Activation:
-        """Return the payload of a cube that is derived from these, in this order. Its bytes wait in the vault.
+    async def __call__(
+        self, cubes: Sequence[MemCube], *, vault: VaultName, grant: Grant
+    ) -> AsyncGenerator[Activation | bytes]:
+        """Yield the payload of a cube that is derived from these, in this order, and then the bytes of its blob.
+
+        The blob has no name yet. The caller stores it: it takes the model minutes to read a long text, and a grant does
+        not last as long.
 
         Raises:
             GrantInvalid, MissingField, InvalidField, LimitExceeded, StateConflict: see `check_bundle`.
-            ContextExceeded, FormUnsupported, Overloaded, QuotaExceeded, StoreFull, DependencyUnavailable.
+            ContextExceeded, FormUnsupported, Overloaded, DependencyUnavailable.
         """
         check_bundle(cubes, vault, grant=grant, now=self.clock.now())
         with tempfile.TemporaryDirectory(prefix="memos-kv-") as folder:
             path = Path(folder) / "cache.safetensors"
             encoded = await self.engine.encode(cubes, path)
-            blob = await self.blobs.write(vault, path)
-        return Activation(blob, encoded.identity, encoded.token_count)
+            size, sha256 = await asyncio.to_thread(_measured, path)
+            yield Activation(BlobRef("", size, sha256, SAFETENSORS), encoded.identity, encoded.token_count)
+            for offset in range(0, size, limits.BLOB_CHUNK_BYTES):
+                yield await asyncio.to_thread(_part, path, offset)
+
+
+def _measured(path: Path) -> tuple[int, str]:
+    with path.open("rb") as file:
+        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _part(path: Path, offset: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(limits.BLOB_CHUNK_BYTES)

@@ -5,17 +5,16 @@ from contextlib import aclosing
 from datetime import datetime
 
 from memos_api.internal.v1 import archive_service_pb2 as pb
-from memos_api.internal.v1 import blob_service_pb2
 from memos_api.internal.v1.archive_service_pb2_grpc import ArchiveServiceStub
 from memos_api.internal.v1.blob_service_pb2_grpc import BlobServiceStub
 from memos_api.internal.v1.inference_service_pb2 import Embedding
-from memos_api.v1 import blob_service_pb2 as public
 from memos_interface.domain.archives import ArchivedRevision, ArchivedVector, ArchiveOptions, Seal
 from memos_interface.ports import Adopted, AdoptedBatch
 from memos_interface.wire.search import filter_to_proto
 from memos_kernel.cube import BlobRef
 from memos_kernel.names import VaultName
 from memos_wire import signatures
+from memos_wire.blobs import upload_requests
 from memos_wire.cubes import blob_from_proto, cube_from_proto, cube_to_proto
 from memos_wire.errors import error_of
 from memos_wire.times import to_timestamp
@@ -84,22 +83,8 @@ class BlobUploader:
 
     async def write(self, vault: VaultName, blob: BlobRef, chunks: AsyncIterator[bytes]) -> BlobRef:
         """See the port."""
-        header = public.BlobHeader(
-            vault=str(vault), media_type=blob.media_type, size_bytes=blob.size_bytes, sha256=blob.sha256
-        )
-        answer = await self._stub.UploadBlob(_requests(header, chunks))
+        answer = await self._stub.UploadBlob(upload_requests(vault, blob, chunks))
         return blob_from_proto(answer.response.blob)
-
-
-async def _requests(
-    header: public.BlobHeader, chunks: AsyncIterator[bytes]
-) -> AsyncIterator[blob_service_pb2.UploadBlobRequest]:
-    yield blob_service_pb2.UploadBlobRequest(request=public.UploadBlobRequest(header=header))
-    offset = 0
-    async for data in chunks:
-        chunk = public.BlobChunk(offset=offset, data=data)
-        yield blob_service_pb2.UploadBlobRequest(request=public.UploadBlobRequest(chunk=chunk))
-        offset += len(data)
 
 
 def _revision(message: pb.ArchivedRevision) -> ArchivedRevision:

@@ -1,22 +1,26 @@
 """Memories of storage and KV caches of inference, over their channels."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from contextlib import aclosing
 
 from memos_api.internal.v1 import inference_service_pb2, storage_service_pb2
+from memos_api.internal.v1.blob_service_pb2_grpc import BlobServiceStub
 from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
 from memos_api.v1 import memcube_pb2
-from memos_kernel.cube import Activation, Kind, MemCube
+from memos_kernel.cube import Activation, BlobRef, Kind, MemCube
 from memos_kernel.names import CubeName, VaultName
-from memos_wire.cubes import activation_from_proto, cube_from_proto, cube_to_proto
+from memos_wire.blobs import upload_requests
+from memos_wire.cubes import activation_from_proto, blob_from_proto, cube_from_proto, cube_to_proto
 from memos_wire.errors import error_of
 
 
 class StorageMemories:
     """Implements `ports.Memories`; storage applies the grant of the call."""
 
-    def __init__(self, stub: StorageServiceStub) -> None:
+    def __init__(self, stub: StorageServiceStub, blobs: BlobServiceStub) -> None:
         self._stub = stub
+        self._blobs = blobs
 
     async def read(self, names: Sequence[CubeName]) -> tuple[MemCube, ...]:
         """See the port."""
@@ -39,6 +43,11 @@ class StorageMemories:
         )
         return tuple(cube_from_proto(cube) for cube in answer.cubes)
 
+    async def upload(self, vault: VaultName, blob: BlobRef, chunks: AsyncIterable[bytes]) -> BlobRef:
+        """See the port."""
+        answer = await self._blobs.UploadBlob(upload_requests(vault, blob, chunks))
+        return blob_from_proto(answer.response.blob)
+
     async def create(self, cube: MemCube) -> MemCube:
         """See the port."""
         answer = await self._stub.BatchCreateMemCubes(
@@ -58,11 +67,11 @@ class InferenceCaches:
     def __init__(self, stub: InferenceServiceStub) -> None:
         self._stub = stub
 
-    async def build(self, sources: Sequence[MemCube], *, vault: VaultName) -> Activation:
+    async def build(self, sources: Sequence[MemCube], *, vault: VaultName) -> AsyncGenerator[Activation | bytes, None]:
         """See the port."""
-        answer = await self._stub.BuildActivation(
-            inference_service_pb2.BuildActivationRequest(
-                vault=str(vault), cubes=[cube_to_proto(source) for source in sources]
-            )
+        asked = inference_service_pb2.BuildActivationRequest(
+            vault=str(vault), cubes=[cube_to_proto(source) for source in sources]
         )
-        return activation_from_proto(answer.payload)
+        async with aclosing(self._stub.BuildActivation(asked)) as answers:
+            async for answer in answers:
+                yield activation_from_proto(answer.payload) if answer.HasField("payload") else answer.chunk.data

@@ -1,11 +1,11 @@
 """The ports to other services in memory, for tests."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from memos_kernel import limits
-from memos_kernel.cube import Kind, MemCube
+from memos_kernel.cube import BlobRef, Kind, MemCube
 from memos_kernel.errors import Capacity, CubeNotFound, PermissionDenied
 from memos_kernel.ids import Clock
 from memos_kernel.names import CubeName, PrincipalName, TenantName, VaultName
@@ -69,9 +69,10 @@ class MemoryRetriever:
 
 @dataclass(slots=True)
 class MemoryMemories:
-    """Cubes by name."""
+    """Cubes by name, and blobs that were uploaded."""
 
     cubes: dict[CubeName, MemCube] = field(default_factory=dict)
+    blobs: list[bytes] = field(default_factory=list)
 
     async def read(self, names: Sequence[CubeName]) -> tuple[MemCube, ...]:
         """See the port."""
@@ -85,6 +86,12 @@ class MemoryMemories:
         wanted = set(names)
         found = [cube for cube in self.cubes.values() if cube.kind is kind]
         return tuple(cube for cube in found if wanted & {ref.name for ref in cube.derived_from})
+
+    async def upload(self, vault: VaultName, blob: BlobRef, chunks: AsyncIterable[bytes]) -> BlobRef:
+        """See the port."""
+        data = b"".join([chunk async for chunk in chunks])
+        self.blobs.append(data)
+        return replace(blob, name=f"blob-{len(self.blobs)}")
 
     async def create(self, cube: MemCube) -> MemCube:
         """See the port."""

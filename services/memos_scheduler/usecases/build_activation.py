@@ -1,10 +1,11 @@
 """The job `build_activation`: makes a KV cache of memories."""
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 
 from memos_kernel import limits
-from memos_kernel.cube import Kind, MemCube, Origin, RevisionRef
+from memos_kernel.cube import Activation, Kind, MemCube, Origin, RevisionRef
 from memos_kernel.errors import InvalidField
 from memos_kernel.ids import IdFactory
 from memos_kernel.jobs import CUBE, CUBES
@@ -16,9 +17,10 @@ from memos_scheduler.ports import CacheBuilder, Memories
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildActivation:
-    """Reads the memories, has inference compute keys and values, and stores the cube that has them.
+    """Reads the memories, has inference compute keys and values, and stores them and their cube.
 
-    Repeated, it ends with the cube that the first attempt stored: equal bytes are stored once in a vault.
+    The model may read for longer than a grant lasts, so what it gives is stored in a step of its own. Repeated, the job
+    ends with the cube that the first attempt stored: equal bytes are stored once in a vault.
     """
 
     memories: Memories
@@ -31,24 +33,34 @@ class BuildActivation:
         return BUILD_ACTIVATION
 
     async def run(self, job: Job) -> AsyncGenerator[Progress, None]:
-        """Yield after each of the three steps; the last one names the cube."""
+        """Yield after each step; the last one names the cube."""
         vault, names = _asked(job)
         sources = oldest_first(await self.memories.read(names))
         yield Progress(fraction=0.1)
-        payload = await self.builder.build(sources, vault=vault)
+        async with aclosing(self.builder.build(sources, vault=vault)) as parts:
+            payload = await anext(parts)
+            assert isinstance(payload, Activation)
+            yield Progress(fraction=0.8)
+            blob = await self.memories.upload(vault, payload.blob, _bytes(parts))
         yield Progress(fraction=0.9)
         cube = await self.memories.create(
             MemCube(
                 name=CubeName(vault.tenant, self.new_id()),
                 vault=vault,
                 kind=Kind.ACTIVATION,
-                payload=payload,
+                payload=replace(payload, blob=blob),
                 origin=Origin.MODEL_OUTPUT,
                 derived_from=tuple(RevisionRef(source.name, source.revision) for source in sources),
             )
         )
-        result = {CUBE: str(cube.name), "tokens": str(payload.token_count), "bytes": str(payload.blob.size_bytes)}
+        result = {CUBE: str(cube.name), "tokens": str(payload.token_count), "bytes": str(blob.size_bytes)}
         yield Progress(fraction=1.0, result=result)
+
+
+async def _bytes(parts: AsyncIterable[Activation | bytes]) -> AsyncIterator[bytes]:
+    async for part in parts:
+        assert isinstance(part, bytes)
+        yield part
 
 
 def _asked(job: Job) -> tuple[VaultName, list[CubeName]]:

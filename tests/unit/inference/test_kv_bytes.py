@@ -19,12 +19,10 @@ from memos_inference.usecases.build_activation import BuildActivation
 from memos_inference.usecases.generate_answer import GenerateAnswer
 from memos_kernel.cube import Kind, RevisionRef
 from memos_kernel.names import CubeName, VaultName
-from memos_kernel.permission import Action
 
 SEED = 11
 FLIPS = 120
 VAULT = VaultName("local", "main")
-ACTIONS = frozenset({Action.MODEL_USE, Action.CUBE_USE, Action.CUBE_WRITE})
 
 
 class Models:
@@ -35,7 +33,7 @@ class Models:
         self.engine = TransformersEngine(load, max_queue=4)
         self.blobs = MemoryBlobs()
         self.folder, self.clock = folder, clock
-        self.build = BuildActivation(engine=self.engine, blobs=self.blobs, clock=clock)
+        self.build = BuildActivation(engine=self.engine, clock=clock)
         self.rounds = 0
 
     async def __aenter__(self):
@@ -44,6 +42,11 @@ class Models:
 
     async def __aexit__(self, *_):
         await self.engine.close()
+
+    async def built(self, sources, grant):
+        """Return the payload of a cache, and its bytes."""
+        payload, *data = [part async for part in self.build(sources, vault=VAULT, grant=grant)]
+        return payload, b"".join(data)
 
     async def answered(self, injections, grant):
         """Return the answer and its end, with no copy of any cache at hand."""
@@ -80,7 +83,7 @@ def sources(cube):
 
 @pytest.fixture
 async def cache(models, sources, cube, grant):
-    payload = await models.build(sources, vault=VAULT, grant=grant(actions=ACTIONS))
+    payload, data = await models.built(sources, grant())
     made = cube(
         name=CubeName("local", "kv"),
         uid="kv",
@@ -88,7 +91,7 @@ async def cache(models, sources, cube, grant):
         payload=payload,
         derived_from=tuple(RevisionRef(source.name, 1) for source in sources),
     )
-    models.blobs.data[str(made.name)] = models.blobs.data.pop(payload.blob.name)
+    models.blobs.data[str(made.name)] = data
     return made
 
 
@@ -129,8 +132,7 @@ async def test_missing_or_added_bytes_are_noticed(models, cache, sources, grant,
 
 
 async def test_bytes_of_a_like_cache_are_not_taken_for_those_of_this_one(models, cache, sources, grant):
-    other = await models.build(sources[::-1], vault=VAULT, grant=grant(actions=ACTIONS))
-    models.blobs.data[str(cache.name)] = models.blobs.data[other.blob.name]
+    other, models.blobs.data[str(cache.name)] = await models.built(sources[::-1], grant())
     assert await refused(models, cache, sources, grant()) == "DATA_CORRUPTED"
     liar = replace(cache, payload=replace(cache.payload, blob=other.blob))
     assert await refused(models, liar, sources, grant()) == "INCOMPATIBLE_PAYLOAD"  # its tokens are others

@@ -161,7 +161,9 @@ class Builder:
 
     async def build(self, sources, *, vault):
         self.asked.append((tuple(sources), vault))
-        return Activation(BlobRef("b", 7, "f" * 64, SAFETENSORS), replace(RUNNING, token_ids_sha256="i"), 12)
+        yield Activation(BlobRef("", 7, "f" * 64, SAFETENSORS), replace(RUNNING, token_ids_sha256="i"), 12)
+        yield b"seven"
+        yield b"b."
 
 
 def job(clock, ids, **fields):
@@ -184,9 +186,10 @@ async def test_the_job_reads_the_oldest_memory_first_and_ends_with_the_cube(cloc
     for _ in range(2):  # as after a crash
         *_, end = [step async for step in handler.run(job(clock, "c1,c2"))]
         assert (end.fraction, end.result) == (1.0, {"cube": "tenants/acme/cubes/id-0001", "tokens": "12", "bytes": "7"})
+    assert memories.blobs[0] == b"sevenb."
     assert builder.asked[0] == ((old, new), MAIN)
     cube = memories.cubes[CubeName("acme", "id-0001")]
-    assert (cube.kind, cube.vault) == (Kind.ACTIVATION, MAIN)
+    assert (cube.kind, cube.vault, cube.blob.name) == (Kind.ACTIVATION, MAIN, "blob-1")
     assert cube.derived_from == (RevisionRef(old.name, 1), RevisionRef(new.name, 3))
 
 

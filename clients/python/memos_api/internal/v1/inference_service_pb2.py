@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from memos_api.v1 import blob_service_pb2 as memos__api_dot_v1_dot_blob__service__pb2
 from memos_api.v1 import chat_service_pb2 as memos__api_dot_v1_dot_chat__service__pb2
 from memos_api.v1 import memcube_pb2 as memos__api_dot_v1_dot_memcube__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-memos_api/internal/v1/inference_service.proto\x12\x11memos.internal.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fmemos_api/v1/chat_service.proto\x1a\x1amemos_api/v1/memcube.proto\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"5\n\x0c\x45mbedRequest\x12\x13\n\x05texts\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x65mbedder\x18\x02 \x01(\t\"S\n\rEmbedResponse\x12\x30\n\nembeddings\x18\x01 \x03(\x0b\x32\x1c.memos.internal.v1.Embedding\x12\x10\n\x08\x65mbedder\x18\x02 \x01(\t\")\n\x12\x43ountTokensRequest\x12\x13\n\x05texts\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"%\n\x13\x43ountTokensResponse\x12\x0e\n\x06\x63ounts\x18\x01 \x03(\x05\"(\n\nPromptTurn\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"^\n\tInjection\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\x12\x0c\n\x04\x66orm\x18\x02 \x01(\t\x12\"\n\x07sources\x18\x03 \x03(\x0b\x32\x11.memos.v1.MemCube\"U\n\x16\x42uildActivationRequest\x12\x13\n\x05vault\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12&\n\x05\x63ubes\x18\x02 \x03(\x0b\x32\x11.memos.v1.MemCubeB\x04\xe2\x41\x01\x02\"G\n\x17\x42uildActivationResponse\x12,\n\x07payload\x18\x01 \x01(\x0b\x32\x1b.memos.v1.ActivationPayload\"\xa0\x01\n\x0fGenerateRequest\x12\x32\n\x05turns\x18\x01 \x03(\x0b\x32\x1d.memos.internal.v1.PromptTurnB\x04\xe2\x41\x01\x02\x12\x30\n\ninjections\x18\x02 \x03(\x0b\x32\x1c.memos.internal.v1.Injection\x12\x12\n\nmax_tokens\x18\x03 \x01(\x05\x12\x13\n\x0btemperature\x18\x04 \x01(\x01\"[\n\x10GenerateResponse\x12\x0f\n\x05\x64\x65lta\x18\x01 \x01(\tH\x00\x12-\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1e.memos.internal.v1.GenerateEndH\x00\x42\x07\n\x05\x65vent\"\xd0\x01\n\x0bGenerateEnd\x12\x15\n\rfinish_reason\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\x12\x16\n\x0e\x66irst_token_ms\x18\x04 \x01(\x01\x12\x10\n\x08queue_ms\x18\x05 \x01(\x01\x12\r\n\x05model\x18\x06 \x01(\t\x12\x15\n\rcached_tokens\x18\x07 \x01(\x05\x12(\n\x08refusals\x18\x08 \x03(\x0b\x32\x16.memos.v1.CacheRefusal\"+\n\x17\x44\x65scribeEmbedderRequest\x12\x10\n\x08\x65mbedder\x18\x01 \x01(\t\"P\n\x18\x44\x65scribeEmbedderResponse\x12\x10\n\x08\x65mbedder\x18\x01 \x01(\t\x12\x12\n\ndimensions\x18\x02 \x01(\x05\x12\x0e\n\x06target\x18\x03 \x01(\t\"\x17\n\x15\x44\x65scribeEngineRequest\"\xbe\x01\n\x16\x44\x65scribeEngineResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x02 \x01(\x05\x12\x1a\n\x12memories_read_well\x18\x03 \x01(\x05\x12\x31\n\x08identity\x18\x04 \x01(\x0b\x32\x1f.memos.v1.CompatibilityIdentity\x12\x10\n\x08\x65mbedder\x18\x05 \x01(\t\x12\x1c\n\x14\x65mbedding_dimensions\x18\x06 \x01(\x05\x32\xd1\x04\n\x10InferenceService\x12J\n\x05\x45mbed\x12\x1f.memos.internal.v1.EmbedRequest\x1a .memos.internal.v1.EmbedResponse\x12\\\n\x0b\x43ountTokens\x12%.memos.internal.v1.CountTokensRequest\x1a&.memos.internal.v1.CountTokensResponse\x12U\n\x08Generate\x12\".memos.internal.v1.GenerateRequest\x1a#.memos.internal.v1.GenerateResponse0\x01\x12h\n\x0f\x42uildActivation\x12).memos.internal.v1.BuildActivationRequest\x1a*.memos.internal.v1.BuildActivationResponse\x12\x65\n\x0e\x44\x65scribeEngine\x12(.memos.internal.v1.DescribeEngineRequest\x1a).memos.internal.v1.DescribeEngineResponse\x12k\n\x10\x44\x65scribeEmbedder\x12*.memos.internal.v1.DescribeEmbedderRequest\x1a+.memos.internal.v1.DescribeEmbedderResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-memos_api/internal/v1/inference_service.proto\x12\x11memos.internal.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fmemos_api/v1/blob_service.proto\x1a\x1fmemos_api/v1/chat_service.proto\x1a\x1amemos_api/v1/memcube.proto\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"5\n\x0c\x45mbedRequest\x12\x13\n\x05texts\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x65mbedder\x18\x02 \x01(\t\"S\n\rEmbedResponse\x12\x30\n\nembeddings\x18\x01 \x03(\x0b\x32\x1c.memos.internal.v1.Embedding\x12\x10\n\x08\x65mbedder\x18\x02 \x01(\t\")\n\x12\x43ountTokensRequest\x12\x13\n\x05texts\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"%\n\x13\x43ountTokensResponse\x12\x0e\n\x06\x63ounts\x18\x01 \x03(\x05\"(\n\nPromptTurn\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"^\n\tInjection\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\x12\x0c\n\x04\x66orm\x18\x02 \x01(\t\x12\"\n\x07sources\x18\x03 \x03(\x0b\x32\x11.memos.v1.MemCube\"U\n\x16\x42uildActivationRequest\x12\x13\n\x05vault\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12&\n\x05\x63ubes\x18\x02 \x03(\x0b\x32\x11.memos.v1.MemCubeB\x04\xe2\x41\x01\x02\"w\n\x17\x42uildActivationResponse\x12.\n\x07payload\x18\x01 \x01(\x0b\x32\x1b.memos.v1.ActivationPayloadH\x00\x12$\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x13.memos.v1.BlobChunkH\x00\x42\x06\n\x04part\"\xa0\x01\n\x0fGenerateRequest\x12\x32\n\x05turns\x18\x01 \x03(\x0b\x32\x1d.memos.internal.v1.PromptTurnB\x04\xe2\x41\x01\x02\x12\x30\n\ninjections\x18\x02 \x03(\x0b\x32\x1c.memos.internal.v1.Injection\x12\x12\n\nmax_tokens\x18\x03 \x01(\x05\x12\x13\n\x0btemperature\x18\x04 \x01(\x01\"[\n\x10GenerateResponse\x12\x0f\n\x05\x64\x65lta\x18\x01 \x01(\tH\x00\x12-\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1e.memos.internal.v1.GenerateEndH\x00\x42\x07\n\x05\x65vent\"\xd0\x01\n\x0bGenerateEnd\x12\x15\n\rfinish_reason\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\x12\x16\n\x0e\x66irst_token_ms\x18\x04 \x01(\x01\x12\x10\n\x08queue_ms\x18\x05 \x01(\x01\x12\r\n\x05model\x18\x06 \x01(\t\x12\x15\n\rcached_tokens\x18\x07 \x01(\x05\x12(\n\x08refusals\x18\x08 \x03(\x0b\x32\x16.memos.v1.CacheRefusal\"+\n\x17\x44\x65scribeEmbedderRequest\x12\x10\n\x08\x65mbedder\x18\x01 \x01(\t\"P\n\x18\x44\x65scribeEmbedderResponse\x12\x10\n\x08\x65mbedder\x18\x01 \x01(\t\x12\x12\n\ndimensions\x18\x02 \x01(\x05\x12\x0e\n\x06target\x18\x03 \x01(\t\"\x17\n\x15\x44\x65scribeEngineRequest\"\xbe\x01\n\x16\x44\x65scribeEngineResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x02 \x01(\x05\x12\x1a\n\x12memories_read_well\x18\x03 \x01(\x05\x12\x31\n\x08identity\x18\x04 \x01(\x0b\x32\x1f.memos.v1.CompatibilityIdentity\x12\x10\n\x08\x65mbedder\x18\x05 \x01(\t\x12\x1c\n\x14\x65mbedding_dimensions\x18\x06 \x01(\x05\x32\xd3\x04\n\x10InferenceService\x12J\n\x05\x45mbed\x12\x1f.memos.internal.v1.EmbedRequest\x1a .memos.internal.v1.EmbedResponse\x12\\\n\x0b\x43ountTokens\x12%.memos.internal.v1.CountTokensRequest\x1a&.memos.internal.v1.CountTokensResponse\x12U\n\x08Generate\x12\".memos.internal.v1.GenerateRequest\x1a#.memos.internal.v1.GenerateResponse0\x01\x12j\n\x0f\x42uildActivation\x12).memos.internal.v1.BuildActivationRequest\x1a*.memos.internal.v1.BuildActivationResponse0\x01\x12\x65\n\x0e\x44\x65scribeEngine\x12(.memos.internal.v1.DescribeEngineRequest\x1a).memos.internal.v1.DescribeEngineResponse\x12k\n\x10\x44\x65scribeEmbedder\x12*.memos.internal.v1.DescribeEmbedderRequest\x1a+.memos.internal.v1.DescribeEmbedderResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,38 +45,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUILDACTIVATIONREQUEST'].fields_by_name['cubes']._serialized_options = b'\342A\001\002'
   _globals['_GENERATEREQUEST'].fields_by_name['turns']._loaded_options = None
   _globals['_GENERATEREQUEST'].fields_by_name['turns']._serialized_options = b'\342A\001\002'
-  _globals['_EMBEDDING']._serialized_start=162
-  _globals['_EMBEDDING']._serialized_end=189
-  _globals['_EMBEDREQUEST']._serialized_start=191
-  _globals['_EMBEDREQUEST']._serialized_end=244
-  _globals['_EMBEDRESPONSE']._serialized_start=246
-  _globals['_EMBEDRESPONSE']._serialized_end=329
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=331
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=372
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=374
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=411
-  _globals['_PROMPTTURN']._serialized_start=413
-  _globals['_PROMPTTURN']._serialized_end=453
-  _globals['_INJECTION']._serialized_start=455
-  _globals['_INJECTION']._serialized_end=549
-  _globals['_BUILDACTIVATIONREQUEST']._serialized_start=551
-  _globals['_BUILDACTIVATIONREQUEST']._serialized_end=636
-  _globals['_BUILDACTIVATIONRESPONSE']._serialized_start=638
-  _globals['_BUILDACTIVATIONRESPONSE']._serialized_end=709
-  _globals['_GENERATEREQUEST']._serialized_start=712
-  _globals['_GENERATEREQUEST']._serialized_end=872
-  _globals['_GENERATERESPONSE']._serialized_start=874
-  _globals['_GENERATERESPONSE']._serialized_end=965
-  _globals['_GENERATEEND']._serialized_start=968
-  _globals['_GENERATEEND']._serialized_end=1176
-  _globals['_DESCRIBEEMBEDDERREQUEST']._serialized_start=1178
-  _globals['_DESCRIBEEMBEDDERREQUEST']._serialized_end=1221
-  _globals['_DESCRIBEEMBEDDERRESPONSE']._serialized_start=1223
-  _globals['_DESCRIBEEMBEDDERRESPONSE']._serialized_end=1303
-  _globals['_DESCRIBEENGINEREQUEST']._serialized_start=1305
-  _globals['_DESCRIBEENGINEREQUEST']._serialized_end=1328
-  _globals['_DESCRIBEENGINERESPONSE']._serialized_start=1331
-  _globals['_DESCRIBEENGINERESPONSE']._serialized_end=1521
-  _globals['_INFERENCESERVICE']._serialized_start=1524
-  _globals['_INFERENCESERVICE']._serialized_end=2117
+  _globals['_EMBEDDING']._serialized_start=195
+  _globals['_EMBEDDING']._serialized_end=222
+  _globals['_EMBEDREQUEST']._serialized_start=224
+  _globals['_EMBEDREQUEST']._serialized_end=277
+  _globals['_EMBEDRESPONSE']._serialized_start=279
+  _globals['_EMBEDRESPONSE']._serialized_end=362
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=364
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=405
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=407
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=444
+  _globals['_PROMPTTURN']._serialized_start=446
+  _globals['_PROMPTTURN']._serialized_end=486
+  _globals['_INJECTION']._serialized_start=488
+  _globals['_INJECTION']._serialized_end=582
+  _globals['_BUILDACTIVATIONREQUEST']._serialized_start=584
+  _globals['_BUILDACTIVATIONREQUEST']._serialized_end=669
+  _globals['_BUILDACTIVATIONRESPONSE']._serialized_start=671
+  _globals['_BUILDACTIVATIONRESPONSE']._serialized_end=790
+  _globals['_GENERATEREQUEST']._serialized_start=793
+  _globals['_GENERATEREQUEST']._serialized_end=953
+  _globals['_GENERATERESPONSE']._serialized_start=955
+  _globals['_GENERATERESPONSE']._serialized_end=1046
+  _globals['_GENERATEEND']._serialized_start=1049
+  _globals['_GENERATEEND']._serialized_end=1257
+  _globals['_DESCRIBEEMBEDDERREQUEST']._serialized_start=1259
+  _globals['_DESCRIBEEMBEDDERREQUEST']._serialized_end=1302
+  _globals['_DESCRIBEEMBEDDERRESPONSE']._serialized_start=1304
+  _globals['_DESCRIBEEMBEDDERRESPONSE']._serialized_end=1384
+  _globals['_DESCRIBEENGINEREQUEST']._serialized_start=1386
+  _globals['_DESCRIBEENGINEREQUEST']._serialized_end=1409
+  _globals['_DESCRIBEENGINERESPONSE']._serialized_start=1412
+  _globals['_DESCRIBEENGINERESPONSE']._serialized_end=1602
+  _globals['_INFERENCESERVICE']._serialized_start=1605
+  _globals['_INFERENCESERVICE']._serialized_end=2200
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from memos_api.v1 import blob_service_pb2 as _blob_service_pb2
 from memos_api.v1 import chat_service_pb2 as _chat_service_pb2
 from memos_api.v1 import memcube_pb2 as _memcube_pb2
 import builtins as _builtins
@@ -217,7 +218,7 @@ class BuildActivationRequest(_message.Message):
     VAULT_FIELD_NUMBER: _builtins.int
     CUBES_FIELD_NUMBER: _builtins.int
     vault: _builtins.str
-    """Vault of the memories, in which the blob will be."""
+    """Vault of the memories, in which the cube will be."""
     @_builtins.property
     def cubes(self) -> _containers.RepeatedCompositeFieldContainer[_memcube_pb2.MemCube]:
         """Plaintext cubes, with payload, in the order in which a prompt will tell them."""
@@ -238,25 +239,33 @@ Global___BuildActivationRequest: _TypeAlias = BuildActivationRequest  # noqa: Y0
 
 @_typing.final
 class BuildActivationResponse(_message.Message):
-    """Answer of BuildActivation."""
+    """One part of the answer of BuildActivation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAYLOAD_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def payload(self) -> _memcube_pb2.ActivationPayload:
-        """The payload of a cube that is derived from the memories."""
+        """What the bytes are; its blob has no name yet. Comes first."""
+
+    @_builtins.property
+    def chunk(self) -> _blob_service_pb2.BlobChunk:
+        """Bytes of the file, in order."""
 
     def __init__(
         self,
         *,
         payload: _memcube_pb2.ActivationPayload | None = ...,
+        chunk: _blob_service_pb2.BlobChunk | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "payload", b"payload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["payload", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
 Global___BuildActivationResponse: _TypeAlias = BuildActivationResponse  # noqa: Y015
 

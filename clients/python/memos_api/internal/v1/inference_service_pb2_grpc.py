@@ -50,7 +50,7 @@ class InferenceServiceStub:
                 request_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.GenerateResponse.FromString,
                 _registered_method=True)
-        self.BuildActivation = channel.unary_unary(
+        self.BuildActivation = channel.unary_stream(
                 '/memos.internal.v1.InferenceService/BuildActivation',
                 request_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationResponse.FromString,
@@ -96,8 +96,8 @@ class InferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BuildActivation(self, request, context):
-        """Reads memories, in order, and stores keys and values as a blob that waits for an activation cube.
-        Fails with OVERLOADED, CONTEXT_EXCEEDED, FORM_UNSUPPORTED, STATE_CONFLICT, QUOTA_EXCEEDED.
+        """Reads memories, in order, and streams keys and values: first what they are, then the bytes of the file. Fails with
+        OVERLOADED, CONTEXT_EXCEEDED, FORM_UNSUPPORTED, STATE_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,7 +135,7 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.GenerateRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.GenerateResponse.SerializeToString,
             ),
-            'BuildActivation': grpc.unary_unary_rpc_method_handler(
+            'BuildActivation': grpc.unary_stream_rpc_method_handler(
                     servicer.BuildActivation,
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationResponse.SerializeToString,
@@ -254,7 +254,7 @@ class InferenceService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
+        return grpc.experimental.unary_stream(
             request,
             target,
             '/memos.internal.v1.InferenceService/BuildActivation',

@@ -27,9 +27,9 @@ class InferenceServiceStub:
     against the grant. A KV cache that cannot be used gives way to the text of its memories, and the end says so.
     Fails with OVERLOADED, CONTEXT_EXCEEDED, STATE_CONFLICT.
     """
-    BuildActivation: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.BuildActivationRequest, _inference_service_pb2.BuildActivationResponse]
-    """Reads memories, in order, and stores keys and values as a blob that waits for an activation cube.
-    Fails with OVERLOADED, CONTEXT_EXCEEDED, FORM_UNSUPPORTED, STATE_CONFLICT, QUOTA_EXCEEDED.
+    BuildActivation: _aio.UnaryStreamMultiCallable[_inference_service_pb2.BuildActivationRequest, _inference_service_pb2.BuildActivationResponse]
+    """Reads memories, in order, and streams keys and values: first what they are, then the bytes of the file. Fails with
+    OVERLOADED, CONTEXT_EXCEEDED, FORM_UNSUPPORTED, STATE_CONFLICT.
     """
     DescribeEngine: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.DescribeEngineRequest, _inference_service_pb2.DescribeEngineResponse]
     """Describes the models that are loaded."""
@@ -72,10 +72,10 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     def BuildActivation(
         self,
         request: _inference_service_pb2.BuildActivationRequest,
-        context: _aio.ServicerContext[_inference_service_pb2.BuildActivationRequest, _abc.Awaitable[_inference_service_pb2.BuildActivationResponse]],
-    ) -> _abc.Awaitable[_inference_service_pb2.BuildActivationResponse]:
-        """Reads memories, in order, and stores keys and values as a blob that waits for an activation cube.
-        Fails with OVERLOADED, CONTEXT_EXCEEDED, FORM_UNSUPPORTED, STATE_CONFLICT, QUOTA_EXCEEDED.
+        context: _aio.ServicerContext[_inference_service_pb2.BuildActivationRequest, _abc.AsyncIterator[_inference_service_pb2.BuildActivationResponse]],
+    ) -> _abc.AsyncIterator[_inference_service_pb2.BuildActivationResponse]:
+        """Reads memories, in order, and streams keys and values: first what they are, then the bytes of the file. Fails with
+        OVERLOADED, CONTEXT_EXCEEDED, FORM_UNSUPPORTED, STATE_CONFLICT.
         """
 
     @_abc_1.abstractmethod
