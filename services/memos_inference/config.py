@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from memos_runtime.config import Section
 
@@ -59,6 +59,11 @@ class InferenceConfig(Section):
     )
     kv_patience_seconds: float = Field(
         5.0, gt=0, description="seconds that a generation waits for a KV cache before it reads the text instead"
+    )
+    seal_key: SecretStr = Field(
+        SecretStr(""),
+        description="secret that seals KV caches, the same in all replicas; empty makes one in the state directory."
+        " Caches that were sealed with another one are not used",
     )
     memories_read_well: int = Field(
         32,

@@ -14,6 +14,7 @@ from memos_inference.adapters.tracing import TelemetryTracer
 from memos_inference.adapters.transformers_embedder import TransformersEmbedder
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
+from memos_inference.domain.seals import Seals
 from memos_inference.servicer import InferenceServicer
 from memos_inference.usecases.build_activation import BuildActivation
 from memos_inference.usecases.choose_embedder import ServedEmbedders
@@ -21,6 +22,7 @@ from memos_inference.usecases.count_tokens import CountTokens
 from memos_inference.usecases.describe_models import DescribeEmbedder, DescribeModels
 from memos_inference.usecases.embed_texts import EmbedTexts
 from memos_inference.usecases.generate_answer import GenerateAnswer
+from memos_runtime.secret_file import secret_in
 from memos_runtime.service import Service, ServiceContext
 from memos_wire.methods import STORAGE
 
@@ -49,11 +51,13 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         patience=config.kv_patience_seconds,
         clock=context.clock,
     )
+    shared = config.seal_key.get_secret_value()
+    seals = Seals(shared.encode() if shared else secret_in(context.state_dir / "seal.key"))
     servicer = InferenceServicer(
         embed_texts=EmbedTexts(served),
         count_tokens=CountTokens(engine),
-        generate_answer=GenerateAnswer(engine, caches, TelemetryTracer(context.telemetry), context.clock),
-        build_activation=BuildActivation(engine=engine, clock=context.clock),
+        generate_answer=GenerateAnswer(engine, caches, TelemetryTracer(context.telemetry), context.clock, seals),
+        build_activation=BuildActivation(engine=engine, clock=context.clock, seals=seals),
         describe_models=DescribeModels(engine, embedders[0]),
         describe_embedder=DescribeEmbedder(served),
     )

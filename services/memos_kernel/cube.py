@@ -80,6 +80,7 @@ class Activation:
     blob: BlobRef
     identity: CompatibilityIdentity
     token_count: int
+    seal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +243,8 @@ def content_hash(payload: Payload, sources: tuple[SourceSpan, ...]) -> str:
 def _payload_parts(payload: Payload) -> tuple[str, ...]:
     if isinstance(payload, Plaintext):
         return ("plaintext", unicodedata.normalize("NFC", payload.text))
-    return (kind_of(payload).name, payload.blob.sha256)
+    seal = (payload.seal,) if isinstance(payload, Activation) and payload.seal else ()
+    return (kind_of(payload).name, payload.blob.sha256, *seal)
 
 
 def _span_parts(span: SourceSpan) -> tuple[str, ...]:

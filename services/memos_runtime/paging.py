@@ -4,10 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
-import secrets
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -15,9 +12,9 @@ from google.protobuf.message import Message
 
 from memos_kernel import limits
 from memos_kernel.errors import InvalidField, LimitExceeded, PageTokenMismatch
+from memos_runtime.secret_file import secret_in
 
 _TAG_BYTES = 16
-_KEY_BYTES = 32
 
 Cursor = Mapping[str, str | int]
 
@@ -35,13 +32,7 @@ class PageTokens:
     @classmethod
     def from_file(cls, path: Path) -> Self:
         """Return tokens keyed by the file, which is made (mode 0600) if it does not exist."""
-        if not path.exists():
-            with tempfile.NamedTemporaryFile(dir=path.parent) as file:  # mode 0600; linked only when it is complete
-                file.write(secrets.token_bytes(_KEY_BYTES))
-                file.flush()
-                with suppress(FileExistsError):
-                    path.hardlink_to(file.name)
-        return cls(path.read_bytes())
+        return cls(secret_in(path))
 
     def seal(self, cursor: Cursor, *, method: str, principal: str, request_hash: str) -> str:
         """Return the token of a cursor."""

@@ -222,13 +222,18 @@ def _payload_from_proto(message: pb.MemCube, *, field: str) -> domain.Payload | 
 def activation_to_proto(payload: domain.Activation) -> pb.ActivationPayload:
     """Return the message of a KV cache."""
     return pb.ActivationPayload(
-        blob=blob_to_proto(payload.blob), identity=identity_to_proto(payload.identity), token_count=payload.token_count
+        blob=blob_to_proto(payload.blob),
+        identity=identity_to_proto(payload.identity),
+        token_count=payload.token_count,
+        seal=payload.seal,
     )
 
 
 def activation_from_proto(message: pb.ActivationPayload) -> domain.Activation:
     """Return the KV cache of a message."""
-    return domain.Activation(blob_from_proto(message.blob), identity_from_proto(message.identity), message.token_count)
+    return domain.Activation(
+        blob_from_proto(message.blob), identity_from_proto(message.identity), message.token_count, message.seal
+    )
 
 
 def blob_to_proto(blob: domain.BlobRef) -> pb.BlobRef:

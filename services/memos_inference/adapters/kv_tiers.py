@@ -138,6 +138,7 @@ class TieredCaches:
         """Wait for a cache; those who want the same one wait together."""
         if entry.loading is None:
             entry.loading = asyncio.create_task(self._load(key, entry, cube), name=f"kv.load.{key[:8]}")
+            entry.loading.add_done_callback(_seen)
         try:
             async with asyncio.timeout(self._patience):
                 return await asyncio.shield(entry.loading)
@@ -250,6 +251,12 @@ def _key(cube: MemCube) -> str:
     assert isinstance(cube.payload, Activation)
     parts = (str(cube.vault), cube.uid, cube.payload.blob.sha256)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _seen(task: "asyncio.Task[KvPrefix]") -> None:
+    """Take note of how a load ended, which nobody may have waited for."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _digest(path: Path) -> str:

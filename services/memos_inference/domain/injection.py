@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from memos_inference.domain.seals import Seals
 from memos_inference.domain.sizes import check_number
 from memos_kernel import limits
 from memos_kernel.cube import Activation, Kind, MemCube, Parametric, Plaintext
@@ -65,7 +66,7 @@ class Admitted:
 
 
 def check_injections(
-    injections: Sequence[Injection], *, grant: Grant, now: datetime, running: CompatibilityIdentity
+    injections: Sequence[Injection], *, grant: Grant, now: datetime, running: CompatibilityIdentity, seals: Seals
 ) -> Admitted:
     """Return what may enter the prompt: all of it, or the call is refused. Only a cache can be replaced, by its text.
 
@@ -94,7 +95,7 @@ def check_injections(
                     f"{field}.form is `kv`; a cache covers the beginning of a prompt, so put it first.",
                     field=f"{field}.form",
                 )
-            refusal = _refusal(injection.cube, now, running)
+            refusal = _refusal(injection.cube, now, running, seals)
             cache = injection.cube if refusal is None else None
             refusals += [refusal] if refusal else []
         memories += told
@@ -160,12 +161,19 @@ def _check_alive(cube: MemCube, now: datetime) -> None:
     raise StateConflict(f"{cube.name} is {state} and cannot be injected; plan again.", name=str(cube.name), state=state)
 
 
-def _refusal(cube: MemCube, now: datetime, running: CompatibilityIdentity) -> Refusal | None:
+def _refusal(cube: MemCube, now: datetime, running: CompatibilityIdentity, seals: Seals) -> Refusal | None:
     """Return why a cache cannot be used, or None."""
     assert isinstance(cube.payload, Activation)
     try:
         _check_alive(cube, now)
         check_identity(cube, running)
+        if not seals.fits(cube):
+            raise IncompatiblePayload(
+                f"{cube.name} has no seal of the inference that runs here, so nobody knows what it would make the"
+                " model say; build it here.",
+                name=str(cube.name),
+                fields="seal",
+            )
     except MemosError as error:
         return refusal_of(cube, error)
     return None

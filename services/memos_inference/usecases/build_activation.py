@@ -4,14 +4,15 @@ import asyncio
 import hashlib
 import tempfile
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from memos_inference.domain.activation import check_bundle
+from memos_inference.domain.seals import Seals
 from memos_inference.ports import Engine
 from memos_kernel import limits
 from memos_kernel.blobs import SAFETENSORS
-from memos_kernel.cube import Activation, BlobRef, MemCube
+from memos_kernel.cube import Activation, BlobRef, MemCube, RevisionRef
 from memos_kernel.ids import Clock
 from memos_kernel.names import VaultName
 from memos_kernel.permission import Grant
@@ -23,6 +24,7 @@ class BuildActivation:
 
     engine: Engine
     clock: Clock
+    seals: Seals
 
     async def __call__(
         self, cubes: Sequence[MemCube], *, vault: VaultName, grant: Grant
@@ -41,7 +43,9 @@ class BuildActivation:
             path = Path(folder) / "cache.safetensors"
             encoded = await self.engine.encode(cubes, path)
             size, sha256 = await asyncio.to_thread(_measured, path)
-            yield Activation(BlobRef("", size, sha256, SAFETENSORS), encoded.identity, encoded.token_count)
+            payload = Activation(BlobRef("", size, sha256, SAFETENSORS), encoded.identity, encoded.token_count)
+            sources = [RevisionRef(cube.name, cube.revision) for cube in cubes]
+            yield replace(payload, seal=self.seals.of(payload, vault=vault, sources=sources))
             for offset in range(0, size, limits.BLOB_CHUNK_BYTES):
                 yield await asyncio.to_thread(_part, path, offset)
 

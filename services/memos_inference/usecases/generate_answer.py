@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from memos_inference.domain.generation import Ended, GenerationEvent, Prompt, Sampling, Turn, check_turns
 from memos_inference.domain.injection import Admitted, Injection, Refusal, check_injections, refusal_of
+from memos_inference.domain.seals import Seals
 from memos_inference.ports import Cache, Caches, Engine, Tracer
 from memos_kernel.errors import MemosError
 from memos_kernel.ids import Clock
@@ -20,6 +21,7 @@ class GenerateAnswer:
     caches: Caches
     tracer: Tracer
     clock: Clock
+    seals: Seals
 
     async def __call__(
         self, turns: Sequence[Turn], injections: Sequence[Injection], sampling: Sampling, *, grant: Grant
@@ -35,7 +37,9 @@ class GenerateAnswer:
         """
         check_turns(turns)
         running = await self.engine.describe()
-        admitted = check_injections(injections, grant=grant, now=self.clock.now(), running=running.identity)
+        admitted = check_injections(
+            injections, grant=grant, now=self.clock.now(), running=running.identity, seals=self.seals
+        )
         told = [injection.cube for injection in injections]
         generation = self.tracer.generation(model=running.model, cubes=told, max_tokens=sampling.max_tokens)
         with generation as ended:

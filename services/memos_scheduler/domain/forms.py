@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 
+from memos_kernel import limits
 from memos_kernel.cube import Activation, MemCube
 from memos_kernel.identity import differing_fields
 from memos_kernel.states import INJECTABLE, is_over
@@ -102,6 +103,8 @@ def _unusable(cube: MemCube, engine: EngineFacts, now: datetime) -> str:
         return f"not injectable: {cube.state.name.lower()}"
     if is_over(cube, now=now):
         return "not injectable: expired"
+    if len(cube.derived_from) > limits.CONVERSION_SOURCES:
+        return "not made by this system"
     if engine.identity is None:
         return "the model cannot be asked"
     if differing := differing_fields(cube.payload.identity, engine.identity):

@@ -103,7 +103,9 @@ class PlanInjection:
         worth = wish is Wish.KV or sum(memory.tokens for memory in chosen) >= self.caches.least_tokens
         if wish is Wish.TEXT or not chosen or not worth:
             return chosen, ()
-        found = await self.memories.derived([memory.cube.name for memory in chosen], Kind.ACTIVATION)
+        found = await self.memories.derived(
+            [memory.cube.name for memory in chosen[: limits.BATCH_GET_NAMES]], Kind.ACTIVATION
+        )
         now = self.clock.now()
         cache, refused = pick_cache(found, chosen, wish=wish, rule=self.caches, engine=engine, room=room, now=now)
         if cache is None:

@@ -7,6 +7,7 @@ import pytest
 from memos_inference.adapters.memory import EchoEngine, MemoryCaches, RecordingTracer, WordCache
 from memos_inference.domain.generation import Delta, Ended, Role, Sampling, Turn
 from memos_inference.domain.injection import Injection
+from memos_inference.domain.seals import Seals
 from memos_inference.prompt import system_text
 from memos_inference.usecases.generate_answer import GenerateAnswer
 from memos_kernel.blobs import SAFETENSORS
@@ -16,6 +17,7 @@ from memos_kernel.names import CubeName, VaultName
 from memos_kernel.permission import Action
 
 EARLIER = datetime(2026, 1, 1, tzinfo=UTC)
+SEALS = Seals(b"secret")
 QUESTION = [Turn(Role.USER, "What colour is the bicycle?")]
 
 
@@ -31,7 +33,7 @@ def caches():
 
 @pytest.fixture
 def generate(clock, tracer, caches):
-    return GenerateAnswer(EchoEngine(context_length=64), caches, tracer, clock)
+    return GenerateAnswer(EchoEngine(context_length=64), caches, tracer, clock, SEALS)
 
 
 async def test_the_pieces_join_to_the_answer_and_the_end_comes_last(generate, grant):
@@ -89,12 +91,13 @@ async def cached(cube, sources):
     async def make(**fields):
         running = (await EchoEngine().describe()).identity
         identity = replace(running, **{"token_ids_sha256": "d" * 64, **fields.pop("identity", {})})
-        blob = BlobRef("tenants/local/blobs/b", 100, "e" * 64, SAFETENSORS)
+        payload = Activation(BlobRef("b", 100, "e" * 64, SAFETENSORS), identity, 9)
+        refs = tuple(RevisionRef(source.name, 1) for source in sources)
         given = {
             "name": CubeName("local", "kv"),
             "kind": Kind.ACTIVATION,
-            "payload": Activation(blob, identity, 9),
-            "derived_from": tuple(RevisionRef(source.name, 1) for source in sources),
+            "payload": replace(payload, seal=SEALS.of(payload, vault=VaultName("local", "main"), sources=refs)),
+            "derived_from": refs,
         }
         return cube(**{**given, **fields})
 
@@ -190,3 +193,33 @@ async def test_a_cache_comes_first_with_exactly_its_memories(generate, grant, ca
         with pytest.raises(InvalidField) as caught:
             await answered(generate, injections, grant())
         assert caught.value.metadata["field"] == field
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda kv: replace(kv, payload=replace(kv.payload, seal="")),
+        lambda kv: replace(kv, payload=replace(kv.payload, seal="é")),
+        lambda kv: replace(kv, payload=replace(kv.payload, blob=replace(kv.payload.blob, sha256="f" * 64))),
+        lambda kv: replace(kv, payload=replace(kv.payload, token_count=8)),
+        lambda kv: replace(kv, derived_from=(kv.derived_from[0], RevisionRef(kv.derived_from[1].name, 2))),
+        lambda kv: replace(
+            kv,
+            payload=replace(kv.payload, seal=Seals(b"other").of(kv.payload, vault=kv.vault, sources=kv.derived_from)),
+        ),
+    ],
+)
+async def test_a_cache_that_was_not_computed_here_is_not_used(generate, grant, cached, sources, caches, change):
+    kv = change(await cached())
+    caches.caches[kv.name] = WordCache(tuple(system_text(sources).split()))
+    _, told = await answered(generate, [Injection(kv, "kv", sources)], grant())
+    assert [one.reason for one in told.refusals] == ["INCOMPATIBLE_PAYLOAD"]
+    assert "seal" in told.refusals[0].message
+    assert told.cached_tokens == 0
+
+
+async def test_the_seal_of_one_vault_is_none_in_another(generate, grant, cached, sources):
+    other = VaultName("local", "other")
+    moved = [replace(cube, vault=other) for cube in (await cached(), *sources)]
+    told = await answered(generate, [Injection(moved[0], "kv", tuple(moved[1:]))], grant(vaults=frozenset({other})))
+    assert "seal" in told[1].refusals[0].message

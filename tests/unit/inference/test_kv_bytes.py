@@ -15,6 +15,7 @@ from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.generation import Delta, Role, Sampling, Turn
 from memos_inference.domain.injection import Injection
+from memos_inference.domain.seals import Seals
 from memos_inference.usecases.build_activation import BuildActivation
 from memos_inference.usecases.generate_answer import GenerateAnswer
 from memos_kernel.cube import Kind, RevisionRef
@@ -22,6 +23,7 @@ from memos_kernel.names import CubeName, VaultName
 
 SEED = 11
 FLIPS = 120
+SEALS = Seals(b"secret")
 VAULT = VaultName("local", "main")
 
 
@@ -33,7 +35,7 @@ class Models:
         self.engine = TransformersEngine(load, max_queue=4)
         self.blobs = MemoryBlobs()
         self.folder, self.clock = folder, clock
-        self.build = BuildActivation(engine=self.engine, clock=clock)
+        self.build = BuildActivation(engine=self.engine, clock=clock, seals=SEALS)
         self.rounds = 0
 
     async def __aenter__(self):
@@ -62,7 +64,7 @@ class Models:
         )
         await caches.start()
         try:
-            ask = GenerateAnswer(self.engine, caches, RecordingTracer(), self.clock)
+            ask = GenerateAnswer(self.engine, caches, RecordingTracer(), self.clock, SEALS)
             turns = [Turn(Role.USER, "Who?")]
             events = [event async for event in ask(turns, injections, Sampling(max_tokens=6), grant=grant)]
         finally:
@@ -89,10 +91,16 @@ async def cache(models, sources, cube, grant):
         uid="kv",
         kind=Kind.ACTIVATION,
         payload=payload,
-        derived_from=tuple(RevisionRef(source.name, 1) for source in sources),
+        derived_from=tuple(RevisionRef(source.name, source.revision) for source in sources),
     )
     models.blobs.data[str(made.name)] = data
     return made
+
+
+def sealed(cube):
+    """Return a cube with the right seal, so that something else has to notice what is wrong with it."""
+    seal = SEALS.of(cube.payload, vault=cube.vault, sources=cube.derived_from)
+    return replace(cube, payload=replace(cube.payload, seal=seal))
 
 
 async def refused(models, cache, sources, grant):
@@ -134,7 +142,7 @@ async def test_missing_or_added_bytes_are_noticed(models, cache, sources, grant,
 async def test_bytes_of_a_like_cache_are_not_taken_for_those_of_this_one(models, cache, sources, grant):
     other, models.blobs.data[str(cache.name)] = await models.built(sources[::-1], grant())
     assert await refused(models, cache, sources, grant()) == "DATA_CORRUPTED"
-    liar = replace(cache, payload=replace(cache.payload, blob=other.blob))
+    liar = sealed(replace(cache, payload=replace(cache.payload, blob=other.blob)))
     assert await refused(models, liar, sources, grant()) == "INCOMPATIBLE_PAYLOAD"  # its tokens are others
 
 
@@ -148,11 +156,12 @@ async def test_a_cache_of_another_model_is_refused_though_it_has_the_same_shape(
         running = (await other.engine.describe()).identity
         token_ids = cache.payload.identity.token_ids_sha256
         forged = replace(cache.payload, identity=replace(running, token_ids_sha256=token_ids))
-        assert await refused(other, replace(cache, payload=forged), sources, grant()) == "INCOMPATIBLE_PAYLOAD"
+        liar = sealed(replace(cache, payload=forged))
+        assert await refused(other, liar, sources, grant()) == "INCOMPATIBLE_PAYLOAD"
 
 
 @pytest.mark.parametrize("field", ["adapter", "dtype", "rope_config", "quantization", "tokenizer_sha256"])
 async def test_a_cache_that_was_computed_otherwise_is_refused(models, cache, sources, grant, field):
     identity = replace(cache.payload.identity, **{field: "another"})
-    other = replace(cache, payload=replace(cache.payload, identity=identity))
+    other = sealed(replace(cache, payload=replace(cache.payload, identity=identity)))
     assert await refused(models, other, sources, grant()) == "INCOMPATIBLE_PAYLOAD"

@@ -8,6 +8,7 @@ from memos_inference.adapters.memory import EchoEngine
 from memos_inference.domain.generation import Role, Turn, check_turns, parse_role, sampling
 from memos_inference.domain.injection import Admitted, Injection, check_identity, check_injections
 from memos_inference.domain.models import check_texts
+from memos_inference.domain.seals import Seals
 from memos_inference.usecases.count_tokens import CountTokens
 from memos_kernel import limits
 from memos_kernel.cube import Activation, BlobRef, Kind, State
@@ -30,7 +31,7 @@ RUNNING = CompatibilityIdentity("m", "w", "t", "c", "{}", "float32", "none", "",
 def check(grant, clock):
     def run(*cubes, form="text", **fields):
         injections = [Injection(cube, form) for cube in cubes]
-        return check_injections(injections, grant=grant(**fields), now=clock.now(), running=RUNNING)
+        return check_injections(injections, grant=grant(**fields), now=clock.now(), running=RUNNING, seals=Seals(b"s"))
 
     return run
 

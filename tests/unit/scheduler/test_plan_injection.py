@@ -14,6 +14,7 @@ from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.generation import Ended, Role, Sampling, Turn
 from memos_inference.domain.injection import Injection
+from memos_inference.domain.seals import Seals
 from memos_inference.ports import Engine
 from memos_inference.usecases.count_tokens import CountTokens
 from memos_inference.usecases.generate_answer import GenerateAnswer
@@ -183,7 +184,7 @@ async def test_a_long_conversation_is_answered_with_the_memories_that_fit_beside
 
     plan, _ = await make_plan(*memories, engine=Inference(tiny))(conversation=Conversation(tuple(texts)))
     grant = replace(make_grant("alice", Action.CUBE_USE), all_vaults=True)
-    answer = GenerateAnswer(tiny, MemoryCaches(), RecordingTracer(), clock)
+    answer = GenerateAnswer(tiny, MemoryCaches(), RecordingTracer(), clock, Seals(b"s"))
     turns = [Turn(role, text) for role, text in zip(roles, texts, strict=True)]
     injections = [Injection(memory.cube, memory.form) for memory in plan.chosen]
     *_, end = [event async for event in answer(turns, injections, Sampling(), grant=grant)]

@@ -439,8 +439,13 @@ class ActivationPayload(_message.Message):
     BLOB_FIELD_NUMBER: _builtins.int
     IDENTITY_FIELD_NUMBER: _builtins.int
     TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    SEAL_FIELD_NUMBER: _builtins.int
     token_count: _builtins.int
     """Number of tokens that the cache covers."""
+    seal: _builtins.str
+    """Shows inference that the cache was computed by it, for this vault and from these memories; a cache without the right
+    seal is never injected. Set by ConversionService.
+    """
     @_builtins.property
     def blob(self) -> Global___BlobRef:
         """The safetensors object that holds keys and values."""
@@ -455,10 +460,11 @@ class ActivationPayload(_message.Message):
         blob: Global___BlobRef | None = ...,
         identity: Global___CompatibilityIdentity | None = ...,
         token_count: _builtins.int = ...,
+        seal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "identity", b"identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "identity", b"identity", "token_count", b"token_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "identity", b"identity", "seal", b"seal", "token_count", b"token_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
