@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from memos_api.v1 import memcube_pb2, memory_service_pb2
 from memos_client import AsyncClient, ChatEnd, ChatPlan, NotFound, RequestError
 
 FACTS = (
@@ -173,3 +174,25 @@ async def test_a_cache_over_nothing_or_too_much_or_of_elsewhere_is_refused(clien
             await asyncio.sleep(0.1)
     assert "CUBE_NOT_FOUND" in job.last_error
     await client.cancel_job(job.name)
+
+
+async def test_a_cache_that_somebody_brings_along_is_not_used(client, vault):
+    """What it would make the model say, nobody can read in it."""
+    other = f"v{uuid.uuid4().hex[:12]}"
+    await client.create_vault(other)
+    told = [await remember(client, name, *FACTS) for name in (vault, other)]
+    cache = await built(client, vault, told[0])
+    data = b"".join([part async for part in client.download_blob(cache.name)])
+    payload = memcube_pb2.ActivationPayload()
+    payload.CopyFrom(cache.message.activation)
+    payload.blob.CopyFrom(await client.upload_blob(other, data))
+    copied = memcube_pb2.MemCube(
+        vault=f"tenants/local/vaults/{other}",
+        derived_from=[memcube_pb2.CubeRevisionRef(name=cube.name, revision=cube.revision) for cube in told[1]],
+        activation=payload,
+    )
+    await client.call(memory_service_pb2.CreateMemoryRequest(cube=copied))
+    plan, end = await chat(client, other, form="kv")
+    assert [memory.form for memory in plan.chosen] == ["kv"]
+    assert (end.cached_tokens, [refusal.reason for refusal in end.refusals]) == (0, ["INCOMPATIBLE_PAYLOAD"])
+    assert "cellar" in end.text
