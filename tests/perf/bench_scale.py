@@ -169,7 +169,7 @@ def raw_insert(uri: str, vectors: Floats) -> dict[str, float]:
     client.flush("raw")
     flushed = time.perf_counter() - begin
     index = client.prepare_index_params()
-    index.add_index("vector", index_type="HNSW", metric_type="IP", params={"M": 16, "efConstruction": 200})
+    index.add_index("vector", index_type="HNSW", metric_type="IP", params={"M": 32, "efConstruction": 360})
     client.create_index("raw", index)
     built = time.perf_counter() - begin - flushed
     client.drop_collection("raw")
