@@ -49,18 +49,13 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
             for index, turn in enumerate(request.turns)
         ]
         injections = [
-            Injection(
-                cube_from_proto(item.cube, field=f"injections[{index}].cube"),
-                item.form,
-                tuple(
-                    cube_from_proto(source, field=f"injections[{index}].sources[{number}]")
-                    for number, source in enumerate(item.sources)
-                ),
-            )
+            Injection(cube_from_proto(item.cube, field=f"injections[{index}].cube"), item.form)
             for index, item in enumerate(request.injections)
         ]
+        cache = cube_from_proto(request.cache, field="cache") if request.HasField("cache") else None
         how = sampling(request.max_tokens, request.temperature)
-        async with aclosing(self.generate_answer(turns, injections, how, grant=current_grant())) as events:
+        answer = self.generate_answer(turns, injections, how, cache=cache, grant=current_grant())
+        async with aclosing(answer) as events:
             async for event in events:
                 yield _event_to_proto(event)
 

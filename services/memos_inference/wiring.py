@@ -1,6 +1,9 @@
 """The inference service, put together."""
 
+import asyncio
+import shutil
 from functools import partial
+from pathlib import Path
 
 import grpc
 
@@ -51,13 +54,14 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         patience=config.kv_patience_seconds,
         clock=context.clock,
     )
+    builds = context.state_dir / "kv_builds"
     shared = config.seal_key.get_secret_value()
     seals = Seals(shared.encode() if shared else secret_in(context.state_dir / "seal.key"))
     servicer = InferenceServicer(
         embed_texts=EmbedTexts(served),
         count_tokens=CountTokens(engine),
         generate_answer=GenerateAnswer(engine, caches, TelemetryTracer(context.telemetry), context.clock, seals),
-        build_activation=BuildActivation(engine=engine, clock=context.clock, seals=seals),
+        build_activation=BuildActivation(engine=engine, clock=context.clock, seals=seals, folder=builds),
         describe_models=DescribeModels(engine, embedders[0]),
         describe_embedder=DescribeEmbedder(served),
     )
@@ -66,6 +70,7 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         add_InferenceServiceServicer_to_server(servicer, server)
 
     async def start() -> None:
+        await asyncio.to_thread(_empty, builds)
         await caches.start()
         for embedder in embedders:
             await embedder.start()
@@ -89,3 +94,9 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
             **({"next_embedder": lambda: embedders[1].healthy} if len(embedders) > 1 else {}),
         },
     )
+
+
+def _empty(folder: Path) -> None:
+    """Make a folder anew: what a killed process left in it is of no use."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)

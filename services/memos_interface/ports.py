@@ -108,9 +108,18 @@ class Generator(Protocol):
     """Generates text."""
 
     def generate(
-        self, turns: Sequence[Turn], memories: Sequence[PlannedMemory], *, max_tokens: int, temperature: float
+        self,
+        turns: Sequence[Turn],
+        memories: Sequence[PlannedMemory],
+        *,
+        max_tokens: int,
+        temperature: float,
+        cache: PlannedMemory | None = None,
     ) -> AsyncGenerator[Delta | GenerationEnd, None]:
-        """Yield pieces of the answer, then how it ended. Closing the iterator stops the generation."""
+        """Yield pieces of the answer, then how it ended. Closing the iterator stops the generation.
+
+        `cache`: a KV cache of what the prompt begins with; it changes nothing else.
+        """
         ...
 
     async def describe(self) -> Engine:

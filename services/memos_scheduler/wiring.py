@@ -161,7 +161,6 @@ def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQ
         BuildActivation(
             memories=_memories(context),
             builder=InferenceCaches(context.channels.stub(InferenceServiceStub, INFERENCE)),
-            new_id=uuid7,
         ),
         RestoreVault(restorer=restorer, batch=config.restore_batch),
         RunPurge(purger=purger),

@@ -436,3 +436,6 @@ async def test_what_was_made_in_another_form_is_found_by_what_it_was_made_from(s
     assert await found(source.name, kind=Kind.ACTIVATION) == []
     assert await found(of_source.name) == []
     assert await found(source.name, where=(FOREIGN,)) == []
+    stale = revisions.moved(of_both, state=State.STALE, frozen=False, now=NOW)
+    await store.catalog.write(lambda tx: tx.replace(stale))
+    assert await found(source.name) == [of_source.name]

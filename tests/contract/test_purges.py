@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from memos_kernel.cube import RevisionRef, State
+from memos_kernel.cube import Kind, RevisionRef, State
 from memos_kernel.errors import CubeNotFound, StateConflict
 from memos_kernel.names import PurgeName
 from memos_kernel.requests import RequestKey
@@ -32,6 +32,7 @@ from storage_cubes import (
 )
 
 HOUR = timedelta(hours=1)
+EVERY = frozenset(Kind)
 ANY = frozenset(State)
 
 
@@ -138,9 +139,10 @@ async def test_what_a_cube_was_made_of_is_found_again(store):
     await put(store, source, of_source, elsewhere, same_name)
 
     def command(tx):
-        found = tx.purges.derived([source.name, of_source.name])
+        found = tx.purges.derived([source.name, of_source.name], EVERY)
         assert {cube.uid for cube in found} == {of_source.uid, elsewhere.uid}
-        assert [cube.uid for cube in tx.purges.derived([same_name.derived_from[0].name])] == [same_name.uid]
+        assert tx.purges.derived([source.name], frozenset({Kind.ACTIVATION})) == []
+        assert [cube.uid for cube in tx.purges.derived([same_name.derived_from[0].name], EVERY)] == [same_name.uid]
 
     await store.catalog.write(command)
 

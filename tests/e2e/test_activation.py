@@ -69,8 +69,8 @@ async def test_a_cache_gives_the_same_answer_and_spares_the_reading(client, vaul
     assert (end.text, end.prompt_tokens) == (plain.text, plain.prompt_tokens)
     assert (plain.cached_tokens, end.cached_tokens) == (0, payload.token_count)
     assert end.refusals == ()
-    assert [memory.form for memory in plan.chosen] == ["kv"]
-    assert [source.text for source in plan.chosen[0].sources] == list(FACTS)
+    assert [(memory.form, memory.cube.text) for memory in plan.chosen] == [("kv", fact) for fact in FACTS]
+    assert plan.cache.cube.name == cache.name
     assert "cellar" in end.text
 
 
@@ -79,7 +79,7 @@ async def test_what_is_told_beside_a_cache_counts_too(client, vault):
     await built(client, vault, cubes)
     await remember(client, vault, FACTS[0])
     plan, end = await chat(client, vault, form="kv")
-    assert [memory.form for memory in plan.chosen] == ["kv", "text"]
+    assert [memory.form for memory in plan.chosen] == ["kv", "kv", "text"]
     assert end.cached_tokens
     _, plain = await chat(client, vault, form="text")
     assert end.text == plain.text
@@ -92,7 +92,7 @@ async def test_a_changed_memory_takes_the_cache_out_of_use_at_once(client, vault
     assert (await client.get(cache.name)).state == "STALE"
     plan, end = await chat(client, vault, form="kv")
     assert [memory.form for memory in plan.chosen] == ["text"] * 3
-    assert [memory.reason for memory in plan.rejected] == ["not injectable: stale"]
+    assert plan.cache is None
     assert (end.cached_tokens, end.refusals) == (0, ())
     assert "attic" in end.text
     fresh = await built(client, vault, [await client.get(cube.name) for cube in cubes])
@@ -193,6 +193,6 @@ async def test_a_cache_that_somebody_brings_along_is_not_used(client, vault):
     )
     await client.call(memory_service_pb2.CreateMemoryRequest(cube=copied))
     plan, end = await chat(client, other, form="kv")
-    assert [memory.form for memory in plan.chosen] == ["kv"]
+    assert [memory.form for memory in plan.chosen] == ["kv"] * 3
     assert (end.cached_tokens, [refusal.reason for refusal in end.refusals]) == (0, ["INCOMPATIBLE_PAYLOAD"])
     assert "cellar" in end.text

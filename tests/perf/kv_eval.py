@@ -86,12 +86,13 @@ def answered(model: LoadedModel, prompt: Prompt, prefix: KvPrefix | None = None)
 def cached(model: LoadedModel, memories: tuple[MemCube, ...], path: Path) -> KvPrefix:
     """Return the cache of memories, by way of its file."""
     ids = model.tokenizer.prefix_ids(memories)
-    layers = model.decoder.encode(ids, cancelled=lambda: False)
-    assert layers is not None
     assert model.decoder.geometry is not None
+    reading = model.decoder.reading(ids)
+    while reading.go_on():
+        pass
     identity = replace(model.description.identity, token_ids_sha256=kv_file.digest_of(ids))
     sources = tuple(RevisionRef(memory.name, 1) for memory in memories)
-    kv_file.write(path, layers, ids=ids, identity=identity, sources=sources)
+    kv_file.write(path, reading.layers(), ids=ids, identity=identity, sources=sources)
     cube = MemCube(
         name=CubeName("local", "kv"),
         vault=VAULT,

@@ -190,19 +190,18 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMemory:
-    """A memory and what was decided about it; a KV cache that was chosen has the memories that it was made from."""
+    """A memory and what was decided about it. Its form is `text`, or `kv` if a KV cache has it."""
 
     cube: Cube
     form: str
     reason: str
     score: float
     tokens: int
-    sources: tuple[Cube, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CacheRefusal:
-    """A KV cache that was not used; its memories entered the prompt as text."""
+    """A KV cache that was not used; the prompt was read as a whole."""
 
     cube: str
     reason: str
@@ -218,6 +217,7 @@ class ChatPlan:
     chosen: tuple[PlannedMemory, ...]
     rejected: tuple[PlannedMemory, ...]
     degraded: bool
+    cache: PlannedMemory | None = None
 
     def __str__(self) -> str:
         lines = (f"- {memory.cube} ({memory.reason})" for memory in self.chosen)
@@ -272,6 +272,7 @@ def chat_event(message: chat_service_pb2.ChatResponse) -> ChatEvent:
                 chosen=_planned(plan.chosen),
                 rejected=_planned(plan.rejected),
                 degraded=plan.degraded,
+                cache=_planned([plan.cache])[0] if plan.HasField("cache") else None,
             )
         case "delta":
             return ChatDelta(message.delta.text)
@@ -292,17 +293,7 @@ def chat_event(message: chat_service_pb2.ChatResponse) -> ChatEvent:
 
 
 def _planned(messages: Iterable[chat_service_pb2.PlannedMemory]) -> tuple[PlannedMemory, ...]:
-    return tuple(
-        PlannedMemory(
-            Cube(item.cube),
-            item.form,
-            item.reason,
-            item.score,
-            item.tokens,
-            tuple(Cube(source) for source in item.sources),
-        )
-        for item in messages
-    )
+    return tuple(PlannedMemory(Cube(item.cube), item.form, item.reason, item.score, item.tokens) for item in messages)
 
 
 _FORMS = {

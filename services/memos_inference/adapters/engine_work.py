@@ -1,23 +1,20 @@
-"""What the engine's thread does for its callers: answers, and KV caches."""
+"""What the engine's thread does for its callers: answers, and reading for KV caches."""
 
 import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memos_inference.adapters.detokenizer import Detokenizer
 from memos_inference.domain.generation import Delta, Ended, FinishReason, GenerationEvent, Sampling
 from memos_inference.domain.models import EngineDescription
-from memos_kernel.cube import RevisionRef
 from memos_kernel.errors import Draining
-from memos_kernel.identity import CompatibilityIdentity
 
 if TYPE_CHECKING:
     from memos_inference.adapters.chat_tokenizer import ChatTokenizer
     from memos_inference.adapters.kv_cache import KvPrefix
-    from memos_inference.adapters.torch_decoder import TorchDecoder
+    from memos_inference.adapters.torch_decoder import Reading, TorchDecoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,38 +82,27 @@ class Generation:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Encoding:
-    """A KV cache, to be written to a file."""
+class ReadingPiece:
+    """The next piece of tokens that are read for a KV cache. So a long text does not hold up those who wait."""
 
     loop: asyncio.AbstractEventLoop
-    model: LoadedModel
-    ids: Sequence[int]
-    path: Path
-    identity: CompatibilityIdentity
-    sources: Sequence[RevisionRef]
-    done: asyncio.Future[None]
+    reading: "Reading"
+    more: asyncio.Future[bool]
     cancelled: bool = False
     size: int = 1
 
     def fail(self, error: Exception) -> None:
         """See `lane.Job`."""
-        self.loop.call_soon_threadsafe(self._settle, error)
+        self.loop.call_soon_threadsafe(self._settle, None, error)
 
     def run(self) -> None:
-        """Read the tokens and write the file. Runs in the lane's thread."""
-        from memos_inference.adapters import kv_file
+        """Read it. Runs in the lane's thread."""
+        self.loop.call_soon_threadsafe(self._settle, self.reading.go_on(), None)
 
-        layers = self.model.decoder.encode(self.ids, cancelled=lambda: self.cancelled)
-        if layers is None:
-            self.fail(Draining("The engine is going down.", service="inference"))
+    def _settle(self, more: bool | None, error: Exception | None) -> None:
+        if self.more.done():
             return
-        kv_file.write(self.path, layers, ids=self.ids, identity=self.identity, sources=self.sources)
-        self.loop.call_soon_threadsafe(self._settle, None)
-
-    def _settle(self, error: Exception | None) -> None:
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
+        if error is not None:
+            self.more.set_exception(error)
         else:
-            self.done.set_exception(error)
+            self.more.set_result(bool(more))

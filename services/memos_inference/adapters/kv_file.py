@@ -55,13 +55,14 @@ def write(
         part = slice(start, start + CHUNK_TOKENS)
         pairs = [torch.stack((keys[0, :, part], values[0, :, part])) for keys, values in layers]
         tensors[_CHUNK.format(number)] = torch.stack(pairs).cpu()
-    metadata = {
+    said = {
         "format": FORMAT,
         "version": VERSION,
-        "identity": json.dumps(asdict(identity), sort_keys=True),
-        "sources": json.dumps([[str(ref.name), ref.revision] for ref in sources]),
+        "identity": asdict(identity),
+        "sources": [[str(ref.name), ref.revision] for ref in sources],
     }
-    save_file(tensors, path, metadata)
+    # one entry: the library writes several in an order of chance, and equal caches are to have equal bytes
+    save_file(tensors, path, {FORMAT: json.dumps(said, sort_keys=True)})
 
 
 def read(path: Path, cube: MemCube, *, geometry: KvGeometry, vocabulary: int) -> KvPrefix:
@@ -95,15 +96,15 @@ def read(path: Path, cube: MemCube, *, geometry: KvGeometry, vocabulary: int) ->
 
 
 def _check_metadata(metadata: dict[str, str], cube: MemCube, identity: CompatibilityIdentity) -> None:
-    if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
+    try:
+        said: Any = json.loads(metadata.get(FORMAT, "{}"))
+    except ValueError as error:
+        raise _corrupted(cube, "what it says of itself cannot be read") from error
+    if not isinstance(said, dict) or (said.get("format"), said.get("version")) != (FORMAT, VERSION):
         raise IncompatiblePayload(
             f"The bytes of {cube.name} are not of the format {FORMAT} {VERSION}.", name=str(cube.name), fields="format"
         )
-    try:
-        written: Any = json.loads(metadata.get("identity", ""))
-    except ValueError as error:
-        raise _corrupted(cube, "its identity cannot be read") from error
-    wanted = asdict(identity)
+    written, wanted = said.get("identity"), asdict(identity)
     if not isinstance(written, dict) or written != wanted:
         differing = [name for name in wanted if not isinstance(written, dict) or written.get(name) != wanted[name]]
         raise IncompatiblePayload(

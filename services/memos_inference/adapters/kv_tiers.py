@@ -18,8 +18,16 @@ from memos_inference.domain.activation import GreedyDual
 from memos_inference.ports import BlobSource
 from memos_kernel import limits
 from memos_kernel.cube import Activation, MemCube
-from memos_kernel.errors import DataCorrupted, DependencyUnavailable, LimitExceeded, MemosError, StoreFull
+from memos_kernel.errors import (
+    DataCorrupted,
+    DependencyUnavailable,
+    IncompatiblePayload,
+    LimitExceeded,
+    MemosError,
+    StoreFull,
+)
 from memos_kernel.ids import Clock
+from memos_runtime.context import allow
 from memos_runtime.workers import Worker
 
 if TYPE_CHECKING:
@@ -29,6 +37,10 @@ Open = Callable[[Path, MemCube], Awaitable["KvPrefix"]]
 
 _SUFFIX, _PART = ".safetensors", ".part"
 _SWEEP_SECONDS = 60.0
+_LOAD_SECONDS = 600.0
+_REFUSED_SECONDS = 600.0
+"""For which nobody looks anew whether a cache that could not be used can be, or each request would fetch it."""
+
 _RETRY_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
@@ -49,6 +61,10 @@ class _Entry:
     sure: bool = False
     prefix: "KvPrefix | None" = None
     loading: "asyncio.Task[KvPrefix] | None" = None
+
+    refusal: MemosError | None = None
+    """Why it cannot be used by this model, or at all."""
+    refused: float = 0.0
 
     @property
     def idle(self) -> bool:
@@ -120,15 +136,18 @@ class TieredCaches:
             entry = self._entries[key] = _Entry(path, blob.size_bytes)
         entry.seconds = cube.payload.token_count
         entry.users += 1
+        entry.uses += 1
+        self._note_use(entry)
         try:
-            prefix = entry.prefix or await self._loaded(key, entry, cube)
-            self._note_use(entry)
-            yield prefix
+            if entry.refusal is not None and self._now() < entry.refused + _REFUSED_SECONDS:
+                raise entry.refusal
+            yield entry.prefix or await self._loaded(key, entry, cube)
         finally:
             entry.users -= 1
+            self._fit_memory()
 
     def _note_use(self, entry: _Entry) -> None:
-        entry.uses += 1
+        """Take note that somebody wants it, or that it has come, which those who want it may not have waited for."""
         entry.used = self._now()
         entry.value = self._order.value(uses=entry.uses, seconds=entry.seconds, nbytes=entry.nbytes)
         with suppress(OSError):  # the next start goes by it; nothing else does
@@ -148,27 +167,40 @@ class TieredCaches:
             ) from None
 
     async def _load(self, key: str, entry: _Entry, cube: MemCube) -> "KvPrefix":
+        allow(_LOAD_SECONDS)  # whoever asked first may have less time than the cache takes
         try:
             if not entry.sure:
                 await self._fetch(entry, cube)
-            entry.prefix = await self._open(entry.path, cube)
-            self._fit_memory(entry)
-        except BaseException as error:
-            if not entry.sure or isinstance(error, DataCorrupted):
+            prefix = entry.prefix = await self._open(entry.path, cube)
+            self._note_use(entry)
+        except (DataCorrupted, IncompatiblePayload, LimitExceeded) as error:
+            entry.refusal, entry.refused = error, self._now()
+            await self._files.run(_remove, entry.path)
+            entry.nbytes = 0
+            raise
+        except BaseException:
+            if not entry.sure:
                 self._entries.pop(key, None)
                 await self._files.run(_remove, entry.path)
-            if not isinstance(error, MemosError | asyncio.CancelledError):
-                _log.exception("a KV cache cannot be loaded")
             raise
         finally:
+            await self._files.run(_remove, entry.path.with_suffix(_PART))
             entry.loading = None
-        return entry.prefix
+        return prefix
 
     async def _fetch(self, entry: _Entry, cube: MemCube) -> None:
         """Have the file, with the bytes that the cube names: kept from before, or fetched."""
         assert isinstance(cube.payload, Activation)
         blob = cube.payload.blob
         if await self._files.run(_digest, entry.path) != blob.sha256:
+            if blob.size_bytes > min(self._disk_bytes, self._memory_bytes):
+                raise LimitExceeded(
+                    f"The KV cache of {cube.name} has {blob.size_bytes} bytes; inference.kv_disk_bytes and"
+                    " inference.kv_memory_bytes allow fewer.",
+                    field="cache",
+                    limit=str(min(self._disk_bytes, self._memory_bytes)),
+                    unit="bytes",
+                )
             await self._fit_disk(entry)
             await self._download(entry.path, cube)
         entry.sure = True
@@ -184,7 +216,6 @@ class TieredCaches:
         except OSError as error:
             raise StoreFull(f"The disk of inference has no room for {cube.name}.") from error
         if digest.hexdigest() != cube.payload.blob.sha256:
-            await self._files.run(_remove, part)
             raise DataCorrupted(f"The bytes of {cube.name} are not those that it names.", name=str(cube.name))
         await self._files.run(part.replace, path)
 
@@ -192,25 +223,20 @@ class TieredCaches:
         """Make room for a file.
 
         Raises:
-            LimitExceeded: what is in use leaves none.
+            StoreFull: what is in use leaves none.
         """
         while (held := sum(one.nbytes for one in self._entries.values())) > self._disk_bytes:
             idle = [(one.value, key) for key, one in self._entries.items() if one is not wanted and one.idle]
             if not idle:
-                raise LimitExceeded(
-                    f"KV caches in use have {held} bytes; inference.kv_disk_bytes is {self._disk_bytes}.",
-                    field="inference.kv_disk_bytes",
-                    limit=str(self._disk_bytes),
-                    unit="bytes",
-                )
+                raise StoreFull(f"KV caches in use have {held} bytes; inference.kv_disk_bytes is {self._disk_bytes}.")
             value, key = min(idle)
             self._order.dropped(value)
             await self._drop(key)
 
-    def _fit_memory(self, wanted: _Entry) -> None:
-        """Close caches until those that are open fit; those in use stay, though they may be too many."""
+    def _fit_memory(self) -> None:
+        """Close caches until those that are open fit; those in use stay for as long as they are."""
         while sum(one.nbytes for one in self._entries.values() if one.prefix is not None) > self._memory_bytes:
-            idle = [one for one in self._entries.values() if one.prefix is not None and one is not wanted and one.idle]
+            idle = [one for one in self._entries.values() if one.prefix is not None and one.idle]
             if not idle:
                 return
             least = min(idle, key=lambda one: one.value)
@@ -218,20 +244,25 @@ class TieredCaches:
             least.prefix = None
 
     async def _drop(self, key: str) -> None:
-        entry = self._entries.pop(key)
+        entry = self._entries.pop(key)  # first: whoever asks from now on fetches it anew, behind the removal
         entry.prefix = None
         await self._files.run(_remove, entry.path)
 
     async def _sweep_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            await self.sweep()
+            try:
+                await self.sweep()
+            except Exception:  # a disk that fails now may not fail the next time
+                _log.exception("copies of KV caches cannot be removed")
 
     async def sweep(self) -> None:
         """Remove what nobody has used for a while, so early that it is gone when the limit says so."""
         long_ago = self._now() - limits.KV_COPY_RETENTION.total_seconds() + 2 * _SWEEP_SECONDS
-        for key in [key for key, one in self._entries.items() if one.idle and one.used < long_ago]:
-            await self._drop(key)
+        for key in list(self._entries):
+            one = self._entries.get(key)  # what has changed while another was removed
+            if one is not None and one.idle and one.used < long_ago:
+                await self._drop(key)
 
     def _take_stock(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -15,7 +15,6 @@ from memos_inference.domain.generation import Delta, Ended, FinishReason, Genera
 from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription
 from memos_inference.ports import Cache
 from memos_kernel.cube import MemCube
-from memos_kernel.errors import MemosError
 from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.names import CubeName
 
@@ -107,7 +106,7 @@ class MemoryCaches:
     """Caches of cubes by their names; `broken` is raised instead, if it is set."""
 
     caches: dict[CubeName, Cache] = field(default_factory=dict)
-    broken: MemosError | None = None
+    broken: Exception | None = None
 
     @asynccontextmanager
     async def use(self, cube: MemCube) -> AsyncIterator[Cache]:

@@ -91,21 +91,15 @@ class TorchDecoder:
             token = _choose(logits, sampling.temperature)
             yield token
 
-    def encode(
-        self, ids: Sequence[int], *, cancelled: Callable[[], bool]
-    ) -> list[tuple[torch.Tensor, torch.Tensor]] | None:
-        """Return keys and values of each layer over some tokens, `[1, kv_heads, tokens, head_dim]`.
-
-        None if cancelled, or if this model keeps something else than keys and values of all tokens.
-        """
+    def reading(self, ids: Sequence[int]) -> "Reading":
+        """Return what reads some tokens, piece by piece. The model has to keep keys and values of all tokens."""
         self._check(ids)
-        if self.geometry is None:
-            return None
-        cache = new_cache(self._config, self.geometry, capacity=len(ids))
-        if self._prefill(ids, cache, cancelled) is None:
-            return None
-        layers: list[Any] = list(cache.layers)
-        return [(layer.keys, layer.values) for layer in layers]
+        assert self.geometry is not None
+        return Reading(self, ids, new_cache(self._config, self.geometry, capacity=len(ids)))
+
+    def read(self, ids: Sequence[int], cache: Cache) -> torch.Tensor:
+        """Read tokens into a cache; return the logits after the last one, float32 of shape [vocabulary]."""
+        return self._step(ids, cache)
 
     def _check(self, ids: Sequence[int]) -> None:
         if max(ids) >= self._rows:
@@ -133,6 +127,27 @@ class TorchDecoder:
             output = self._model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
             last: torch.Tensor = output.logits[0, -1].float()
             return last
+
+
+class Reading:
+    """Tokens that are being read, in pieces that others can come between."""
+
+    def __init__(self, decoder: TorchDecoder, ids: Sequence[int], cache: Cache) -> None:
+        self._decoder = decoder
+        self._ids = ids
+        self._cache = cache
+        self._at = 0
+
+    def go_on(self) -> bool:
+        """Read the next piece; return whether there are more."""
+        self._decoder.read(self._ids[self._at : self._at + _PREFILL_TOKENS], self._cache)
+        self._at += _PREFILL_TOKENS
+        return self._at < len(self._ids)
+
+    def layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return keys and values of each layer over all tokens, `[1, kv_heads, tokens, head_dim]`."""
+        layers: list[Any] = list(self._cache.layers)
+        return [(layer.keys, layer.values) for layer in layers]
 
 
 _COLDEST = 1e-3

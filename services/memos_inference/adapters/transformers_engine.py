@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memos_inference.adapters.engine_work import Encoding, Generation, LoadedModel
+from memos_inference.adapters.engine_work import Generation, LoadedModel, ReadingPiece
 from memos_inference.adapters.lane import Lane
 from memos_inference.adapters.model_loader import FIRST_PAUSE, ModelLoader
 from memos_inference.domain.activation import Encoded
@@ -15,13 +15,17 @@ from memos_inference.domain.injection import Form
 from memos_inference.domain.models import EngineDescription
 from memos_inference.ports import Cache
 from memos_kernel.cube import MemCube, RevisionRef
-from memos_kernel.errors import FormUnsupported
+from memos_kernel.errors import FormUnsupported, Overloaded, StoreFull
+from memos_kernel.identity import CompatibilityIdentity
 from memos_runtime.workers import Worker
 
 if TYPE_CHECKING:
     from memos_inference.adapters.kv_cache import KvPrefix
+    from memos_inference.adapters.torch_decoder import Reading
 
-_Work = Generation | Encoding
+_PAUSE = 1.0
+
+_Work = Generation | ReadingPiece
 
 
 class TransformersEngine:
@@ -95,22 +99,25 @@ class TransformersEngine:
         ids = await self._tokens.run(model.tokenizer.prefix_ids, memories)
         check_room(len(ids), Sampling(), limit=model.description.context_length)
         identity = replace(model.description.identity, token_ids_sha256=digest_of(ids))
-        loop = asyncio.get_running_loop()
-        encoding = Encoding(
-            loop=loop,
-            model=model,
-            ids=ids,
-            path=path,
-            identity=identity,
-            sources=[RevisionRef(cube.name, cube.revision) for cube in memories],
-            done=loop.create_future(),
-        )
-        self._begin(encoding)
-        try:
-            await encoding.done
-        finally:
-            self._end(encoding)
+        reading = await self._files.run(model.decoder.reading, ids)
+        while await self._read_on(reading):
+            pass
+        sources = [RevisionRef(cube.name, cube.revision) for cube in memories]
+        await self._files.run(_write, path, reading, ids, identity, sources)
         return Encoded(len(ids), identity)
+
+    async def _read_on(self, reading: "Reading") -> bool:
+        """Have the next piece of a text read, when there is a place for it; return whether there are more."""
+        loop = asyncio.get_running_loop()
+        while True:
+            piece = ReadingPiece(loop=loop, reading=reading, more=loop.create_future())
+            try:
+                self._begin(piece)
+                return await piece.more
+            except Overloaded as full:  # what was read so far is worth to wait for
+                await asyncio.sleep(full.retry_after or _PAUSE)
+            finally:
+                self._end(piece)
 
     async def open_cache(self, path: Path, cube: MemCube) -> "KvPrefix":
         """Return a cache for `generate`, on the device of the model.
@@ -145,6 +152,19 @@ def _own(cache: Cache) -> "KvPrefix":
     if not isinstance(cache, KvPrefix):
         raise TypeError(f"{type(cache).__name__} is no cache of this engine")
     return cache
+
+
+def _write(
+    path: Path, reading: "Reading", ids: Sequence[int], identity: CompatibilityIdentity, sources: Sequence[RevisionRef]
+) -> None:
+    from safetensors import SafetensorError
+
+    from memos_inference.adapters import kv_file
+
+    try:
+        kv_file.write(path, reading.layers(), ids=ids, identity=identity, sources=sources)
+    except (OSError, SafetensorError) as error:
+        raise StoreFull("The disk of inference has no room for the KV cache.") from error
 
 
 def _open(model: LoadedModel, path: Path, cube: MemCube) -> "KvPrefix":

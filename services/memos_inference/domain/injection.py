@@ -1,4 +1,4 @@
-"""Which memories may enter a prompt, and in which form."""
+"""Which memories may enter a prompt, and which cache may spare the model the reading of the first of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,24 +31,17 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """A cube that shall enter the prompt.
-
-    Attributes:
-        form: one of `Form`.
-        sources: of a KV cache, the memories that it was made from, in their order. They are what the model is told;
-            the cache only spares it the reading.
-    """
+    """A memory whose words enter the prompt; `form` is `text`."""
 
     cube: MemCube
     form: str
-    sources: tuple[MemCube, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A cache that was not used, and the reason and message of the error that it would have been.
 
-    Its memories entered the prompt as text.
+    The prompt was read as a whole instead.
     """
 
     name: CubeName
@@ -58,7 +51,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What enters the prompt: memories, in order, and perhaps a cache that covers the first of them."""
+    """What enters the prompt: memories, in order, and perhaps a cache of what the prompt begins with."""
 
     memories: tuple[MemCube, ...] = ()
     cache: MemCube | None = None
@@ -66,67 +59,47 @@ class Admitted:
 
 
 def check_injections(
-    injections: Sequence[Injection], *, grant: Grant, now: datetime, running: CompatibilityIdentity, seals: Seals
+    injections: Sequence[Injection],
+    cache: MemCube | None = None,
+    *,
+    grant: Grant,
+    now: datetime,
+    running: CompatibilityIdentity,
+    seals: Seals,
 ) -> Admitted:
-    """Return what may enter the prompt: all of it, or the call is refused. Only a cache can be replaced, by its text.
+    """Return what may enter the prompt: all of it, or the call is refused. Only a cache can be done without.
 
     Raises:
         GrantInvalid: the grant does not allow use, or does not cover a vault.
         StateConflict: a memory is deleted, expired, or in a state that may not be injected.
-        InvalidField: an unknown form, a payload that the form does not take, a cache that is not the first, or whose
-            sources are missing.
+        InvalidField: an unknown form, a memory that is no text, a cache that is none.
         LimitExceeded: too many memories.
     """
-    if not injections:
+    if not injections and cache is None:
         return Admitted()
     grant.require(Action.CUBE_USE)
-    memories: list[MemCube] = []
-    cache, refusals = None, []
+    check_number(len(injections), limits.BATCH_ITEMS, field="injections")
     for index, injection in enumerate(injections):
         field = f"injections[{index}]"
-        told = _told(injection, field=field)
-        _check_scope(injection.cube, grant)
-        for number, memory in enumerate(told):
-            where = f"{field}.cube" if memory is injection.cube else f"{field}.sources[{number}]"
-            check_memory(memory, grant=grant, now=now, field=where)
-        if injection.form == Form.KV:
-            if index:
-                raise InvalidField(
-                    f"{field}.form is `kv`; a cache covers the beginning of a prompt, so put it first.",
-                    field=f"{field}.form",
-                )
-            refusal = _refusal(injection.cube, now, running, seals)
-            cache = injection.cube if refusal is None else None
-            refusals += [refusal] if refusal else []
-        memories += told
-    check_number(len(memories), limits.BATCH_ITEMS, field="injections")
-    return Admitted(tuple(memories), cache, tuple(refusals))
+        if injection.form != Form.TEXT:
+            raise InvalidField(
+                f"{field}.form is {injection.form[:40]!r}; write `text`, and give a KV cache as `cache`.",
+                field=f"{field}.form",
+            )
+        check_memory(injection.cube, grant=grant, now=now, field=f"{field}.cube")
+    memories = tuple(injection.cube for injection in injections)
+    if cache is None:
+        return Admitted(memories)
+    _check_scope(cache, grant)
+    if not isinstance(cache.payload, Activation):
+        raise InvalidField("cache is no activation cube with payload.", field="cache")
+    refusal = _refusal(cache, now, running, seals)
+    return Admitted(memories, cache) if refusal is None else Admitted(memories, None, (refusal,))
 
 
 def refusal_of(cube: MemCube, error: MemosError) -> Refusal:
     """Return that a cache was not used for an error."""
     return Refusal(cube.name, error.reason, error.message)
-
-
-def _told(injection: Injection, *, field: str) -> tuple[MemCube, ...]:
-    """Return the memories whose words the injection stands for."""
-    cube = injection.cube
-    match injection.form:
-        case Form.TEXT:
-            return (cube,)
-        case Form.KV:
-            if not isinstance(cube.payload, Activation):
-                raise InvalidField(f"{field}.cube is no KV cache; give it as `text`.", field=f"{field}.form")
-            names = [source.name for source in injection.sources]
-            if not names or names != [ref.name for ref in cube.derived_from]:
-                raise InvalidField(
-                    f"{field}.sources are not the {len(cube.derived_from)} memories that {cube.name} was made from.",
-                    field=f"{field}.sources",
-                )
-            return injection.sources
-    raise InvalidField(
-        f"{field}.form is {injection.form[:40]!r}; write one of {', '.join(Form)}.", field=f"{field}.form"
-    )
 
 
 def check_memory(cube: MemCube, *, grant: Grant, now: datetime, field: str) -> None:
@@ -143,6 +116,25 @@ def check_memory(cube: MemCube, *, grant: Grant, now: datetime, field: str) -> N
         raise InvalidField(f"{field} has no payload; read it with view FULL.", field=field)
     _check_scope(cube, grant)
     _check_alive(cube, now)
+
+
+def check_identity(cube: MemCube, running: CompatibilityIdentity) -> None:
+    """Refuse a payload that was made with another model than the running one.
+
+    Raises:
+        IncompatiblePayload: it was; the fields that differ, or that the payload leaves open, are named.
+    """
+    assert isinstance(cube.payload, Activation | Parametric)
+    made_with = cube.payload.identity
+    differing = differing_fields(made_with, running)
+    if isinstance(cube.payload, Activation) and not made_with.token_ids_sha256:
+        differing = (*differing, "token_ids_sha256")
+    if differing:
+        raise IncompatiblePayload(
+            f"{cube.name} was made with another {', '.join(differing)} than the running model has.",
+            name=str(cube.name),
+            fields=",".join(differing),
+        )
 
 
 def _check_scope(cube: MemCube, grant: Grant) -> None:
@@ -163,7 +155,6 @@ def _check_alive(cube: MemCube, now: datetime) -> None:
 
 def _refusal(cube: MemCube, now: datetime, running: CompatibilityIdentity, seals: Seals) -> Refusal | None:
     """Return why a cache cannot be used, or None."""
-    assert isinstance(cube.payload, Activation)
     try:
         _check_alive(cube, now)
         check_identity(cube, running)
@@ -177,22 +168,3 @@ def _refusal(cube: MemCube, now: datetime, running: CompatibilityIdentity, seals
     except MemosError as error:
         return refusal_of(cube, error)
     return None
-
-
-def check_identity(cube: MemCube, running: CompatibilityIdentity) -> None:
-    """Refuse a payload that was made with another model than the running one.
-
-    Raises:
-        IncompatiblePayload: it was; the fields that differ, or that the payload leaves open, are named.
-    """
-    assert isinstance(cube.payload, Activation | Parametric)
-    made_with = cube.payload.identity
-    differing = differing_fields(made_with, running)
-    if isinstance(cube.payload, Activation) and not made_with.token_ids_sha256:
-        differing = (*differing, "token_ids_sha256")
-    if differing:
-        raise IncompatiblePayload(
-            f"{cube.name} was made with another {', '.join(differing)} than the running model has.",
-            name=str(cube.name),
-            fields=",".join(differing),
-        )

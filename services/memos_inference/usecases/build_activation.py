@@ -20,11 +20,15 @@ from memos_kernel.permission import Grant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildActivation:
-    """Lets the model read memories once, and hands over what that gives for all later prompts that begin with them."""
+    """Lets the model read memories once, and hands over what that gives for all later prompts that begin with them.
+
+    `folder` is where the file lies until it is stored; it is emptied when the process starts.
+    """
 
     engine: Engine
     clock: Clock
     seals: Seals
+    folder: Path
 
     async def __call__(
         self, cubes: Sequence[MemCube], *, vault: VaultName, grant: Grant
@@ -39,7 +43,7 @@ class BuildActivation:
             ContextExceeded, FormUnsupported, Overloaded, DependencyUnavailable.
         """
         check_bundle(cubes, vault, grant=grant, now=self.clock.now())
-        with tempfile.TemporaryDirectory(prefix="memos-kv-") as folder:
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             path = Path(folder) / "cache.safetensors"
             encoded = await self.engine.encode(cubes, path)
             size, sha256 = await asyncio.to_thread(_measured, path)

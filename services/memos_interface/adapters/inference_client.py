@@ -12,6 +12,8 @@ from memos_interface.domain.question import Turn
 from memos_interface.ports import EmbedderFacts, Vectors
 from memos_wire.cubes import cube_to_proto
 
+_TEXT = "text"
+
 
 class InferenceClient:
     """The ports Embedder and Generator."""
@@ -32,21 +34,21 @@ class InferenceClient:
         return EmbedderFacts(answer.embedder, answer.dimensions)
 
     async def generate(
-        self, turns: Sequence[Turn], memories: Sequence[PlannedMemory], *, max_tokens: int, temperature: float
+        self,
+        turns: Sequence[Turn],
+        memories: Sequence[PlannedMemory],
+        *,
+        max_tokens: int,
+        temperature: float,
+        cache: PlannedMemory | None = None,
     ) -> AsyncGenerator[Delta | GenerationEnd, None]:
         """See the port."""
         request = pb.GenerateRequest(
             turns=[pb.PromptTurn(role=turn.role, text=turn.text) for turn in turns],
-            injections=[
-                pb.Injection(
-                    cube=cube_to_proto(memory.cube),
-                    form=memory.form,
-                    sources=[cube_to_proto(source) for source in memory.sources],
-                )
-                for memory in memories
-            ],
+            injections=[pb.Injection(cube=cube_to_proto(memory.cube), form=_TEXT) for memory in memories],
             max_tokens=max_tokens,
             temperature=temperature,
+            cache=cube_to_proto(cache.cube) if cache is not None else None,
         )
         # a stream of memos_runtime.channels is an async generator; closing it cancels the call
         async with aclosing(cast(AsyncGenerator[pb.GenerateResponse, Any], self._stub.Generate(request))) as events:

@@ -41,36 +41,30 @@ class ChatQuestion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedMemory:
-    """A memory and what the scheduler decided about it; a KV cache has the memories that it was made from."""
+    """A memory and what the scheduler decided about it."""
 
     cube: MemCube
     form: str
     reason: str
     score: float
     tokens: int
-    sources: tuple[MemCube, ...] = ()
-
-    @property
-    def told(self) -> tuple[MemCube, ...]:
-        """The memories whose words reach the model."""
-        return self.sources or (self.cube,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Which memories enter the prompt, in prompt order, and the best of those that do not."""
+    """Which memories enter the prompt, in prompt order, the best of those that do not, and a KV cache of the first."""
 
     name: str
     call: MemoryCall
     chosen: tuple[PlannedMemory, ...] = ()
     rejected: tuple[PlannedMemory, ...] = ()
     degraded: bool = False
+    cache: PlannedMemory | None = None
 
     @property
-    def cubes(self) -> tuple[MemCube, ...]:
-        """Everything that enters the prompt in one form or another, each once."""
-        found = {cube.name: cube for memory in self.chosen for cube in (memory.cube, *memory.sources)}
-        return tuple(found.values())
+    def used(self) -> tuple[PlannedMemory, ...]:
+        """What the answer is made with: the memories of the prompt, and the KV cache."""
+        return self.chosen if self.cache is None else (*self.chosen, self.cache)
 
 
 @dataclass(frozen=True, slots=True)

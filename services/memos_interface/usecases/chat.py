@@ -90,6 +90,7 @@ class Chat:
             plan.chosen,
             max_tokens=question.max_tokens or limits.CHAT_TOKENS_DEFAULT,
             temperature=question.temperature,
+            cache=plan.cache,
         )
         async with aclosing(stream):
             async for event in stream:
@@ -129,8 +130,8 @@ class Chat:
             max_tokens=question.max_tokens,
             form=question.form,
         )
-        self.spans.link((cube.origin_trace for cube in plan.cubes), used_for="inject")
-        self.audit_trail.note(caller.name, audit.INJECT, (str(cube.name) for cube in plan.cubes))
+        self.spans.link((memory.cube.origin_trace for memory in plan.used), used_for="inject")
+        self.audit_trail.note(caller.name, audit.INJECT, (str(memory.cube.name) for memory in plan.used))
         return plan
 
     def _answered(

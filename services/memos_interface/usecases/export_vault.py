@@ -47,6 +47,7 @@ from memos_interface.ports import (
 )
 from memos_interface.usecases.download_blob import DownloadBlob
 from memos_interface.usecases.patience import patiently
+from memos_kernel.cube import Kind, State
 from memos_kernel.errors import CubeNotFound, LimitExceeded, PageTokenMismatch
 from memos_kernel.ids import Clock
 from memos_kernel.lineage import Edge, Graph, Node
@@ -311,8 +312,13 @@ def _kept_of(page: Sequence[ArchivedRevision], options: ArchiveOptions) -> list[
 
 def _kept(history: Sequence[ArchivedRevision], options: ArchiveOptions) -> list[ArchivedRevision]:
     """Return what goes of a cube: all of it or nothing, and redacted."""
-    if history[-1].cube.blob is not None and not options.of_bytes:
+    newest = history[-1].cube
+    if newest.blob is not None and not options.of_bytes:
         return []
+    if newest.kind is not Kind.PLAINTEXT and newest.derived_from and newest.state is State.STALE:
+        return []  # it is of no use, and holds what its sources told before
+    if newest.kind is Kind.ACTIVATION and options.redactions:
+        return []  # it holds the tokens of texts that are redacted
     if any(options.excluded_tags & set(item.cube.sensitivity_tags) for item in history):
         return []
     return [replace(item, cube=redacted(item.cube, options.redactions)) for item in history]

@@ -109,12 +109,12 @@ class RecordTurn:
 
 
 def _used(plan: Plan) -> list[RevisionRef]:
-    return [RevisionRef(cube.name, cube.revision) for cube in plan.cubes]
+    return [RevisionRef(memory.cube.name, memory.cube.revision) for memory in plan.used]
 
 
 def _told(plan: Plan) -> list[RevisionRef]:
     """Return what an answer is derived from: words, in whatever form, so that it stays when a KV cache goes."""
-    return [RevisionRef(cube.name, cube.revision) for memory in plan.chosen for cube in memory.told]
+    return [RevisionRef(memory.cube.name, memory.cube.revision) for memory in plan.chosen]
 
 
 def lineage_of(answered: Answered, recorded: Sequence[str], *, trace_id: str) -> Graph:
@@ -135,16 +135,13 @@ def lineage_of(answered: Answered, recorded: Sequence[str], *, trace_id: str) ->
             time=answered.time,
             trace_id=trace_id,
         ),
-        *(
-            Node(name=str(memory.cube.name), kind=NodeKind.CUBE, revision=memory.cube.revision)
-            for memory in plan.chosen
-        ),
+        *(Node(name=str(memory.cube.name), kind=NodeKind.CUBE, revision=memory.cube.revision) for memory in plan.used),
         *(Node(name=name, kind=NodeKind.CUBE, revision=1) for name in recorded),
     ]
     edges = [
         *(
             Edge(str(memory.cube.name), plan.name, Relation.PLANNED, memory.reason[:_REASON_CHARS])
-            for memory in plan.chosen
+            for memory in plan.used
         ),
         Edge(plan.name, answered.name, Relation.GENERATED),
         *(Edge(answered.name, name, Relation.RECORDED) for name in recorded),

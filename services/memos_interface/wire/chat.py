@@ -19,6 +19,7 @@ def plan_from_proto(message: chat_service_pb2.ChatPlan, *, call: MemoryCall) -> 
         chosen=tuple(_planned_from_proto(planned) for planned in message.chosen),
         rejected=tuple(_planned_from_proto(planned) for planned in message.rejected),
         degraded=message.degraded,
+        cache=_planned_from_proto(message.cache) if message.HasField("cache") else None,
     )
 
 
@@ -30,6 +31,7 @@ def plan_to_proto(plan: Plan) -> chat_service_pb2.ChatPlan:
         chosen=[_planned_to_proto(planned, payload=True) for planned in plan.chosen],
         rejected=[_planned_to_proto(planned, payload=False) for planned in plan.rejected],
         degraded=plan.degraded,
+        cache=_planned_to_proto(plan.cache, payload=True) if plan.cache is not None else None,
     )
 
 
@@ -40,7 +42,6 @@ def _planned_from_proto(message: chat_service_pb2.PlannedMemory) -> PlannedMemor
         reason=message.reason,
         score=message.score,
         tokens=message.tokens,
-        sources=tuple(cube_from_proto(source) for source in message.sources),
     )
 
 
@@ -51,5 +52,4 @@ def _planned_to_proto(planned: PlannedMemory, *, payload: bool) -> chat_service_
         reason=planned.reason,
         score=planned.score,
         tokens=planned.tokens,
-        sources=[cube_to_proto(source) for source in planned.sources],
     )

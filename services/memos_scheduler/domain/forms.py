@@ -1,4 +1,4 @@
-"""In which form memories reach the model: their words, or a KV cache that holds some of them."""
+"""Whether the memories of a prompt are read, or a KV cache has what reading the first of them gives."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,11 +8,15 @@ from enum import IntEnum
 from memos_kernel import limits
 from memos_kernel.cube import Activation, MemCube
 from memos_kernel.identity import differing_fields
+from memos_kernel.names import CubeName
 from memos_kernel.states import INJECTABLE, is_over
-from memos_scheduler.domain.plan import EngineFacts, PlannedMemory, why_not_injectable
+from memos_scheduler.domain.plan import EngineFacts, PlannedMemory, in_prompt_order, why_not_injectable
 
 KV = "kv"
 """Form of injection: keys and values of the memories, computed before."""
+
+REFUSED_SHOWN = 3
+"""Caches that were not taken and that a plan still names."""
 
 
 class Wish(IntEnum):
@@ -25,15 +29,9 @@ class Wish(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheRule:
-    """When a KV cache is worth it, unless the caller asks for one.
-
-    Attributes:
-        least_tokens: tokens of the memories found that it has to hold; reading fewer takes no longer than to fetch it.
-        most_share: tokens that it may bring for each of those, since it comes whole.
-    """
+    """When a KV cache is worth it, unless the caller asks for one: tokens of memories that it has to hold."""
 
     least_tokens: int
-    most_share: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,91 +42,114 @@ class Room:
     memories: int
 
 
-def pick_cache(
-    caches: Sequence[MemCube],
-    chosen: Sequence[PlannedMemory],
-    *,
-    wish: Wish,
-    rule: CacheRule,
-    engine: EngineFacts,
-    room: Room,
-    now: datetime,
-) -> tuple[PlannedMemory | None, tuple[PlannedMemory, ...]]:
-    """Return the cache that holds most of what was chosen as text, and those that will not do, with the reason."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What is to be decided.
+
+    Attributes:
+        chosen: the memories that enter the prompt as text, in its order.
+        found: names of all memories that the search found, chosen or not.
+        filtered: whether the caller gave conditions, so that nothing but what was found may enter.
+    """
+
+    wish: Wish
+    rule: CacheRule
+    chosen: tuple[PlannedMemory, ...]
+    found: frozenset[CubeName]
+    filtered: bool
+    engine: EngineFacts
+    room: Room
+    now: datetime
+
+    @property
+    def worth_a_look(self) -> bool:
+        """Whether any cache could be taken."""
+        if self.wish is Wish.TEXT or not self.chosen:
+            return False
+        return self.wish is Wish.KV or sum(memory.tokens for memory in self.chosen) >= self.rule.least_tokens
+
+
+def pick_cache(caches: Sequence[MemCube], choice: Choice) -> tuple[PlannedMemory | None, tuple[PlannedMemory, ...]]:
+    """Return the cache that holds most of what was chosen, and some of those that will not do, with the reason."""
     refused: list[PlannedMemory] = []
     good: list[tuple[int, int, PlannedMemory]] = []
     for cube in caches:
         assert isinstance(cube.payload, Activation)
-        held = [memory for memory in chosen if memory.cube.name in {ref.name for ref in cube.derived_from}]
+        sources = {ref.name for ref in cube.derived_from}
+        held = [memory for memory in choice.chosen if memory.cube.name in sources]
         covered, tokens = sum(memory.tokens for memory in held), cube.payload.token_count
+        obstacle = _unusable(cube, choice) or _not_worth(sources, covered, choice)
+        reason = obstacle or f"holds {len(held)} of the memories found, among {len(sources)}; spares {covered} tokens"
         score = max((memory.score for memory in held), default=0.0)
-        obstacle = _unusable(cube, engine, now) or _not_worth(cube, covered, wish=wish, rule=rule, room=room)
-        planned = PlannedMemory(
-            cube=cube, reason=obstacle or _why(cube, held, covered), score=score, tokens=tokens, form=KV
-        )
+        planned = PlannedMemory(cube=cube, reason=reason, score=score, tokens=tokens, form=KV)
         if obstacle:
             refused.append(planned)
         else:
             good.append((-covered, tokens, planned))
     good.sort(key=lambda item: item[:2])
     others = [replace(item[2], reason="another cache holds more of what was found") for item in good[1:]]
-    return (good[0][2] if good else None), (*refused, *others)
+    return (good[0][2] if good else None), tuple([*refused, *others][:REFUSED_SHOWN])
 
 
 def with_cache(
-    cache: PlannedMemory, sources: Sequence[MemCube], chosen: Sequence[PlannedMemory], *, room: Room, now: datetime
-) -> tuple[tuple[PlannedMemory, ...], tuple[PlannedMemory, ...]]:
-    """Return what is chosen with the cache in front, and what has no room beside it; the prompt's order stays.
+    cache: PlannedMemory, others: Sequence[tuple[MemCube, int]], choice: Choice
+) -> tuple[tuple[PlannedMemory, ...], tuple[PlannedMemory, ...]] | None:
+    """Return what enters the prompt with the cache, in its order, and what has no room any more.
 
-    The cache is refused instead if a memory that it was made from may not enter a prompt.
+    None if the cache cannot be taken after all: a memory of it may not enter a prompt, or they do not fit.
+
+    Args:
+        cache: the one that was picked.
+        others: memories of the cache that were not chosen, with their tokens.
+        choice: what is decided.
     """
-    wanted = [ref.name for ref in cache.cube.derived_from]
-    if [source.name for source in sources] != wanted or any(why_not_injectable(source, now=now) for source in sources):
-        return tuple(chosen), (replace(cache, reason="a memory that it was made from is out of use"),)
-    rest = [memory for memory in chosen if memory.cube.name not in set(wanted)]
-    left, places = room.tokens - cache.tokens, room.memories - len(sources) if room.memories else len(rest)
-    kept: set[int] = set()
+    if any(why_not_injectable(cube, now=choice.now) for cube, _ in others):
+        return None
+    sources = {ref.name for ref in cache.cube.derived_from}
+    brought = [
+        PlannedMemory(cube=cube, reason="in the KV cache", score=0.0, tokens=tokens, form=KV) for cube, tokens in others
+    ]
+    held = [replace(memory, form=KV) for memory in choice.chosen if memory.cube.name in sources]
+    inside = [*held, *brought]
+    left = choice.room.tokens - sum(memory.tokens for memory in inside)
+    if left < 0:
+        return None
+    rest = [memory for memory in choice.chosen if memory.cube.name not in sources]
+    places = choice.room.memories - len(inside) if choice.room.memories else len(rest)
+    beside: list[PlannedMemory] = []
+    out: list[PlannedMemory] = []
     for memory in sorted(rest, key=lambda memory: -memory.score):
-        if memory.tokens <= left and len(kept) < places:
-            kept.add(id(memory))
+        if memory.tokens <= left and len(beside) < places:
+            beside.append(memory)
             left -= memory.tokens
-    beside = tuple(memory for memory in rest if id(memory) in kept)
-    out = tuple(replace(memory, reason="no room beside the KV cache") for memory in rest if id(memory) not in kept)
-    return (replace(cache, sources=tuple(sources)), *beside), out
+        else:
+            out.append(replace(memory, reason="no room beside the KV cache"))
+    return in_prompt_order([*inside, *beside]), tuple(out)
 
 
-def _unusable(cube: MemCube, engine: EngineFacts, now: datetime) -> str:
+def _unusable(cube: MemCube, choice: Choice) -> str:
     assert isinstance(cube.payload, Activation)
     if cube.state not in INJECTABLE:
         return f"not injectable: {cube.state.name.lower()}"
-    if is_over(cube, now=now):
+    if is_over(cube, now=choice.now):
         return "not injectable: expired"
-    if len(cube.derived_from) > limits.CONVERSION_SOURCES:
-        return "not made by this system"
-    if engine.identity is None:
+    if not cube.payload.seal or len(cube.derived_from) > limits.CONVERSION_SOURCES:
+        return "not computed by this system"
+    if choice.engine.identity is None:
         return "the model cannot be asked"
-    if differing := differing_fields(cube.payload.identity, engine.identity):
+    if differing := differing_fields(cube.payload.identity, choice.engine.identity):
         return f"made with another {', '.join(differing)}"
     return ""
 
 
-def _not_worth(cube: MemCube, covered: int, *, wish: Wish, rule: CacheRule, room: Room) -> str:
-    assert isinstance(cube.payload, Activation)
-    tokens = cube.payload.token_count
+def _not_worth(sources: set[CubeName], covered: int, choice: Choice) -> str:
     if not covered:
-        return "holds nothing of what was found"
-    if tokens > room.tokens:
-        return f"over the token budget of {room.tokens}"
-    if wish is Wish.KV:
+        return "holds nothing of what was chosen"
+    if choice.filtered and not sources <= choice.found:
+        return "holds memories that the conditions may leave out"
+    if choice.wish is Wish.KV:
         return ""
-    if covered < rule.least_tokens:
-        return f"spares the reading of {covered} tokens; it takes {rule.least_tokens} to be worth it"
-    if tokens > covered * rule.most_share:
-        return f"{covered} of its {tokens} tokens are of what was found"
-    if room.memories and len(cube.derived_from) > room.memories:
-        return f"the model reads {room.memories} memories well"
-    return ""
-
-
-def _why(cube: MemCube, held: Sequence[PlannedMemory], covered: int) -> str:
-    return f"holds {len(held)} of what was found, among {len(cube.derived_from)} memories; spares {covered} tokens"
+    if not sources <= {memory.cube.name for memory in choice.chosen}:
+        return "holds memories that were not chosen"
+    least = choice.rule.least_tokens
+    return f"spares {covered} tokens; it takes {least} to be worth it" if covered < least else ""

@@ -135,7 +135,6 @@ class PlannedMemory:
 
     Attributes:
         tokens: 0 where they were not counted.
-        sources: of a KV cache that was chosen, the memories that it was made from, in prompt order.
     """
 
     cube: MemCube
@@ -143,18 +142,18 @@ class PlannedMemory:
     score: float
     tokens: int = 0
     form: str = TEXT
-    sources: tuple[MemCube, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The decision. `chosen` is in prompt order, `rejected` best first."""
+    """The decision. `chosen` is in prompt order, `rejected` best first; `cache` has those whose form is `kv`."""
 
     name: PlanName
     call: MemoryCall
     chosen: tuple[PlannedMemory, ...]
     rejected: tuple[PlannedMemory, ...]
     degraded: bool
+    cache: PlannedMemory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,18 +225,23 @@ def choose(
     return in_prompt_order(chosen), tuple(rejected[:REJECTED_SHOWN])
 
 
-def in_prompt_order(chosen: Sequence[PlannedMemory]) -> tuple[PlannedMemory, ...]:
-    """Return the memories oldest first, by when they were said; equal times keep the order of preference.
+def in_prompt_order(chosen: Iterable[PlannedMemory]) -> tuple[PlannedMemory, ...]:
+    """Return the memories oldest first, by when they were said, and of equal times by name, which sorts by time too.
 
-    So a newer statement stands behind the one that it corrects, as in the conversation itself, and next
-    to the question, where a model attends best.
+    So a newer statement stands behind the one that it corrects, as in the conversation itself, and next to the
+    question, where a model attends best. And the same memories always make the same prompt, whatever the question found
+    best, so that a KV cache of them fits.
     """
-    return tuple(sorted(chosen, key=lambda item: when_said(item.cube)))
+    return tuple(sorted(chosen, key=lambda item: _place(item.cube)))
 
 
 def oldest_first(cubes: Iterable[MemCube]) -> tuple[MemCube, ...]:
-    """Return memories as a prompt tells them; equal times keep their order."""
-    return tuple(sorted(cubes, key=when_said))
+    """Return memories in the order of a prompt."""
+    return tuple(sorted(cubes, key=_place))
+
+
+def _place(cube: MemCube) -> tuple[datetime, str]:
+    return when_said(cube), str(cube.name)
 
 
 def when_said(cube: MemCube) -> datetime:

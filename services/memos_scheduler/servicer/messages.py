@@ -36,6 +36,7 @@ def plan_to_proto(plan: Plan) -> chat_service_pb2.ChatPlan:
         chosen=[_memory_to_proto(memory, payload=True) for memory in plan.chosen],
         rejected=[_memory_to_proto(memory, payload=False) for memory in plan.rejected],
         degraded=plan.degraded,
+        cache=_memory_to_proto(plan.cache, payload=True) if plan.cache is not None else None,
     )
 
 
@@ -83,5 +84,4 @@ def _memory_to_proto(memory: PlannedMemory, *, payload: bool) -> chat_service_pb
         reason=memory.reason,
         score=memory.score,
         tokens=memory.tokens,
-        sources=[cube_to_proto(source) for source in memory.sources],
     )

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 from memos_kernel import limits
 from memos_kernel.cube import Activation, Kind, MemCube, Origin, RevisionRef
-from memos_kernel.errors import InvalidField
-from memos_kernel.ids import IdFactory
+from memos_kernel.errors import InvalidField, NotFound
 from memos_kernel.jobs import CUBE, CUBES
 from memos_kernel.names import CubeName, VaultName
 from memos_scheduler.domain.jobs import BUILD_ACTIVATION, Job, JobKind, Progress
@@ -19,13 +18,12 @@ from memos_scheduler.ports import CacheBuilder, Memories
 class BuildActivation:
     """Reads the memories, has inference compute keys and values, and stores them and their cube.
 
-    The model may read for longer than a grant lasts, so what it gives is stored in a step of its own. Repeated, the job
-    ends with the cube that the first attempt stored: equal bytes are stored once in a vault.
+    The model may read for longer than a grant lasts, so what it gives is stored in a step of its own. The cube has the
+    id of the job: repeated, that ends with the cube that an earlier attempt stored.
     """
 
     memories: Memories
     builder: CacheBuilder
-    new_id: IdFactory
 
     @property
     def kind(self) -> JobKind:
@@ -35,6 +33,10 @@ class BuildActivation:
     async def run(self, job: Job) -> AsyncGenerator[Progress, None]:
         """Yield after each step; the last one names the cube."""
         vault, names = _asked(job)
+        name = CubeName(vault.tenant, job.name.id)
+        if (made := await self._made(name)) is not None:
+            yield Progress(fraction=1.0, result=_result(made))
+            return
         sources = oldest_first(await self.memories.read(names))
         yield Progress(fraction=0.1)
         async with aclosing(self.builder.build(sources, vault=vault)) as parts:
@@ -45,7 +47,7 @@ class BuildActivation:
         yield Progress(fraction=0.9)
         cube = await self.memories.create(
             MemCube(
-                name=CubeName(vault.tenant, self.new_id()),
+                name=name,
                 vault=vault,
                 kind=Kind.ACTIVATION,
                 payload=replace(payload, blob=blob),
@@ -53,8 +55,21 @@ class BuildActivation:
                 derived_from=tuple(RevisionRef(source.name, source.revision) for source in sources),
             )
         )
-        result = {CUBE: str(cube.name), "tokens": str(payload.token_count), "bytes": str(blob.size_bytes)}
-        yield Progress(fraction=1.0, result=result)
+        yield Progress(fraction=1.0, result=_result(cube))
+
+    async def _made(self, name: CubeName) -> MemCube | None:
+        """Return the cube if an earlier attempt came as far as that."""
+        try:
+            (cube,) = await self.memories.read([name])
+        except NotFound:
+            return None
+        return cube
+
+
+def _result(cube: MemCube) -> dict[str, str]:
+    assert isinstance(cube.payload, Activation)
+    payload = cube.payload
+    return {CUBE: str(cube.name), "tokens": str(payload.token_count), "bytes": str(payload.blob.size_bytes)}
 
 
 async def _bytes(parts: AsyncIterable[Activation | bytes]) -> AsyncIterator[bytes]:

@@ -3,17 +3,17 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memos_kernel import limits
 from memos_kernel.checks import check_count
-from memos_kernel.cube import Kind
-from memos_kernel.errors import Capacity, InvalidField, NotFound
+from memos_kernel.cube import Kind, MemCube
+from memos_kernel.errors import Capacity, InvalidField, MemosError
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import PlanName, TenantName, VaultName
 from memos_kernel.prompt import memory_line
 from memos_kernel.text import check_text
-from memos_scheduler.domain.forms import CacheRule, Room, Wish, pick_cache, with_cache
+from memos_scheduler.domain.forms import CacheRule, Choice, Room, Wish, pick_cache, with_cache
 from memos_scheduler.domain.plan import (
     REJECTED_SHOWN,
     UNKNOWN_ENGINE,
@@ -87,35 +87,51 @@ class PlanInjection:
             engine.memories_read_well,
         )
         chosen, rejected = choose(screened, memories, token_budget=room.tokens, memories=room.memories)
-        cached, refused = await self._with_cache(chosen, wish, engine, room)
+        choice = Choice(
+            wish=wish,
+            rule=self.caches,
+            chosen=chosen,
+            found=frozenset(item.candidate.cube.name for item in screened.kept),
+            filtered=bool(conditions),
+            engine=engine,
+            room=room,
+            now=now,
+        )
+        told = await self._with_cache(choice) if choice.worth_a_look else _Told(chosen)
         return Plan(
             name=PlanName(tenant.tenant, self.new_id()),
             call=call,
-            chosen=cached,
-            rejected=(*refused, *rejected)[:REJECTED_SHOWN],
-            degraded=found.degraded or vector is None or facts is None or tokens.estimated,
+            chosen=told.chosen,
+            rejected=(*told.rejected, *rejected)[:REJECTED_SHOWN],
+            degraded=found.degraded or vector is None or facts is None or tokens.estimated or told.degraded,
+            cache=told.cache,
         )
 
-    async def _with_cache(
-        self, chosen: tuple[PlannedMemory, ...], wish: Wish, engine: EngineFacts, room: Room
-    ) -> tuple[tuple[PlannedMemory, ...], tuple[PlannedMemory, ...]]:
-        """Return the plan with a KV cache, if there is one that will do, and what it leaves out."""
-        worth = wish is Wish.KV or sum(memory.tokens for memory in chosen) >= self.caches.least_tokens
-        if wish is Wish.TEXT or not chosen or not worth:
-            return chosen, ()
-        found = await self.memories.derived(
-            [memory.cube.name for memory in chosen[: limits.BATCH_GET_NAMES]], Kind.ACTIVATION
-        )
-        now = self.clock.now()
-        cache, refused = pick_cache(found, chosen, wish=wish, rule=self.caches, engine=engine, room=room, now=now)
-        if cache is None:
-            return chosen, refused
+    async def _with_cache(self, choice: Choice) -> "_Told":
+        """Return the plan with a KV cache, if there is one that will do. It is never worse off for a cache."""
         try:
-            sources = await self.memories.read([ref.name for ref in cache.cube.derived_from])
-        except NotFound:  # one of them has just gone, or the caller may not see it
-            sources = ()
-        planned, out = with_cache(cache, sources, chosen, room=room, now=now)
-        return planned, (*out, *refused)
+            names = [memory.cube.name for memory in choice.chosen[: limits.BATCH_GET_NAMES]]
+            cache, refused = pick_cache(await self.memories.derived(names, Kind.ACTIVATION), choice)
+            if cache is None:
+                return _Told(choice.chosen, rejected=refused)
+            taken = with_cache(cache, await self._others(cache.cube, choice), choice)
+        except MemosError as error:  # storage or the model is away, or the caller may not see a memory of the cache
+            return _Told(choice.chosen, degraded=isinstance(error, Capacity))
+        if taken is None:
+            unfit = replace(cache, reason="its memories may not enter the prompt, or do not fit")
+            return _Told(choice.chosen, rejected=(unfit, *refused))
+        chosen, out = taken
+        return _Told(chosen, rejected=(*out, *refused), cache=cache)
+
+    async def _others(self, cache: MemCube, choice: Choice) -> list[tuple[MemCube, int]]:
+        """Return the memories of a cache that were not chosen, with their tokens."""
+        chosen = {memory.cube.name for memory in choice.chosen}
+        names = [ref.name for ref in cache.derived_from if ref.name not in chosen]
+        if not names:
+            return []
+        cubes = await self.memories.read(names)
+        tokens = await self.engine.count_tokens([memory_line(cube) + "\n" for cube in cubes])
+        return list(zip(cubes, tokens, strict=True))
 
     async def _embed(self, text: str) -> QueryVector | None:
         try:
@@ -136,6 +152,16 @@ class PlanInjection:
             return _Counted(await self.engine.count_tokens(texts), estimated=False)
         except Capacity:
             return _Counted(tuple(math.ceil(len(text.encode()) / BYTES_PER_TOKEN) for text in texts), estimated=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What enters the prompt, what does not for a cache's sake, the cache, and whether a part was missing."""
+
+    chosen: tuple[PlannedMemory, ...]
+    rejected: tuple[PlannedMemory, ...] = ()
+    cache: PlannedMemory | None = None
+    degraded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

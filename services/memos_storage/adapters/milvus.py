@@ -60,8 +60,8 @@ _GRAPH_SECONDS = 60.0
 """Least seconds between two times that it is asked for a graph of such rows."""
 
 _GRAPH = {"M": 32, "efConstruction": 360}
-"""The graph of a server's index. Half as many links find 92 of 100 neighbours among a million vectors with `ef` 256, these
-97, in about the same time; the graph takes no longer to build, and 128 bytes more a vector."""
+"""The graph of a server's index. Among a million vectors half as many links find 92 of 100 neighbours with `ef` 256,
+these 97, in about the same time; the graph takes as long to build, and 128 bytes more a vector."""
 
 _WIDTH = 288
 """Least candidates that a search of such a graph keeps (`ef`)."""

@@ -5,10 +5,15 @@ from dataclasses import replace
 from datetime import datetime
 
 from memos_kernel.cube import Kind, MemCube, State
+from memos_kernel.errors import InvalidField
 from memos_kernel.states import INJECTABLE, is_over
 
 _TOLD = ("payload", "sources", "sensitivity_tags", "valid_from", "valid_until", "expire_time")
 """What a derived cube takes over from its sources: their words, and who may see them, and for how long."""
+
+
+OTHER_FORMS = frozenset(Kind) - {Kind.PLAINTEXT}
+"""Kinds in which memories are told in other forms than words."""
 
 
 def is_derived(cube: MemCube) -> bool:
@@ -40,6 +45,32 @@ def inherited(cube: MemCube, sources: Sequence[MemCube]) -> MemCube:
     """Return a derived cube that ends with the first of its sources, and is as sensitive as all of them."""
     tags = {tag: None for one in (cube, *sources) for tag in one.sensitivity_tags}
     return replace(cube, expire_time=_first((cube, *sources)), sensitivity_tags=tuple(tags))
+
+
+def stale(cube: MemCube, source: MemCube) -> MemCube:
+    """Return a cube whose source has changed: as sensitive as that is now, for it holds what that told before."""
+    tags = dict.fromkeys((*cube.sensitivity_tags, *source.sensitivity_tags))
+    return replace(cube, sensitivity_tags=tuple(tags))
+
+
+def check_inherited(before: MemCube, after: MemCube) -> None:
+    """Refuse a change of a derived cube that takes back what it has from its sources.
+
+    Raises:
+        InvalidField: it lacks a sensitivity tag, or lives longer.
+    """
+    if not is_derived(before):
+        return
+    if not set(before.sensitivity_tags) <= set(after.sensitivity_tags):
+        raise InvalidField(
+            f"{before.name} has its sensitivity tags from the memories that it was made from; none can be taken away.",
+            field="cube.sensitivity_tags",
+        )
+    if before.expire_time is not None and (after.expire_time is None or after.expire_time > before.expire_time):
+        raise InvalidField(
+            f"{before.name} ends with the memories that it was made from; it can only end earlier.",
+            field="cube.expire_time",
+        )
 
 
 def _first(cubes: Iterable[MemCube]) -> datetime | None:

@@ -200,7 +200,7 @@ class Catalog(Protocol):
         ...
 
     async def derived(self, names: Sequence[CubeName], kind: Kind, scope: Scope, *, limit: int) -> list[StoredCube]:
-        """Return live cubes of the scope and kind that were made from some of these, newest first."""
+        """Return cubes in use of the scope and kind that were made from some of these, newest first."""
         ...
 
     async def get_as_of(

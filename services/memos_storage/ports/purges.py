@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from datetime import datetime
 from typing import Protocol
 
-from memos_kernel.cube import MemCube
+from memos_kernel.cube import Kind, MemCube
 from memos_kernel.names import CubeName, PurgeName, VaultName
 from memos_storage.domain.purges import Doomed, Purge, Receipt
 from memos_storage.domain.selection import Selection
@@ -29,8 +29,8 @@ class PurgeLedger(Protocol):
         """Return deleted cubes of one vault whose purge time has come."""
         ...
 
-    def derived(self, names: Sequence[CubeName]) -> list[MemCube]:
-        """Return the cubes of the tenant that were made directly from these, deleted or not."""
+    def derived(self, names: Sequence[CubeName], kinds: frozenset[Kind]) -> list[MemCube]:
+        """Return the cubes of the tenant and of some kinds that were made directly from these, deleted or not."""
         ...
 
     def told(self, uids: Sequence[str]) -> Iterator[MemCube]:

@@ -13,11 +13,12 @@ from memos_kernel.names import CubeName
 from memos_kernel.permission import Action, Grant
 from memos_storage.domain import revisions, usage
 from memos_storage.domain.checks import check_mutable, check_vector
+from memos_storage.domain.derived import check_inherited
 from memos_storage.domain.values import Answer, Vector
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_cube, shown
 from memos_storage.usecases.create_cubes import SWEEP_SHARE, check_known_dimensions, check_room
-from memos_storage.usecases.derived import follow, replace_source
+from memos_storage.usecases.derived import check_way_back, follow, replace_source
 from memos_storage.usecases.mutation import Mutation, cube_of, once, single
 from memos_storage.usecases.tombstones import Tombstones
 
@@ -54,6 +55,7 @@ class UpdateCube:
             revisions.check_etag(stored, wanted.etag)
             changed = revisions.updated(stored, wanted, paths=paths, now=now)
             if changed is not stored:
+                check_inherited(stored, changed)
                 check_validity(changed.valid_from, changed.valid_until, field="cube")
                 replace_cube(tx, stored, changed, vector, self.tombstones, mutation.grant)
                 follow(tx, stored, changed, mutation, self.ids, now=now)
@@ -106,6 +108,7 @@ class ApplyTransition:
         Raises:
             EtagMismatch: the cube has another revision than the decision was made on.
             GrantInvalid: the grant allows none of the actions that may move a cube.
+            IllegalTransition: a derived cube would come back into use though what it tells of has changed.
             CubeNotFound, RequestIdReused, Overloaded, StoreFull.
         """
         if not mutation.grant.actions & _TRANSITION_ACTIONS:
@@ -120,6 +123,7 @@ class ApplyTransition:
                     name=str(stored.name),
                     revision=str(stored.revision),
                 )
+            check_way_back(tx, stored, decided.state, now=now)
             changed = revisions.moved(stored, state=decided.state, frozen=decided.frozen, now=now)
             if changed is not stored:
                 if Action.CUBE_EXPIRE in mutation.grant.actions:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from memos_kernel.cube import MemCube, State
-from memos_kernel.errors import InvalidField, StateConflict
+from memos_kernel.cube import Kind, MemCube, State
+from memos_kernel.errors import IllegalTransition, InvalidField, StateConflict
 from memos_kernel.ids import IdFactory
-from memos_kernel.states import TRANSITIONS
+from memos_kernel.states import INJECTABLE, TRANSITIONS
 from memos_storage.domain import revisions
-from memos_storage.domain.derived import inherited, is_derived, outdates, usable
+from memos_storage.domain.derived import OTHER_FORMS, inherited, is_derived, outdates, stale, usable
 from memos_storage.domain.values import StoredCube, Vector
 from memos_storage.ports import Transaction
 from memos_storage.usecases.mutation import Mutation
@@ -39,23 +39,26 @@ def follow(
 ) -> None:
     """Take out of use what was made from a cube that has changed."""
     if outdates(stored, changed):
-        for cube in derived_of(tx, [stored]):
-            if is_derived(cube) and cube.delete_time is None and State.STALE in TRANSITIONS[cube.state]:
-                stale = make_stale(tx, cube, mutation, ids, reason=f"{stored.name} has changed.", now=now)
-                follow(tx, cube, stale, mutation, ids, now=now)
+        for cube in derived_of(tx, [stored], kinds=OTHER_FORMS):
+            if cube.delete_time is None and State.STALE in TRANSITIONS[cube.state]:
+                reason = f"{stored.name} has changed."
+                gone = make_stale(tx, stale(cube, changed), mutation, ids, reason=reason, now=now)
+                follow(tx, cube, gone, mutation, ids, now=now)
 
 
 def make_stale(
     tx: Transaction, cube: MemCube, mutation: Mutation, ids: IdFactory, *, reason: str, now: datetime
 ) -> MemCube:
     """Return a cube that is out of use for good, frozen or not."""
-    stale = revisions.moved(cube, state=State.STALE, frozen=False, now=now)
-    tx.replace(stale)
-    tx.audit(mutation.event(ids, "cube.transition", stale, now=now, reason=reason))
-    return stale
+    gone = revisions.moved(cube, state=State.STALE, frozen=False, now=now)
+    tx.replace(gone)
+    tx.audit(mutation.event(ids, "cube.transition", gone, now=now, reason=reason))
+    return gone
 
 
-def derived_of(tx: Transaction, sources: Sequence[MemCube]) -> list[MemCube]:
+def derived_of(
+    tx: Transaction, sources: Sequence[MemCube], *, kinds: frozenset[Kind] = frozenset(Kind)
+) -> list[MemCube]:
     """Return what was made from some cubes; not from others that had their names before."""
     made = {cube.name: cube.create_time for cube in sources}
 
@@ -63,7 +66,7 @@ def derived_of(tx: Transaction, sources: Sequence[MemCube]) -> list[MemCube]:
         times = (made.get(ref.name) for ref in cube.derived_from)
         return any(time is not None and cube.create_time is not None and time <= cube.create_time for time in times)
 
-    return [cube for cube in tx.purges.derived(list(made)) if follows(cube)]
+    return [cube for cube in tx.purges.derived(list(made), kinds) if follows(cube)]
 
 
 def from_sources(tx: Transaction, cube: MemCube, *, now: datetime) -> MemCube:
@@ -93,13 +96,37 @@ def from_sources(tx: Transaction, cube: MemCube, *, now: datetime) -> MemCube:
 
 def still_true(tx: Transaction, cube: MemCube, *, now: datetime) -> bool:
     """Return whether the sources of a cube are as they were when it was made; a text needs none."""
-    if not is_derived(cube):
-        return True
-    for ref in sorted(cube.derived_from, key=lambda ref: str(ref.name)):
-        stored = tx.live(ref.name)
-        if stored is None or not _holds(tx, stored, ref.revision, now=now):
-            return False
-    return True
+    return not is_derived(cube) or not any(
+        stored is None or not _holds(tx, stored, revision, now=now) for stored, revision in _sources(tx, cube)
+    )
+
+
+def contradicted(tx: Transaction, cube: MemCube, *, now: datetime) -> bool:
+    """Return whether a source of a cube that came from elsewhere is here, and tells something else by now."""
+    return is_derived(cube) and any(
+        stored is not None and not _holds(tx, stored, revision, now=now) for stored, revision in _sources(tx, cube)
+    )
+
+
+def _sources(tx: Transaction, cube: MemCube) -> list[tuple[StoredCube | None, int]]:
+    """Return the sources that are here, in an order in which nobody waits crosswise, and the revisions that count."""
+    return [(tx.live(ref.name), ref.revision) for ref in sorted(cube.derived_from, key=lambda ref: str(ref.name))]
+
+
+def check_way_back(tx: Transaction, cube: MemCube, target: State, *, now: datetime) -> None:
+    """Refuse to bring a derived cube back into use that tells of what has changed.
+
+    Raises:
+        IllegalTransition: it is stale, or its sources are not as they were.
+    """
+    if not is_derived(cube) or cube.state in INJECTABLE or target not in INJECTABLE:
+        return
+    if cube.state is State.STALE or not still_true(tx, cube, now=now):
+        raise IllegalTransition(
+            f"{cube.name} is {cube.state.name}, and what it was made from has changed; make it again.",
+            current=cube.state.name,
+            target=target.name,
+        )
 
 
 def _holds(tx: Transaction, stored: StoredCube, revision: int, *, now: datetime) -> bool:

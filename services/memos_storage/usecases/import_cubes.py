@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from memos_kernel import limits
-from memos_kernel.cube import MemCube
+from memos_kernel.cube import MemCube, State
 from memos_kernel.errors import InvalidField, LimitExceeded, MemosError, MissingField, ResourceExists
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import VaultName
@@ -18,11 +18,12 @@ from memos_storage.domain.archives import (
     joined,
     with_blob_of,
 )
+from memos_storage.domain.derived import is_derived
 from memos_storage.domain.values import StoredCube
 from memos_storage.ports import Catalog, Transaction, VectorIndex
 from memos_storage.usecases.access import require_vault
 from memos_storage.usecases.create_cubes import check_known_dimensions, check_room
-from memos_storage.usecases.derived import follow
+from memos_storage.usecases.derived import contradicted, follow, make_stale
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.room import check_growth
 from memos_storage.usecases.tombstones import Tombstones
@@ -104,6 +105,9 @@ class ImportCubes:
                 f"The cube {newest.uid} is here already, in another vault; a cube is in one vault of an installation.",
                 name=str(newest.name),
             )
+        if stored is not None and is_derived(stored.cube) and stored.cube.state is State.STALE is newest.state:
+            _drop_blob(tx, newest)  # both have seen the change, each at a time of its own
+            return ImportOutcome.UNCHANGED
         fresh = history if stored is None else _joined(tx, history, stored)
         if not fresh:
             _drop_blob(tx, newest)
@@ -115,6 +119,8 @@ class ImportCubes:
         if stored is None:
             check_growth(tx, newest, grant, before=None)
             _create(tx, history, now=now)
+            if newest.state is not State.STALE and contradicted(tx, newest, now=now):
+                make_stale(tx, newest, mutation, self.ids, reason="Its source here tells something else.", now=now)
             return ImportOutcome.CREATED
         check_growth(tx, newest, grant, before=stored.cube)
         tx.adopt(fresh, now=now)

@@ -11,7 +11,7 @@ from memosctl.views.tables import table
 from memosctl.views.text import content, excerpt, milliseconds, said
 
 if TYPE_CHECKING:
-    from memos_api.v1.chat_service_pb2 import ChatEnd, ChatPlan, PlannedMemory
+    from memos_api.v1.chat_service_pb2 import ChatEnd, ChatPlan
 
 _STAGES = ("plan", "first_token", "generate", "record", "total")
 
@@ -20,17 +20,14 @@ def used(plan: "ChatPlan") -> RenderableType:
     """Return the memories that entered the prompt, with the reason for each."""
     if not plan.chosen:
         return Text("no memory was used", style="yellow")
-    rows = []
-    for item in plan.chosen:
-        rows.append((short(item.cube.name), item.form, said(item.cube), _told(item), Text(item.reason)))
-        rows += [(f"  {short(one.name)}", "", said(one), Text(excerpt(content(one))), Text("")) for one in item.sources]
+    rows = [
+        (short(item.cube.name), item.form, said(item.cube), Text(excerpt(content(item.cube))), Text(item.reason))
+        for item in plan.chosen
+    ]
+    if plan.HasField("cache"):
+        told = Text(f"KV cache of {plan.cache.tokens} tokens", style="dim")
+        rows.append((short(plan.cache.cube.name), plan.cache.form, "", told, Text(plan.cache.reason)))
     return table("cube form said text why", rows)
-
-
-def _told(item: "PlannedMemory") -> Text:
-    if item.sources:
-        return Text(f"{item.tokens} tokens over {len(item.sources)} memories", style="dim")
-    return Text(excerpt(content(item.cube)))
 
 
 def footer(end: "ChatEnd") -> RenderableType:

@@ -35,7 +35,7 @@ class Models:
         self.engine = TransformersEngine(load, max_queue=4)
         self.blobs = MemoryBlobs()
         self.folder, self.clock = folder, clock
-        self.build = BuildActivation(engine=self.engine, clock=clock, seals=SEALS)
+        self.build = BuildActivation(engine=self.engine, clock=clock, seals=SEALS, folder=folder)
         self.rounds = 0
 
     async def __aenter__(self):
@@ -50,7 +50,7 @@ class Models:
         payload, *data = [part async for part in self.build(sources, vault=VAULT, grant=grant)]
         return payload, b"".join(data)
 
-    async def answered(self, injections, grant):
+    async def answered(self, sources, grant, cache=None):
         """Return the answer and its end, with no copy of any cache at hand."""
         self.rounds += 1
         caches = TieredCaches(
@@ -66,7 +66,8 @@ class Models:
         try:
             ask = GenerateAnswer(self.engine, caches, RecordingTracer(), self.clock, SEALS)
             turns = [Turn(Role.USER, "Who?")]
-            events = [event async for event in ask(turns, injections, Sampling(max_tokens=6), grant=grant)]
+            told = [Injection(source, "text") for source in sources]
+            events = [event async for event in ask(turns, told, Sampling(max_tokens=6), cache=cache, grant=grant)]
         finally:
             await caches.close()
         return "".join(event.text for event in events if isinstance(event, Delta)), events[-1]
@@ -105,8 +106,8 @@ def sealed(cube):
 
 async def refused(models, cache, sources, grant):
     """Return the reason why a cache was not used; the answer is that of the text all the same."""
-    plain, _ = await models.answered([Injection(source, "text") for source in sources], grant)
-    answer, end = await models.answered([Injection(cache, "kv", sources)], grant)
+    plain, _ = await models.answered(sources, grant)
+    answer, end = await models.answered(sources, grant, cache)
     assert answer == plain
     if not end.refusals:
         assert end.cached_tokens == cache.payload.token_count
@@ -126,7 +127,7 @@ async def test_any_changed_byte_is_noticed(models, cache, sources, grant):
         data = bytearray(good)
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         models.blobs.data[str(cache.name)] = bytes(data)
-        _, end = await models.answered([Injection(cache, "kv", sources)], grant())
+        _, end = await models.answered(sources, grant(), cache)
         assert [one.reason for one in end.refusals] == ["DATA_CORRUPTED"]
         assert end.cached_tokens == 0
 

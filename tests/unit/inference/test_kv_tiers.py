@@ -13,7 +13,7 @@ from memos_inference.adapters.memory import MemoryBlobs
 from memos_kernel import limits
 from memos_kernel.blobs import SAFETENSORS
 from memos_kernel.cube import Activation, BlobRef, Kind
-from memos_kernel.errors import DataCorrupted, DependencyUnavailable, IncompatiblePayload, LimitExceeded
+from memos_kernel.errors import DataCorrupted, DependencyUnavailable, IncompatiblePayload, LimitExceeded, StoreFull
 from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.names import CubeName, VaultName
 
@@ -138,15 +138,17 @@ async def test_what_was_cut_off_is_removed_at_the_start(caches, tmp_path):
 
 
 @pytest.mark.parametrize("place", [0, 17, SIZE - 1])
-async def test_a_byte_that_is_not_the_one_that_was_stored_is_noticed(caches, kv, source, tmp_path, place):
+async def test_a_byte_that_is_not_the_one_that_was_stored_is_noticed(caches, kv, source, tmp_path, moving, place):
     tiers, cube = await caches(), kv()
     data = bytearray(source.data[str(cube.name)])
     data[place] ^= 1
     good, source.data[str(cube.name)] = source.data[str(cube.name)], bytes(data)
-    with pytest.raises(DataCorrupted):
-        await used(tiers, cube)
-    assert files(tmp_path) == []
+    for _ in range(3):
+        with pytest.raises(DataCorrupted):
+            await used(tiers, cube)
+    assert (files(tmp_path), source.reads) == ([], 1)
     source.data[str(cube.name)] = good
+    moving.time += timedelta(minutes=11)  # until then nobody asks again
     assert await used(tiers, cube) == good
 
 
@@ -166,7 +168,7 @@ async def test_what_the_engine_refuses_for_its_content_is_not_kept(caches, kv, o
     assert files(tmp_path) == []
 
 
-async def test_what_the_engine_refuses_for_its_model_is_kept(caches, kv, opener, source):
+async def test_what_the_engine_refuses_for_its_model_is_not_fetched_again_and_again(caches, kv, opener, source):
     tiers = await caches()
     opener.refusal = IncompatiblePayload("another model")
     for _ in range(2):
@@ -203,9 +205,8 @@ async def test_what_is_used_no_more_gives_way_though_it_was_used_often(caches, k
 async def test_what_is_in_use_stays_and_what_finds_no_room_is_refused(caches, kv):
     tiers = await caches(disk=SIZE)
     async with tiers.use(kv("held")) as prefix:
-        with pytest.raises(LimitExceeded) as caught:
+        with pytest.raises(StoreFull):
             await used(tiers, kv("wanted"))
-        assert caught.value.metadata["limit"] == str(SIZE)
         assert prefix
     assert await used(tiers, kv("wanted"))
 
@@ -253,3 +254,61 @@ async def test_copies_that_nobody_uses_are_removed(caches, kv, moving, tmp_path)
         await used(tiers, kv("new"))
         await tiers.sweep()
         assert len(files(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("budget", [{"disk": SIZE - 1}, {"memory": SIZE - 1}])
+async def test_what_is_larger_than_a_budget_moves_nothing_out(caches, kv, source, opener, tmp_path, budget):
+    tiers = await caches(**budget)
+    small = kv("small", data=b"x" * 100)
+    await used(tiers, small)
+    with pytest.raises(LimitExceeded) as caught:
+        await used(tiers, kv("large"))
+    assert caught.value.metadata["limit"] == str(SIZE - 1)
+    assert (source.reads, len(files(tmp_path))) == (1, 1)
+
+
+async def test_what_came_after_everybody_had_left_stays_for_the_next(caches, kv, source, opener, moving):
+    slow = Slow()
+    slow.data = source.data
+    tiers, cube = await caches(patience=0.05, source=slow), kv()
+    with pytest.raises(DependencyUnavailable):
+        await used(tiers, cube)
+    slow.gate.set()
+    async with asyncio.timeout(5):
+        while not opener.opened:
+            await asyncio.sleep(0.01)
+    moving.time += timedelta(minutes=5)
+    await tiers.sweep()
+    assert await used(tiers, cube)
+    assert slow.reads == 1
+
+
+async def test_a_download_that_breaks_off_leaves_nothing(caches, kv, source, tmp_path):
+    class Broken(MemoryBlobs):
+        async def read(self, name):
+            yield b"some"
+            raise DependencyUnavailable("The store is away.")
+
+    tiers = await caches(source=Broken())
+    with pytest.raises(DependencyUnavailable):
+        await used(tiers, kv())
+    assert files(tmp_path) == []
+
+
+async def test_a_sweep_goes_on_past_what_has_changed_meanwhile(caches, kv, moving, tmp_path, monkeypatch):
+    tiers = await caches()
+    for name in ("one", "two", "three"):
+        await used(tiers, kv(name))
+    moving.time += limits.KV_COPY_RETENTION
+    drop, taken = tiers._drop, kv("two")
+
+    async def while_others_come_and_go(key):
+        async with tiers.use(taken):
+            await drop(key)
+        tiers._entries.pop(next(reversed(tiers._entries)), None)
+
+    monkeypatch.setattr(tiers, "_drop", while_others_come_and_go)
+    await tiers.sweep()
+    monkeypatch.undo()
+    await tiers.sweep()
+    assert await used(tiers, kv("one"))

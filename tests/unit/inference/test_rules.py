@@ -112,12 +112,6 @@ def test_a_payload_of_another_model_is_refused_with_what_differs(cube):
     assert caught.value.metadata["fields"] == "weights_sha256,dtype"
 
 
-def test_a_cache_that_does_not_say_what_it_was_made_from_is_refused(check, cube):
-    with pytest.raises(InvalidField) as caught:
-        check(cube(kind=Kind.ACTIVATION, payload=kv(RUNNING)), form="kv")
-    assert caught.value.field == "injections[0].sources"
-
-
 def test_too_many_injections_are_refused(check, cube):
     with pytest.raises(LimitExceeded):
         check(*[cube()] * (limits.BATCH_ITEMS + 1))

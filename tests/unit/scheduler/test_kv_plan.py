@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from memos_kernel.blobs import SAFETENSORS
-from memos_kernel.cube import Activation, BlobRef, Kind, MemCube, RevisionRef, State
-from memos_kernel.errors import InvalidField
+from memos_kernel.cube import Activation, BlobRef, Kind, MemCube, Plaintext, RevisionRef, State
+from memos_kernel.errors import DependencyUnavailable, InvalidField
 from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.jobs import CUBES
 from memos_kernel.names import CubeName, JobName, PrincipalName, TenantName, VaultName
@@ -23,13 +23,13 @@ MAIN = VaultName("acme", "main")
 RUNNING = CompatibilityIdentity("m", "w", "t", "c", "{}", "float32", "none", "", "base")
 
 
-def cache_of(*sources, id="kv", tokens=20, identity=RUNNING, **fields):
+def cache_of(*sources, id="kv", tokens=20, identity=RUNNING, seal="s", **fields):
     blob = BlobRef(f"blobs/{id}", 1_000, id.ljust(64, "0"), SAFETENSORS)
     return MemCube(
         name=CubeName("acme", id),
         vault=MAIN,
         kind=Kind.ACTIVATION,
-        payload=Activation(blob, replace(identity, token_ids_sha256="i" * 64), tokens),
+        payload=Activation(blob, replace(identity, token_ids_sha256="i" * 64), tokens, seal),
         derived_from=tuple(RevisionRef(source.name, 1) for source in sources),
         **fields,
     )
@@ -43,12 +43,12 @@ def found(make_candidate):
 
 @pytest.fixture
 def plan(clock, new_id, found):
-    async def make(*caches, wish=Wish.KV, budget=0, least=10, engine=None, identity=RUNNING, well=8):
-        memories = MemoryMemories({cube.name: cube for cube in (*(one.cube for one in found), *caches)})
+    async def make(*caches, wish=Wish.KV, budget=0, least=10, identity=RUNNING, memories=None, **options):
+        held = {cube.name: cube for cube in (*(one.cube for one in found), *caches)}
         planner = PlanInjection(
-            engine=engine or MemoryEngine(facts=replace(TWIN_FACTS, identity=identity, memories_read_well=well)),
+            engine=MemoryEngine(facts=replace(TWIN_FACTS, identity=identity)),
             retriever=MemoryRetriever(tuple(found[:3])),
-            memories=memories,
+            memories=memories or MemoryMemories(held),
             policy=SimilarityPolicy(),
             budget=BudgetRule(share=0.4, cap=2_000, requested_share=0.7),
             caches=CacheRule(least_tokens=least),
@@ -56,24 +56,36 @@ def plan(clock, new_id, found):
             clock=clock,
             new_id=new_id,
         )
-        return await planner(MemoryCall("?"), tenant=TenantName("acme"), wish=wish, token_budget=budget)
+        return await planner(MemoryCall("?"), tenant=TenantName("acme"), wish=wish, token_budget=budget, **options)
 
     return make
 
 
 def told(plan):
-    return [(memory.form, str(memory.cube.name.id)) for memory in plan.chosen]
+    return [(memory.form, memory.cube.name.id) for memory in plan.chosen]
 
 
-async def test_a_cache_stands_in_front_with_its_memories_and_the_others_behind_it_as_text(plan, found):
-    one, _, three, four = (item.cube for item in found)
+def refused(plan):
+    return [memory.reason for memory in plan.rejected if memory.form == "kv"]
+
+
+TEXTS = [("text", "c1"), ("text", "c2"), ("text", "c3")]
+
+
+async def test_a_cache_is_taken_with_all_of_its_memories_and_the_prompt_keeps_its_order(plan, found):
+    one, _, _, four = (item.cube for item in found)
     made = await plan(cache_of(one, four))
-    assert told(made) == [("kv", "kv"), ("text", "c2"), ("text", "c3")]
-    kv = made.chosen[0]
-    assert kv.sources == (one, four)
-    assert (kv.tokens, kv.score) == (20, found[0].score)
-    assert kv.reason == "holds 1 of what was found, among 2 memories; spares 6 tokens"
-    assert three.name in {memory.cube.name for memory in made.chosen}
+    assert told(made) == [("kv", "c1"), ("text", "c2"), ("text", "c3"), ("kv", "c4")]
+    assert (made.cache.cube.name.id, made.cache.tokens, made.cache.score) == ("kv", 20, found[0].score)
+    assert made.cache.reason == "holds 1 of the memories found, among 2; spares 6 tokens"
+    assert (made.chosen[3].reason, made.chosen[3].tokens) == ("in the KV cache", 6)
+
+
+async def test_a_correction_stands_behind_what_it_corrects_whatever_the_cache_holds(plan, make_candidate, found):
+    paris, berlin = make_candidate("Nora lives in Paris.", days_ago=20), make_candidate("Now in Berlin.", days_ago=1)
+    found[:] = [berlin, paris]
+    made = await plan(cache_of(berlin.cube))
+    assert told(made) == [("text", paris.cube.name.id), ("kv", berlin.cube.name.id)]
 
 
 async def test_the_cache_that_holds_most_of_what_was_found_is_taken_and_the_others_are_named(plan, found):
@@ -81,15 +93,12 @@ async def test_the_cache_that_holds_most_of_what_was_found_is_taken_and_the_othe
     made = await plan(
         cache_of(cubes[0], id="small"), cache_of(*cubes[:3], id="large", tokens=21), cache_of(cubes[3], id="off")
     )
-    assert told(made) == [("kv", "large")]
-    assert [(memory.cube.name.id, memory.reason) for memory in made.rejected if memory.form == "kv"] == [
-        ("small", "another cache holds more of what was found")
-    ]
+    assert (made.cache.cube.name.id, refused(made)) == ("large", ["another cache holds more of what was found"])
 
 
 async def test_text_is_taken_where_it_is_asked_for(plan, found):
     made = await plan(cache_of(found[0].cube), wish=Wish.TEXT)
-    assert told(made) == [("text", "c1"), ("text", "c2"), ("text", "c3")]
+    assert (told(made), made.cache) == (TEXTS, None)
 
 
 @pytest.mark.parametrize(
@@ -100,18 +109,17 @@ async def test_text_is_taken_where_it_is_asked_for(plan, found):
             {"identity": replace(RUNNING, weights_sha256="other", dtype="bfloat16")},
             "made with another weights_sha256, dtype",
         ),
-        ({"tokens": 5_000}, "over the token budget of 400"),
+        ({"seal": ""}, "not computed by this system"),
     ],
 )
 async def test_a_cache_that_will_not_do_is_left_out_with_its_reason(plan, found, changes, reason):
     made = await plan(cache_of(found[0].cube, **changes))
-    assert [memory.form for memory in made.chosen] == ["text"] * 3
-    assert [memory.reason for memory in made.rejected] == [reason]
+    assert (told(made), made.cache, refused(made)) == (TEXTS, None, [reason])
 
 
 async def test_a_cache_whose_time_is_over_is_left_out(plan, found, clock):
     made = await plan(cache_of(found[0].cube, expire_time=clock.now() - timedelta(seconds=1)))
-    assert [memory.reason for memory in made.rejected] == ["not injectable: expired"]
+    assert refused(made) == ["not injectable: expired"]
 
 
 @pytest.mark.parametrize("change", [{"delete_time": True}, {"state": State.EXPIRED}])
@@ -119,38 +127,60 @@ async def test_a_cache_with_a_memory_that_is_out_of_use_is_left_out(plan, found,
     gone = {key: clock.now() if value is True else value for key, value in change.items()}
     found[3] = replace(found[3], cube=replace(found[3].cube, **gone))
     made = await plan(cache_of(found[0].cube, found[3].cube))
-    assert [memory.form for memory in made.chosen] == ["text"] * 3
-    assert [memory.reason for memory in made.rejected] == ["a memory that it was made from is out of use"]
+    assert (told(made), made.cache) == (TEXTS, None)
+    assert refused(made) == ["its memories may not enter the prompt, or do not fit"]
 
 
 async def test_a_cache_with_a_memory_that_the_caller_may_not_read_is_left_out(plan, found):
     hidden = replace(found[3].cube, name=CubeName("acme", "hidden"))
     made = await plan(cache_of(found[0].cube, hidden))
-    assert [memory.form for memory in made.chosen] == ["text"] * 3
+    assert (told(made), made.cache, made.degraded) == (TEXTS, None, False)
 
 
-async def test_without_being_asked_a_cache_is_taken_only_where_it_spares_enough(plan, found):
+async def test_with_conditions_nothing_enters_that_the_search_did_not_find(plan, found):
     cubes = [item.cube for item in found]
-    for least, tokens, well, form in [
-        (12, 20, 8, "kv"),
-        (13, 20, 8, "text"),  # two memories of six tokens
-        (12, 25, 8, "text"),  # more than two tokens for each one that was found
-        (12, 20, 1, "text"),  # more memories than the model reads well
+    made = await plan(cache_of(cubes[0], cubes[3]), conditions=b"filter")
+    assert (told(made), made.cache) == (TEXTS, None)
+    assert refused(made) == ["holds memories that the conditions may leave out"]
+    assert (await plan(cache_of(*cubes[:2]), conditions=b"filter")).cache is not None
+
+
+async def test_without_being_asked_a_cache_changes_nothing_but_what_is_read(plan, found):
+    cubes = [item.cube for item in found]
+    made = await plan(cache_of(*cubes[:2]), wish=Wish.AUTO, least=12)
+    assert told(made) == [("kv", "c1"), ("kv", "c2"), ("text", "c3")]
+    for caches, least, reason in [
+        ([cache_of(*cubes[:2])], 13, "spares 12 tokens; it takes 13 to be worth it"),
+        ([cache_of(cubes[0], cubes[3])], 1, "holds memories that were not chosen"),
     ]:
-        made = await plan(cache_of(*cubes[:2], tokens=tokens), wish=Wish.AUTO, least=least, well=well)
-        assert made.chosen[0].form == form, (least, tokens, well)
+        made = await plan(*caches, wish=Wish.AUTO, least=least)
+        assert (told(made), made.cache, refused(made)) == (TEXTS, None, [reason])
 
 
 async def test_what_has_no_room_beside_the_cache_is_left_out_the_least_wanted_first(plan, found):
-    made = await plan(cache_of(found[2].cube, tokens=20), budget=27)
-    assert told(made) == [("kv", "kv"), ("text", "c1")]
+    made = await plan(cache_of(found[2].cube, found[3].cube), budget=18)
+    assert told(made) == [("text", "c1"), ("kv", "c3"), ("kv", "c4")]
     assert [memory.reason for memory in made.rejected] == ["no room beside the KV cache"]
+
+
+async def test_a_cache_says_nothing_of_how_long_its_memories_are(plan, found):
+    found[3] = replace(found[3], cube=replace(found[3].cube, payload=Plaintext("long " * 500)))
+    made = await plan(cache_of(found[0].cube, found[3].cube, tokens=1))
+    assert (told(made), made.cache) == (TEXTS, None)
 
 
 async def test_while_the_model_cannot_be_asked_text_is_taken(plan, found):
     made = await plan(cache_of(found[0].cube), identity=None)
-    assert [memory.form for memory in made.chosen] == ["text"] * 3
-    assert [memory.reason for memory in made.rejected] == ["the model cannot be asked"]
+    assert (told(made), refused(made)) == (TEXTS, ["the model cannot be asked"])
+
+
+async def test_a_plan_is_never_worse_off_for_a_cache(plan, found):
+    class Away(MemoryMemories):
+        async def derived(self, names, kind):
+            raise DependencyUnavailable("Storage is busy.")
+
+    made = await plan(cache_of(found[0].cube), memories=Away())
+    assert (told(made), made.cache, made.degraded) == (TEXTS, None, True)
 
 
 class Builder:
@@ -179,16 +209,16 @@ def job(clock, ids, **fields):
     )
 
 
-async def test_the_job_reads_the_oldest_memory_first_and_ends_with_the_cube(clock, new_id, make_candidate):
+async def test_the_job_reads_the_oldest_memory_first_and_ends_with_the_cube(clock, make_candidate):
     new, old = make_candidate("new", days_ago=1, revision=3).cube, make_candidate("old", days_ago=9, revision=1).cube
     memories, builder = MemoryMemories({cube.name: cube for cube in (new, old)}), Builder()
-    handler = BuildActivation(memories=memories, builder=builder, new_id=new_id)
+    handler = BuildActivation(memories=memories, builder=builder)
     for _ in range(2):  # as after a crash
         *_, end = [step async for step in handler.run(job(clock, "c1,c2"))]
-        assert (end.fraction, end.result) == (1.0, {"cube": "tenants/acme/cubes/id-0001", "tokens": "12", "bytes": "7"})
-    assert memories.blobs[0] == b"sevenb."
-    assert builder.asked[0] == ((old, new), MAIN)
-    cube = memories.cubes[CubeName("acme", "id-0001")]
+        assert (end.fraction, end.result) == (1.0, {"cube": "tenants/acme/cubes/j", "tokens": "12", "bytes": "7"})
+    assert memories.blobs == [b"sevenb."]
+    assert builder.asked == [((old, new), MAIN)]
+    cube = memories.cubes[CubeName("acme", "j")]
     assert (cube.kind, cube.vault, cube.blob.name) == (Kind.ACTIVATION, MAIN, "blob-1")
     assert cube.derived_from == (RevisionRef(old.name, 1), RevisionRef(new.name, 3))
 
@@ -197,9 +227,9 @@ async def test_the_job_reads_the_oldest_memory_first_and_ends_with_the_cube(cloc
     "fields",
     [{"vaults": ()}, {"parameters": {}}, {"parameters": {CUBES: ","}}, {"parameters": {CUBES: "c," * 101 + "c"}}],
 )
-async def test_a_job_that_names_no_memories_or_too_many_fails(clock, new_id, fields):
+async def test_a_job_that_names_no_memories_or_too_many_fails(clock, fields):
     if "c,c" in fields.get("parameters", {}).get(CUBES, ""):
         fields = {"parameters": {CUBES: ",".join(f"c{number}" for number in range(101))}}
-    handler = BuildActivation(memories=MemoryMemories(), builder=Builder(), new_id=new_id)
+    handler = BuildActivation(memories=MemoryMemories(), builder=Builder())
     with pytest.raises(InvalidField):
         await anext(handler.run(job(clock, "c1", **fields)))

@@ -8,7 +8,7 @@ import pytest
 
 from memos_kernel.blobs import SAFETENSORS
 from memos_kernel.cube import RevisionRef, State
-from memos_kernel.errors import CubeNotFound, InvalidField, StateConflict
+from memos_kernel.errors import CubeNotFound, IllegalTransition, InvalidField, StateConflict
 from memos_storage.domain.blobs import BlobChunk, BlobHeader
 from memos_storage.domain.values import NewCube
 from memos_storage.usecases.restore_cubes import Restoration
@@ -207,3 +207,47 @@ async def test_what_is_made_from_a_vault_stays_in_it(world):
     with pytest.raises(InvalidField) as caught:
         await made_from(world, ref(tea))
     assert caught.value.metadata["field"] == "derived_from[0].name"
+
+
+@pytest.mark.parametrize("target", [State.ARCHIVED, State.ACTIVATED])
+async def test_nothing_brings_a_stale_one_back(world, target):
+    tea = await world.add("tea")
+    cube = await made_from(world, ref(tea))
+    await edit(world, tea)
+    with pytest.raises(IllegalTransition):
+        await move(world, await world.find(cube), target)
+
+
+@pytest.mark.parametrize(("change", "back"), [(shorten, False), (relabel, True)])
+async def test_an_expired_one_comes_back_only_with_the_sources_that_it_had(world, change, back):
+    tea = await world.add("tea")
+    cube = await made_from(world, ref(tea))
+    await move(world, cube, State.EXPIRED)
+    await change(world, tea)
+    expired = await world.find(cube)
+    if back:
+        await move(world, expired, State.ARCHIVED)
+    else:
+        with pytest.raises(IllegalTransition):
+            await move(world, expired, State.ARCHIVED)
+
+
+async def test_it_gets_the_sensitivity_that_its_source_got(world):
+    tea = await world.add("tea")
+    cube = await made_from(world, ref(tea))
+    await reclassify(world, tea)
+    assert (await world.find(cube)).sensitivity_tags == ("health",)
+
+
+async def test_what_it_has_from_its_sources_cannot_be_taken_away(world):
+    tea = await world.add("tea", sensitivity_tags=("health",), expire_time=NOW + timedelta(hours=1))
+    cube = await made_from(world, ref(tea))
+    for mask, fields in [
+        ("sensitivity_tags", {"sensitivity_tags": ()}),
+        ("expire_time", {"expire_time": None}),
+        ("expire_time", {"expire_time": NOW + timedelta(hours=2)}),
+    ]:
+        with pytest.raises(InvalidField):
+            await update(world, cube, mask, **fields)
+    await update(world, cube, "sensitivity_tags", sensitivity_tags=("health", "mine"))
+    await update(world, cube, "expire_time", expire_time=NOW + timedelta(minutes=1))

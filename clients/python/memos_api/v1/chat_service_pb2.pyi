@@ -28,21 +28,29 @@ class _MemoryForm:
 class _MemoryFormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MemoryForm.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MEMORY_FORM_UNSPECIFIED: _MemoryForm.ValueType  # 0
-    """The scheduler chooses: a KV cache where it spares enough reading, else text."""
+    """Those that were found, in their words; where a KV cache holds nothing but some of them, and enough, it spares the
+    model the reading. The prompt is the same as with text, so the answer is too, but for rounding.
+    """
     MEMORY_FORM_TEXT: _MemoryForm.ValueType  # 1
     """Their words, in the prompt."""
     MEMORY_FORM_KV: _MemoryForm.ValueType  # 2
-    """A KV cache that holds some of them, as far as there is one, with all memories that it was made from; else text."""
+    """A KV cache that holds some of them, if there is one, and with it all memories that it was made from, found or not;
+    else text. With a filter, only a cache whose memories were all found.
+    """
 
 class MemoryForm(_MemoryForm, metaclass=_MemoryFormEnumTypeWrapper):
     """How memories reach the model."""
 
 MEMORY_FORM_UNSPECIFIED: MemoryForm.ValueType  # 0
-"""The scheduler chooses: a KV cache where it spares enough reading, else text."""
+"""Those that were found, in their words; where a KV cache holds nothing but some of them, and enough, it spares the
+model the reading. The prompt is the same as with text, so the answer is too, but for rounding.
+"""
 MEMORY_FORM_TEXT: MemoryForm.ValueType  # 1
 """Their words, in the prompt."""
 MEMORY_FORM_KV: MemoryForm.ValueType  # 2
-"""A KV cache that holds some of them, as far as there is one, with all memories that it was made from; else text."""
+"""A KV cache that holds some of them, if there is one, and with it all memories that it was made from, found or not;
+else text. With a filter, only a cache whose memories were all found.
+"""
 Global___MemoryForm: _TypeAlias = MemoryForm  # noqa: Y015
 
 @_typing.final
@@ -74,7 +82,7 @@ class ChatRequest(_message.Message):
     request_id: _builtins.str
     """Makes storing the turn idempotent."""
     form: Global___MemoryForm.ValueType
-    """In which form memories may reach the model. The answer is the same in each; how soon it comes is not."""
+    """In which form memories may reach the model."""
     @_builtins.property
     def vaults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Vaults to recall from, at most 32; empty means every vault that the caller may read."""
@@ -158,6 +166,7 @@ class ChatPlan(_message.Message):
     CHOSEN_FIELD_NUMBER: _builtins.int
     REJECTED_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name, `tenants/{tenant}/plans/{plan}`."""
     degraded: _builtins.bool
@@ -174,6 +183,10 @@ class ChatPlan(_message.Message):
     def rejected(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedMemory]:
         """Candidates that were left out, best first, at most 20."""
 
+    @_builtins.property
+    def cache(self) -> Global___PlannedMemory:
+        """KV cache that spares the reading of those memories whose form is `kv`; unset if there is none."""
+
     def __init__(
         self,
         *,
@@ -182,10 +195,11 @@ class ChatPlan(_message.Message):
         chosen: _abc.Iterable[Global___PlannedMemory] | None = ...,
         rejected: _abc.Iterable[Global___PlannedMemory] | None = ...,
         degraded: _builtins.bool = ...,
+        cache: Global___PlannedMemory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "call", b"call"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "chosen", b"chosen", "degraded", b"degraded", "name", b"name", "rejected", b"rejected"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "call", b"call", "chosen", b"chosen", "degraded", b"degraded", "name", b"name", "rejected", b"rejected"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -238,9 +252,8 @@ class PlannedMemory(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
-    SOURCES_FIELD_NUMBER: _builtins.int
     form: _builtins.str
-    """How it enters the model: `text`, or `kv` for a KV cache."""
+    """How it enters the model: `text`, or `kv` if a KV cache has it."""
     reason: _builtins.str
     """Why, in words a person can read."""
     score: _builtins.float
@@ -251,10 +264,6 @@ class PlannedMemory(_message.Message):
     def cube(self) -> _memcube_pb2.MemCube:
         """The cube; with payload where it entered the prompt."""
 
-    @_builtins.property
-    def sources(self) -> _containers.RepeatedCompositeFieldContainer[_memcube_pb2.MemCube]:
-        """Of a KV cache that was chosen, the memories that it was made from, in prompt order."""
-
     def __init__(
         self,
         *,
@@ -263,11 +272,10 @@ class PlannedMemory(_message.Message):
         reason: _builtins.str = ...,
         score: _builtins.float = ...,
         tokens: _builtins.int = ...,
-        sources: _abc.Iterable[_memcube_pb2.MemCube] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "form", b"form", "reason", b"reason", "score", b"score", "sources", b"sources", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "form", b"form", "reason", b"reason", "score", b"score", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -355,7 +363,7 @@ class ChatEnd(_message.Message):
 
     @_builtins.property
     def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___CacheRefusal]:
-        """Caches of the plan that were not used after all; their memories entered the prompt as text."""
+        """Caches of the plan that were not used after all; the prompt was read as a whole."""
 
     def __init__(
         self,

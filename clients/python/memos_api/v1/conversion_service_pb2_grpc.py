@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class ConversionServiceStub:
     """Brings memories into other forms (MemOS, arXiv 2507.03724, section 4.2). A conversion makes a new cube that is derived
-    from the memories; any change of one of those takes it out of use.
+    from the memories. If one of those changes in what it tells, for how long, or who may see it, the cube is out of use.
     """
 
     def __init__(self, channel):
@@ -45,7 +45,7 @@ class ConversionServiceStub:
 
 class ConversionServiceServicer:
     """Brings memories into other forms (MemOS, arXiv 2507.03724, section 4.2). A conversion makes a new cube that is derived
-    from the memories; any change of one of those takes it out of use.
+    from the memories. If one of those changes in what it tells, for how long, or who may see it, the cube is out of use.
     """
 
     def BuildActivation(self, request, context):
@@ -76,7 +76,7 @@ def add_ConversionServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ConversionService:
     """Brings memories into other forms (MemOS, arXiv 2507.03724, section 4.2). A conversion makes a new cube that is derived
-    from the memories; any change of one of those takes it out of use.
+    from the memories. If one of those changes in what it tells, for how long, or who may see it, the cube is out of use.
     """
 
     @staticmethod

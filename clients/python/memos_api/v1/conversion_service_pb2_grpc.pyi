@@ -14,7 +14,7 @@ GRPC_VERSION: str
 
 class ConversionServiceStub:
     """Brings memories into other forms (MemOS, arXiv 2507.03724, section 4.2). A conversion makes a new cube that is derived
-    from the memories; any change of one of those takes it out of use.
+    from the memories. If one of those changes in what it tells, for how long, or who may see it, the cube is out of use.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -27,7 +27,7 @@ class ConversionServiceStub:
 
 class ConversionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Brings memories into other forms (MemOS, arXiv 2507.03724, section 4.2). A conversion makes a new cube that is derived
-    from the memories; any change of one of those takes it out of use.
+    from the memories. If one of those changes in what it tells, for how long, or who may see it, the cube is out of use.
     """
 
     @_abc_1.abstractmethod

@@ -10,7 +10,7 @@ from memos_kernel.cube import Kind, MemCube, State, Usage
 from memos_kernel.errors import DuplicateContent, ResourceExists
 from memos_kernel.names import CubeName, PurgeName, SnapshotName, VaultName
 from memos_kernel.quotas import VaultQuota, VaultUsage
-from memos_kernel.states import COLD, COOLING, is_hot, is_over
+from memos_kernel.states import COLD, COOLING, INJECTABLE, is_hot, is_over
 from memos_storage.adapters.memory.blob_ledger import MemoryBlobs
 from memos_storage.adapters.memory.changes import change
 from memos_storage.adapters.memory.purges import MemoryPurges
@@ -58,12 +58,13 @@ class MemoryCatalog:
         return {row.cube.name: row for row in self._live() if row.cube.name in wanted and scope.covers(row.cube.vault)}
 
     async def derived(self, names: Sequence[CubeName], kind: Kind, scope: Scope, *, limit: int) -> list[StoredCube]:
-        """Return live cubes of the scope and kind that were made from some of these, newest first."""
+        """Return cubes in use of the scope and kind that were made from some of these, newest first."""
         wanted = set(names)
         found = [
             row
             for row in self._live()
             if row.cube.kind is kind
+            and row.cube.state in INJECTABLE
             and scope.covers(row.cube.vault)
             and any(ref.name in wanted for ref in row.cube.derived_from)
         ]

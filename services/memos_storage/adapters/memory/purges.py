@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from memos_kernel.changes import ChangeKind
-from memos_kernel.cube import MemCube
+from memos_kernel.cube import Kind, MemCube
 from memos_kernel.errors import StateConflict
 from memos_kernel.names import CubeName, PurgeName, VaultName
 from memos_storage.adapters.memory.changes import change
@@ -41,9 +41,9 @@ class MemoryPurges:
         )
         return [cube for cube in found if cube.vault == found[0].vault][:limit]
 
-    def derived(self, names: Sequence[CubeName]) -> list[MemCube]:
-        """Return the cubes of the tenant that were made directly from these."""
-        return self._free(lambda cube: any(ref.name in set(names) for ref in cube.derived_from))
+    def derived(self, names: Sequence[CubeName], kinds: frozenset[Kind]) -> list[MemCube]:
+        """Return the cubes of the tenant and of some kinds that were made directly from these."""
+        return self._free(lambda cube: cube.kind in kinds and any(ref.name in set(names) for ref in cube.derived_from))
 
     def told(self, uids: Sequence[str]) -> Iterator[MemCube]:
         """Return every revision of these cubes."""

@@ -172,7 +172,7 @@ class SqlCatalog:
         return {stored.cube.name: stored for stored in found}
 
     async def derived(self, names: Sequence[CubeName], kind: Kind, scope: Scope, *, limit: int) -> list[StoredCube]:
-        """Return live cubes of the scope and kind that were made from some of these, newest first."""
+        """Return cubes in use of the scope and kind that were made from some of these, newest first."""
         ids = sorted({name.id for name in names if name.tenant == scope.tenant})
         if not ids:
             return []

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from memos_kernel.changes import ChangeKind
-from memos_kernel.cube import MemCube
+from memos_kernel.cube import Kind, MemCube
 from memos_kernel.errors import StateConflict
 from memos_kernel.moments import micros, moment
 from memos_kernel.names import CubeName, PrincipalName, PurgeName, VaultName
@@ -52,6 +52,7 @@ _DERIVED = _CUBE.join(schema.derivations, schema.derivations.c.cube_key == _CUBE
     # The empty text keeps a planner that knows no statistics from walking the tenant.
     _CUBES.c.tenant.concat("") == bindparam("tenant"),
     schema.derivations.c.source.in_(bindparam("ids", expanding=True)),
+    _CUBES.c.kind.in_(bindparam("kinds", expanding=True)),
 )
 _TOLD = (
     select(_REVISIONS.c.document)
@@ -114,12 +115,13 @@ class SqlPurges:
             return []
         return self._cubes(due.where(_VAULTS.c.vault == first[0].vault.id).limit(limit), {})
 
-    def derived(self, names: Sequence[CubeName]) -> list[MemCube]:
-        """Return the cubes of the tenant that were made directly from these."""
+    def derived(self, names: Sequence[CubeName], kinds: frozenset[Kind]) -> list[MemCube]:
+        """Return the cubes of the tenant and of some kinds that were made directly from these."""
+        wanted = sorted(int(kind) for kind in kinds)
         found = {
             cube.uid: cube
             for part in parts([name.id for name in names])
-            for cube in self._cubes(_DERIVED, {"tenant": names[0].tenant, "ids": part})
+            for cube in self._cubes(_DERIVED, {"tenant": names[0].tenant, "ids": part, "kinds": wanted})
         }
         return list(found.values())
 

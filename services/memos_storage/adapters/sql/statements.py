@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Integer, Select, String, and_, bindparam, func, not_, select, tuple_
 
 from memos_kernel.cube import State
-from memos_kernel.states import COOLING
+from memos_kernel.states import COOLING, INJECTABLE
 from memos_storage.adapters.sql import filters, rows, schema
 from memos_storage.adapters.sql.filters import Shape
 
@@ -90,7 +90,7 @@ def history(*, all_vaults: bool, first: bool) -> Select[Any]:
 
 @lru_cache(maxsize=2)
 def derived(*, all_vaults: bool) -> Select[Any]:
-    """Live cubes of a kind made from others, newest first; parameters: those of the scope, `ids`, `kind`, `limit`."""
+    """Cubes in use of a kind made from others, newest first; parameters: those of the scope, `ids`, `kind`, `limit`."""
     made = select(schema.derivations.c.cube_key).where(
         schema.derivations.c.source.in_(bindparam("ids", expanding=True))
     )
@@ -102,6 +102,7 @@ def derived(*, all_vaults: bool) -> Select[Any]:
             _CUBES.c.tenant == bindparam("scope_tenant"),
             _CUBES.c.key.in_(made),
             _CUBES.c.kind == bindparam("kind", type_=Integer),
+            _CUBES.c.state.in_([int(state) for state in INJECTABLE]),
             _CUBES.c.delete_time.is_(None),
         )
         .order_by(_CUBES.c.create_time.desc(), _CUBES.c.uid.desc())

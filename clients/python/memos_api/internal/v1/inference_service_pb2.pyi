@@ -183,27 +183,21 @@ class Injection(_message.Message):
 
     CUBE_FIELD_NUMBER: _builtins.int
     FORM_FIELD_NUMBER: _builtins.int
-    SOURCES_FIELD_NUMBER: _builtins.int
     form: _builtins.str
-    """`text`, or `kv` for a KV cache, which has to come first."""
+    """`text`."""
     @_builtins.property
     def cube(self) -> _memcube_pb2.MemCube:
         """The cube, with payload."""
-
-    @_builtins.property
-    def sources(self) -> _containers.RepeatedCompositeFieldContainer[_memcube_pb2.MemCube]:
-        """Of a KV cache, the memories that it was made from, with payload, in the order of `derived_from`."""
 
     def __init__(
         self,
         *,
         cube: _memcube_pb2.MemCube | None = ...,
         form: _builtins.str = ...,
-        sources: _abc.Iterable[_memcube_pb2.MemCube] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "form", b"form", "sources", b"sources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "form", b"form"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -279,6 +273,7 @@ class GenerateRequest(_message.Message):
     INJECTIONS_FIELD_NUMBER: _builtins.int
     MAX_TOKENS_FIELD_NUMBER: _builtins.int
     TEMPERATURE_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
     max_tokens: _builtins.int
     """Most tokens to generate."""
     temperature: _builtins.float
@@ -291,6 +286,10 @@ class GenerateRequest(_message.Message):
     def injections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Injection]:
         """Memories, in prompt order."""
 
+    @_builtins.property
+    def cache(self) -> _memcube_pb2.MemCube:
+        """KV cache, with payload. As many of the prompt's first tokens as are equal to its own need not be read."""
+
     def __init__(
         self,
         *,
@@ -298,10 +297,11 @@ class GenerateRequest(_message.Message):
         injections: _abc.Iterable[Global___Injection] | None = ...,
         max_tokens: _builtins.int = ...,
         temperature: _builtins.float = ...,
+        cache: _memcube_pb2.MemCube | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["injections", b"injections", "max_tokens", b"max_tokens", "temperature", b"temperature", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "injections", b"injections", "max_tokens", b"max_tokens", "temperature", b"temperature", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -367,7 +367,7 @@ class GenerateEnd(_message.Message):
     """Those of the prompt's tokens that were not read, for a KV cache has what reading them gives."""
     @_builtins.property
     def refusals(self) -> _containers.RepeatedCompositeFieldContainer[_chat_service_pb2.CacheRefusal]:
-        """Caches that were not used; their memories entered the prompt as text."""
+        """Caches that were not used."""
 
     def __init__(
         self,

@@ -88,7 +88,7 @@ class InferenceServiceServicer:
 
     def Generate(self, request, context):
         """Generates an answer with memories injected. Cancelling the call stops the generation. Each injection is checked
-        against the grant. A KV cache that cannot be used gives way to the text of its memories, and the end says so.
+        against the grant. Where a KV cache cannot be used, the prompt is read as a whole, and the end says so.
         Fails with OVERLOADED, CONTEXT_EXCEEDED, STATE_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

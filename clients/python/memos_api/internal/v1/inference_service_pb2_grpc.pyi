@@ -24,7 +24,7 @@ class InferenceServiceStub:
     """
     Generate: _aio.UnaryStreamMultiCallable[_inference_service_pb2.GenerateRequest, _inference_service_pb2.GenerateResponse]
     """Generates an answer with memories injected. Cancelling the call stops the generation. Each injection is checked
-    against the grant. A KV cache that cannot be used gives way to the text of its memories, and the end says so.
+    against the grant. Where a KV cache cannot be used, the prompt is read as a whole, and the end says so.
     Fails with OVERLOADED, CONTEXT_EXCEEDED, STATE_CONFLICT.
     """
     BuildActivation: _aio.UnaryStreamMultiCallable[_inference_service_pb2.BuildActivationRequest, _inference_service_pb2.BuildActivationResponse]
@@ -64,7 +64,7 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_inference_service_pb2.GenerateRequest, _abc.AsyncIterator[_inference_service_pb2.GenerateResponse]],
     ) -> _abc.AsyncIterator[_inference_service_pb2.GenerateResponse]:
         """Generates an answer with memories injected. Cancelling the call stops the generation. Each injection is checked
-        against the grant. A KV cache that cannot be used gives way to the text of its memories, and the end says so.
+        against the grant. Where a KV cache cannot be used, the prompt is read as a whole, and the end says so.
         Fails with OVERLOADED, CONTEXT_EXCEEDED, STATE_CONFLICT.
         """
 
