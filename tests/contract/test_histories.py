@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from memos_kernel.changes import ChangeKind
-from memos_kernel.cube import BlobRef, Plaintext, State, Usage
+from memos_kernel.cube import BlobRef, Plaintext, RevisionRef, State, Usage
 from memos_kernel.errors import (
     ContentPurged,
     DuplicateContent,
@@ -483,3 +483,65 @@ async def test_a_deletion_is_taken_back_with_the_text_alone(places):
     assert isinstance(outcome, InvalidField)
     assert await there.into([*out[:-1], ArchivedRevision(back, back.revision, (vector(1),))]) == [EXTENDED]
     assert await there.searched("tea") == [cube.uid]
+
+
+async def made_from(place, source, blob):
+    """Store an adapter that was made from a memory."""
+    await place.store.blobs.stage(MAIN, blob, most=9, quota=UNLIMITED, now=NOW)
+    cube = adapter(blob, derived_from=(RevisionRef(source.name, source.revision),))
+    cube = first_revision(cube, uid=uuid7(), owner=BEN, now=hour(1), provenance_id="p", trace=None)
+
+    def create(tx):
+        tx.insert(cube, vector=None)
+        tx.blobs.take(blob.name, cube.uid)
+
+    await place.store.catalog.write(create)
+    return cube
+
+
+async def state_of(place, cube):
+    return (await place.store.catalog.get([cube.name], scope(MAIN)))[cube.name].cube.state
+
+
+@pytest.fixture
+async def moved(places):
+    """Two installations; the second one has from the first a memory and an adapter that was made from it."""
+    here, there = places
+    source = await here.put(stored("tea"))
+    cube = await made_from(here, source, BlobRef(uuid7(), 3, "d" * 64, "application/vnd.safetensors"))
+    history = await here.out()
+    away = replace(cube.blob, name=uuid7())
+    await there.store.blobs.stage(MAIN, away, most=9, quota=UNLIMITED, now=NOW)
+    assert await there.into([_with_bytes(item, away) for item in history]) == [CREATED, CREATED]
+    return here, there, source, cube, away
+
+
+def _with_bytes(item, blob):
+    return replace(item, cube=item.cube.with_blob(blob)) if item.cube.blob is not None else item
+
+
+async def test_a_source_that_changes_by_an_import_takes_what_was_made_from_it_out_of_use(moved):
+    here, there, source, cube, away = moved
+    await here.say(source, "coffee", now=hour(2))
+    await here.change(revisions.moved(cube, state=State.STALE, frozen=False, now=hour(2)))
+    history = [_with_bytes(item, away) for item in await here.out()]
+    memory = [item for item in history if item.cube.blob is None]
+    assert await there.into(memory) == [EXTENDED]
+    assert await state_of(there, cube) is State.STALE
+    derived = [item for item in history if item.cube.blob is not None]
+    assert await there.into(derived) == [UNCHANGED]  # stale at both places, each at a time of its own
+    assert await there.into(memory) == [UNCHANGED]
+
+
+async def test_what_comes_back_to_a_source_that_has_changed_meanwhile_is_out_of_use(moved):
+    here, there, source, _, _ = moved
+    blob = BlobRef(uuid7(), 3, "e" * 64, "application/vnd.safetensors")
+    there_source = (await there.store.catalog.get([source.name], scope(MAIN)))[source.name].cube
+    other = await made_from(here, source, blob)
+    await there.say(there_source, "coffee", now=hour(3))
+    late = [item for item in await here.out() if item.cube.uid == other.uid]
+    away = replace(blob, name=uuid7())
+    await there.store.blobs.stage(MAIN, away, most=9, quota=UNLIMITED, now=NOW)
+    assert await there.into([_with_bytes(item, away) for item in late]) == [CREATED]
+    assert await state_of(there, other) is State.STALE
+    assert await state_of(here, other) is State.GENERATED

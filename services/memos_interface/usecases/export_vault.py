@@ -317,8 +317,6 @@ def _kept(history: Sequence[ArchivedRevision], options: ArchiveOptions) -> list[
         return []
     if newest.kind is not Kind.PLAINTEXT and newest.derived_from and newest.state is State.STALE:
         return []  # it is of no use, and holds what its sources told before
-    if newest.kind is Kind.ACTIVATION and options.redactions:
-        return []  # it holds the tokens of texts that are redacted
     if any(options.excluded_tags & set(item.cube.sensitivity_tags) for item in history):
         return []
     return [replace(item, cube=redacted(item.cube, options.redactions)) for item in history]
