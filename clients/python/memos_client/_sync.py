@@ -587,7 +587,8 @@ class Client:
             temperature: 0 is greedy.
             memory_token_budget: most tokens of memory in the prompt; 0 means what the model reads well.
             filter: conditions on the memories.
-            form: how memories reach the model: `text`, `kv` (a KV cache, as far as there is one), or `auto`.
+            form: how memories reach the model: `text`; `kv`, a KV cache if there is one, with all memories in it; or
+                `auto`, a KV cache where it holds nothing but what was found, so that the prompt stays the same.
             request_id: makes storing the turn idempotent; made for each call if empty.
             timeout: seconds for the whole answer; None takes that of the server.
 

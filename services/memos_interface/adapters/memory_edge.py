@@ -42,7 +42,13 @@ class MemoryModels:
         return Vectors(tuple([byte / 255 for byte in digest[:4]] for digest in digests), "hash-4")
 
     async def generate(
-        self, turns: Sequence[Turn], memories: Sequence[PlannedMemory], *, max_tokens: int, temperature: float
+        self,
+        turns: Sequence[Turn],
+        memories: Sequence[PlannedMemory],
+        *,
+        max_tokens: int,
+        temperature: float,
+        cache: PlannedMemory | None = None,
     ) -> AsyncGenerator[Delta | GenerationEnd, None]:
         """See the port."""
         if self.failure is not None:
