@@ -61,7 +61,6 @@ class _Entry:
     sure: bool = False
     prefix: "KvPrefix | None" = None
     loading: "asyncio.Task[KvPrefix] | None" = None
-
     refusal: MemosError | None = None
     """Why it cannot be used by this model, or at all."""
     refused: float = 0.0
@@ -140,7 +139,7 @@ class TieredCaches:
         self._note_use(entry)
         try:
             if entry.refusal is not None and self._now() < entry.refused + _REFUSED_SECONDS:
-                raise entry.refusal
+                raise entry.refusal.with_traceback(None)  # or it would grow with each who is told
             yield entry.prefix or await self._loaded(key, entry, cube)
         finally:
             entry.users -= 1
@@ -175,8 +174,8 @@ class TieredCaches:
             self._note_use(entry)
         except (DataCorrupted, IncompatiblePayload, LimitExceeded) as error:
             entry.refusal, entry.refused = error, self._now()
+            entry.sure, entry.nbytes = False, 0
             await self._files.run(_remove, entry.path)
-            entry.nbytes = 0
             raise
         except BaseException:
             if not entry.sure:
@@ -201,6 +200,7 @@ class TieredCaches:
                     limit=str(min(self._disk_bytes, self._memory_bytes)),
                     unit="bytes",
                 )
+            entry.nbytes = blob.size_bytes
             await self._fit_disk(entry)
             await self._download(entry.path, cube)
         entry.sure = True
