@@ -49,6 +49,11 @@ class InferenceConfig(Section):
         description="tokens, by estimate, that may wait for the embedder; more are refused with OVERLOADED",
     )
     max_batch_texts: int = Field(32, ge=1, description="texts that the embedder reads in one pass")
+    kv_encoding: Literal["native", "int8"] = Field(
+        "native",
+        description="how KV caches are written: native, in the dtype of the model, so that answers stay the same, or"
+        " int8, in about half of the bytes of bfloat16; with native, caches in int8 are not used",
+    )
     kv_disk_bytes: int = Field(
         8 * 1024**3, ge=0, description="bytes of KV caches that are kept on the disk of inference, as copies of storage"
     )

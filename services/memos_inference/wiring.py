@@ -43,7 +43,9 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         if name
     ]
     served = ServedEmbedders(embedders[0], embedders[1] if len(embedders) > 1 else None)
-    engine = TransformersEngine(partial(load_model, config, digests), max_queue=config.max_queue)
+    engine = TransformersEngine(
+        partial(load_model, config, digests), max_queue=config.max_queue, kv_encoding=config.kv_encoding
+    )
     blobs = StorageBlobs(context.channels.stub(BlobServiceStub, STORAGE))
     caches = TieredCaches(
         context.state_dir / "kv",

@@ -83,7 +83,7 @@ def answered(model: LoadedModel, prompt: Prompt, prefix: KvPrefix | None = None)
     return ids, model.tokenizer.decode(ids).strip()
 
 
-def cached(model: LoadedModel, memories: tuple[MemCube, ...], path: Path) -> KvPrefix:
+def cached(model: LoadedModel, memories: tuple[MemCube, ...], path: Path, encoding: kv_file.KvEncoding) -> KvPrefix:
     """Return the cache of memories, by way of its file."""
     ids = model.tokenizer.prefix_ids(memories)
     assert model.decoder.geometry is not None
@@ -92,7 +92,7 @@ def cached(model: LoadedModel, memories: tuple[MemCube, ...], path: Path) -> KvP
         pass
     identity = replace(model.description.identity, token_ids_sha256=kv_file.digest_of(ids))
     sources = tuple(RevisionRef(memory.name, 1) for memory in memories)
-    kv_file.write(path, reading.layers(), ids=ids, identity=identity, sources=sources)
+    kv_file.write(path, reading.layers(), ids=ids, identity=identity, sources=sources, encoding=encoding)
     cube = MemCube(
         name=CubeName("local", "kv"),
         vault=VAULT,
@@ -105,7 +105,9 @@ def cached(model: LoadedModel, memories: tuple[MemCube, ...], path: Path) -> KvP
 
 def ask(model: LoadedModel, items: Sequence[Item], dtype: str, console: Console) -> list[Cell]:
     """Ask every question in every form."""
-    text, kv, none = (Cell(f"{name}, {dtype}") for name in ("text", "KV cache", "no memories"))
+    text, kv, small, none = (
+        Cell(f"{name}, {dtype}") for name in ("text", "KV cache", "KV cache in int8", "no memories")
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kv.safetensors"
         for item in track(items, description=dtype, console=console, disable=not console.is_terminal):
@@ -113,13 +115,14 @@ def ask(model: LoadedModel, items: Sequence[Item], dtype: str, console: Console)
             turns = (Turn(Role.USER, item.question.text),)
             expected, said = answered(model, Prompt(turns, memories))
             text.note(expected, expected, right=said == item.question.answer)
-            prefix = cached(model, memories, path)
-            ids, said = answered(model, Prompt(turns, memories), prefix)
-            kv.note(ids, expected, right=said == item.question.answer)
-            path.unlink()
+            for cell, encoding in ((kv, kv_file.KvEncoding.NATIVE), (small, kv_file.KvEncoding.INT8)):
+                prefix = cached(model, memories, path, encoding)
+                ids, said = answered(model, Prompt(turns, memories), prefix)
+                cell.note(ids, expected, right=said == item.question.answer)
+                path.unlink()
             ids, said = answered(model, Prompt(turns))
             none.note(ids, expected, right=said == item.question.answer)
-    return [text, kv, none]
+    return [text, kv, small, none]
 
 
 def main() -> None:

@@ -1,12 +1,15 @@
 """Keys and values of the tokens that a model has read: those of one request, which grow, and those that many share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
+
+from memos_inference.adapters.kv_chunks import KvChunk, Pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +32,29 @@ class KvPrefix:
 
     Attributes:
         ids: the tokens.
-        chunks: tensors of `KvGeometry.chunk_shape`, in the order of the tokens; keys are rotated by position already.
+        chunks: their keys and values, in the order of the tokens.
     """
 
     ids: tuple[int, ...]
-    chunks: tuple[torch.Tensor, ...]
+    chunks: tuple[KvChunk, ...]
 
     def shared_with(self, prompt: Sequence[int]) -> int:
         """Return how many tokens of a prompt need not be read; of the prompt one at least does."""
         pairs = zip(self.ids, prompt[:-1], strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
-    def layer(self, index: int, tokens: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return keys and values of one layer and the first tokens, in pieces of `[1, kv_heads, tokens, head_dim]`."""
-        pieces, left = [], tokens
+    def layer(self, index: int, tokens: int) -> Iterator[Pair]:
+        """Yield keys and values of one layer and the first tokens, in pieces of `[1, kv_heads, tokens, head_dim]`."""
+        left = tokens
         for chunk in self.chunks:
             if left <= 0:
-                break
-            keys, values = chunk[index, :, None, :, :left]
-            pieces.append((keys, values))
-            left -= keys.shape[-2]
-        return pieces
+                return
+            yield chunk.layer(index, min(left, chunk.tokens))
+            left -= chunk.tokens
 
     def to(self, device: torch.device) -> "KvPrefix":
         """Return it on a device."""
-        return KvPrefix(self.ids, tuple(chunk.to(device, non_blocking=True) for chunk in self.chunks))
+        return KvPrefix(self.ids, tuple(chunk.to(device) for chunk in self.chunks))
 
     @property
     def nbytes(self) -> int:
@@ -70,12 +71,18 @@ class GrowingLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
 
     is_sliding = False
 
-    def __init__(self, capacity: int, pieces: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()) -> None:
-        """Take the number of tokens there will be, and what is there already; it grows if there are more."""
+    def __init__(self, capacity: int, shared: int = 0, pieces: Callable[[], Iterable[Pair]] = tuple) -> None:
+        """Take the number of tokens there will be; it grows if there are more.
+
+        Args:
+            capacity: tokens to ask memory for.
+            shared: tokens that are there already.
+            pieces: returns their keys and values; called once, when the layer is reached.
+        """
         super().__init__()  # type: ignore[no-untyped-call]
         self._capacity = capacity
         self._pieces = pieces
-        self._length = sum(keys.shape[-2] for keys, _ in pieces)
+        self._length = shared
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Ask for the memory, and copy what is there already."""
@@ -83,12 +90,12 @@ class GrowingLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         self.keys = _room_like(key_states, self._capacity)
         self.values = _room_like(value_states, self._capacity)
         at = 0
-        for keys, values in self._pieces:
+        for keys, values in self._pieces():
             end = at + keys.shape[-2]
             self.keys[..., at:end, :] = keys
             self.values[..., at:end, :] = values
             at = end
-        self._pieces = ()
+        self._pieces = tuple
         self.is_initialized = True
 
     def update(
@@ -141,8 +148,10 @@ def new_cache(
     """Return the cache of one request that begins with the first `shared` tokens of a prefix."""
     if geometry is None:
         return DynamicCache(config=config)
-    pieces = [prefix.layer(index, shared) if prefix is not None else [] for index in range(geometry.layers)]
-    return Cache(layers=[GrowingLayer(capacity, piece) for piece in pieces])
+    if prefix is None:
+        return Cache(layers=[GrowingLayer(capacity) for _ in range(geometry.layers)])
+    pieces = [partial(prefix.layer, index, shared) for index in range(geometry.layers)]
+    return Cache(layers=[GrowingLayer(capacity, shared, piece) for piece in pieces])
 
 
 def _room_like(states: torch.Tensor, tokens: int) -> torch.Tensor:

@@ -1,16 +1,19 @@
 """KV caches as safetensors files: any first part of the tokens is a first part of the file.
 
-`ids` holds the tokens as int64. `kv.00000`, `kv.00001`, ... hold chunks of 256 tokens, the last one fewer, each
-`[layer, key or value, kv_head, token, element]` in the dtype of the model. The library puts the widest elements first
-and then goes by name, so a reader who wants n tokens needs one range from the first byte on. The metadata names the
-format, its version, the identity of the model, and the memories.
+`ids` holds the tokens as int64. `kv.00000`, `kv.00001`, ... hold chunks of tokens, each `[layer, key or value, kv_head,
+token, element]`. In the encoding `native` a chunk has 256 tokens, the last one fewer, in the dtype of the model. In
+`int8` the first chunk has 4 tokens in that dtype, for models lean on their first tokens; the others have 256 in eight
+bits, with `key_scale.00001`, `value_scale.00001`, ... (see `kv_chunks.Int8Chunk`). The library puts the widest elements
+first and then goes by name, so a reader who wants n tokens needs one range from the first byte on. The metadata names
+the format, its version, the encoding, the identity of the model, and the memories.
 """
 
 import hashlib
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from memos_inference.adapters.kv_cache import KvGeometry, KvPrefix
+from memos_inference.adapters.kv_chunks import Int8Chunk, KvChunk, NativeChunk
 from memos_kernel.cube import Activation, MemCube, RevisionRef
 from memos_kernel.errors import DataCorrupted, IncompatiblePayload
 from memos_kernel.identity import CompatibilityIdentity
@@ -26,6 +30,16 @@ from memos_kernel.identity import CompatibilityIdentity
 CHUNK_TOKENS = 256
 FORMAT, VERSION = "memos-kv", "1"
 _IDS, _CHUNK = "ids", "kv.{:05d}"
+_KEY_SCALE, _VALUE_SCALE = "key_scale.{:05d}", "value_scale.{:05d}"
+_NATIVE_TOKENS = 4
+"""First tokens that are never written in eight bits."""
+
+
+class KvEncoding(StrEnum):
+    """How keys and values are written."""
+
+    NATIVE = "native"
+    INT8 = "int8"
 
 
 def digest_of(ids: Sequence[int]) -> str:
@@ -40,6 +54,7 @@ def write(
     ids: Sequence[int],
     identity: CompatibilityIdentity,
     sources: Sequence[RevisionRef],
+    encoding: KvEncoding = KvEncoding.NATIVE,
 ) -> None:
     """Write keys and values of some tokens.
 
@@ -49,13 +64,14 @@ def write(
         ids: the tokens.
         identity: model that they are of, with the digest of the tokens.
         sources: memories whose words the tokens are.
+        encoding: how the keys and values are written.
     """
     tensors = {_IDS: torch.tensor(ids, dtype=torch.int64)}
-    for number, start in enumerate(range(0, len(ids), CHUNK_TOKENS)):
-        part = slice(start, start + CHUNK_TOKENS)
+    for number, part in enumerate(_parts(len(ids), encoding)):
         pairs = [torch.stack((keys[0, :, part], values[0, :, part])) for keys, values in layers]
-        tensors[_CHUNK.format(number)] = torch.stack(pairs).cpu()
+        tensors |= _tensors(number, torch.stack(pairs).cpu(), encoding)
     said = {
+        "encoding": encoding,
         "format": FORMAT,
         "version": VERSION,
         "identity": asdict(identity),
@@ -65,7 +81,14 @@ def write(
     save_file(tensors, path, {FORMAT: json.dumps(said, sort_keys=True)})
 
 
-def read(path: Path, cube: MemCube, *, geometry: KvGeometry, vocabulary: int) -> KvPrefix:
+def read(
+    path: Path,
+    cube: MemCube,
+    *,
+    geometry: KvGeometry,
+    vocabulary: int,
+    allowed: Container[KvEncoding] = frozenset(KvEncoding),
+) -> KvPrefix:
     """Map the file of a cube into memory; what it holds is read once, to be sure of it.
 
     Args:
@@ -73,6 +96,7 @@ def read(path: Path, cube: MemCube, *, geometry: KvGeometry, vocabulary: int) ->
         cube: an activation cube.
         geometry: what the running model's keys and values are like.
         vocabulary: number of its tokens.
+        allowed: encodings that may be used.
 
     Raises:
         DataCorrupted: it is no such file, or not the one that the cube tells of.
@@ -81,26 +105,77 @@ def read(path: Path, cube: MemCube, *, geometry: KvGeometry, vocabulary: int) ->
     assert isinstance(cube.payload, Activation)
     try:
         with safe_open(str(path), framework="pt") as file:
-            _check_metadata(file.metadata() or {}, cube, cube.payload.identity)
-            names = file.keys()
-            ids = file.get_tensor(_IDS) if _IDS in names else torch.empty(0)
-            chunks = [file.get_tensor(name) for name in sorted(set(names) - {_IDS})]
-            expected = sorted({_IDS, *(_CHUNK.format(number) for number in range(len(chunks)))})
+            encoding = _check_metadata(file.metadata() or {}, cube, cube.payload.identity)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # the library's own
     except (SafetensorError, OSError) as error:
         raise _corrupted(cube, "it is no safetensors file") from error
-    if sorted(names) != expected:
-        raise _corrupted(cube, "its tensors are not those of the format")
-    prefix = KvPrefix(_ids(ids, cube, cube.payload, vocabulary), tuple(chunks))
-    _check_chunks(prefix, cube, geometry)
-    return prefix
+    if encoding not in allowed:
+        raise IncompatiblePayload(
+            f"The KV cache of {cube.name} is in {encoding}; inference.kv_encoding does not allow that.",
+            name=str(cube.name),
+            fields="encoding",
+        )
+    ids = _ids(tensors.pop(_IDS, torch.empty(0)), cube, cube.payload, vocabulary)
+    chunks = [
+        _chunk(tensors, number, geometry.chunk_shape(part.stop - part.start), geometry.dtype, cube, encoding)
+        for number, part in enumerate(_parts(len(ids), encoding))
+    ]
+    if tensors:
+        raise _corrupted(cube, f"it holds {min(tensors)[:40]!r}, which the format does not have")
+    return KvPrefix(ids, tuple(chunks))
 
 
-def _check_metadata(metadata: dict[str, str], cube: MemCube, identity: CompatibilityIdentity) -> None:
+def _parts(tokens: int, encoding: KvEncoding) -> list[slice]:
+    """Return which tokens each chunk has."""
+    starts = [0, *range(_NATIVE_TOKENS if encoding is KvEncoding.INT8 else CHUNK_TOKENS, tokens, CHUNK_TOKENS)]
+    return [slice(start, end) for start, end in zip(starts, [*starts[1:], tokens], strict=True)]
+
+
+def _tensors(number: int, data: torch.Tensor, encoding: KvEncoding) -> dict[str, torch.Tensor]:
+    if encoding is KvEncoding.NATIVE or number == 0:
+        return {_CHUNK.format(number): data}
+    small = Int8Chunk.of(data)
+    scales = {_KEY_SCALE.format(number): small.key_scale, _VALUE_SCALE.format(number): small.value_scale}
+    return {_CHUNK.format(number): small.data, **{name: scale.contiguous() for name, scale in scales.items()}}
+
+
+def _chunk(
+    tensors: dict[str, torch.Tensor],
+    number: int,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    cube: MemCube,
+    encoding: KvEncoding,
+) -> KvChunk:
+    """Take the tensors of a chunk out of those of the file."""
+
+    def taken(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        tensor = tensors.pop(name.format(number), None)
+        if tensor is None or tuple(tensor.shape) != shape or tensor.dtype != dtype:
+            raise _corrupted(cube, f"{name.format(number)} is not of the model's shape and dtype")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise _corrupted(cube, "it holds values that are no numbers")
+        return tensor
+
+    if encoding is KvEncoding.NATIVE or number == 0:
+        return NativeChunk(taken(_CHUNK, shape, dtype))
+    layers, _, heads, tokens, width = shape
+    return Int8Chunk(
+        taken(_CHUNK, shape, torch.int8),
+        taken(_KEY_SCALE, (layers, heads, 1, width), torch.float32),
+        taken(_VALUE_SCALE, (layers, heads, tokens, 1), torch.float32),
+        dtype,
+    )
+
+
+def _check_metadata(metadata: dict[str, str], cube: MemCube, identity: CompatibilityIdentity) -> KvEncoding:
+    """Return the encoding of a file that is of the format, and of the model that the cube says."""
     try:
         said: Any = json.loads(metadata.get(FORMAT, "{}"))
     except ValueError as error:
         raise _corrupted(cube, "what it says of itself cannot be read") from error
-    if not isinstance(said, dict) or (said.get("format"), said.get("version")) != (FORMAT, VERSION):
+    known = isinstance(said, dict) and (said.get("format"), said.get("version")) == (FORMAT, VERSION)
+    if not known or said.get("encoding") not in set(KvEncoding):
         raise IncompatiblePayload(
             f"The bytes of {cube.name} are not of the format {FORMAT} {VERSION}.", name=str(cube.name), fields="format"
         )
@@ -112,6 +187,7 @@ def _check_metadata(metadata: dict[str, str], cube: MemCube, identity: Compatibi
             name=str(cube.name),
             fields=",".join(differing),
         )
+    return KvEncoding(said["encoding"])
 
 
 def _ids(tensor: torch.Tensor, cube: MemCube, payload: Activation, vocabulary: int) -> tuple[int, ...]:
@@ -121,17 +197,6 @@ def _ids(tensor: torch.Tensor, cube: MemCube, payload: Activation, vocabulary: i
     if min(ids) < 0 or max(ids) >= vocabulary or digest_of(ids) != payload.identity.token_ids_sha256:
         raise _corrupted(cube, "its tokens are not those that the cube tells of")
     return ids
-
-
-def _check_chunks(prefix: KvPrefix, cube: MemCube, geometry: KvGeometry) -> None:
-    starts = range(0, len(prefix.ids), CHUNK_TOKENS)
-    shapes = [geometry.chunk_shape(min(CHUNK_TOKENS, len(prefix.ids) - start)) for start in starts]
-    if [tuple(chunk.shape) for chunk in prefix.chunks] != shapes:
-        raise _corrupted(cube, "its tensors are not of the model's shape")
-    if any(chunk.dtype != geometry.dtype for chunk in prefix.chunks):
-        raise _corrupted(cube, "its tensors are not of the model's dtype")
-    if not all(bool(torch.isfinite(chunk).all()) for chunk in prefix.chunks):
-        raise _corrupted(cube, "it holds values that are no numbers")
 
 
 def _corrupted(cube: MemCube, why: str) -> DataCorrupted:

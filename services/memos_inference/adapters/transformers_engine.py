@@ -31,8 +31,23 @@ _Work = Generation | ReadingPiece
 class TransformersEngine:
     """Engine whose model is loaded in the background; calls wait for it, but not for a second try."""
 
-    def __init__(self, load: Callable[[], LoadedModel], *, max_queue: int, first_pause: float = FIRST_PAUSE) -> None:
-        """Take what loads the model, how many calls may wait, and the seconds between the first two tries."""
+    def __init__(
+        self,
+        load: Callable[[], LoadedModel],
+        *,
+        max_queue: int,
+        kv_encoding: str = "native",
+        first_pause: float = FIRST_PAUSE,
+    ) -> None:
+        """Take what loads the model, and how it works.
+
+        Args:
+            load: runs in a thread.
+            max_queue: calls that may wait.
+            kv_encoding: how KV caches are written, `native` or `int8`; with `native` none in eight bits is used.
+            first_pause: seconds between the first two tries to load.
+        """
+        self._kv_encoding = kv_encoding
         self._loader = ModelLoader(load, first_pause=first_pause)
         self._tokens = Worker("tokenizer")
         self._files = Worker("kv_files")
@@ -103,7 +118,7 @@ class TransformersEngine:
         while await self._read_on(reading):
             pass
         sources = [RevisionRef(cube.name, cube.revision) for cube in memories]
-        await self._files.run(_write, path, reading, ids, identity, sources)
+        await self._files.run(_write, path, reading, ids, identity, sources, self._kv_encoding)
         return Encoded(len(ids), identity)
 
     async def _read_on(self, reading: "Reading") -> bool:
@@ -128,7 +143,7 @@ class TransformersEngine:
             Overloaded, DependencyUnavailable.
         """
         model = await self._loader.model()
-        return await self._files.run(_open, model, path, cube)
+        return await self._files.run(_open, model, path, cube, self._kv_encoding)
 
     def _begin(self, work: _Work) -> None:
         self._lane.submit([work])
@@ -155,25 +170,39 @@ def _own(cache: Cache) -> "KvPrefix":
 
 
 def _write(
-    path: Path, reading: "Reading", ids: Sequence[int], identity: CompatibilityIdentity, sources: Sequence[RevisionRef]
+    path: Path,
+    reading: "Reading",
+    ids: Sequence[int],
+    identity: CompatibilityIdentity,
+    sources: Sequence[RevisionRef],
+    encoding: str,
 ) -> None:
     from safetensors import SafetensorError
 
     from memos_inference.adapters import kv_file
 
     try:
-        kv_file.write(path, reading.layers(), ids=ids, identity=identity, sources=sources)
+        kv_file.write(
+            path,
+            reading.layers(),
+            ids=ids,
+            identity=identity,
+            sources=sources,
+            encoding=kv_file.KvEncoding(encoding),
+        )
     except (OSError, SafetensorError) as error:
         raise StoreFull("The disk of inference has no room for the KV cache.") from error
 
 
-def _open(model: LoadedModel, path: Path, cube: MemCube) -> "KvPrefix":
+def _open(model: LoadedModel, path: Path, cube: MemCube, encoding: str) -> "KvPrefix":
     from memos_inference.adapters import kv_file
 
     decoder = model.decoder
     _check_keeps_all(model)
     assert decoder.geometry is not None
-    return kv_file.read(path, cube, geometry=decoder.geometry, vocabulary=decoder.vocabulary).to(decoder.device)
+    allowed = {kv_file.KvEncoding.NATIVE, kv_file.KvEncoding(encoding)}
+    prefix = kv_file.read(path, cube, geometry=decoder.geometry, vocabulary=decoder.vocabulary, allowed=allowed)
+    return prefix.to(decoder.device)
 
 
 def _check_keeps_all(model: LoadedModel) -> None:

@@ -30,9 +30,9 @@ VAULT = VaultName("local", "main")
 class Models:
     """An engine with what stands around it in the service."""
 
-    def __init__(self, folder, checkpoint, clock):
+    def __init__(self, folder, checkpoint, clock, **options):
         load = partial(load_model, InferenceConfig(model=str(checkpoint), threads=1), FileDigests(folder / "digests"))
-        self.engine = TransformersEngine(load, max_queue=4)
+        self.engine = TransformersEngine(load, max_queue=4, **options)
         self.blobs = MemoryBlobs()
         self.folder, self.clock = folder, clock
         self.build = BuildActivation(engine=self.engine, clock=clock, seals=SEALS, folder=folder)
@@ -166,3 +166,18 @@ async def test_a_cache_that_was_computed_otherwise_is_refused(models, cache, sou
     identity = replace(cache.payload.identity, **{field: "another"})
     other = sealed(replace(cache, payload=replace(cache.payload, identity=identity)))
     assert await refused(models, other, sources, grant()) == "INCOMPATIBLE_PAYLOAD"
+
+
+async def test_a_cache_in_eight_bits_is_smaller_and_is_used_where_that_is_set(
+    models, tmp_path, checkpoint, cache, sources, grant, clock
+):
+    (tmp_path / "small").mkdir()
+    async with Models(tmp_path / "small", checkpoint, clock, kv_encoding="int8") as small:
+        payload, data = await small.built(sources, grant())
+        assert len(data) < 0.7 * cache.payload.blob.size_bytes
+        made = sealed(replace(cache, payload=payload))
+        for place in (small, models):
+            place.blobs.data[str(cache.name)] = data
+        _, end = await small.answered(sources, grant(), made)
+        assert end.cached_tokens == payload.token_count
+        assert await refused(models, made, sources, grant()) == "INCOMPATIBLE_PAYLOAD"

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from memos_inference.adapters.kv_cache import KvGeometry
-from memos_inference.adapters.kv_file import CHUNK_TOKENS, digest_of, read, write
+from memos_inference.adapters.kv_file import CHUNK_TOKENS, KvEncoding, digest_of, read, write
 from memos_kernel.blobs import SAFETENSORS
 from memos_kernel.cube import Activation, BlobRef, Kind, RevisionRef
 from memos_kernel.errors import DataCorrupted, IncompatiblePayload
@@ -50,31 +50,98 @@ def path(tmp_path):
     return path
 
 
-def parsed(path, cube, **fields):
-    return read(path, of(path, cube, **fields), geometry=GEOMETRY, vocabulary=VOCABULARY)
+def parsed(path, cube, *, allowed=frozenset(KvEncoding), **fields):
+    return read(path, of(path, cube, **fields), geometry=GEOMETRY, vocabulary=VOCABULARY, allowed=allowed)
+
+
+def joined(prefix, index, tokens):
+    """Return keys and values of a layer."""
+    pieces = list(prefix.layer(index, tokens))
+    return (torch.cat([piece[part] for piece in pieces], dim=-2) for part in range(2))
+
+
+def there_and_back(path, cube, given, ids, dtype, **options):
+    identity = replace(IDENTITY, token_ids_sha256=digest_of(ids))
+    write(path, given, ids=ids, identity=identity, sources=[], **options)
+    geometry = replace(GEOMETRY, dtype=dtype)
+    return read(path, of(path, cube, identity=identity, tokens=len(ids)), geometry=geometry, vocabulary=VOCABULARY)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("tokens", [1, CHUNK_TOKENS, CHUNK_TOKENS + 40])
 def test_what_is_written_is_read_layer_by_layer(tmp_path, cube, dtype, tokens):
-    ids = IDS[:tokens]
-    identity, given = replace(IDENTITY, token_ids_sha256=digest_of(ids)), layers(ids, dtype=dtype)
-    path = tmp_path / "kv"
-    write(path, given, ids=ids, identity=identity, sources=[])
-    geometry = replace(GEOMETRY, dtype=dtype)
-    prefix = read(path, of(path, cube, identity=identity, tokens=tokens), geometry=geometry, vocabulary=VOCABULARY)
+    ids, given = IDS[:tokens], layers(IDS[:tokens], dtype=dtype)
+    prefix = there_and_back(tmp_path / "kv", cube, given, ids, dtype)
     assert prefix.ids == tuple(ids)
     for index, (keys, values) in enumerate(given):
-        pieces = prefix.layer(index, tokens)
-        assert torch.equal(torch.cat([piece[0] for piece in pieces], dim=-2), keys)
-        assert torch.equal(torch.cat([piece[1] for piece in pieces], dim=-2), values)
+        read_keys, read_values = joined(prefix, index, tokens)
+        assert torch.equal(read_keys, keys)
+        assert torch.equal(read_values, values)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("tokens", [1, 4, 5, CHUNK_TOKENS + 4, CHUNK_TOKENS + 40])
+def test_in_eight_bits_it_is_nearly_the_same_and_the_first_tokens_are_quite(tmp_path, cube, dtype, tokens):
+    ids, given = IDS[:tokens], layers(IDS[:tokens], dtype=dtype)
+    prefix = there_and_back(tmp_path / "kv", cube, given, ids, dtype, encoding=KvEncoding.INT8)
+    for index, (keys, values) in enumerate(given):
+        for wanted, found in zip((keys, values), joined(prefix, index, tokens), strict=True):
+            assert found.dtype == dtype
+            assert torch.equal(found[..., :4, :], wanted[..., :4, :])
+            assert (found.float() - wanted.float()).abs().max() <= (1 / 127 if dtype == torch.float32 else 1 / 80)
+
+
+def test_eight_bits_hold_channels_and_tokens_of_very_different_size(tmp_path, cube):
+    given = layers()
+    for keys, values in given:
+        keys[..., 1] *= 1_000
+        values[:, :, 100] *= 1_000
+        keys[..., 3], values[:, :, 200] = 0.0, 0.0
+    prefix = there_and_back(tmp_path / "kv", cube, given, IDS, torch.float32, encoding=KvEncoding.INT8)
+    for index, (keys, values) in enumerate(given):
+        read_keys, read_values = joined(prefix, index, TOKENS)
+        assert ((read_keys - keys).abs() <= keys.abs().amax(dim=2, keepdim=True) / 127).all()
+        assert ((read_values - values).abs() <= values.abs().amax(dim=3, keepdim=True) / 127).all()
+
+
+def test_eight_bits_take_less_room(tmp_path, cube):
+    small = there_and_back(tmp_path / "a", cube, layers(), IDS, torch.float32, encoding=KvEncoding.INT8)
+    whole = there_and_back(tmp_path / "b", cube, layers(), IDS, torch.float32)
+    assert small.nbytes < 0.55 * whole.nbytes  # the scales weigh much with four elements a head
+
+
+def test_a_file_in_an_encoding_that_is_not_allowed_is_refused(tmp_path, cube):
+    path = tmp_path / "kv"
+    write(path, layers(), ids=IDS, identity=IDENTITY, sources=[], encoding=KvEncoding.INT8)
+    with pytest.raises(IncompatiblePayload) as caught:
+        parsed(path, cube, allowed={KvEncoding.NATIVE})
+    assert caught.value.metadata["fields"] == "encoding"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"key_scale.00001": None},
+        {"value_scale.00001": lambda scale: scale[:, :, :-1].contiguous()},
+        {"key_scale.00001": lambda scale: scale * float("inf")},
+        {"kv.00001": lambda chunk: chunk.to(torch.float32)},
+        {"kv.00000": lambda chunk: chunk.to(torch.int8)},
+        {"encoding": "native"},
+    ],
+)
+def test_eight_bits_that_are_not_as_they_have_to_be_are_refused(tmp_path, cube, changes):
+    path = tmp_path / "kv"
+    write(path, layers(), ids=IDS, identity=IDENTITY, sources=[], encoding=KvEncoding.INT8)
+    rewritten(path, changes)
+    with pytest.raises(DataCorrupted):
+        parsed(path, cube)
 
 
 def test_a_part_of_the_tokens_is_a_part_of_the_pieces(path, cube):
     prefix = parsed(path, cube)
     assert [keys.shape[-2] for keys, _ in prefix.layer(0, CHUNK_TOKENS + 3)] == [CHUNK_TOKENS, 3]
     assert [keys.shape[-2] for keys, _ in prefix.layer(0, 7)] == [7]
-    assert prefix.layer(0, 0) == []
+    assert list(prefix.layer(0, 0)) == []
 
 
 def test_any_first_part_of_the_tokens_is_a_first_part_of_the_file(path):
@@ -88,6 +155,7 @@ def test_it_says_what_it_is_and_what_it_was_made_from(path):
     with safe_open(str(path), framework="pt") as file:
         (said,) = file.metadata().values()
     assert json.loads(said) == {
+        "encoding": "native",
         "format": "memos-kv",
         "version": "1",
         "identity": asdict(IDENTITY),
@@ -111,20 +179,19 @@ def test_a_file_of_another_identity_than_the_cubes_is_refused_with_what_differs(
     assert caught.value.metadata["fields"] == field
 
 
-def rewritten(path, **changes):
+def rewritten(path, changes):
     """Write the file anew with other tensors or metadata; None leaves a tensor out."""
     with safe_open(str(path), framework="pt") as file:
         tensors = {name: file.get_tensor(name).clone() for name in list(file.keys())}
         metadata = file.metadata()
     said = json.loads(metadata["memos-kv"])
     for name, value in changes.items():
-        key = name.replace("_", ".")
         if name in said:
             said[name] = value
         elif value is None:
-            del tensors[key]
+            del tensors[name]
         else:
-            tensors[key] = value(tensors[key]) if callable(value) else value
+            tensors[name] = value(tensors[name]) if callable(value) else value
     save_file(tensors, path, {"memos-kv": json.dumps(said)})
 
 
@@ -141,12 +208,12 @@ def _with_infinity(chunk):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"kv_00000": _with_nan},
-        {"kv_00001": _with_infinity},
-        {"kv_00000": lambda chunk: chunk[:2]},
-        {"kv_00000": lambda chunk: chunk.to(torch.bfloat16)},
-        {"kv_00001": None},
-        {"kv_00001": lambda chunk: chunk[:, :, :, :-1].contiguous()},
+        {"kv.00000": _with_nan},
+        {"kv.00001": _with_infinity},
+        {"kv.00000": lambda chunk: chunk[:2]},
+        {"kv.00000": lambda chunk: chunk.to(torch.bfloat16)},
+        {"kv.00001": None},
+        {"kv.00001": lambda chunk: chunk[:, :, :, :-1].contiguous()},
         {"more": torch.zeros(3)},
         {"ids": None},
         {"ids": lambda ids: ids[:-1]},
@@ -157,14 +224,16 @@ def _with_infinity(chunk):
     ],
 )
 def test_a_file_that_holds_something_else_is_refused(path, cube, changes):
-    rewritten(path, **changes)
+    rewritten(path, changes)
     with pytest.raises(DataCorrupted):
         parsed(path, cube)
 
 
-@pytest.mark.parametrize("changes", [{"format": "other"}, {"version": "2"}, {"identity": []}, {"identity": None}])
+@pytest.mark.parametrize(
+    "changes", [{"format": "other"}, {"version": "2"}, {"encoding": "int4"}, {"identity": []}, {"identity": None}]
+)
 def test_a_file_of_another_format_is_refused(path, cube, changes):
-    rewritten(path, **changes)
+    rewritten(path, changes)
     with pytest.raises(IncompatiblePayload):
         parsed(path, cube)
 
