@@ -225,7 +225,7 @@ class StorageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDerivedMemCubes(self, request, context):
-        """Lists KV caches or adapters that were made from some cubes and are not deleted, with payload: at most 100, the
+        """Lists KV caches or adapters that were made from some cubes and are in use, with payload: at most 100, the
         newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -45,7 +45,7 @@ class StorageServiceStub:
     ListDueMemCubes: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ListDueMemCubesRequest, _storage_service_pb2.ListDueMemCubesResponse]
     """Lists cubes of the grant's vaults that are past their expire time and not expired yet."""
     ListDerivedMemCubes: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ListDerivedMemCubesRequest, _storage_service_pb2.ListDerivedMemCubesResponse]
-    """Lists KV caches or adapters that were made from some cubes and are not deleted, with payload: at most 100, the
+    """Lists KV caches or adapters that were made from some cubes and are in use, with payload: at most 100, the
     newest first.
     """
     ListAgedMemCubes: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ListAgedMemCubesRequest, _storage_service_pb2.ListAgedMemCubesResponse]
@@ -174,7 +174,7 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _storage_service_pb2.ListDerivedMemCubesRequest,
         context: _aio.ServicerContext[_storage_service_pb2.ListDerivedMemCubesRequest, _abc.Awaitable[_storage_service_pb2.ListDerivedMemCubesResponse]],
     ) -> _abc.Awaitable[_storage_service_pb2.ListDerivedMemCubesResponse]:
-        """Lists KV caches or adapters that were made from some cubes and are not deleted, with payload: at most 100, the
+        """Lists KV caches or adapters that were made from some cubes and are in use, with payload: at most 100, the
         newest first.
         """
 
