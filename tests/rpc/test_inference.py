@@ -1,6 +1,7 @@
 """The inference service behind a real server: what its callers see."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,8 +14,10 @@ from checkpoints import write_checkpoint
 from hosting import hosted
 from memos_api.internal.v1 import inference_service_pb2 as pb
 from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
+from memos_api.v1 import memcube_pb2
 from memos_inference.config import InferenceConfig
 from memos_inference.wiring import build
+from memos_kernel.blobs import SAFETENSORS
 from memos_kernel.cube import Kind, MemCube, Plaintext, SourceSpan, State
 from memos_kernel.errors import (
     ContextExceeded,
@@ -220,3 +223,46 @@ async def test_without_its_model_the_service_embeds_and_says_why_it_cannot_gener
             assert (await stub.Embed(pb.EmbedRequest(texts=["x"]))).embeddings
             with pytest.raises(DependencyUnavailable, match="safetensors"):
                 await collect(stub)
+
+
+async def test_a_cache_is_streamed_with_what_it_is_first_and_then_its_bytes(stub):
+    request = pb.BuildActivationRequest(vault=str(VAULT), cubes=[injection().cube])
+    with granted():
+        first, *rest = [part async for part in stub.BuildActivation(request)]
+    payload = first.payload
+    data = b"".join(part.chunk.data for part in rest)
+    assert [part.chunk.offset for part in rest][:1] == [0]
+    assert (payload.blob.size_bytes, payload.blob.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert (payload.blob.name, payload.blob.media_type) == ("", SAFETENSORS)
+    assert payload.token_count > 10
+    assert len(payload.seal) == len(payload.identity.token_ids_sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"vault": "tenants/local/vaults/other"}, InvalidField),
+        ({"cubes": []}, MissingField),
+        ({"cubes": [injection().cube] * 2}, InvalidField),
+        ({"cubes": [injection(state=State.STALE).cube]}, StateConflict),
+        ({"cubes": [injection("word " * 100).cube]}, ContextExceeded),
+        ({"cubes": [injection(vault=VaultName("local", "other")).cube]}, InvalidField),
+    ],
+)
+async def test_what_is_wrong_with_a_cache_to_build_comes_as_a_typed_error(stub, fields, error):
+    request = pb.BuildActivationRequest(**{"vault": str(VAULT), "cubes": [injection().cube], **fields})
+    with granted(), pytest.raises(error):
+        await anext(stub.BuildActivation(request))
+
+
+async def test_a_cache_whose_bytes_cannot_be_had_costs_nothing_but_the_reading(stub):
+    told = injection()
+    request = pb.BuildActivationRequest(vault=str(VAULT), cubes=[told.cube])
+    with granted():
+        payload = (await anext(stub.BuildActivation(request))).payload
+        cache = memcube_pb2.MemCube(name="tenants/local/cubes/kv", uid="kv", vault=str(VAULT), activation=payload)
+        cache.derived_from.add(name=told.cube.name, revision=told.cube.revision)
+        *_, plain = await collect(stub, injections=[told])
+        *_, last = await collect(stub, injections=[told], cache=cache)
+    assert [refusal.reason for refusal in last.end.refusals] == ["DEPENDENCY_UNAVAILABLE"]
+    assert (last.end.prompt_tokens, last.end.cached_tokens) == (plain.end.prompt_tokens, 0)

@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 from interface_server import KEY, serving
 from memos_api.v1 import (
     chat_service_pb2,
+    conversion_service_pb2,
     governance_service_pb2,
     job_service_pb2,
     memcube_pb2,
@@ -19,6 +20,7 @@ from memos_api.v1 import (
 )
 from memos_api.v1 import memory_service_pb2 as pb
 from memos_api.v1.chat_service_pb2_grpc import ChatServiceStub
+from memos_api.v1.conversion_service_pb2_grpc import ConversionServiceStub
 from memos_api.v1.governance_service_pb2_grpc import GovernanceServiceStub
 from memos_api.v1.job_service_pb2_grpc import JobServiceStub
 from memos_api.v1.memory_service_pb2_grpc import MemoryServiceStub
@@ -32,6 +34,7 @@ class Caller:
     def __init__(self, channel):
         self.memory, self.chat = MemoryServiceStub(channel), ChatServiceStub(channel)
         self.jobs, self.governance = JobServiceStub(channel), GovernanceServiceStub(channel)
+        self.conversions = ConversionServiceStub(channel)
 
     async def __call__(self, method, request):
         return await method(request, metadata=AUTHORIZED, timeout=5)
@@ -384,3 +387,30 @@ async def test_jobs_are_handed_on(server, caller):
     assert [change.job.progress async for change in watch] == [0.0, 0.5, 1.0]
     missing = await caller.refused(caller.jobs.GetJob, job_service_pb2.GetJobRequest(name=name))
     assert missing[:2] == ("NOT_FOUND", "RESOURCE_NOT_FOUND")
+
+
+async def test_a_conversion_is_a_job_of_the_scheduler(server, caller):
+    request = conversion_service_pb2.BuildActivationRequest(
+        vault=VAULT, names=["tenants/t/cubes/b", "tenants/t/cubes/a"], request_id="r"
+    )
+    assert (await caller(caller.conversions.BuildActivation, request)).job.name == "tenants/t/jobs/j1"
+    (sent,) = server.behind.sent
+    assert (sent.job.kind, list(sent.job.vaults)) == ("build_activation", [VAULT])
+    assert (dict(sent.job.parameters), sent.request_key.request_id) == ({"cubes": "b,a"}, "r")
+
+
+@pytest.mark.parametrize(
+    ("names", "reason", "field"),
+    [
+        ([], "MISSING_FIELD", "names"),
+        (["x"], "MALFORMED_NAME", None),
+        (["tenants/other/cubes/a"], "INVALID_FIELD", "names[0]"),
+        ([f"tenants/t/cubes/c{number}" for number in range(101)], "LIMIT_EXCEEDED", "names"),
+    ],
+)
+async def test_a_conversion_of_what_cannot_be_converted_is_refused(server, caller, names, reason, field):
+    request = conversion_service_pb2.BuildActivationRequest(vault=VAULT, names=names)
+    refused = await caller.refused(caller.conversions.BuildActivation, request)
+    assert refused[:2] == ("INVALID_ARGUMENT", reason)
+    assert field is None or refused[2] == field
+    assert not server.behind.sent

@@ -36,6 +36,7 @@ from memos_kernel.errors import (
     GrantInvalid,
     ImmutableField,
     InvalidField,
+    LimitExceeded,
     MalformedName,
     MissingField,
     PageTokenMismatch,
@@ -606,3 +607,21 @@ async def test_unknown_enum_values_and_absurd_times_are_named(served):
             await served.add("tea", semantic_type=99)
         with pytest.raises(InvalidField):
             await served.search("tea", view=9)
+
+
+async def test_what_was_made_from_cubes_is_listed_with_its_payload(served):
+    with served.acting():
+        tea = await served.add("tea")
+        answer = await served.interface.ListDerivedMemCubes(
+            pb.ListDerivedMemCubesRequest(names=[tea.name], kind=memcube_pb2.CUBE_KIND_ACTIVATION)
+        )
+        assert not answer.cubes
+        for fields, error in [
+            ({"names": []}, MissingField),
+            ({"names": ["x"]}, MalformedName),
+            ({"names": [tea.name] * 101}, LimitExceeded),
+            ({"kind": memcube_pb2.CUBE_KIND_PLAINTEXT}, InvalidField),
+        ]:
+            asked = {"names": [tea.name], "kind": memcube_pb2.CUBE_KIND_ACTIVATION, **fields}
+            with pytest.raises(error):
+                await served.interface.ListDerivedMemCubes(pb.ListDerivedMemCubesRequest(**asked))

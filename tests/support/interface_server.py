@@ -20,6 +20,7 @@ from memos_api.v1 import (
     vault_pb2,
 )
 from memos_api.v1.chat_service_pb2_grpc import add_ChatServiceServicer_to_server
+from memos_api.v1.conversion_service_pb2_grpc import add_ConversionServiceServicer_to_server
 from memos_api.v1.governance_service_pb2_grpc import add_GovernanceServiceServicer_to_server
 from memos_api.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from memos_api.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
@@ -27,6 +28,7 @@ from memos_api.v1.purge_service_pb2_grpc import add_PurgeServiceServicer_to_serv
 from memos_api.v1.snapshot_service_pb2_grpc import add_SnapshotServiceServicer_to_server
 from memos_interface.edge import Edge
 from memos_interface.servicer.chat import ChatServicer
+from memos_interface.servicer.conversions import ConversionServicer
 from memos_interface.servicer.governance import GovernanceServicer
 from memos_interface.servicer.jobs import JobServicer
 from memos_interface.servicer.memory import MemoryServicer
@@ -170,6 +172,7 @@ async def serving() -> AsyncIterator[Running]:
     def register(server: grpc.aio.Server) -> None:
         add_MemoryServiceServicer_to_server(MemoryServicer(desk.do, new_id=desk.new_id), server)
         add_ChatServiceServicer_to_server(ChatServicer(desk.do.chat), server)
+        add_ConversionServiceServicer_to_server(ConversionServicer(behind), server)
         add_JobServiceServicer_to_server(JobServicer(behind), server)
         add_SnapshotServiceServicer_to_server(SnapshotServicer(behind, behind), server)
         add_PurgeServiceServicer_to_server(PurgeServicer(behind, behind), server)
