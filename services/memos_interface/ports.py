@@ -12,7 +12,7 @@ from typing import Protocol
 
 from memos_interface.domain.archives import ArchivedRevision, ArchiveOptions, Part, Seal, VaultRecord
 from memos_interface.domain.audit import AuditEvent
-from memos_interface.domain.chat import Delta, Form, GenerationEnd, Plan, PlannedMemory
+from memos_interface.domain.chat import Delta, GenerationEnd, Plan, PlannedMemory
 from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.extraction import Engine
 from memos_interface.domain.question import MemoryCall, Turn
@@ -21,6 +21,7 @@ from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
 from memos_kernel.changes import Change
 from memos_kernel.cube import BlobRef, MemCube, RevisionRef, TraceRef
 from memos_kernel.errors import MemosError
+from memos_kernel.forms import MemoryForm
 from memos_kernel.lineage import Graph
 from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import Action, Grant, Principal, Role
@@ -323,7 +324,7 @@ class Planner(Protocol):
         token_budget: int,
         turns: Sequence[str],
         max_tokens: int,
-        form: Form,
+        form: MemoryForm,
     ) -> Plan:
         """Return the plan; the chosen cubes carry their payload.
 

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import takewhile
 from typing import Any
 
 from jinja2 import TemplateError
@@ -11,6 +10,7 @@ from transformers import AutoTokenizer
 
 from memos_inference import prompt as prompts
 from memos_inference.adapters.checkpoint import Checkpoint
+from memos_inference.domain.activation import shared_length
 from memos_inference.domain.generation import Prompt, Role, Turn
 from memos_kernel.cube import MemCube, Plaintext
 from memos_kernel.errors import DependencyUnavailable, InvalidField
@@ -72,7 +72,7 @@ class ChatTokenizer:
         """
         asked, more = Turn(Role.USER, "?"), replace(memories[-1], payload=Plaintext("."))
         alone, followed = (self.prompt_ids(Prompt((asked,), told)) for told in (tuple(memories), (*memories, more)))
-        return [first for first, _ in takewhile(lambda pair: pair[0] == pair[1], zip(alone, followed, strict=False))]
+        return alone[: shared_length(alone, followed)]
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens of each text."""

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
 from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
 
 from memos_inference.adapters.kv_chunks import KvChunk, Pair
+from memos_inference.domain.activation import shared_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,7 @@ class KvPrefix:
 
     def shared_with(self, prompt: Sequence[int]) -> int:
         """Return how many tokens of a prompt need not be read; of the prompt one at least does."""
-        pairs = zip(self.ids, prompt[:-1], strict=False)
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return shared_length(self.ids, prompt[:-1])
 
     def layer(self, index: int, tokens: int) -> Iterator[Pair]:
         """Yield keys and values of one layer and the first tokens, in pieces of `[1, kv_heads, tokens, head_dim]`."""

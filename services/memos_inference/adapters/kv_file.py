@@ -44,7 +44,7 @@ class KvEncoding(StrEnum):
 
 def digest_of(ids: Sequence[int]) -> str:
     """Return the hex SHA-256 of tokens, each as four bytes, little endian."""
-    return hashlib.sha256(_as_bytes(ids)).hexdigest()
+    return hashlib.sha256(struct.pack(f"<{len(ids)}I", *ids)).hexdigest()
 
 
 def write(
@@ -201,7 +201,3 @@ def _ids(tensor: torch.Tensor, cube: MemCube, payload: Activation, vocabulary: i
 
 def _corrupted(cube: MemCube, why: str) -> DataCorrupted:
     return DataCorrupted(f"The KV cache of {cube.name} cannot be used: {why}.", name=str(cube.name))
-
-
-def _as_bytes(ids: Sequence[int]) -> bytes:
-    return struct.pack(f"<{len(ids)}I", *ids)

@@ -207,11 +207,10 @@ class TieredCaches:
 
     async def _download(self, path: Path, cube: MemCube) -> None:
         assert isinstance(cube.payload, Activation)
-        part, digest, size = path.with_suffix(_PART), hashlib.sha256(), 0
+        part, digest = path.with_suffix(_PART), hashlib.sha256()
         await self._files.run(_remove, part)
         try:
             async for data in self._source.read(cube.name):
-                size += len(data)
                 await self._files.run(_append, part, data, digest)
         except OSError as error:
             raise StoreFull(f"The disk of inference has no room for {cube.name}.") from error

@@ -6,11 +6,10 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
 from pathlib import Path
 
 from memos_inference import prompt as prompts
-from memos_inference.domain.activation import Encoded
+from memos_inference.domain.activation import Encoded, shared_length
 from memos_inference.domain.generation import Delta, Ended, FinishReason, GenerationEvent, Prompt, Sampling, check_room
 from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription
 from memos_inference.ports import Cache
@@ -90,7 +89,7 @@ class EchoEngine:
             first_token_ms=0.0,
             queue_ms=0.0,
             model="echo",
-            cached_tokens=_shared(cache.words, read) if isinstance(cache, WordCache) else 0,
+            cached_tokens=shared_length(cache.words, read) if isinstance(cache, WordCache) else 0,
         )
 
 
@@ -132,10 +131,6 @@ class MemoryBlobs:
 
 
 _PIECE = 1_000
-
-
-def _shared(words: Sequence[str], read: Sequence[str]) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(words, read, strict=False)))
 
 
 @dataclass(frozen=True, slots=True)

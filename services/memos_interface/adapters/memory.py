@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from memos_interface.domain.chat import Form, Plan, PlannedMemory
+from memos_interface.domain.chat import Plan, PlannedMemory
 from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.question import MemoryCall
 from memos_interface.domain.revisions import Difference
@@ -26,6 +26,7 @@ from memos_kernel.errors import (
     RevisionNotFound,
     VaultNotFound,
 )
+from memos_kernel.forms import MemoryForm
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.lineage import Edge, Graph, Node
 from memos_kernel.names import CubeName, PlanName, PrincipalName, VaultName
@@ -318,7 +319,7 @@ class MemoryPlanner:
         token_budget: int,
         turns: Sequence[str],
         max_tokens: int,
-        form: Form,
+        form: MemoryForm,
     ) -> Plan:
         """See the port."""
         self.conversations.append((tuple(turns), max_tokens))

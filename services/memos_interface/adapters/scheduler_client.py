@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from memos_api.internal.v1 import scheduler_service_pb2 as pb
 from memos_api.internal.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
 from memos_api.v1 import chat_service_pb2
-from memos_interface.domain.chat import Form, Plan
+from memos_interface.domain.chat import Plan
 from memos_interface.domain.question import MemoryCall
 from memos_interface.domain.search import CubeFilter
 from memos_interface.wire.chat import call_to_proto, plan_from_proto
 from memos_interface.wire.search import filter_to_proto
+from memos_kernel.forms import MemoryForm
 from memos_kernel.names import VaultName
 
 
@@ -28,7 +29,7 @@ class SchedulerClient:
         token_budget: int,
         turns: Sequence[str],
         max_tokens: int,
-        form: Form,
+        form: MemoryForm,
     ) -> Plan:
         """See the port."""
         answer = await self._stub.PlanInjection(

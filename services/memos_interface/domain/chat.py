@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 from memos_interface.domain.question import MemoryCall, Turn
 from memos_interface.domain.reader import Message, check_role
@@ -10,18 +9,11 @@ from memos_interface.domain.search import CubeFilter
 from memos_kernel import limits
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import InvalidField, LimitExceeded, MissingField
+from memos_kernel.forms import MemoryForm
 from memos_kernel.names import VaultName
 from memos_kernel.text import check_plain, check_text
 
 _HOTTEST = 2.0
-
-
-class Form(IntEnum):
-    """How memories may reach the model; the numbers are those of the contract's MemoryForm."""
-
-    AUTO = 0
-    TEXT = 1
-    KV = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +28,7 @@ class ChatQuestion:
     temperature: float = 0.0
     memory_token_budget: int = 0
     filter: CubeFilter | None = None
-    form: Form = Form.AUTO
+    form: MemoryForm = MemoryForm.AUTO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

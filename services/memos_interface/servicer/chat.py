@@ -5,11 +5,12 @@ from contextlib import aclosing
 
 from memos_api.v1 import chat_service_pb2 as pb
 from memos_api.v1 import chat_service_pb2_grpc as pb_grpc
-from memos_interface.domain.chat import ChatEvent, ChatQuestion, Delta, Form, Plan
+from memos_interface.domain.chat import ChatEvent, ChatQuestion, Delta, Plan
 from memos_interface.servicer.convert import messages_from_proto, vaults_from_proto
 from memos_interface.usecases.chat import Chat
 from memos_interface.wire.chat import plan_to_proto
 from memos_interface.wire.search import filter_from_proto
+from memos_kernel.forms import MemoryForm
 from memos_kernel.names import VaultName
 from memos_runtime.context import current_principal, current_request_key
 from memos_wire.cubes import enum_from_proto
@@ -39,7 +40,7 @@ def _question(request: pb.ChatRequest) -> ChatQuestion:
         temperature=request.temperature,
         memory_token_budget=request.memory_token_budget,
         filter=filter_from_proto(request.filter) if request.HasField("filter") else None,
-        form=enum_from_proto(Form, request.form, field="form"),
+        form=enum_from_proto(MemoryForm, request.form, field="form"),
     )
 
 

@@ -3,28 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import IntEnum
 
 from memos_kernel import limits
 from memos_kernel.cube import Activation, MemCube
+from memos_kernel.forms import MemoryForm
 from memos_kernel.identity import differing_fields
 from memos_kernel.names import CubeName
-from memos_kernel.states import INJECTABLE, is_over
-from memos_scheduler.domain.plan import EngineFacts, PlannedMemory, in_prompt_order, why_not_injectable
+from memos_scheduler.domain.plan import EngineFacts, PlannedMemory, in_prompt_order, why_not_injectable, why_out_of_use
 
 KV = "kv"
 """Form of injection: keys and values of the memories, computed before."""
 
 REFUSED_SHOWN = 3
 """Caches that were not taken and that a plan still names."""
-
-
-class Wish(IntEnum):
-    """What the caller wants; the numbers are those of the contract's MemoryForm."""
-
-    AUTO = 0
-    TEXT = 1
-    KV = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +43,7 @@ class Choice:
         filtered: whether the caller gave conditions, so that nothing but what was found may enter.
     """
 
-    wish: Wish
+    wish: MemoryForm
     rule: CacheRule
     chosen: tuple[PlannedMemory, ...]
     found: frozenset[CubeName]
@@ -64,9 +55,9 @@ class Choice:
     @property
     def worth_a_look(self) -> bool:
         """Whether any cache could be taken."""
-        if self.wish is Wish.TEXT or not self.chosen:
+        if self.wish is MemoryForm.TEXT or not self.chosen:
             return False
-        return self.wish is Wish.KV or sum(memory.tokens for memory in self.chosen) >= self.rule.least_tokens
+        return self.wish is MemoryForm.KV or sum(memory.tokens for memory in self.chosen) >= self.rule.least_tokens
 
 
 def pick_cache(caches: Sequence[MemCube], choice: Choice) -> tuple[PlannedMemory | None, tuple[PlannedMemory, ...]]:
@@ -129,10 +120,8 @@ def with_cache(
 
 def _unusable(cube: MemCube, choice: Choice) -> str:
     assert isinstance(cube.payload, Activation)
-    if cube.state not in INJECTABLE:
-        return f"not injectable: {cube.state.name.lower()}"
-    if is_over(cube, now=choice.now):
-        return "not injectable: expired"
+    if obstacle := why_out_of_use(cube, now=choice.now):
+        return f"not injectable: {obstacle}"
     if not cube.payload.seal or len(cube.derived_from) > limits.CONVERSION_SOURCES:
         return "not computed by this system"
     if choice.engine.identity is None:
@@ -147,7 +136,7 @@ def _not_worth(sources: set[CubeName], covered: int, choice: Choice) -> str:
         return "holds nothing of what was chosen"
     if choice.filtered and not sources <= choice.found:
         return "holds memories that the conditions may leave out"
-    if choice.wish is Wish.KV:
+    if choice.wish is MemoryForm.KV:
         return ""
     if not sources <= {memory.cube.name for memory in choice.chosen}:
         return "holds memories that were not chosen"

@@ -184,15 +184,20 @@ def screen(preferences: Iterable[Preference], *, now: datetime) -> Screened:
 
 def why_not_injectable(cube: MemCube, *, now: datetime) -> str:
     """Return why a cube may not enter a prompt as text, or an empty string."""
+    if obstacle := why_out_of_use(cube, now=now):
+        return obstacle
+    if cube.kind is not Kind.PLAINTEXT:
+        return f"its kind is {cube.kind.name.lower()}"
+    return "" if cube.text else "it came without its text"
+
+
+def why_out_of_use(cube: MemCube, *, now: datetime) -> str:
+    """Return why a cube may not be used in any form, or an empty string."""
     if cube.state not in INJECTABLE:
         return cube.state.name.lower()
     if is_over(cube, now=now):
         return "expired"
-    if cube.delete_time is not None:
-        return "deleted"
-    if cube.kind is not Kind.PLAINTEXT:
-        return f"its kind is {cube.kind.name.lower()}"
-    return "" if cube.text else "it came without its text"
+    return "" if cube.delete_time is None else "deleted"
 
 
 def choose(

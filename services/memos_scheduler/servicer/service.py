@@ -6,12 +6,12 @@ from typing import Any
 from memos_api.internal.v1 import scheduler_service_pb2 as pb
 from memos_api.internal.v1.scheduler_service_pb2_grpc import SchedulerServiceServicer
 from memos_api.v1 import job_service_pb2 as jobs_pb
+from memos_kernel.forms import MemoryForm
 from memos_kernel.names import JobName, VaultName
 from memos_runtime import semconv
 from memos_runtime.context import current_grant
 from memos_runtime.paging import PageTokens, page_size, request_hash
 from memos_runtime.telemetry import current_span
-from memos_scheduler.domain.forms import Wish
 from memos_scheduler.domain.jobs import JobState
 from memos_scheduler.domain.plan import Plan
 from memos_scheduler.servicer.messages import (
@@ -67,7 +67,7 @@ class SchedulerServicer(SchedulerServiceServicer):
             conditions=request.filter.SerializeToString(),
             token_budget=request.token_budget,
             conversation=conversation_from_proto(request),
-            wish=enum_from_proto(Wish, request.form, field="form"),
+            wish=enum_from_proto(MemoryForm, request.form, field="form"),
         )
         _trace(plan)
         return pb.PlanInjectionResponse(plan=plan_to_proto(plan))

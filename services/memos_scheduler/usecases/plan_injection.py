@@ -9,11 +9,12 @@ from memos_kernel import limits
 from memos_kernel.checks import check_count
 from memos_kernel.cube import Kind, MemCube
 from memos_kernel.errors import Capacity, InvalidField, MemosError
+from memos_kernel.forms import MemoryForm
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import PlanName, TenantName, VaultName
 from memos_kernel.prompt import memory_line
 from memos_kernel.text import check_text
-from memos_scheduler.domain.forms import CacheRule, Choice, Room, Wish, pick_cache, with_cache
+from memos_scheduler.domain.forms import CacheRule, Choice, Room, pick_cache, with_cache
 from memos_scheduler.domain.plan import (
     REJECTED_SHOWN,
     UNKNOWN_ENGINE,
@@ -62,7 +63,7 @@ class PlanInjection:
         conditions: bytes = b"",
         token_budget: int = 0,
         conversation: Conversation = NO_CONVERSATION,
-        wish: Wish = Wish.AUTO,
+        wish: MemoryForm = MemoryForm.AUTO,
     ) -> Plan:
         """Return the plan. See `Retriever.search` for `vaults` and `conditions`.
 

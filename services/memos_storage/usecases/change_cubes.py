@@ -18,7 +18,7 @@ from memos_storage.domain.values import Answer, Vector
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_cube, shown
 from memos_storage.usecases.create_cubes import SWEEP_SHARE, check_known_dimensions, check_room
-from memos_storage.usecases.derived import check_way_back, follow, replace_source
+from memos_storage.usecases.derived import check_way_back, replace_source
 from memos_storage.usecases.mutation import Mutation, cube_of, once, single
 from memos_storage.usecases.tombstones import Tombstones
 
@@ -57,8 +57,7 @@ class UpdateCube:
             if changed is not stored:
                 check_inherited(stored, changed)
                 check_validity(changed.valid_from, changed.valid_until, field="cube")
-                replace_cube(tx, stored, changed, vector, self.tombstones, mutation.grant)
-                follow(tx, stored, changed, mutation, self.ids, now=now)
+                replace_cube(tx, stored, changed, vector, self.tombstones, mutation, self.ids, now=now)
                 tx.audit(mutation.event(self.ids, "cube.update", changed, now=now))
             return single(changed)
 
@@ -179,9 +178,17 @@ class RecordUsage:
 
 
 def replace_cube(
-    tx: Transaction, stored: MemCube, changed: MemCube, vector: Vector | None, tombstones: Tombstones, grant: Grant
+    tx: Transaction,
+    stored: MemCube,
+    changed: MemCube,
+    vector: Vector | None,
+    tombstones: Tombstones,
+    mutation: Mutation,
+    ids: IdFactory,
+    *,
+    now: datetime,
 ) -> None:
-    """Store a changed cube; a text that changed needs its vector.
+    """Store a changed cube; a text that changed needs its vector. What was made from the old one goes out of use.
 
     Raises:
         MissingField, InvalidField: the vector.
@@ -189,13 +196,13 @@ def replace_cube(
         DuplicateContent, Overloaded.
     """
     if changed.text == stored.text:
-        tx.replace(changed)
+        replace_source(tx, stored, changed, mutation, ids, now=now)
         return
     if vector is None:
         raise MissingField("The text changes; give the vector of the new text.", field="embedding")
     tombstones.check_text(tx, changed)
     check_known_dimensions(tx, vector, field="embedding")
     check_room(tx, 1)
-    if (quota := grant.quotas.get(stored.vault)) is not None:
+    if (quota := mutation.grant.quotas.get(stored.vault)) is not None:
         tx.limit(stored.vault, quota)
-    tx.replace(changed, vector=vector, content=True)
+    replace_source(tx, stored, changed, mutation, ids, now=now, vector=vector, content=True)

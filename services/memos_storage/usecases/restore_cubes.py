@@ -11,11 +11,11 @@ from memos_kernel.names import CubeName, VaultName
 from memos_storage.domain import revisions
 from memos_storage.domain.derived import outdated
 from memos_storage.domain.selection import check_as_of
-from memos_storage.domain.values import StoredCube
+from memos_storage.domain.values import StoredCube, Vector
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_vault
 from memos_storage.usecases.create_cubes import check_room
-from memos_storage.usecases.derived import follow, still_true
+from memos_storage.usecases.derived import replace_source, still_true
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.room import check_growth
 from memos_storage.usecases.tombstones import Tombstones
@@ -143,12 +143,11 @@ class _Step:
             check_growth(self.tx, back, self.mutation.grant, before=cube)
         vector = self.tx.vector(cube.uid, then.content_revision) if content else None
         try:
-            self.tx.replace(back, vector=vector, content=content)
+            self.replace(cube, back, vector=vector, content=content)
         except DuplicateContent:
             if not self.make_way(back):
                 raise
-            self.tx.replace(back, vector=vector, content=content)
-        self.follow(cube, back)
+            self.replace(cube, back, vector=vector, content=content)
         self.note("cube.restore", back)
 
     def make_way(self, back: MemCube) -> bool:
@@ -169,13 +168,12 @@ class _Step:
             gone = revisions.deleted(cube, now=self.now)
         except CubeFrozen:
             return False
-        self.tx.replace(gone)
-        self.follow(cube, gone)
+        self.replace(cube, gone)
         self.note("cube.delete", gone)
         return True
 
-    def follow(self, cube: MemCube, changed: MemCube) -> None:
-        follow(self.tx, cube, changed, self.mutation, self.ids, now=self.now)
+    def replace(self, cube: MemCube, changed: MemCube, *, vector: Vector | None = None, content: bool = False) -> None:
+        replace_source(self.tx, cube, changed, self.mutation, self.ids, now=self.now, vector=vector, content=content)
 
     def note(self, action: str, cube: MemCube) -> None:
         self.changed += 1

@@ -12,7 +12,6 @@ from memos_storage.domain.values import Answer, Vector
 from memos_storage.ports import Catalog, Transaction
 from memos_storage.usecases.access import require_cube, shown
 from memos_storage.usecases.change_cubes import replace_cube
-from memos_storage.usecases.derived import follow
 from memos_storage.usecases.mutation import Mutation, cube_of, once, single
 from memos_storage.usecases.read_revisions import revision_not_found
 from memos_storage.usecases.tombstones import Tombstones
@@ -57,8 +56,7 @@ class RollBackCube:
             changed = revisions.rolled_back(stored, old.cube, now=now)
             if changed is not stored:
                 then = vector or tx.vector(stored.uid, old.content_revision)
-                replace_cube(tx, stored, changed, then, self.tombstones, mutation.grant)
-                follow(tx, stored, changed, mutation, self.ids, now=now)
+                replace_cube(tx, stored, changed, then, self.tombstones, mutation, self.ids, now=now)
                 reason = f"Taken back to revision {revision}."
                 tx.audit(mutation.event(self.ids, "cube.rollback", changed, now=now, reason=reason))
             return single(changed)

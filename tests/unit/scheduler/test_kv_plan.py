@@ -8,11 +8,12 @@ import pytest
 from memos_kernel.blobs import SAFETENSORS
 from memos_kernel.cube import Activation, BlobRef, Kind, MemCube, Plaintext, RevisionRef, State
 from memos_kernel.errors import DependencyUnavailable, InvalidField
+from memos_kernel.forms import MemoryForm
 from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.jobs import CUBES
 from memos_kernel.names import CubeName, JobName, PrincipalName, TenantName, VaultName
 from memos_scheduler.adapters.memory import TWIN_FACTS, MemoryEngine, MemoryMemories, MemoryRetriever
-from memos_scheduler.domain.forms import CacheRule, Wish
+from memos_scheduler.domain.forms import CacheRule
 from memos_scheduler.domain.jobs import BUILD_ACTIVATION, Job
 from memos_scheduler.domain.plan import BudgetRule, MemoryCall
 from memos_scheduler.domain.policies import SimilarityPolicy
@@ -43,7 +44,7 @@ def found(make_candidate):
 
 @pytest.fixture
 def plan(clock, new_id, found):
-    async def make(*caches, wish=Wish.KV, budget=0, least=10, identity=RUNNING, memories=None, **options):
+    async def make(*caches, wish=MemoryForm.KV, budget=0, least=10, identity=RUNNING, memories=None, **options):
         held = {cube.name: cube for cube in (*(one.cube for one in found), *caches)}
         planner = PlanInjection(
             engine=MemoryEngine(facts=replace(TWIN_FACTS, identity=identity)),
@@ -97,7 +98,7 @@ async def test_the_cache_that_holds_most_of_what_was_found_is_taken_and_the_othe
 
 
 async def test_text_is_taken_where_it_is_asked_for(plan, found):
-    made = await plan(cache_of(found[0].cube), wish=Wish.TEXT)
+    made = await plan(cache_of(found[0].cube), wish=MemoryForm.TEXT)
     assert (told(made), made.cache) == (TEXTS, None)
 
 
@@ -147,13 +148,13 @@ async def test_with_conditions_nothing_enters_that_the_search_did_not_find(plan,
 
 async def test_without_being_asked_a_cache_changes_nothing_but_what_is_read(plan, found):
     cubes = [item.cube for item in found]
-    made = await plan(cache_of(*cubes[:2]), wish=Wish.AUTO, least=12)
+    made = await plan(cache_of(*cubes[:2]), wish=MemoryForm.AUTO, least=12)
     assert told(made) == [("kv", "c1"), ("kv", "c2"), ("text", "c3")]
     for caches, least, reason in [
         ([cache_of(*cubes[:2])], 13, "spares 12 tokens; it takes 13 to be worth it"),
         ([cache_of(cubes[0], cubes[3])], 1, "holds memories that were not chosen"),
     ]:
-        made = await plan(*caches, wish=Wish.AUTO, least=least)
+        made = await plan(*caches, wish=MemoryForm.AUTO, least=least)
         assert (told(made), made.cache, refused(made)) == (TEXTS, None, [reason])
 
 
