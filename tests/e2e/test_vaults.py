@@ -137,7 +137,14 @@ async def test_what_is_too_old_is_deleted_for_a_reason_that_the_audit_log_tells(
     await until(is_gone)
     with pytest.raises(NotFound):
         await client.get(cube)
-    (event,) = [one async for one in client.audit(resource=cube, action="cube.delete")]
+    deletions = []
+
+    async def is_told():
+        deletions[:] = [one async for one in client.audit(resource=cube, action="cube.delete")]
+        return bool(deletions)
+
+    await until(is_told)
+    (event,) = deletions
     assert event.principal.endswith("/system")
     assert event.reason == "It is older than 1 day, 0:00:00, which is the age that the vault keeps cubes to."
 
