@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTOS := $(shell find protos/memos_api -name '*.proto')
 
-.PHONY: help setup up demo test lint format protos readme conformance chaos bench bench-scale kv-eval tiny-model tiny-model-eval clean
+.PHONY: help setup up demo test lint format protos readme conformance chaos bench bench-scale bench-serve kv-eval tiny-model tiny-model-eval clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "%-18s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ bench-scale: $(READY) ## Measure import and search up to a million cubes on real
 
 bench: $(READY) ## Measure add, search and chat; print JSON (ARGS=--mem0 adds the baseline)
 	PYTHONPATH=tests/support $(BIN)/python tests/perf/bench.py $(ARGS)
+
+bench-serve: $(READY) ## Measure chats side by side against chats one after another (ARGS="--model tiny --json")
+	PYTHONPATH=tests/perf $(BIN)/python tests/perf/bench_serve.py $(ARGS)
 
 kv-eval: $(READY) ## Compare answers from KV caches with answers from text (ARGS="--questions N")
 	$(BIN)/python tests/perf/kv_eval.py $(ARGS)

@@ -43,6 +43,20 @@ class InferenceConfig(Section):
     max_queue: int = Field(
         16, ge=1, description="generations that may wait for the model; more are refused with OVERLOADED"
     )
+    max_running: int = Field(
+        16, ge=1, description="generations that share the passes of the model; the others wait in the queue"
+    )
+    kv_running_bytes: int = Field(
+        4 * 1024**3,
+        ge=1,
+        description="bytes of keys and values of the generations that run, counted at full length; what needs more"
+        " alone is refused with CONTEXT_EXCEEDED",
+    )
+    prefill_tokens: int = Field(
+        256,
+        ge=1,
+        description="prompt tokens of one pass: fewer hold up less those who write, more read a long prompt sooner",
+    )
     max_queue_tokens: int = Field(
         262_144,
         ge=1,

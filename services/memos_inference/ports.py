@@ -84,8 +84,10 @@ class Engine(Protocol):
         """
         ...
 
-    async def encode(self, memories: Sequence[MemCube], path: Path) -> Encoded:
+    async def encode(self, memories: Sequence[MemCube], path: Path, *, tenant: str = "") -> Encoded:
         """Write keys and values of the tokens that each prompt with these memories first begins with.
+
+        Tenants share the engine evenly.
 
         Raises:
             FormUnsupported: the model has no such cache.
@@ -95,11 +97,12 @@ class Engine(Protocol):
         ...
 
     def generate(
-        self, prompt: Prompt, sampling: Sampling, *, cache: Cache | None = None
+        self, prompt: Prompt, sampling: Sampling, *, tenant: str = "", cache: Cache | None = None
     ) -> AsyncGenerator[GenerationEvent]:
         """Yield pieces of the answer and then, last, how it ended. Closing the generator stops the work.
 
-        With a cache the answer is the same, and comes sooner.
+        Answers are written side by side, and none depends on another; tenants share the engine evenly. With a cache
+        the answer is the same, and comes sooner.
 
         Raises:
             ContextExceeded: the prompt leaves no room for an answer, see `check_room`.

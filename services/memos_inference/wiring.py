@@ -9,6 +9,7 @@ import grpc
 
 from memos_api.internal.v1.blob_service_pb2_grpc import BlobServiceStub
 from memos_api.internal.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
+from memos_inference.adapters.batcher import Batcher
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.kv_tiers import TieredCaches
 from memos_inference.adapters.loading import load_encoder, load_model
@@ -43,9 +44,13 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         if name
     ]
     served = ServedEmbedders(embedders[0], embedders[1] if len(embedders) > 1 else None)
-    engine = TransformersEngine(
-        partial(load_model, config, digests), max_queue=config.max_queue, kv_encoding=config.kv_encoding
+    batcher = Batcher(
+        max_running=config.max_running,
+        max_waiting=config.max_queue,
+        max_bytes=config.kv_running_bytes,
+        piece=config.prefill_tokens,
     )
+    engine = TransformersEngine(partial(load_model, config, digests), batcher=batcher, kv_encoding=config.kv_encoding)
     blobs = StorageBlobs(context.channels.stub(BlobServiceStub, STORAGE))
     caches = TieredCaches(
         context.state_dir / "kv",

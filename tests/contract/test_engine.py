@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from checkpoints import write_checkpoint
+from engines import make_batcher
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.loading import load_model
 from memos_inference.adapters.memory import EchoEngine, WordCache
@@ -33,7 +34,8 @@ async def engine(request, checkpoint, tmp_path):
         yield EchoEngine()
         return
     config = InferenceConfig(model=str(checkpoint), threads=1)
-    made = TransformersEngine(partial(load_model, config, FileDigests(tmp_path / "digests.json")), max_queue=4)
+    load = partial(load_model, config, FileDigests(tmp_path / "digests.json"))
+    made = TransformersEngine(load, batcher=make_batcher())
     made.start()
     yield made
     await made.close()

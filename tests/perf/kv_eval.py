@@ -26,10 +26,10 @@ from rich.table import Table
 from memos_inference.adapters import kv_file
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.engine_work import LoadedModel
-from memos_inference.adapters.kv_cache import KvPrefix
+from memos_inference.adapters.kv_cache import KvPrefix, SequenceCache
 from memos_inference.adapters.loading import load_model
 from memos_inference.config import InferenceConfig
-from memos_inference.domain.generation import Prompt, Role, Sampling, Turn
+from memos_inference.domain.generation import Prompt, Role, Turn
 from memos_inference.tiny_model.evaluate import TOLD, Item, draw_items
 from memos_kernel.blobs import SAFETENSORS
 from memos_kernel.cube import Activation, BlobRef, Kind, MemCube, Plaintext, RevisionRef
@@ -76,10 +76,16 @@ def answered(model: LoadedModel, prompt: Prompt, prefix: KvPrefix | None = None)
     """Return the tokens of an answer, and its text."""
     ids: list[int] = []
     given = model.tokenizer.prompt_ids(prompt)
-    for token in model.decoder.tokens(given, Sampling(max_tokens=TOKENS), cancelled=lambda: False, prefix=prefix):
+    shared = prefix.shared_with(given) if prefix is not None else 0
+    state = model.decoder.begin(len(given) + TOKENS, prefix=prefix, shared=shared)
+    unread = given[shared:]
+    while len(ids) < TOKENS:
+        (token,) = model.decoder.choose(model.decoder.step([(state, unread)]), [0.0])
+        assert token is not None
         if token in model.stop_ids:
             break
         ids.append(token)
+        unread = [token]
     return ids, model.tokenizer.decode(ids).strip()
 
 
@@ -87,12 +93,12 @@ def cached(model: LoadedModel, memories: tuple[MemCube, ...], path: Path, encodi
     """Return the cache of memories, by way of its file."""
     ids = model.tokenizer.prefix_ids(memories)
     assert model.decoder.geometry is not None
-    reading = model.decoder.reading(ids)
-    while reading.go_on():
-        pass
+    state = model.decoder.begin(len(ids))
+    assert isinstance(state, SequenceCache)
+    model.decoder.step([(state, ids)])
     identity = replace(model.description.identity, token_ids_sha256=kv_file.digest_of(ids))
     sources = tuple(RevisionRef(memory.name, 1) for memory in memories)
-    kv_file.write(path, reading.layers(), ids=ids, identity=identity, sources=sources, encoding=encoding)
+    kv_file.write(path, state.pairs(), ids=ids, identity=identity, sources=sources, encoding=encoding)
     cube = MemCube(
         name=CubeName("local", "kv"),
         vault=VAULT,

@@ -4,17 +4,18 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from memos_inference.adapters.detokenizer import Detokenizer
 from memos_inference.domain.generation import Delta, Ended, FinishReason, GenerationEvent, Sampling
 from memos_inference.domain.models import EngineDescription
-from memos_kernel.errors import Draining
 
 if TYPE_CHECKING:
     from memos_inference.adapters.chat_tokenizer import ChatTokenizer
     from memos_inference.adapters.kv_cache import KvPrefix
-    from memos_inference.adapters.torch_decoder import Reading, TorchDecoder
+    from memos_inference.adapters.kv_chunks import Pair
+    from memos_inference.adapters.torch_decoder import State, TorchDecoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,82 +28,127 @@ class LoadedModel:
     stop_ids: frozenset[int]
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class Generation:
-    """An answer. `cancelled` is set by the event loop and read by the thread before each token."""
+    """An answer that is being written; see `batcher.Work`."""
 
     loop: asyncio.AbstractEventLoop
     model: LoadedModel
     prompt: Sequence[int]
     sampling: Sampling
+    tenant: str
     prefix: "KvPrefix | None" = None
     events: asyncio.Queue[GenerationEvent | Exception] = field(default_factory=asyncio.Queue)
-    queued: float = field(default_factory=time.perf_counter)
     cancelled: bool = False
-    size: int = 1
+    _queued: float = field(default_factory=time.perf_counter)
+    _started: float = 0.0
+    _first: float = 0.0
+    _cached: int = 0
+    _count: int = 0
+
+    @property
+    def decoder(self) -> "TorchDecoder":
+        """See `batcher.Work`."""
+        return self.model.decoder
+
+    @property
+    def temperature(self) -> float:
+        """See `batcher.Work`."""
+        return self.sampling.temperature
+
+    @property
+    def capacity(self) -> int:
+        """See `batcher.Work`."""
+        return len(self.prompt) + self._most
+
+    def begin(self, cached_tokens: int) -> None:
+        """See `batcher.Work`."""
+        self._started = time.perf_counter()
+        self._cached = cached_tokens
+
+    def take(self, token: int, state: "State") -> bool:
+        """See `batcher.Work`."""
+        self._first = self._first or time.perf_counter()
+        if token in self.model.stop_ids:
+            self._end(FinishReason.STOP)
+            return False
+        self._count += 1
+        if piece := self._text.push(token):
+            self._emit(Delta(piece))
+        if self._count == self._most:
+            self._end(FinishReason.LENGTH)
+            return False
+        return True
 
     def fail(self, error: Exception) -> None:
-        """See `lane.Job`."""
-        self.loop.call_soon_threadsafe(self.events.put_nowait, error)
+        """See `batcher.Work`."""
+        self._emit(error)
 
-    def run(self) -> None:
-        """Generate. Runs in the lane's thread."""
-        started = time.perf_counter()
-        model = self.model
-        text = Detokenizer(model.tokenizer.decode)
-        finish, count, first = FinishReason.LENGTH, 0, 0.0
-        tokens = model.decoder.tokens(self.prompt, self.sampling, cancelled=lambda: self.cancelled, prefix=self.prefix)
-        for token in tokens:
-            first = first or time.perf_counter()
-            if token in model.stop_ids:
-                finish = FinishReason.STOP
-                break
-            count += 1
-            if piece := text.push(token):
-                self._emit(Delta(piece))
-        if self.cancelled:
-            self.fail(Draining("The engine is going down.", service="inference"))  # for nobody, if the caller left
-            return
-        if tail := text.flush():
+    @cached_property
+    def _most(self) -> int:
+        """Tokens of the answer at most."""
+        return min(self.sampling.max_tokens, self.decoder.context_length - len(self.prompt))
+
+    @cached_property
+    def _text(self) -> Detokenizer:
+        return Detokenizer(self.model.tokenizer.decode)
+
+    def _end(self, finish: FinishReason) -> None:
+        if tail := self._text.flush():
             self._emit(Delta(tail))
         self._emit(
             Ended(
                 finish_reason=finish,
                 prompt_tokens=len(self.prompt),
-                completion_tokens=count,
-                first_token_ms=(first - started) * 1e3,
-                queue_ms=(started - self.queued) * 1e3,
-                model=model.description.model,
-                cached_tokens=self.prefix.shared_with(self.prompt) if self.prefix is not None else 0,
+                completion_tokens=self._count,
+                first_token_ms=(self._first - self._started) * 1e3,
+                queue_ms=(self._started - self._queued) * 1e3,
+                model=self.model.description.model,
+                cached_tokens=self._cached,
             )
         )
 
-    def _emit(self, event: GenerationEvent) -> None:
+    def _emit(self, event: GenerationEvent | Exception) -> None:
         self.loop.call_soon_threadsafe(self.events.put_nowait, event)
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class ReadingPiece:
-    """The next piece of tokens that are read for a KV cache. So a long text does not hold up those who wait."""
+@dataclass(eq=False, kw_only=True)
+class Reading:
+    """Tokens that are read for a KV cache; see `batcher.Work`."""
 
     loop: asyncio.AbstractEventLoop
-    reading: "Reading"
-    more: asyncio.Future[bool]
+    decoder: "TorchDecoder"
+    prompt: Sequence[int]
+    tenant: str
+    pairs: "asyncio.Future[list[Pair]]"
     cancelled: bool = False
-    size: int = 1
+    prefix: "KvPrefix | None" = None
+    temperature: float = 0.0
+
+    @property
+    def capacity(self) -> int:
+        """See `batcher.Work`."""
+        return len(self.prompt)
+
+    def begin(self, cached_tokens: int) -> None:
+        """See `batcher.Work`."""
+
+    def take(self, token: int, state: "State") -> bool:
+        """See `batcher.Work`."""
+        from memos_inference.adapters.kv_cache import SequenceCache
+
+        assert isinstance(state, SequenceCache)
+        self.loop.call_soon_threadsafe(self._settle, state.pairs(), None)
+        return False
 
     def fail(self, error: Exception) -> None:
-        """See `lane.Job`."""
+        """See `batcher.Work`."""
         self.loop.call_soon_threadsafe(self._settle, None, error)
 
-    def run(self) -> None:
-        """Read it. Runs in the lane's thread."""
-        self.loop.call_soon_threadsafe(self._settle, self.reading.go_on(), None)
-
-    def _settle(self, more: bool | None, error: Exception | None) -> None:
-        if self.more.done():
+    def _settle(self, pairs: "list[Pair] | None", error: Exception | None) -> None:
+        if self.pairs.done():
             return
         if error is not None:
-            self.more.set_exception(error)
-        else:
-            self.more.set_result(bool(more))
+            self.pairs.set_exception(error)
+        elif pairs is not None:
+            self.pairs.set_result(pairs)

@@ -1,12 +1,11 @@
-"""Keys and values of the tokens that a model has read: those of one request, which grow, and those that many share."""
+"""Keys and values of the tokens that a model has read: those of one sequence, which grow, and those that many share."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
-from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicLayer
 
 from memos_inference.adapters.kv_chunks import KvChunk, Pair
 from memos_inference.domain.activation import shared_length
@@ -24,6 +23,11 @@ class KvGeometry:
     def chunk_shape(self, tokens: int) -> tuple[int, ...]:
         """Return the shape of a chunk: layer, key or value, head, token, element."""
         return (self.layers, 2, self.kv_heads, tokens, self.head_dim)
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes that the keys and values of one token take."""
+        return self.layers * 2 * self.kv_heads * self.head_dim * self.dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,73 +65,61 @@ class KvPrefix:
         return sum(chunk.nbytes for chunk in self.chunks)
 
 
-class GrowingLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
-    """One layer of a cache in one piece of memory that is asked for once.
+class SequenceCache:
+    """Keys and values of one sequence, in two pieces of memory a layer that are asked for once.
 
-    The library's `DynamicLayer` copies everything at each token. Here what is shared is copied once, when the layer is
-    first reached, so that reading it from a file goes along with the work of the layers before.
+    What is shared is copied when a layer is first reached, so that reading it from a file goes along with the work of
+    the layers before.
+
+    Attributes:
+        length: number of tokens whose keys and values are there.
     """
 
-    is_sliding = False
-
-    def __init__(self, capacity: int, shared: int = 0, pieces: Callable[[], Iterable[Pair]] = tuple) -> None:
-        """Take the number of tokens there will be; it grows if there are more.
-
-        Args:
-            capacity: tokens to ask memory for.
-            shared: tokens that are there already.
-            pieces: returns their keys and values; called once, when the layer is reached.
-        """
-        super().__init__()  # type: ignore[no-untyped-call]
+    def __init__(self, layers: int, capacity: int, *, prefix: KvPrefix | None = None, shared: int = 0) -> None:
+        """Take the number of tokens there will be, and the prefix that the first `shared` of them are of."""
+        self.length = shared
         self._capacity = capacity
-        self._pieces = pieces
-        self._length = shared
+        self._prefix = prefix
+        self._shared = shared
+        self._layers: list[Pair | None] = [None] * layers
 
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Ask for the memory, and copy what is there already."""
-        self._capacity = max(self._capacity, self._length + key_states.shape[-2])
-        self.keys = _room_like(key_states, self._capacity)
-        self.values = _room_like(value_states, self._capacity)
+    def extend(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> Pair:
+        """Write those of new tokens, `[1, kv_heads, tokens, head_dim]`; return those of all tokens, the new ones last.
+
+        Until `advance` the new ones count as not there: a pass that fails can be made again.
+        """
+        rooms = self._layers[layer] or self._first(layer, keys, values)
+        end = self.length + keys.shape[-2]
+        for room, states in zip(rooms, (keys, values), strict=True):
+            room[..., self.length : end, :] = states
+        all_keys, all_values = (room[..., :end, :] for room in rooms)
+        return all_keys, all_values
+
+    def advance(self, tokens: int) -> None:
+        """Let as many of the new tokens be there in all layers."""
+        self.length += tokens
+        self._prefix = None
+
+    def pairs(self) -> list[Pair]:
+        """Return keys and values of each layer over all tokens, `[1, kv_heads, tokens, head_dim]`."""
+        return [
+            (keys[..., : self.length, :], values[..., : self.length, :])
+            for keys, values in (pair for pair in self._layers if pair is not None)
+        ]
+
+    def _first(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> Pair:
+        """Ask for the memory of a layer, and copy what is shared."""
+        rooms = tuple(
+            states.new_empty((*states.shape[:-2], self._capacity, states.shape[-1])) for states in (keys, values)
+        )
         at = 0
-        for keys, values in self._pieces():
-            end = at + keys.shape[-2]
-            self.keys[..., at:end, :] = keys
-            self.values[..., at:end, :] = values
+        for pieces in self._prefix.layer(layer, self._shared) if self._prefix is not None else ():
+            end = at + pieces[0].shape[-2]
+            for room, piece in zip(rooms, pieces, strict=True):
+                room[..., at:end, :] = piece
             at = end
-        self._pieces = tuple
-        self.is_initialized = True
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add tokens, `[batch, kv_heads, tokens, head_dim]`; return those of all tokens so far."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        assert self.keys is not None
-        assert self.values is not None
-        end = self._length + key_states.shape[-2]
-        if end > self._capacity:
-            self._capacity = max(end, 2 * self._capacity)
-            self.keys, self.values = (
-                torch.cat((kept[..., : self._length, :], _room_like(kept, self._capacity - self._length)), dim=-2)
-                for kept in (self.keys, self.values)
-            )
-        self.keys[..., self._length : end, :] = key_states
-        self.values[..., self._length : end, :] = value_states
-        self._length = end
-        return self.keys[..., :end, :], self.values[..., :end, :]
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return the number of tokens once so many are added, and the first one that is seen."""
-        return self._length + query_length, 0
-
-    def get_seq_length(self) -> int:
-        """Return the number of tokens."""
-        return self._length
-
-    def get_max_length(self) -> int:
-        """Return that there is no end to it."""
-        return -1
+        self._layers[layer] = made = (rooms[0], rooms[1])
+        return made
 
 
 def geometry_of(cache: Cache, dtype: torch.dtype) -> KvGeometry | None:
@@ -139,20 +131,3 @@ def geometry_of(cache: Cache, dtype: torch.dtype) -> KvGeometry | None:
     _, kv_heads, _, head_dim = layers[0].keys.shape
     wanted = (*layers[0].keys.shape, *layers[0].keys.shape, dtype, dtype)
     return KvGeometry(len(layers), kv_heads, head_dim, dtype) if shapes == {wanted} else None
-
-
-def new_cache(
-    config: Any, geometry: KvGeometry | None, *, capacity: int, prefix: KvPrefix | None = None, shared: int = 0
-) -> Cache:
-    """Return the cache of one request that begins with the first `shared` tokens of a prefix."""
-    if geometry is None:
-        return DynamicCache(config=config)
-    if prefix is None:
-        return Cache(layers=[GrowingLayer(capacity) for _ in range(geometry.layers)])
-    pieces = [partial(prefix.layer, index, shared) for index in range(geometry.layers)]
-    return Cache(layers=[GrowingLayer(capacity, shared, piece) for piece in pieces])
-
-
-def _room_like(states: torch.Tensor, tokens: int) -> torch.Tensor:
-    batch, heads, _, width = states.shape
-    return states.new_empty((batch, heads, tokens, width))

@@ -62,7 +62,7 @@ class EchoEngine:
         """See `Engine`."""
         return [len(text.split()) for text in texts]
 
-    async def encode(self, memories: Sequence[MemCube], path: Path) -> Encoded:
+    async def encode(self, memories: Sequence[MemCube], path: Path, *, tenant: str = "") -> Encoded:
         """See `Engine`."""
         words = prompts.system_text(memories).split()
         check_room(len(words), Sampling(), limit=self.context_length)
@@ -72,7 +72,7 @@ class EchoEngine:
         return Encoded(len(words), replace((await self.describe()).identity, token_ids_sha256=digest))
 
     async def generate(
-        self, prompt: Prompt, sampling: Sampling, *, cache: Cache | None = None
+        self, prompt: Prompt, sampling: Sampling, *, tenant: str = "", cache: Cache | None = None
     ) -> AsyncGenerator[GenerationEvent]:
         """See `Engine`."""
         read = [word for turn in prompts.messages(prompt, system_role=True) for word in turn.text.split()]

@@ -1,29 +1,63 @@
-"""The decode loop: prefill in pieces, then one token at a time. Lives in one thread."""
+"""A causal language model that reads tokens of several sequences in one pass, where its attention allows it."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache
-from transformers.cache_utils import Cache
 
 from memos_inference.adapters.checkpoint import Checkpoint
-from memos_inference.adapters.kv_cache import KvGeometry, KvPrefix, geometry_of, new_cache
-from memos_inference.domain.generation import Sampling
+from memos_inference.adapters.kv_cache import KvGeometry, KvPrefix, SequenceCache, geometry_of
+from memos_inference.adapters.packed import ATTENTION, PackedPass, Part
+from memos_kernel.errors import Overloaded
 
-_PREFILL_TOKENS = 512
-"""Prompt tokens of one pass: bounds the memory of a pass, and how long a cancelled prompt goes on."""
+_CHANGING_ROPE = ("dynamic", "longrope")
+"""Rotary positions that depend on how long a sequence is: keys of a short one are not those of a longer one."""
+
+_ROUNDING = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+"""How much of the largest logit rounding may make."""
+
+_COLDEST = 1e-3
+"""Below it the likeliest token is as good as certain, and the division would overflow."""
+
+_NO_MEMORY = "can't allocate memory"
+"""What torch says on a CPU, where it has no class of its own for it."""
+
+_PAUSE = 1.0
+"""Seconds."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Loose:
+    """What a model that reads one sequence at a time knows of it."""
+
+    cache: DynamicCache
+
+
+State = SequenceCache | Loose
+"""What the model knows of a sequence so far."""
 
 
 class TorchDecoder:
-    """A causal language model."""
+    """The model. Each of its calls is of one thread.
+
+    Attributes:
+        geometry: what keys and values of a token are like, if sequences can be read side by side and begin with keys
+            and values that are given; None if the model reads one sequence at a time, from its first token on.
+    """
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self._config = model.config.get_text_config()
         self._rows = model.get_input_embeddings().num_embeddings
-        self.geometry = self._probe()
+        self.geometry = self._probe_geometry()
+        if self.geometry is not None and not self._packs_alike():
+            self.geometry = None
 
     @property
     def context_length(self) -> int:
@@ -38,8 +72,7 @@ class TorchDecoder:
     @property
     def rope_config(self) -> str:
         """Rotary position configuration as canonical JSON; `{}` for a model without."""
-        rope = getattr(self._config, "rope_parameters", None) or {}
-        return json.dumps(rope, sort_keys=True, separators=(",", ":"))
+        return json.dumps(self._rope, sort_keys=True, separators=(",", ":"))
 
     @property
     def quantization(self) -> str:
@@ -64,100 +97,101 @@ class TorchDecoder:
         ends = self._model.generation_config.eos_token_id
         return frozenset([ends] if isinstance(ends, int) else ends or ())
 
-    def tokens(
-        self,
-        prompt: Sequence[int],
-        sampling: Sampling,
-        *,
-        cancelled: Callable[[], bool],
-        prefix: KvPrefix | None = None,
-    ) -> Iterator[int]:
-        """Yield tokens after the prompt until `sampling.max_tokens`, a full context, or a cancellation.
+    def begin(self, capacity: int, *, prefix: KvPrefix | None = None, shared: int = 0) -> State:
+        """Return the state of a new sequence, whose first `shared` tokens are those of a prefix.
 
-        Whoever consumes them stops at one of `stop_ids`. Each call has a cache of its own; what its prompt has in
-        common with `prefix` is not read again.
+        Args:
+            capacity: tokens that it will have.
+            prefix: of a file that this model can use.
+            shared: tokens of the prefix.
         """
-        self._check(prompt)
-        most = min(sampling.max_tokens, self.context_length - len(prompt))
-        shared = prefix.shared_with(prompt) if prefix is not None else 0
-        cache = new_cache(self._config, self.geometry, capacity=len(prompt) + most, prefix=prefix, shared=shared)
-        logits = self._prefill(prompt[shared:], cache, cancelled)
-        token: int | None = None
-        for _ in range(most):
-            if logits is None or cancelled():
-                return
-            if token is not None:
-                logits = self._step([token], cache)
-            token = _choose(logits, sampling.temperature)
-            yield token
+        if self.geometry is not None:
+            return SequenceCache(self.geometry.layers, capacity, prefix=prefix, shared=shared)
+        return Loose(DynamicCache(config=self._config))
 
-    def reading(self, ids: Sequence[int]) -> "Reading":
-        """Return what reads some tokens, piece by piece. The model has to keep keys and values of all tokens."""
-        self._check(ids)
-        assert self.geometry is not None
-        return Reading(self, ids, new_cache(self._config, self.geometry, capacity=len(ids)))
+    def step(self, parts: Sequence[tuple[State, Sequence[int]]]) -> torch.Tensor:
+        """Read the next tokens of sequences; return the logits after each part, float32 `[parts, vocabulary]`.
 
-    def read(self, ids: Sequence[int], cache: Cache) -> torch.Tensor:
-        """Read tokens into a cache; return the logits after the last one, float32 of shape [vocabulary]."""
-        return self._step(ids, cache)
+        If it fails, a sequence that is read together with others is as it was before.
 
-    def _check(self, ids: Sequence[int]) -> None:
-        if max(ids) >= self._rows:
-            raise ValueError(f"token {max(ids)} of the tokenizer is not one of the model's {self._rows}")
+        Raises:
+            ValueError: a token is none of the model's.
+            Overloaded: there is no memory for it now.
+        """
+        highest = max(max(ids) for _, ids in parts)
+        if highest >= self._rows:
+            raise ValueError(f"token {highest} of the tokenizer is not one of the model's {self._rows}")
+        try:
+            with torch.inference_mode():
+                if self.geometry is None:
+                    return torch.stack([self._read_alone(state, ids) for state, ids in parts])
+                return self._read_packed(parts)
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error):
+                raise Overloaded(
+                    "There is no memory for this prompt now; try again, or shorten it.", retry_after=_PAUSE
+                ) from error
+            raise
 
-    def _probe(self) -> KvGeometry | None:
+    def choose(self, logits: torch.Tensor, temperatures: Sequence[float]) -> list[int | None]:
+        """Return the next token of each row: the likeliest, or one drawn by the probabilities at its temperature.
+
+        It is None where there is no number to choose by.
+        """
+        likeliest, broken = torch.stack((logits.argmax(dim=-1), logits.isnan().any(dim=-1))).tolist()
+        return [
+            None if lost else best if temperature < _COLDEST else _draw(row, temperature)
+            for row, best, lost, temperature in zip(logits, likeliest, broken, temperatures, strict=True)
+        ]
+
+    @property
+    def _rope(self) -> dict[str, Any]:
+        return getattr(self._config, "rope_parameters", None) or {}
+
+    def _read_packed(self, parts: Sequence[tuple[State, Sequence[int]]]) -> torch.Tensor:
+        packed = PackedPass([Part(state, ids) for state, ids in parts if isinstance(state, SequenceCache)])
+        logits: torch.Tensor = self._model(**packed.inputs(self.device)).logits
+        packed.done()
+        return logits[0, : len(parts)].float()
+
+    def _read_alone(self, state: State, ids: Sequence[int]) -> torch.Tensor:
+        assert isinstance(state, Loose)
+        given = torch.tensor([list(ids)], device=self.device)
+        output = self._model(input_ids=given, past_key_values=state.cache, use_cache=True, logits_to_keep=1)
+        last: torch.Tensor = output.logits[0, -1].float()
+        return last
+
+    def _probe_geometry(self) -> KvGeometry | None:
         """Run the model once, and see what its cache is like."""
-        cache = DynamicCache(config=self._config)
-        self._step([0], cache)
-        return geometry_of(cache, self._model.dtype)
-
-    def _prefill(self, prompt: Sequence[int], cache: Cache, cancelled: Callable[[], bool]) -> torch.Tensor | None:
-        """Return the logits after the prompt, or None if cancelled."""
-        logits = None
-        for start in range(0, len(prompt), _PREFILL_TOKENS):
-            if cancelled():
-                return None
-            logits = self._step(prompt[start : start + _PREFILL_TOKENS], cache)
-        return logits
-
-    def _step(self, ids: Sequence[int], cache: Cache) -> torch.Tensor:
-        """Read tokens into the cache; return the logits after the last one, float32 of shape [vocabulary]."""
+        loose = Loose(DynamicCache(config=self._config))
         with torch.inference_mode():
-            given = torch.tensor([list(ids)], device=self._model.device)
-            output = self._model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            last: torch.Tensor = output.logits[0, -1].float()
-            return last
+            self._read_alone(loose, [0])
+        return geometry_of(loose.cache, self._model.dtype)
+
+    def _packs_alike(self) -> bool:
+        """Whether the model computes the same for sequences side by side as for one alone; it is made to, then."""
+        if self._rope.get("rope_type") in _CHANGING_ROPE:
+            return False
+        own = self._config._attn_implementation
+        first, second = ([(7 * index + start) % self._rows for index in range(6)] for start in (1, 2))
+        with torch.inference_mode():
+            alone = [self._read_alone(Loose(DynamicCache(config=self._config)), ids) for ids in (first, second)]
+        try:
+            self._model.set_attn_implementation(ATTENTION)
+            states = self.begin(6), self.begin(6)
+            self.step([(states[0], first[:4]), (states[1], second[:1])])
+            found = self.step([(states[0], first[4:]), (states[1], second[1:])])
+            wanted = torch.stack(alone)
+            if torch.allclose(found, wanted, rtol=0, atol=_ROUNDING[self._model.dtype] * float(wanted.abs().max())):
+                return True
+            _log.warning("the model computes otherwise when sequences lie side by side, so it reads one at a time")
+        except Exception as error:  # whatever a model's own code may raise
+            _log.warning("the model reads one sequence at a time: %s", error)
+        self._model.set_attn_implementation(own)
+        return False
 
 
-class Reading:
-    """Tokens that are being read, in pieces that others can come between."""
-
-    def __init__(self, decoder: TorchDecoder, ids: Sequence[int], cache: Cache) -> None:
-        self._decoder = decoder
-        self._ids = ids
-        self._cache = cache
-        self._at = 0
-
-    def go_on(self) -> bool:
-        """Read the next piece; return whether there are more."""
-        self._decoder.read(self._ids[self._at : self._at + _PREFILL_TOKENS], self._cache)
-        self._at += _PREFILL_TOKENS
-        return self._at < len(self._ids)
-
-    def layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return keys and values of each layer over all tokens, `[1, kv_heads, tokens, head_dim]`."""
-        layers: list[Any] = list(self._cache.layers)
-        return [(layer.keys, layer.values) for layer in layers]
-
-
-_COLDEST = 1e-3
-"""Below it the likeliest token is as good as certain, and the division would overflow."""
-
-
-def _choose(logits: torch.Tensor, temperature: float) -> int:
-    """Return the likeliest token, or one drawn by the probabilities at this temperature."""
-    if temperature < _COLDEST:
-        return int(logits.argmax())
+def _draw(logits: torch.Tensor, temperature: float) -> int:
     weights = torch.softmax(logits / temperature, dim=-1)
     return int(torch.multinomial(weights, 1))
 

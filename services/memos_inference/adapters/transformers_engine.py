@@ -1,4 +1,4 @@
-"""Engine on transformers: one thread has the model, callers wait in a bounded queue."""
+"""Engine on transformers: one thread has the model, and answers share its passes."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memos_inference.adapters.engine_work import Generation, LoadedModel, ReadingPiece
-from memos_inference.adapters.lane import Lane
+from memos_inference.adapters.batcher import Batcher
+from memos_inference.adapters.engine_work import Generation, LoadedModel, Reading
 from memos_inference.adapters.model_loader import FIRST_PAUSE, ModelLoader
 from memos_inference.domain.activation import Encoded
 from memos_inference.domain.generation import Ended, GenerationEvent, Prompt, Sampling, check_room
@@ -15,17 +15,13 @@ from memos_inference.domain.injection import Form
 from memos_inference.domain.models import EngineDescription
 from memos_inference.ports import Cache
 from memos_kernel.cube import MemCube, RevisionRef
-from memos_kernel.errors import FormUnsupported, Overloaded, StoreFull
+from memos_kernel.errors import FormUnsupported, StoreFull
 from memos_kernel.identity import CompatibilityIdentity
 from memos_runtime.workers import Worker
 
 if TYPE_CHECKING:
     from memos_inference.adapters.kv_cache import KvPrefix
-    from memos_inference.adapters.torch_decoder import Reading
-
-_PAUSE = 1.0
-
-_Work = Generation | ReadingPiece
+    from memos_inference.adapters.kv_chunks import Pair
 
 
 class TransformersEngine:
@@ -35,7 +31,7 @@ class TransformersEngine:
         self,
         load: Callable[[], LoadedModel],
         *,
-        max_queue: int,
+        batcher: Batcher,
         kv_encoding: str = "native",
         first_pause: float = FIRST_PAUSE,
     ) -> None:
@@ -43,7 +39,7 @@ class TransformersEngine:
 
         Args:
             load: runs in a thread.
-            max_queue: calls that may wait.
+            batcher: decides who reads and writes next; the engine starts and closes it.
             kv_encoding: how KV caches are written, `native` or `int8`; with `native` none in eight bits is used.
             first_pause: seconds between the first two tries to load.
         """
@@ -51,8 +47,7 @@ class TransformersEngine:
         self._loader = ModelLoader(load, first_pause=first_pause)
         self._tokens = Worker("tokenizer")
         self._files = Worker("kv_files")
-        self._running: set[_Work] = set()
-        self._lane: Lane[_Work] = Lane("engine", _run, batch=1, capacity=max_queue)
+        self._batcher = batcher
 
     @property
     def healthy(self) -> bool:
@@ -61,15 +56,13 @@ class TransformersEngine:
 
     def start(self) -> None:
         """Begin to load the model."""
-        self._lane.start()
+        self._batcher.start()
         self._loader.start()
 
     async def close(self) -> None:
         """Fail what waits and what runs, end the threads. A model that is being loaded is waited for only shortly."""
         await self._loader.close()
-        for work in self._running:
-            work.cancelled = True
-        await asyncio.to_thread(self._lane.close)
+        await asyncio.to_thread(self._batcher.close)
         await self._tokens.close()
         await self._files.close()
 
@@ -83,17 +76,16 @@ class TransformersEngine:
         return await self._tokens.run(model.tokenizer.count, texts)
 
     async def generate(
-        self, prompt: Prompt, sampling: Sampling, *, cache: Cache | None = None
+        self, prompt: Prompt, sampling: Sampling, *, tenant: str = "", cache: Cache | None = None
     ) -> AsyncGenerator[GenerationEvent]:
         """See `Engine`. The cache is one of `open_cache`."""
         model = await self._loader.model()
         prefix = None if cache is None else _own(cache)
         ids = await self._tokens.run(model.tokenizer.prompt_ids, prompt)
         check_room(len(ids), sampling, limit=model.description.context_length)
-        generation = Generation(
-            loop=asyncio.get_running_loop(), model=model, prompt=ids, sampling=sampling, prefix=prefix
-        )
-        self._begin(generation)
+        loop = asyncio.get_running_loop()
+        generation = Generation(loop=loop, model=model, prompt=ids, sampling=sampling, tenant=tenant, prefix=prefix)
+        self._batcher.submit(generation)
         try:
             while True:
                 event = await generation.events.get()
@@ -103,9 +95,9 @@ class TransformersEngine:
                 if isinstance(event, Ended):
                     return
         finally:
-            self._end(generation)
+            self._batcher.withdraw(generation)
 
-    async def encode(self, memories: Sequence[MemCube], path: Path) -> Encoded:
+    async def encode(self, memories: Sequence[MemCube], path: Path, *, tenant: str = "") -> Encoded:
         """See `Engine`."""
         from memos_inference.adapters.kv_file import digest_of
 
@@ -114,25 +106,16 @@ class TransformersEngine:
         ids = await self._tokens.run(model.tokenizer.prefix_ids, memories)
         check_room(len(ids), Sampling(), limit=model.description.context_length)
         identity = replace(model.description.identity, token_ids_sha256=digest_of(ids))
-        reading = await self._files.run(model.decoder.reading, ids)
-        while await self._read_on(reading):
-            pass
-        sources = [RevisionRef(cube.name, cube.revision) for cube in memories]
-        await self._files.run(_write, path, reading, ids, identity, sources, self._kv_encoding)
-        return Encoded(len(ids), identity)
-
-    async def _read_on(self, reading: "Reading") -> bool:
-        """Have the next piece of a text read, when there is a place for it; return whether there are more."""
         loop = asyncio.get_running_loop()
-        while True:
-            piece = ReadingPiece(loop=loop, reading=reading, more=loop.create_future())
-            try:
-                self._begin(piece)
-                return await piece.more
-            except Overloaded as full:  # what was read so far is worth to wait for
-                await asyncio.sleep(full.retry_after or _PAUSE)
-            finally:
-                self._end(piece)
+        reading = Reading(loop=loop, decoder=model.decoder, prompt=ids, tenant=tenant, pairs=loop.create_future())
+        self._batcher.submit(reading)
+        try:
+            pairs = await reading.pairs
+        finally:
+            self._batcher.withdraw(reading)
+        sources = [RevisionRef(cube.name, cube.revision) for cube in memories]
+        await self._files.run(_write, path, pairs, ids, identity, sources, self._kv_encoding)
+        return Encoded(len(ids), identity)
 
     async def open_cache(self, path: Path, cube: MemCube) -> "KvPrefix":
         """Return a cache for `generate`, on the device of the model.
@@ -145,21 +128,6 @@ class TransformersEngine:
         model = await self._loader.model()
         return await self._files.run(_open, model, path, cube, self._kv_encoding)
 
-    def _begin(self, work: _Work) -> None:
-        self._lane.submit([work])
-        self._running.add(work)
-
-    def _end(self, work: _Work) -> None:
-        work.cancelled = True
-        self._running.discard(work)
-        self._lane.withdraw([work])
-
-
-def _run(batch: Sequence[_Work]) -> None:
-    """Do one piece of work after another. Runs in the lane's thread."""
-    for work in batch:
-        work.run()
-
 
 def _own(cache: Cache) -> "KvPrefix":
     from memos_inference.adapters.kv_cache import KvPrefix
@@ -171,7 +139,7 @@ def _own(cache: Cache) -> "KvPrefix":
 
 def _write(
     path: Path,
-    reading: "Reading",
+    pairs: "Sequence[Pair]",
     ids: Sequence[int],
     identity: CompatibilityIdentity,
     sources: Sequence[RevisionRef],
@@ -184,7 +152,7 @@ def _write(
     try:
         kv_file.write(
             path,
-            reading.layers(),
+            pairs,
             ids=ids,
             identity=identity,
             sources=sources,

@@ -45,7 +45,7 @@ class BuildActivation:
         check_bundle(cubes, vault, grant=grant, now=self.clock.now())
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             path = Path(folder) / "cache.safetensors"
-            encoded = await self.engine.encode(cubes, path)
+            encoded = await self.engine.encode(cubes, path, tenant=str(grant.tenant))
             size, sha256 = await asyncio.to_thread(_measured, path)
             payload = Activation(BlobRef("", size, sha256, SAFETENSORS), encoded.identity, encoded.token_count)
             sources = [RevisionRef(cube.name, cube.revision) for cube in cubes]

@@ -55,7 +55,8 @@ class GenerateAnswer:
         with generation as ended:
             async with self._cache(admitted) as (ready, refusals):
                 prompt = Prompt(tuple(turns), admitted.memories)
-                async with aclosing(self.engine.generate(prompt, sampling, cache=ready)) as events:
+                answer = self.engine.generate(prompt, sampling, tenant=str(grant.tenant), cache=ready)
+                async with aclosing(answer) as events:
                     async for event in events:
                         if isinstance(event, Ended):
                             event = replace(event, refusals=refusals)

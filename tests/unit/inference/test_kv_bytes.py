@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from checkpoints import write_checkpoint
+from engines import make_batcher
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.kv_tiers import TieredCaches
 from memos_inference.adapters.loading import load_model
@@ -32,7 +33,7 @@ class Models:
 
     def __init__(self, folder, checkpoint, clock, **options):
         load = partial(load_model, InferenceConfig(model=str(checkpoint), threads=1), FileDigests(folder / "digests"))
-        self.engine = TransformersEngine(load, max_queue=4, **options)
+        self.engine = TransformersEngine(load, batcher=make_batcher(), **options)
         self.blobs = MemoryBlobs()
         self.folder, self.clock = folder, clock
         self.build = BuildActivation(engine=self.engine, clock=clock, seals=SEALS, folder=folder)

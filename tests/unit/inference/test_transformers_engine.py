@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from checkpoints import CONTEXT_LENGTH, NO_SYSTEM_TEMPLATE, write_checkpoint
+from engines import make_batcher
 from memos_inference.adapters import model_loader
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.loading import load_model
@@ -31,8 +32,9 @@ async def engine(load):
 
 
 class Running:
-    def __init__(self, load, *, first_pause: float = 60.0) -> None:
-        self.engine = TransformersEngine(load, max_queue=2, first_pause=first_pause)
+    def __init__(self, load, *, first_pause: float = 60.0, **limits) -> None:
+        batcher = make_batcher(**{"max_waiting": 2, **limits})
+        self.engine = TransformersEngine(load, batcher=batcher, first_pause=first_pause)
 
     async def __aenter__(self) -> TransformersEngine:
         self.engine.start()
@@ -43,7 +45,7 @@ class Running:
 
 
 class Gate:
-    """Lets the decode thread pass one token at a time, and counts those it asked for."""
+    """Lets the engine make one pass at a time, and counts those it asked for."""
 
     def __init__(self, decoder) -> None:
         self.decoder = decoder
@@ -53,11 +55,10 @@ class Gate:
     def __getattr__(self, name):
         return getattr(self.decoder, name)
 
-    def tokens(self, *args, **options):
-        for token in self.decoder.tokens(*args, **options):
-            self.asked += 1
-            assert self.passes.acquire(timeout=5)
-            yield token
+    def step(self, parts):
+        self.asked += 1
+        assert self.passes.acquire(timeout=5)
+        return self.decoder.step(parts)
 
 
 @pytest.fixture
@@ -71,7 +72,8 @@ async def gated(load):
         gate = Gate(model.decoder)
         return replace(model, decoder=gate, stop_ids=frozenset())
 
-    async with Running(load_gated) as engine:
+    running = Running(load_gated, max_running=1)
+    async with running as engine:
         await engine.describe()
         yield engine, gate
         gate.passes.release(10_000)
@@ -94,27 +96,24 @@ async def test_calls_wait_for_the_model_and_it_is_healthy_then(engine):
     assert engine.healthy
 
 
-async def test_greedy_answers_are_the_same_each_time_and_equal_to_the_librarys(engine, load):
+async def test_greedy_answers_are_the_same_each_time_and_equal_to_the_librarys(engine, load, checkpoint):
     import torch
+    from transformers import AutoModelForCausalLM
 
     model = load()
     ids = model.tokenizer.prompt_ids(QUESTION)
     inputs = torch.tensor([ids])
-    expected = model.decoder._model.generate(
+    expected = AutoModelForCausalLM.from_pretrained(checkpoint).generate(
         inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=40, do_sample=False
     )[0, len(ids) :]
     text = model.tokenizer.decode([token for token in expected.tolist() if token not in model.stop_ids])
     assert await text_of(engine) == await text_of(engine) == text
 
 
-async def test_a_prompt_longer_than_one_prefill_pass_reads_the_same(load, monkeypatch):
-    from memos_inference.adapters import torch_decoder
-
-    model = load()
-    prompt, how = model.tokenizer.prompt_ids(QUESTION), Sampling(max_tokens=20)
-    whole = list(model.decoder.tokens(prompt, how, cancelled=lambda: False))
-    monkeypatch.setattr(torch_decoder, "_PREFILL_TOKENS", 7)
-    assert list(model.decoder.tokens(prompt, how, cancelled=lambda: False)) == whole
+@pytest.mark.parametrize("piece", [1, 7, 512])
+async def test_in_whatever_pieces_a_prompt_is_read_the_answer_is_the_same(engine, load, piece):
+    async with Running(load, piece=piece) as other:
+        assert await text_of(other) == await text_of(engine)
 
 
 async def test_a_warm_answer_is_another_one_each_time(engine):
@@ -144,7 +143,8 @@ async def test_an_answer_ends_where_the_context_is_full(engine):
 
 async def test_a_stop_token_ends_the_answer_and_is_not_part_of_it(load):
     model = load()
-    first = next(model.decoder.tokens(model.tokenizer.prompt_ids(QUESTION), Sampling(), cancelled=lambda: False))
+    ids = model.tokenizer.prompt_ids(QUESTION)
+    (first,) = model.decoder.choose(model.decoder.step([(model.decoder.begin(len(ids)), ids)]), [0.0])
     async with Running(lambda: replace(model, stop_ids=frozenset({first}))) as engine:
         events = [event async for event in engine.generate(QUESTION, Sampling())]
     assert [type(event) for event in events] == [Ended]
@@ -158,7 +158,6 @@ async def test_a_caller_that_leaves_stops_the_generation_within_a_token(gated):
         await anext(events)
         await until(lambda: gate.asked == 31)
     gate.passes.release(100)
-    gate.passes.release(100)
     await text_of(engine, max_tokens=1)  # the thread is free again
     assert gate.asked <= 33
 
@@ -168,7 +167,7 @@ async def test_a_full_queue_refuses_and_a_caller_that_leaves_makes_room(gated):
     tasks = [asyncio.create_task(text_of(engine, max_tokens=1))]
     await until(lambda: gate.asked == 1)
     tasks += [asyncio.create_task(text_of(engine, max_tokens=1)) for _ in range(2)]
-    await until(lambda: len(engine._running) == 3)
+    await until(lambda: len(engine._batcher._waiting) == 2)
     with pytest.raises(Overloaded) as caught:
         await text_of(engine)
     assert caught.value.retry_after > 0
@@ -184,27 +183,11 @@ async def test_closing_ends_what_runs_with_an_error_and_not_as_if_it_were_comple
     running = asyncio.create_task(text_of(engine, max_tokens=100))
     await until(lambda: gate.asked == 1)
     closing = asyncio.create_task(engine.close())
-    await until(lambda: all(generation.cancelled for generation in engine._running))
+    await until(lambda: engine._batcher._closed)
     gate.passes.release(100)
     await closing
     with pytest.raises(Draining):
         await running
-
-
-async def test_a_failed_generation_leaves_the_engine_working(load):
-    model = load()
-
-    class Breaks(Gate):
-        def tokens(self, *args, **options):
-            self.asked += 1
-            if self.asked == 1:
-                raise RuntimeError("out of memory")
-            return self.decoder.tokens(*args, **options)
-
-    async with Running(lambda: replace(model, decoder=Breaks(model.decoder))) as engine:
-        with pytest.raises(RuntimeError):
-            await text_of(engine)
-        assert await text_of(engine)
 
 
 async def test_a_model_that_cannot_be_loaded_says_so_to_every_caller(tmp_path):

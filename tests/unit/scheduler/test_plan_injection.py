@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from engines import make_batcher
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.loading import load_model
 from memos_inference.adapters.memory import EchoEngine, MemoryCaches, RecordingTracer
@@ -165,9 +166,8 @@ async def test_a_budget_of_the_caller_takes_nothing_from_the_conversation(make_p
 
 @pytest.fixture
 async def tiny(tmp_path):
-    engine = TransformersEngine(
-        partial(load_model, InferenceConfig(threads=1), FileDigests(tmp_path / "digests.json")), max_queue=1
-    )
+    load = partial(load_model, InferenceConfig(threads=1), FileDigests(tmp_path / "digests.json"))
+    engine = TransformersEngine(load, batcher=make_batcher())
     engine.start()
     yield engine
     await engine.close()

@@ -1,0 +1,114 @@
+"""One pass of a model over tokens of several sequences, laid one after another, without any padding.
+
+What costs most, the weights, is read once for all of them. Only attention differs: each sequence looks at its own keys
+and values, wherever they came from and however many they are. So nothing of one sequence, not even what is not a
+number, can reach another. transformers' continuous batching hands its state to attention in the same way, by an
+argument of the model's call; it takes neither keys and values that were computed before nor an adapter a sequence.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+from memos_inference.adapters.kv_cache import SequenceCache
+
+ATTENTION = "memos_packed"
+"""The name under which transformers finds the attention below. It has no mask function: none is made."""
+
+ROWS = 4
+"""The rows of a pass are a multiple of it. Matrix products of a processor round what is left over in another way, and
+an answer in company would differ in the last bits from the same answer alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The next tokens of a sequence, to be read after those of its cache."""
+
+    cache: SequenceCache
+    ids: Sequence[int]
+
+
+class PackedPass:
+    """The parts of one pass, and where each lies in it."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+        ends = list(accumulate(len(part.ids) for part in parts))
+        self._spans = list(zip([0, *ends], ends, strict=False))
+        self._spare = -ends[-1] % ROWS
+
+    def inputs(self, device: torch.device) -> dict[str, Any]:
+        """Return the arguments of the model; its logits are those after each part, and maybe more."""
+        ids = [token for part in self._parts for token in part.ids]
+        positions = [part.cache.length + index for part in self._parts for index in range(len(part.ids))]
+        last = [end - 1 for _, end in self._spans]
+        last += last[-1:] * (-len(last) % ROWS)
+        given = torch.tensor([ids + [0] * self._spare, positions + [0] * self._spare], device=device)
+        return {
+            "input_ids": given[:1],
+            "position_ids": given[1:],
+            "logits_to_keep": torch.tensor(last, device=device),
+            "use_cache": False,
+            "memos_packed": self,
+        }
+
+    def attend(
+        self, layer: int, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float | None
+    ) -> torch.Tensor:
+        """Return what each token reads from its own sequence, `[1, tokens, heads, head_dim]`."""
+        seen = torch.zeros_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
+        for part, (start, end) in zip(self._parts, self._spans, strict=True):
+            new = slice(start, end)
+            all_keys, all_values = part.cache.extend(layer, keys[:, :, new], values[:, :, new])
+            seen[:, new] = _attention(query[:, :, new], all_keys, all_values, scaling).transpose(1, 2)
+        return seen
+
+    def done(self) -> None:
+        """Count the tokens of the parts as read."""
+        for part in self._parts:
+            part.cache.advance(len(part.ids))
+
+
+def _attention(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float | None) -> torch.Tensor:
+    """Return attention of the last tokens over all of them, `[1, heads, tokens, head_dim]`."""
+    _, heads, new, width = query.shape
+    _, kv_heads, tokens, _ = keys.shape
+    if new == 1:  # heads that share keys are like tokens that see the same: no copy of the keys for each
+        grouped = query.reshape(1, kv_heads, heads // kv_heads, width)
+        return scaled_dot_product_attention(grouped, keys, values, scale=scaling).reshape(1, heads, 1, width)
+    if new == tokens:
+        return scaled_dot_product_attention(query, keys, values, is_causal=True, scale=scaling, enable_gqa=True)
+    before = torch.ones(new, tokens, dtype=torch.bool, device=query.device).tril(tokens - new)
+    return scaled_dot_product_attention(query, keys, values, attn_mask=before, scale=scaling, enable_gqa=True)
+
+
+_OTHER_ATTENTION = ("sliding_window", "softcap", "s_aux", "position_bias")
+
+
+def _attend(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: None,  # noqa: ARG001  # this attention has no mask function
+    *,
+    memos_packed: PackedPass,
+    scaling: float | None = None,
+    **others: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention as transformers calls it.
+
+    Raises:
+        NotImplementedError: the model's attention is another one; such a model reads one sequence at a time.
+    """
+    if unknown := [name for name in _OTHER_ATTENTION if others.get(name) is not None]:
+        raise NotImplementedError(f"attention with {', '.join(unknown)}")
+    return memos_packed.attend(module.layer_idx, query, key, value, scaling), None
+
+
+AttentionInterface.register(ATTENTION, _attend)

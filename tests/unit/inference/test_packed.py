@@ -1,0 +1,190 @@
+"""Sequences that are read side by side: each gets what it gets alone, whatever model they are of."""
+
+import copy
+import random
+
+import pytest
+import torch
+from transformers import (
+    Gemma2Config,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MistralConfig,
+    OPTConfig,
+    Phi3Config,
+    Qwen3Config,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+from memos_inference.adapters.kv_cache import KvPrefix
+from memos_inference.adapters.kv_chunks import NativeChunk
+from memos_inference.adapters.torch_decoder import TorchDecoder
+from memos_kernel.errors import Overloaded
+
+VOCABULARY, CONTEXT = 90, 128
+SHAPE = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": CONTEXT,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "pad_token_id": 0,
+    "initializer_range": 0.5,
+}
+LONG = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
+SIDE_BY_SIDE = {
+    "llama": LlamaConfig(**SHAPE),
+    "qwen3": Qwen3Config(**SHAPE, head_dim=8),
+    "phi3": Phi3Config(**SHAPE),
+    "gpt_neox": GPTNeoXConfig(**SHAPE),
+}
+ONE_AT_A_TIME = {
+    "sliding windows": MistralConfig(**SHAPE, sliding_window=8),
+    "capped scores": Gemma2Config(**SHAPE, head_dim=8, sliding_window=8),
+    "positions that depend on the length": LlamaConfig(**SHAPE, rope_parameters=LONG),
+}
+LEARNED_POSITIONS = {
+    "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=CONTEXT),
+    "opt": OPTConfig(**{**SHAPE, "ffn_dim": 48, "word_embed_proj_dim": 32, "init_std": 0.5}),
+}
+
+
+def random_model(config):
+    torch.manual_seed(3)
+    model = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](copy.deepcopy(config)).eval()
+    model.generation_config.eos_token_id = None
+    return model
+
+
+def prompts(count, seed=5):
+    rng = random.Random(seed)
+    return [[rng.randrange(1, VOCABULARY) for _ in range(rng.randrange(1, 60))] for _ in range(count)]
+
+
+def state_of(decoder, prompt, *, piece=16, room=40, **prefix):
+    """Return the state of a prompt that was read, and the logits after it."""
+    state = decoder.begin(len(prompt) + room, **prefix)
+    for at in range(prefix.get("shared", 0), len(prompt), piece):
+        logits = decoder.step([(state, prompt[at : at + piece])])
+    return state, logits[0]
+
+
+def written(decoder, prompt, tokens, **prefix):
+    """Return tokens after a prompt, and the logits by which each was chosen."""
+    state, logits = state_of(decoder, prompt, **prefix)
+    ids, rows = [], [logits]
+    for _ in range(tokens):
+        (token,) = decoder.choose(rows[-1][None], [0.0])
+        ids.append(token)
+        rows.append(decoder.step([(state, [token])])[0])
+    return ids, rows[:-1]
+
+
+@pytest.fixture
+def decoder():
+    return TorchDecoder(random_model(SIDE_BY_SIDE["qwen3"]))
+
+
+@pytest.mark.parametrize("config", [*SIDE_BY_SIDE.values(), *ONE_AT_A_TIME.values(), *LEARNED_POSITIONS.values()])
+def test_whatever_the_model_it_writes_what_the_library_writes(config):
+    decoder, model = TorchDecoder(random_model(config)), random_model(config)
+    for prompt in prompts(3):
+        given = torch.tensor([prompt])
+        answer = model.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=12, do_sample=False)
+        assert written(decoder, prompt, 12)[0] == answer[0, len(prompt) :].tolist()
+
+
+@pytest.mark.parametrize("config", SIDE_BY_SIDE.values(), ids=SIDE_BY_SIDE)
+def test_models_with_plain_attention_read_side_by_side(config):
+    assert TorchDecoder(random_model(config)).geometry is not None
+
+
+@pytest.mark.parametrize("config", ONE_AT_A_TIME.values(), ids=ONE_AT_A_TIME)
+def test_models_with_another_attention_read_one_at_a_time(config):
+    assert TorchDecoder(random_model(config)).geometry is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("count", [2, 3, 5, 9])
+def test_in_company_each_gets_what_it_gets_alone(dtype, count):
+    decoder = TorchDecoder(random_model(SIDE_BY_SIDE["qwen3"]).to(dtype))
+    given = prompts(count)
+    alone = [written(decoder, prompt, 10) for prompt in given]
+    states, rows = zip(*(state_of(decoder, prompt) for prompt in given), strict=True)
+    logits = torch.stack(rows)
+    for step in range(10):
+        for row, (_, expected) in zip(logits, alone, strict=True):
+            assert torch.equal(row, expected[step])
+        tokens = decoder.choose(logits, [0.0] * count)
+        assert tokens == [ids[step] for ids, _ in alone]
+        logits = decoder.step([(state, [token]) for state, token in zip(states, tokens, strict=True)])
+
+
+def test_prompts_are_read_beside_answers_that_are_written(decoder):
+    first, second = prompts(2)[0], [7, 8, 9] * 11
+    expected, reading = written(decoder, first, 8)[1], state_of(decoder, second)[1]
+    state, logits = state_of(decoder, first)
+    other = decoder.begin(len(second))
+    for number, at in enumerate(range(0, len(second), 16)):
+        (token,) = decoder.choose(logits[None], [0.0])
+        logits, last = decoder.step([(state, [token]), (other, second[at : at + 16])])
+        assert torch.equal(logits, expected[number + 1])
+    assert torch.equal(last, reading)
+
+
+def test_a_pass_that_failed_can_be_made_again(decoder, monkeypatch):
+    given = prompts(2)
+    states = [state_of(decoder, prompt)[0] for prompt in given]
+    expected = [state_of(decoder, [*prompt, 5])[1] for prompt in given]
+    head = decoder._model.lm_head
+    monkeypatch.setattr(head, "forward", lambda _: (_ for _ in ()).throw(RuntimeError("a fault of the device")))
+    with pytest.raises(RuntimeError, match="a fault"):
+        decoder.step([(state, [5]) for state in states])
+    monkeypatch.undo()
+    again = decoder.step([(state, [5]) for state in states])
+    torch.testing.assert_close(again, torch.stack(expected), rtol=0, atol=1e-4)
+
+
+def test_a_sequence_may_begin_with_keys_and_values_that_are_there(decoder):
+    prompt = [3, 1, 4, 1, 5, 9, 2, 6] * 5
+    state, _ = state_of(decoder, prompt)
+    data = torch.stack([torch.stack((keys[0], values[0])) for keys, values in state.pairs()])
+    prefix = KvPrefix(tuple(prompt), (NativeChunk(data[..., :25, :]), NativeChunk(data[..., 25:, :])))
+    before = data.clone()
+    asked = [*prompt[:32], 60, 61, 62]
+    shared = prefix.shared_with(asked)
+    assert shared == 32
+    assert written(decoder, asked, 10, prefix=prefix, shared=shared)[0] == written(decoder, asked, 10)[0]
+    assert torch.equal(data, before)
+
+
+def test_what_is_no_number_stays_where_it_is(decoder):
+    first, second = prompts(2)
+    expected = written(decoder, first, 1)[1][0]
+    state, _ = state_of(decoder, first[:-1])
+    poisoned, _ = state_of(decoder, second)
+    with torch.inference_mode():
+        poisoned.pairs()[0][1].fill_(float("nan"))
+    logits = decoder.step([(poisoned, [5]), (state, first[-1:])])
+    torch.testing.assert_close(logits[1], expected, rtol=0, atol=1e-4)
+    assert decoder.choose(logits, [0.0, 0.0])[0] is None
+    assert decoder.choose(logits, [0.0, 0.0])[1] is not None
+
+
+def test_a_token_that_the_model_has_not_is_named(decoder):
+    with pytest.raises(ValueError, match=f"token {VOCABULARY} of the tokenizer"):
+        decoder.step([(decoder.begin(4), [1, VOCABULARY])])
+
+
+def test_a_lack_of_memory_is_told_as_such(decoder, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(decoder, "_read_packed", fail)
+    with pytest.raises(Overloaded, match="no memory for this prompt"):
+        decoder.step([(decoder.begin(4), [1])])
