@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTOS := $(shell find protos/memos_api -name '*.proto')
 
-.PHONY: help setup up demo test lint format protos readme conformance chaos bench bench-scale bench-serve kv-eval tiny-model tiny-model-eval clean
+.PHONY: help setup up demo test lint format protos readme conformance chaos bench bench-scale bench-serve kv-eval lora-eval tiny-model tiny-model-eval clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "%-18s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ bench-serve: $(READY) ## Measure chats side by side against chats one after anot
 
 kv-eval: $(READY) ## Compare answers from KV caches with answers from text (ARGS="--questions N")
 	$(BIN)/python tests/perf/kv_eval.py $(ARGS)
+
+lora-eval: $(READY) ## Train LoRA adapters on unseen facts and examine them (ARGS="--facts 1 5 20 --seeds 3")
+	PYTHONPATH=tests/perf $(BIN)/python tests/perf/lora_eval.py $(ARGS)
 
 tiny-model: $(READY) ## Train the offline default model from scratch (ARGS=--minutes=N sets how long)
 	$(BIN)/python -m memos_inference.tiny_model.train $(ARGS)

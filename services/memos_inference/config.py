@@ -77,12 +77,29 @@ class InferenceConfig(Section):
         description="bytes of KV caches that are kept open: on a GPU in its memory, else mapped from their files",
     )
     kv_patience_seconds: float = Field(
-        5.0, gt=0, description="seconds that a generation waits for a KV cache before it reads the text instead"
+        5.0,
+        gt=0,
+        description="seconds that a generation waits for a KV cache or adapter before it reads the text instead",
+    )
+    lora_rank: int = Field(16, ge=1, le=256, description="rank of the adapters that are trained")
+    lora_activated: bool = Field(
+        False,
+        description="whether adapters that are trained work from the question on only (aLoRA), so that KV caches of"
+        " memories stay right beside them",
+    )
+    lora_threads: int = Field(
+        1, ge=0, description="threads of a training, which gives way to the serving; 0 means one a core, at most 8"
+    )
+    lora_disk_bytes: int = Field(
+        1024**3, ge=0, description="bytes of adapters that are kept on the disk of inference, as copies of storage"
+    )
+    lora_memory_bytes: int = Field(
+        512 * 1024**2, ge=0, description="bytes of adapters that are kept beside the model, ready for use"
     )
     seal_key: SecretStr = Field(
         SecretStr(""),
-        description="secret that seals KV caches, the same in all replicas; empty makes one in the state directory."
-        " Caches that were sealed with another one are not used",
+        description="secret that seals KV caches and adapters, the same in all replicas; empty makes one in the state"
+        " directory. What was sealed with another one is not used",
     )
     memories_read_well: int = Field(
         32,

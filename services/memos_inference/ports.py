@@ -1,14 +1,16 @@
 """What the use cases need from models and telemetry."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from memos_inference.domain.activation import Encoded
 from memos_inference.domain.generation import Ended, GenerationEvent, Prompt, Sampling
 from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription
 from memos_kernel.cube import MemCube
+from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.names import CubeName
 
 
@@ -37,16 +39,53 @@ class Cache(Protocol):
     """Keys and values of the first tokens of prompts, ready for the model. Requests share it; none changes it."""
 
 
-class Caches(Protocol):
-    """KV caches, brought to where the model is."""
+class Adapter(Protocol):
+    """A LoRA adapter, ready for the model. Requests share it; none changes it."""
 
-    def use(self, cube: MemCube) -> AbstractAsyncContextManager[Cache]:
-        """Hold the cache of an activation cube, which nothing removes meanwhile.
+
+Opened = TypeVar("Opened", covariant=True)
+
+
+class Copies(Protocol[Opened]):
+    """Blobs of derived cubes, brought to where the model is and opened."""
+
+    def use(self, cube: MemCube) -> AbstractAsyncContextManager[Opened]:
+        """Hold what the blob of a cube is for the model; nothing removes it meanwhile.
 
         Raises:
             DataCorrupted, IncompatiblePayload, FormUnsupported: it cannot be used.
             DependencyUnavailable: it is not there yet.
             StoreFull, LimitExceeded, Overloaded: there is no room for it now.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """An adapter that has passed its exam: the file, and what there is to say of it."""
+
+    path: Path
+    rank: int
+    report: Mapping[str, str]
+
+
+class AdapterTraining(Protocol):
+    """Trains adapters of the model that runs."""
+
+    def train(
+        self, memories: Sequence[MemCube], folder: Path, *, identity: CompatibilityIdentity
+    ) -> AsyncGenerator[float | Trained]:
+        """Yield the share that is done, again and again, and then, last, the adapter. Closing it stops the training.
+
+        Args:
+            memories: what the adapter is to know.
+            folder: where its file is written.
+            identity: of the model that runs.
+
+        Raises:
+            AdapterRejected: it did not pass its exam.
+            FormUnsupported: adapters of this model cannot be trained here.
+            StoreFull, DependencyUnavailable, InternalError.
         """
         ...
 
@@ -97,12 +136,19 @@ class Engine(Protocol):
         ...
 
     def generate(
-        self, prompt: Prompt, sampling: Sampling, *, tenant: str = "", cache: Cache | None = None
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        *,
+        tenant: str = "",
+        cache: Cache | None = None,
+        adapter: Adapter | None = None,
     ) -> AsyncGenerator[GenerationEvent]:
         """Yield pieces of the answer and then, last, how it ended. Closing the generator stops the work.
 
         Answers are written side by side, and none depends on another; tenants share the engine evenly. With a cache
-        the answer is the same, and comes sooner.
+        the answer is the same, and comes sooner. With an adapter the model knows more than the prompt tells; keys and
+        values are then others, so a cache is used beside one only if it works from the first turn on.
 
         Raises:
             ContextExceeded: the prompt leaves no room for an answer, see `check_room`.

@@ -15,9 +15,10 @@ from memos_inference.usecases.count_tokens import CountTokens
 from memos_inference.usecases.describe_models import DescribeEmbedder, DescribeModels
 from memos_inference.usecases.embed_texts import EmbedTexts
 from memos_inference.usecases.generate_answer import GenerateAnswer
+from memos_inference.usecases.train_adapter import Adapted, TrainAdapter
 from memos_kernel.names import VaultName
 from memos_runtime.context import current_grant
-from memos_wire.cubes import activation_to_proto, cube_from_proto, identity_to_proto
+from memos_wire.cubes import activation_to_proto, cube_from_proto, identity_to_proto, parametric_to_proto
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     count_tokens: CountTokens
     generate_answer: GenerateAnswer
     build_activation: BuildActivation
+    train_adapter: TrainAdapter
     describe_models: DescribeModels
     describe_embedder: DescribeEmbedder
 
@@ -53,8 +55,9 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
             for index, item in enumerate(request.injections)
         ]
         cache = cube_from_proto(request.cache, field="cache") if request.HasField("cache") else None
+        adapter = cube_from_proto(request.adapter, field="adapter") if request.HasField("adapter") else None
         how = sampling(request.max_tokens, request.temperature)
-        answer = self.generate_answer(turns, injections, how, cache=cache, grant=current_grant())
+        answer = self.generate_answer(turns, injections, how, cache=cache, adapter=adapter, grant=current_grant())
         async with aclosing(answer) as events:
             async for event in events:
                 yield _event_to_proto(event)
@@ -73,6 +76,24 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
                     offset += len(part)
                 else:
                     yield pb.BuildActivationResponse(payload=activation_to_proto(part))
+
+    async def TrainAdapter(
+        self, request: pb.TrainAdapterRequest, context: Any
+    ) -> AsyncIterator[pb.TrainAdapterResponse]:
+        """Train an adapter on memories."""
+        vault = VaultName.parse(request.vault, field="vault")
+        cubes = [cube_from_proto(cube, field=f"cubes[{index}]") for index, cube in enumerate(request.cubes)]
+        async with aclosing(self.train_adapter(cubes, vault=vault, grant=current_grant())) as parts:
+            offset = 0
+            async for part in parts:
+                if isinstance(part, bytes):
+                    yield pb.TrainAdapterResponse(chunk=blob_service_pb2.BlobChunk(offset=offset, data=part))
+                    offset += len(part)
+                elif isinstance(part, Adapted):
+                    made = pb.TrainedAdapter(payload=parametric_to_proto(part.payload), report=part.report)
+                    yield pb.TrainAdapterResponse(adapter=made)
+                else:
+                    yield pb.TrainAdapterResponse(progress=part)
 
     async def DescribeEmbedder(self, request: pb.DescribeEmbedderRequest, context: Any) -> pb.DescribeEmbedderResponse:
         """Describe an embedder."""

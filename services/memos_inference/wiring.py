@@ -11,10 +11,11 @@ from memos_api.internal.v1.blob_service_pb2_grpc import BlobServiceStub
 from memos_api.internal.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 from memos_inference.adapters.batcher import Batcher
 from memos_inference.adapters.checkpoint import FileDigests
-from memos_inference.adapters.kv_tiers import TieredCaches
 from memos_inference.adapters.loading import load_encoder, load_model
 from memos_inference.adapters.storage_client import StorageBlobs
+from memos_inference.adapters.tiers import TieredCopies
 from memos_inference.adapters.tracing import TelemetryTracer
+from memos_inference.adapters.training_process import ProcessTraining
 from memos_inference.adapters.transformers_embedder import TransformersEmbedder
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
@@ -26,6 +27,7 @@ from memos_inference.usecases.count_tokens import CountTokens
 from memos_inference.usecases.describe_models import DescribeEmbedder, DescribeModels
 from memos_inference.usecases.embed_texts import EmbedTexts
 from memos_inference.usecases.generate_answer import GenerateAnswer
+from memos_inference.usecases.train_adapter import TrainAdapter
 from memos_runtime.secret_file import secret_in
 from memos_runtime.service import Service, ServiceContext
 from memos_wire.methods import STORAGE
@@ -52,23 +54,35 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
     )
     engine = TransformersEngine(partial(load_model, config, digests), batcher=batcher, kv_encoding=config.kv_encoding)
     blobs = StorageBlobs(context.channels.stub(BlobServiceStub, STORAGE))
-    caches = TieredCaches(
-        context.state_dir / "kv",
-        blobs,
-        engine.open_cache,
-        disk_bytes=config.kv_disk_bytes,
-        memory_bytes=config.kv_memory_bytes,
-        patience=config.kv_patience_seconds,
-        clock=context.clock,
+    caches, adapters = (
+        TieredCopies(
+            context.state_dir / folder,
+            blobs,
+            open,
+            settings=folder,
+            disk_bytes=disk_bytes,
+            memory_bytes=memory_bytes,
+            patience=config.kv_patience_seconds,
+            clock=context.clock,
+        )
+        for folder, open, disk_bytes, memory_bytes in (
+            ("kv", engine.open_cache, config.kv_disk_bytes, config.kv_memory_bytes),
+            ("lora", engine.open_adapter, config.lora_disk_bytes, config.lora_memory_bytes),
+        )
     )
-    builds = context.state_dir / "kv_builds"
+    builds = context.state_dir / "builds"
     shared = config.seal_key.get_secret_value()
     seals = Seals(shared.encode() if shared else secret_in(context.state_dir / "seal.key"))
     servicer = InferenceServicer(
         embed_texts=EmbedTexts(served),
         count_tokens=CountTokens(engine),
-        generate_answer=GenerateAnswer(engine, caches, TelemetryTracer(context.telemetry), context.clock, seals),
+        generate_answer=GenerateAnswer(
+            engine, caches, adapters, TelemetryTracer(context.telemetry), context.clock, seals
+        ),
         build_activation=BuildActivation(engine=engine, clock=context.clock, seals=seals, folder=builds),
+        train_adapter=TrainAdapter(
+            engine=engine, training=ProcessTraining(config), clock=context.clock, seals=seals, folder=builds
+        ),
         describe_models=DescribeModels(engine, embedders[0]),
         describe_embedder=DescribeEmbedder(served),
     )
@@ -79,12 +93,14 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
     async def start() -> None:
         await asyncio.to_thread(_empty, builds)
         await caches.start()
+        await adapters.start()
         for embedder in embedders:
             await embedder.start()
         engine.start()  # goes on in the background: memory works before the model does
 
     async def close() -> None:
         await caches.close()
+        await adapters.close()
         await engine.close()
         for embedder in embedders:
             await embedder.close()

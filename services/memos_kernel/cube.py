@@ -90,6 +90,7 @@ class Parametric:
     blob: BlobRef
     identity: CompatibilityIdentity
     rank: int
+    seal: str = ""
 
 
 Payload = Plaintext | Activation | Parametric

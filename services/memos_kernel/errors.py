@@ -11,7 +11,7 @@
     |- Conflict
     |  |- ResourceExists, DuplicateContent, RequestIdReused, EtagMismatch
     |- Precondition
-    |  |- IllegalTransition, CubeFrozen, StateConflict, IncompatiblePayload, FormUnsupported,
+    |  |- IllegalTransition, CubeFrozen, StateConflict, IncompatiblePayload, FormUnsupported, AdapterRejected,
     |     ContextExceeded, QuotaExceeded
     |- Capacity                come back later
     |  |- Overloaded, StoreFull, DependencyUnavailable, Draining, DeadlineExceeded
@@ -234,6 +234,12 @@ class FormUnsupported(Precondition):
     """The running model does not take memories in this form."""
 
     reason = "FORM_UNSUPPORTED"
+
+
+class AdapterRejected(Precondition):
+    """An adapter did not pass its exam."""
+
+    reason = "ADAPTER_REJECTED"
 
 
 class QuotaExceeded(Precondition):

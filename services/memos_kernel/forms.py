@@ -9,3 +9,4 @@ class MemoryForm(IntEnum):
     AUTO = 0
     TEXT = 1
     KV = 2
+    LORA = 3

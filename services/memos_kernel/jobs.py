@@ -9,6 +9,9 @@ AS_OF = "as_of"
 BUILD_ACTIVATION = "build_activation"
 """Makes a KV cache of memories."""
 
+TRAIN_ADAPTER = "train_adapter"
+"""Trains a LoRA adapter on memories."""
+
 CUBES = "cubes"
 """Ids of cubes of the job's vault, with commas between them."""
 

@@ -22,8 +22,12 @@ def memory_line(cube: MemCube) -> str:
     a memory cannot pass for two.
     """
     date = next((local_date(source) for source in cube.sources if source.event_time), "")
-    speaker = next((_one_line(source.speaker) for source in cube.sources if source.speaker), "")
-    return f"- {told(_one_line(cube.text), speaker=speaker, date=date)}"
+    return f"- {told(_one_line(cube.text), speaker=speaker_of(cube), date=date)}"
+
+
+def speaker_of(cube: MemCube) -> str:
+    """Return who said what a cube tells; empty if nobody is named."""
+    return next((_one_line(source.speaker) for source in cube.sources if source.speaker), "")
 
 
 def local_date(source: SourceSpan) -> str:

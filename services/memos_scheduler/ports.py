@@ -3,13 +3,13 @@
 Calls to other services carry the grant of the running call, or the one that `Grants.use` was given.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from memos_kernel.cube import Activation, BlobRef, Kind, MemCube
+from memos_kernel.cube import Activation, BlobRef, Kind, MemCube, Parametric
 from memos_kernel.names import CubeName, JobName, PrincipalName, PurgeName, TenantName, VaultName
 from memos_kernel.permission import Action, Grant
 from memos_kernel.requests import RequestKey
@@ -160,6 +160,27 @@ class CacheBuilder(Protocol):
 
         Raises:
             ContextExceeded, FormUnsupported, StateConflict, Capacity.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """An adapter that has passed its exam: its payload, whose blob has no name yet, and what there is to say of it."""
+
+    payload: Parametric
+    report: Mapping[str, str]
+
+
+class AdapterTrainer(Protocol):
+    """Makes LoRA adapters."""
+
+    def train(self, sources: Sequence[MemCube], *, vault: VaultName) -> AsyncGenerator[float | Trained | bytes, None]:
+        """Yield the share of the training that is done, then the adapter, and then the bytes of its blob.
+
+        Raises:
+            AdapterRejected: it did not pass its exam.
+            FormUnsupported, StateConflict, Capacity.
         """
         ...
 

@@ -28,7 +28,7 @@ from memos_runtime.expiring import Remembered
 from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
 from memos_runtime.workers import Worker
-from memos_scheduler.adapters.conversion_clients import InferenceCaches, StorageMemories
+from memos_scheduler.adapters.conversion_clients import InferenceAdapters, InferenceCaches, StorageMemories
 from memos_scheduler.adapters.governance_client import GovernanceGrants, GovernanceTenants, GovernanceVaults
 from memos_scheduler.adapters.inference_client import CachingEngine, InferenceEngine, InferenceTexts
 from memos_scheduler.adapters.lifecycle_client import LifecycleSweeper, LifecycleVaultSweeper
@@ -53,6 +53,7 @@ from memos_scheduler.usecases.restore_vault import RestoreVault
 from memos_scheduler.usecases.run_job import RunJob
 from memos_scheduler.usecases.run_purges import PurgeSweep, RunPurge
 from memos_scheduler.usecases.steer_job import CancelJob, RetryJob
+from memos_scheduler.usecases.train_adapter import TrainAdapter
 from memos_scheduler.usecases.vault_sweep import VaultSweepJob
 from memos_scheduler.usecases.watch_job import WatchJob
 from memos_wire.methods import GOVERNANCE, INFERENCE, LIFECYCLE, STORAGE
@@ -161,6 +162,10 @@ def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQ
         BuildActivation(
             memories=_memories(context),
             builder=InferenceCaches(context.channels.stub(InferenceServiceStub, INFERENCE)),
+        ),
+        TrainAdapter(
+            memories=_memories(context),
+            trainer=InferenceAdapters(context.channels.stub(InferenceServiceStub, INFERENCE)),
         ),
         RestoreVault(restorer=restorer, batch=config.restore_batch),
         RunPurge(purger=purger),

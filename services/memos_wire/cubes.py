@@ -199,9 +199,7 @@ def _payload_to_proto(payload: domain.Payload, message: pb.MemCube) -> None:
         case domain.Activation():
             message.activation.CopyFrom(activation_to_proto(payload))
         case domain.Parametric():
-            message.parametric.blob.CopyFrom(blob_to_proto(payload.blob))
-            message.parametric.identity.CopyFrom(identity_to_proto(payload.identity))
-            message.parametric.rank = payload.rank
+            message.parametric.CopyFrom(parametric_to_proto(payload))
 
 
 def _payload_from_proto(message: pb.MemCube, *, field: str) -> domain.Payload | None:
@@ -215,8 +213,7 @@ def _payload_from_proto(message: pb.MemCube, *, field: str) -> domain.Payload | 
         case "activation":
             return activation_from_proto(message.activation)
         case _:
-            trained = message.parametric
-            return domain.Parametric(blob_from_proto(trained.blob), identity_from_proto(trained.identity), trained.rank)
+            return parametric_from_proto(message.parametric)
 
 
 def activation_to_proto(payload: domain.Activation) -> pb.ActivationPayload:
@@ -233,6 +230,23 @@ def activation_from_proto(message: pb.ActivationPayload) -> domain.Activation:
     """Return the KV cache of a message."""
     return domain.Activation(
         blob_from_proto(message.blob), identity_from_proto(message.identity), message.token_count, message.seal
+    )
+
+
+def parametric_to_proto(payload: domain.Parametric) -> pb.ParametricPayload:
+    """Return the message of an adapter."""
+    return pb.ParametricPayload(
+        blob=blob_to_proto(payload.blob),
+        identity=identity_to_proto(payload.identity),
+        rank=payload.rank,
+        seal=payload.seal,
+    )
+
+
+def parametric_from_proto(message: pb.ParametricPayload) -> domain.Parametric:
+    """Return the adapter of a message."""
+    return domain.Parametric(
+        blob_from_proto(message.blob), identity_from_proto(message.identity), message.rank, message.seal
     )
 
 

@@ -44,6 +44,7 @@ CODES: Mapping[type[domain.MemosError], grpc.StatusCode] = {
     domain.IncompatiblePayload: grpc.StatusCode.FAILED_PRECONDITION,
     domain.ContextExceeded: grpc.StatusCode.FAILED_PRECONDITION,
     domain.FormUnsupported: grpc.StatusCode.FAILED_PRECONDITION,
+    domain.AdapterRejected: grpc.StatusCode.FAILED_PRECONDITION,
     domain.QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     domain.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     domain.StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -133,6 +133,18 @@ _ROWS = (
         vaults=("vault",),
         **_WRITE,
     ),
+    _row(
+        f"{_V1}.ConversionService/TrainAdapter",
+        INTERFACE,
+        10,
+        _A.CUBE_WRITE,
+        _A.CUBE_READ,
+        _A.CUBE_USE,
+        _A.MODEL_USE,
+        _A.JOB_WRITE,
+        vaults=("vault",),
+        **_WRITE,
+    ),
     _row(f"{_V1}.BlobService/UploadBlob", INTERFACE, 3600, _A.CUBE_WRITE, vaults=("header.vault",)),
     _row(f"{_V1}.BlobService/DownloadBlob", INTERFACE, 3600, _A.CUBE_READ),
     _row(
@@ -263,6 +275,14 @@ _ROWS = (
     _row(f"{_IN}.InferenceService/Generate", INFERENCE, 120, _A.MODEL_USE),
     _row(
         f"{_IN}.InferenceService/BuildActivation",
+        INFERENCE,
+        3600,
+        _A.MODEL_USE,
+        _A.CUBE_USE,
+        only=frozenset({SCHEDULER}),
+    ),
+    _row(
+        f"{_IN}.InferenceService/TrainAdapter",
         INFERENCE,
         3600,
         _A.MODEL_USE,

@@ -36,10 +36,10 @@ from memos_inference.adapters import environment
 from memos_inference.adapters.batcher import Batcher
 from memos_inference.adapters.checkpoint import FileDigests, bundled_tiny
 from memos_inference.adapters.engine_work import LoadedModel
-from memos_inference.adapters.kv_cache import KvPrefix, SequenceCache
+from memos_inference.adapters.kv_cache import KvPrefix
 from memos_inference.adapters.kv_chunks import NativeChunk, Pair
 from memos_inference.adapters.loading import load_model
-from memos_inference.adapters.torch_decoder import State, TorchDecoder
+from memos_inference.adapters.torch_decoder import Packed, State, TorchDecoder
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.generation import Ended, Prompt, Role, Sampling, Turn
@@ -98,10 +98,10 @@ class NumberTokenizer:
 def cache_of(decoder: TorchDecoder, ids: Sequence[int]) -> KvPrefix:
     """Return the cache of some tokens."""
     state = decoder.begin(len(ids))
-    assert isinstance(state, SequenceCache)
+    assert isinstance(state, Packed)
     for at in range(0, len(ids), 256):
         decoder.step([(state, ids[at : at + 256])])
-    data = torch.stack([torch.stack((keys[0], values[0])) for keys, values in state.pairs()])
+    data = torch.stack([torch.stack((keys[0], values[0])) for keys, values in state.cache.pairs()])
     return KvPrefix(tuple(ids), tuple(NativeChunk(part) for part in data.split(256, dim=3)))
 
 

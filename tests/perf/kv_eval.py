@@ -26,8 +26,9 @@ from rich.table import Table
 from memos_inference.adapters import kv_file
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.engine_work import LoadedModel
-from memos_inference.adapters.kv_cache import KvPrefix, SequenceCache
+from memos_inference.adapters.kv_cache import KvPrefix
 from memos_inference.adapters.loading import load_model
+from memos_inference.adapters.torch_decoder import Packed
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.generation import Prompt, Role, Turn
 from memos_inference.tiny_model.evaluate import TOLD, Item, draw_items
@@ -94,11 +95,11 @@ def cached(model: LoadedModel, memories: tuple[MemCube, ...], path: Path, encodi
     ids = model.tokenizer.prefix_ids(memories)
     assert model.decoder.geometry is not None
     state = model.decoder.begin(len(ids))
-    assert isinstance(state, SequenceCache)
+    assert isinstance(state, Packed)
     model.decoder.step([(state, ids)])
     identity = replace(model.description.identity, token_ids_sha256=kv_file.digest_of(ids))
     sources = tuple(RevisionRef(memory.name, 1) for memory in memories)
-    kv_file.write(path, state.pairs(), ids=ids, identity=identity, sources=sources, encoding=encoding)
+    kv_file.write(path, state.cache.pairs(), ids=ids, identity=identity, sources=sources, encoding=encoding)
     cube = MemCube(
         name=CubeName("local", "kv"),
         vault=VAULT,

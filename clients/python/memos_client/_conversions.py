@@ -35,3 +35,28 @@ class ConversionCalls(Calls):
         )
         answer: pb.BuildActivationResponse = await self.call(request, timeout=timeout)
         return answer.job
+
+    async def train_adapter(
+        self, vault: str, names: Iterable[str], *, request_id: str = "", timeout: float | None = None
+    ) -> job_pb2.Job:
+        """Train a LoRA adapter on memories, so that the model knows them without being told; a job that can be watched.
+
+        Its result names the `cube`, how many `facts` were found, in how many memories none was (`unread`), and the
+        marks of the exam. Chats with `form="lora"` use it.
+
+        Args:
+            vault: where the memories are, and the cube will be.
+            names: 1 to 100 memories.
+            request_id: makes the call idempotent; made for each call if empty.
+            timeout: seconds for the call; None takes that of the client.
+
+        Raises:
+            MemosError: NotFound (the vault), RequestError (no memory, or too many).
+        """
+        request = pb.TrainAdapterRequest(
+            vault=self._name("vaults", vault),
+            names=[self._name("cubes", name) for name in names],
+            request_id=request_id,
+        )
+        answer: pb.TrainAdapterResponse = await self.call(request, timeout=timeout)
+        return answer.job

@@ -154,6 +154,7 @@ BY_REASON: Mapping[str, type[MemosError]] = {
     "STATE_CONFLICT": PreconditionFailed,
     "INCOMPATIBLE_PAYLOAD": PreconditionFailed,
     "FORM_UNSUPPORTED": PreconditionFailed,
+    "ADAPTER_REJECTED": PreconditionFailed,
     "CONTEXT_EXCEEDED": PreconditionFailed,
     "QUOTA_EXCEEDED": QuotaExceeded,
     "OVERLOADED": Overloaded,

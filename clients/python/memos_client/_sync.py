@@ -630,6 +630,25 @@ class Client:
         """
         return self._portal.run(self._client.build_activation(vault, names, request_id=request_id, timeout=timeout))
 
+    def train_adapter(
+        self, vault: str, names: Iterable[str], *, request_id: str = "", timeout: float | None = None
+    ) -> job_pb2.Job:
+        """Train a LoRA adapter on memories, so that the model knows them without being told; a job that can be watched.
+
+        Its result names the `cube`, how many `facts` were found, in how many memories none was (`unread`), and the marks
+        of the exam. Chats with `form="lora"` use it.
+
+        Args:
+            vault: where the memories are, and the cube will be.
+            names: 1 to 100 memories.
+            request_id: makes the call idempotent; made for each call if empty.
+            timeout: seconds for the call; None takes that of the client.
+
+        Raises:
+            MemosError: NotFound (the vault), RequestError (no memory, or too many).
+        """
+        return self._portal.run(self._client.train_adapter(vault, names, request_id=request_id, timeout=timeout))
+
     def create_snapshot(
         self,
         vault: str,

@@ -190,7 +190,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMemory:
-    """A memory and what was decided about it. Its form is `text`, or `kv` if a KV cache has it."""
+    """A memory and what was decided about it.
+
+    Its form is `text`, `kv` if a KV cache has it, or `lora` if an adapter knows it.
+    """
 
     cube: Cube
     form: str
@@ -201,7 +204,7 @@ class PlannedMemory:
 
 @dataclass(frozen=True, slots=True)
 class CacheRefusal:
-    """A KV cache that was not used; the prompt was read as a whole."""
+    """A KV cache or adapter that was not used; its memories were read as text."""
 
     cube: str
     reason: str
@@ -218,6 +221,7 @@ class ChatPlan:
     rejected: tuple[PlannedMemory, ...]
     degraded: bool
     cache: PlannedMemory | None = None
+    adapter: PlannedMemory | None = None
 
     def __str__(self) -> str:
         lines = (f"- {memory.cube} ({memory.reason})" for memory in self.chosen)
@@ -273,6 +277,7 @@ def chat_event(message: chat_service_pb2.ChatResponse) -> ChatEvent:
                 rejected=_planned(plan.rejected),
                 degraded=plan.degraded,
                 cache=_planned([plan.cache])[0] if plan.HasField("cache") else None,
+                adapter=_planned([plan.adapter])[0] if plan.HasField("adapter") else None,
             )
         case "delta":
             return ChatDelta(message.delta.text)
@@ -300,6 +305,7 @@ _FORMS = {
     "auto": chat_service_pb2.MEMORY_FORM_UNSPECIFIED,
     "text": chat_service_pb2.MEMORY_FORM_TEXT,
     "kv": chat_service_pb2.MEMORY_FORM_KV,
+    "lora": chat_service_pb2.MEMORY_FORM_LORA,
 }
 
 

@@ -11,6 +11,7 @@ from memos_kernel.errors import ContextExceeded, Draining, InternalError, Overlo
 
 if TYPE_CHECKING:
     from memos_inference.adapters.kv_cache import KvPrefix
+    from memos_inference.adapters.lora import LoraAdapter
     from memos_inference.adapters.torch_decoder import State, TorchDecoder
 
 _SMOOTHING = 0.2
@@ -48,6 +49,16 @@ class Work(Protocol):
     @property
     def prefix(self) -> "KvPrefix | None":
         """Keys and values that its first tokens may be taken from."""
+        ...
+
+    @property
+    def adapter(self) -> "LoraAdapter | None":
+        """What changes the weights for it."""
+        ...
+
+    @property
+    def adapter_from(self) -> int:
+        """Position of the first token that is read with the adapter."""
         ...
 
     @property
@@ -214,7 +225,11 @@ class Batcher:
             present = {work.tenant for work in (*self._waiting, *chosen, *(one.work for one in self._running))}
             self._shares.keep(present)
         for work in chosen:
-            self._begin(work)
+            try:
+                self._begin(work)
+            except Exception as error:
+                _log.exception("a sequence cannot begin")
+                work.fail(error)
         return True
 
     def _next(self, chosen: Sequence[Work]) -> Work | None:
@@ -232,7 +247,9 @@ class Batcher:
         prefix = work.prefix
         shared = prefix.shared_with(work.prompt) if prefix is not None else 0
         work.begin(shared)
-        state = work.decoder.begin(work.capacity, prefix=prefix, shared=shared)
+        state = work.decoder.begin(
+            work.capacity, prefix=prefix, shared=shared, adapter=work.adapter, adapter_from=work.adapter_from
+        )
         self._running.append(_Running(work, state, list(work.prompt), shared, _bytes_of(work)))
 
     def _plan(self) -> list[tuple[_Running, Sequence[int]]]:

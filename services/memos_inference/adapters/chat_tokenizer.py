@@ -74,6 +74,19 @@ class ChatTokenizer:
         alone, followed = (self.prompt_ids(Prompt((asked,), told)) for told in (tuple(memories), (*memories, more)))
         return alone[: shared_length(alone, followed)]
 
+    def told_tokens(self, prompt: Prompt, ids: Sequence[int]) -> int:
+        """Return how many of a prompt's tokens come before its first turn, whatever that says.
+
+        Args:
+            prompt: the prompt.
+            ids: its tokens.
+        """
+        return shared_length(ids, self.prompt_ids(Prompt((Turn(Role.USER, "?"),), prompt.memories)))
+
+    def plain_ids(self, text: str) -> list[int]:
+        """Return the tokens of a text, without any that mark a beginning or an end."""
+        return list(self._fast.encode(self._neutral(text), add_special_tokens=False).ids)
+
     def count(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens of each text."""
         plain = [self._neutral(text) for text in texts]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from memos_inference.adapters.chat_tokenizer import ChatTokenizer
     from memos_inference.adapters.kv_cache import KvPrefix
     from memos_inference.adapters.kv_chunks import Pair
+    from memos_inference.adapters.lora import LoraAdapter
     from memos_inference.adapters.torch_decoder import State, TorchDecoder
 
 
@@ -38,6 +39,8 @@ class Generation:
     sampling: Sampling
     tenant: str
     prefix: "KvPrefix | None" = None
+    adapter: "LoraAdapter | None" = None
+    adapter_from: int = 0
     events: asyncio.Queue[GenerationEvent | Exception] = field(default_factory=asyncio.Queue)
     cancelled: bool = False
     _queued: float = field(default_factory=time.perf_counter)
@@ -123,6 +126,8 @@ class Reading:
     pairs: "asyncio.Future[list[Pair]]"
     cancelled: bool = False
     prefix: "KvPrefix | None" = None
+    adapter: "LoraAdapter | None" = None
+    adapter_from: int = 0
     temperature: float = 0.0
 
     @property
@@ -135,10 +140,10 @@ class Reading:
 
     def take(self, token: int, state: "State") -> bool:
         """See `batcher.Work`."""
-        from memos_inference.adapters.kv_cache import SequenceCache
+        from memos_inference.adapters.torch_decoder import Packed
 
-        assert isinstance(state, SequenceCache)
-        self.loop.call_soon_threadsafe(self._settle, state.pairs(), None)
+        assert isinstance(state, Packed)
+        self.loop.call_soon_threadsafe(self._settle, state.cache.pairs(), None)
         return False
 
     def fail(self, error: Exception) -> None:

@@ -42,6 +42,15 @@ def load_encoder(name: str, config: InferenceConfig, digests: FileDigests, *, se
     return encoder
 
 
+def checkpoint_of(config: InferenceConfig) -> Checkpoint:
+    """Return the files of the generating model.
+
+    Raises:
+        DependencyUnavailable: it cannot be had.
+    """
+    return bundled_tiny() if config.model == BUNDLED_MODEL else find(config.model, setting="model")
+
+
 def load_model(config: InferenceConfig, digests: FileDigests) -> LoadedModel:
     """Load the generating model.
 
@@ -52,7 +61,7 @@ def load_model(config: InferenceConfig, digests: FileDigests) -> LoadedModel:
     environment.prepare(config.threads)
     from memos_inference.adapters import chat_tokenizer, torch_decoder
 
-    checkpoint = bundled_tiny() if config.model == BUNDLED_MODEL else find(config.model, setting="model")
+    checkpoint = checkpoint_of(config)
     _log.info("loading the model %s", checkpoint.name)
     weights = digests.of(checkpoint.weights())
     tokenizer = chat_tokenizer.load(checkpoint)

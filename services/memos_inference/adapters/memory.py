@@ -7,15 +7,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, S
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from memos_inference import prompt as prompts
 from memos_inference.domain.activation import Encoded, shared_length
 from memos_inference.domain.generation import Delta, Ended, FinishReason, GenerationEvent, Prompt, Sampling, check_room
 from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription
-from memos_inference.ports import Cache
+from memos_inference.ports import Adapter, Cache, Trained
 from memos_kernel.cube import MemCube
 from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.names import CubeName
+
+Opened = TypeVar("Opened")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +75,19 @@ class EchoEngine:
         return Encoded(len(words), replace((await self.describe()).identity, token_ids_sha256=digest))
 
     async def generate(
-        self, prompt: Prompt, sampling: Sampling, *, tenant: str = "", cache: Cache | None = None
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        *,
+        tenant: str = "",
+        cache: Cache | None = None,
+        adapter: Adapter | None = None,
     ) -> AsyncGenerator[GenerationEvent]:
         """See `Engine`."""
         read = [word for turn in prompts.messages(prompt, system_role=True) for word in turn.text.split()]
         tokens = len(read)
         check_room(tokens, sampling, limit=self.context_length)
-        words = prompt.turns[-1].text.split()
+        words = (adapter.answer if isinstance(adapter, WordAdapter) else prompt.turns[-1].text).split()
         given = words[: min(sampling.max_tokens, self.context_length - tokens)]
         for index, word in enumerate(given):
             yield Delta(f" {word}" if index else word)
@@ -100,19 +109,49 @@ class WordCache:
     words: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class MemoryCaches:
-    """Caches of cubes by their names; `broken` is raised instead, if it is set."""
+@dataclass(frozen=True, slots=True)
+class WordAdapter:
+    """An adapter of the echo engine: what it answers, whatever is asked."""
 
-    caches: dict[CubeName, Cache] = field(default_factory=dict)
+    answer: str
+
+
+@dataclass(slots=True)
+class MemoryCopies(Generic[Opened]):
+    """What cubes are for the model, by their names; `broken` is raised instead, if it is set."""
+
+    opened: dict[CubeName, Opened] = field(default_factory=dict)
     broken: Exception | None = None
 
     @asynccontextmanager
-    async def use(self, cube: MemCube) -> AsyncIterator[Cache]:
-        """See `Caches`."""
+    async def use(self, cube: MemCube) -> AsyncIterator[Opened]:
+        """See `Copies`."""
         if self.broken is not None:
             raise self.broken
-        yield self.caches[cube.name]
+        yield self.opened[cube.name]
+
+
+@dataclass(slots=True)
+class EchoTraining:
+    """Trainer that writes down what it is told; `failure` is raised at half way, if it is set."""
+
+    failure: Exception | None = None
+    stopped: bool = False
+
+    async def train(
+        self, memories: Sequence[MemCube], folder: Path, *, identity: CompatibilityIdentity
+    ) -> AsyncGenerator[float | Trained]:
+        """See `AdapterTraining`."""
+        try:
+            yield 0.5
+        except GeneratorExit:
+            self.stopped = True
+            raise
+        if self.failure is not None:
+            raise self.failure
+        path = folder / "adapter"
+        await asyncio.to_thread(path.write_bytes, "\n".join(cube.text for cube in memories).encode())
+        yield Trained(path, rank=4, report={"facts": str(len(memories)), "model": identity.model})
 
 
 @dataclass(slots=True)

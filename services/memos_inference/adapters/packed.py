@@ -1,9 +1,10 @@
 """One pass of a model over tokens of several sequences, laid one after another, without any padding.
 
-What costs most, the weights, is read once for all of them. Only attention differs: each sequence looks at its own keys
-and values, wherever they came from and however many they are. So nothing of one sequence, not even what is not a
-number, can reach another. transformers' continuous batching hands its state to attention in the same way, by an
-argument of the model's call; it takes neither keys and values that were computed before nor an adapter a sequence.
+What costs most, the weights, is read once for all of them. Attention differs: each sequence looks at its own keys and
+values, wherever they came from and however many they are. So nothing of one sequence, not even what is not a number,
+can reach another. And each sequence has an adapter of its own, or none. transformers' continuous batching hands its
+state to attention in the same way, by an argument of the model's call; it takes neither keys and values that were
+computed before nor an adapter a sequence.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from memos_inference.adapters.kv_cache import SequenceCache
+from memos_inference.adapters.lora import LoraAdapter
 
 ATTENTION = "memos_packed"
 """The name under which transformers finds the attention below. It has no mask function: none is made."""
@@ -27,10 +29,17 @@ an answer in company would differ in the last bits from the same answer alone.""
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The next tokens of a sequence, to be read after those of its cache."""
+    """The next tokens of a sequence, to be read after those of its cache.
+
+    Attributes:
+        adapter: changes the weights for this sequence.
+        adapter_from: position of the first token that is read with the adapter.
+    """
 
     cache: SequenceCache
     ids: Sequence[int]
+    adapter: LoraAdapter | None = None
+    adapter_from: int = 0
 
 
 class PackedPass:
@@ -41,6 +50,7 @@ class PackedPass:
         ends = list(accumulate(len(part.ids) for part in parts))
         self._spans = list(zip([0, *ends], ends, strict=False))
         self._spare = -ends[-1] % ROWS
+        self._adapted: list[tuple[LoraAdapter, torch.Tensor, int]] = []
 
     def inputs(self, device: torch.device) -> dict[str, Any]:
         """Return the arguments of the model; its logits are those after each part, and maybe more."""
@@ -49,6 +59,10 @@ class PackedPass:
         last = [end - 1 for _, end in self._spans]
         last += last[-1:] * (-len(last) % ROWS)
         given = torch.tensor([ids + [0] * self._spare, positions + [0] * self._spare], device=device)
+        self._adapted = [
+            (adapter, torch.tensor(rows + rows[-1:] * (-len(rows) % ROWS), device=device), len(rows))
+            for adapter, rows in self._rows_by_adapter().items()
+        ]
         return {
             "input_ids": given[:1],
             "position_ids": given[1:],
@@ -67,6 +81,20 @@ class PackedPass:
             all_keys, all_values = part.cache.extend(layer, keys[:, :, new], values[:, :, new])
             seen[:, new] = _attention(query[:, :, new], all_keys, all_values, scaling).transpose(1, 2)
         return seen
+
+    def adapt(self, module: str, given: torch.Tensor, output: torch.Tensor) -> None:
+        """Add what adapters change of a linear module's output, `[1, tokens, width]`, in place."""
+        for adapter, rows, count in self._adapted:
+            if (delta := adapter.delta(module, given[0, rows])) is not None:
+                output[0].index_add_(0, rows[:count], delta[:count])
+
+    def _rows_by_adapter(self) -> dict[LoraAdapter, list[int]]:
+        rows: dict[LoraAdapter, list[int]] = {}
+        for part, (start, end) in zip(self._parts, self._spans, strict=True):
+            first = start + max(0, part.adapter_from - part.cache.length)
+            if part.adapter is not None and first < end:
+                rows.setdefault(part.adapter, []).extend(range(first, end))
+        return rows
 
     def done(self) -> None:
         """Count the tokens of the parts as read."""

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 
 from memos_inference.adapters.checkpoint import Checkpoint
 from memos_inference.adapters.kv_cache import KvGeometry, KvPrefix, SequenceCache, geometry_of
+from memos_inference.adapters.lora import LoraAdapter
 from memos_inference.adapters.packed import ATTENTION, PackedPass, Part
 from memos_kernel.errors import Overloaded
 
@@ -33,13 +35,26 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
+class Packed:
+    """What the model knows of a sequence that it reads beside others.
+
+    Attributes:
+        adapter: changes the weights for it, from the token at `adapter_from` on.
+    """
+
+    cache: SequenceCache
+    adapter: LoraAdapter | None = None
+    adapter_from: int = 0
+
+
+@dataclass(slots=True, eq=False)
 class Loose:
     """What a model that reads one sequence at a time knows of it."""
 
     cache: DynamicCache
 
 
-State = SequenceCache | Loose
+State = Packed | Loose
 """What the model knows of a sequence so far."""
 
 
@@ -49,15 +64,20 @@ class TorchDecoder:
     Attributes:
         geometry: what keys and values of a token are like, if sequences can be read side by side and begin with keys
             and values that are given; None if the model reads one sequence at a time, from its first token on.
+        modules: outputs and inputs of the linear modules that adapters may change, by name.
     """
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self._config = model.config.get_text_config()
         self._rows = model.get_input_embeddings().num_embeddings
+        self._pass: PackedPass | None = None
+        self.modules: dict[str, tuple[int, int]] = {}
         self.geometry = self._probe_geometry()
         if self.geometry is not None and not self._packs_alike():
             self.geometry = None
+        if self.geometry is not None:
+            self._let_adapt()
 
     @property
     def context_length(self) -> int:
@@ -92,21 +112,38 @@ class TorchDecoder:
         return device
 
     @property
+    def element_type(self) -> torch.dtype:
+        """Element type of the weights."""
+        found: torch.dtype = self._model.dtype
+        return found
+
+    @property
     def stop_ids(self) -> frozenset[int]:
         """Tokens that end an answer, by the checkpoint's generation settings."""
         ends = self._model.generation_config.eos_token_id
         return frozenset([ends] if isinstance(ends, int) else ends or ())
 
-    def begin(self, capacity: int, *, prefix: KvPrefix | None = None, shared: int = 0) -> State:
+    def begin(
+        self,
+        capacity: int,
+        *,
+        prefix: KvPrefix | None = None,
+        shared: int = 0,
+        adapter: LoraAdapter | None = None,
+        adapter_from: int = 0,
+    ) -> State:
         """Return the state of a new sequence, whose first `shared` tokens are those of a prefix.
 
         Args:
             capacity: tokens that it will have.
             prefix: of a file that this model can use.
             shared: tokens of the prefix.
+            adapter: of a file that this model can use.
+            adapter_from: position of the first token that is read with the adapter.
         """
         if self.geometry is not None:
-            return SequenceCache(self.geometry.layers, capacity, prefix=prefix, shared=shared)
+            cache = SequenceCache(self.geometry.layers, capacity, prefix=prefix, shared=shared)
+            return Packed(cache, adapter, adapter_from)
         return Loose(DynamicCache(config=self._config))
 
     def step(self, parts: Sequence[tuple[State, Sequence[int]]]) -> torch.Tensor:
@@ -149,10 +186,29 @@ class TorchDecoder:
         return getattr(self._config, "rope_parameters", None) or {}
 
     def _read_packed(self, parts: Sequence[tuple[State, Sequence[int]]]) -> torch.Tensor:
-        packed = PackedPass([Part(state, ids) for state, ids in parts if isinstance(state, SequenceCache)])
+        packed = PackedPass(
+            [
+                Part(state.cache, ids, state.adapter, state.adapter_from)
+                for state, ids in parts
+                if isinstance(state, Packed)
+            ]
+        )
+        self._pass = packed
         logits: torch.Tensor = self._model(**packed.inputs(self.device)).logits
         packed.done()
         return logits[0, : len(parts)].float()
+
+    def _let_adapt(self) -> None:
+        head = self._model.get_output_embeddings()
+        for name, module in self._model.named_modules():
+            if isinstance(module, torch.nn.Linear) and module is not head:
+                module.register_forward_hook(partial(self._adapt, name))
+                self.modules[name] = (module.out_features, module.in_features)
+
+    def _adapt(self, name: str, module: Any, given: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        """Add what adapters change, as a hook of a linear module."""
+        if self._pass is not None:
+            self._pass.adapt(name, given[0], output)
 
     def _read_alone(self, state: State, ids: Sequence[int]) -> torch.Tensor:
         assert isinstance(state, Loose)

@@ -13,7 +13,7 @@ from memos_inference.domain.activation import Encoded
 from memos_inference.domain.generation import Ended, GenerationEvent, Prompt, Sampling, check_room
 from memos_inference.domain.injection import Form
 from memos_inference.domain.models import EngineDescription
-from memos_inference.ports import Cache
+from memos_inference.ports import Adapter, Cache
 from memos_kernel.cube import MemCube, RevisionRef
 from memos_kernel.errors import FormUnsupported, StoreFull
 from memos_kernel.identity import CompatibilityIdentity
@@ -22,6 +22,7 @@ from memos_runtime.workers import Worker
 if TYPE_CHECKING:
     from memos_inference.adapters.kv_cache import KvPrefix
     from memos_inference.adapters.kv_chunks import Pair
+    from memos_inference.adapters.lora import LoraAdapter
 
 
 class TransformersEngine:
@@ -76,15 +77,35 @@ class TransformersEngine:
         return await self._tokens.run(model.tokenizer.count, texts)
 
     async def generate(
-        self, prompt: Prompt, sampling: Sampling, *, tenant: str = "", cache: Cache | None = None
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        *,
+        tenant: str = "",
+        cache: Cache | None = None,
+        adapter: Adapter | None = None,
     ) -> AsyncGenerator[GenerationEvent]:
-        """See `Engine`. The cache is one of `open_cache`."""
+        """See `Engine`. The cache is one of `open_cache`, the adapter one of `open_adapter`."""
         model = await self._loader.model()
-        prefix = None if cache is None else _own(cache)
+        prefix, lora = _own(cache, adapter)
         ids = await self._tokens.run(model.tokenizer.prompt_ids, prompt)
+        first = 0
+        if lora is not None and lora.activated:
+            first = await self._tokens.run(model.tokenizer.told_tokens, prompt, ids)
+        if lora is not None and not lora.activated:
+            prefix = None
         check_room(len(ids), sampling, limit=model.description.context_length)
         loop = asyncio.get_running_loop()
-        generation = Generation(loop=loop, model=model, prompt=ids, sampling=sampling, tenant=tenant, prefix=prefix)
+        generation = Generation(
+            loop=loop,
+            model=model,
+            prompt=ids,
+            sampling=sampling,
+            tenant=tenant,
+            prefix=prefix,
+            adapter=lora,
+            adapter_from=first,
+        )
         self._batcher.submit(generation)
         try:
             while True:
@@ -128,13 +149,25 @@ class TransformersEngine:
         model = await self._loader.model()
         return await self._files.run(_open, model, path, cube, self._kv_encoding)
 
+    async def open_adapter(self, path: Path, cube: MemCube) -> "LoraAdapter":
+        """Return an adapter for `generate`, on the device of the model.
 
-def _own(cache: Cache) -> "KvPrefix":
+        Raises:
+            DataCorrupted, IncompatiblePayload: the file is not what the cube tells of, or not of this model.
+            FormUnsupported: this model takes none.
+            DependencyUnavailable.
+        """
+        model = await self._loader.model()
+        return await self._files.run(_open_adapter, model, path, cube)
+
+
+def _own(cache: Cache | None, adapter: Adapter | None) -> "tuple[KvPrefix | None, LoraAdapter | None]":
     from memos_inference.adapters.kv_cache import KvPrefix
+    from memos_inference.adapters.lora import LoraAdapter
 
-    if not isinstance(cache, KvPrefix):
-        raise TypeError(f"{type(cache).__name__} is no cache of this engine")
-    return cache
+    if not isinstance(cache, KvPrefix | None) or not isinstance(adapter, LoraAdapter | None):
+        raise TypeError(f"{cache!r} and {adapter!r} are not of this engine")
+    return cache, adapter
 
 
 def _write(
@@ -171,6 +204,19 @@ def _open(model: LoadedModel, path: Path, cube: MemCube, encoding: str) -> "KvPr
     allowed = {kv_file.KvEncoding.NATIVE, kv_file.KvEncoding(encoding)}
     prefix = kv_file.read(path, cube, geometry=decoder.geometry, vocabulary=decoder.vocabulary, allowed=allowed)
     return prefix.to(decoder.device)
+
+
+def _open_adapter(model: LoadedModel, path: Path, cube: MemCube) -> "LoraAdapter":
+    from memos_inference.adapters import lora_file
+
+    decoder = model.decoder
+    if decoder.geometry is None:
+        raise FormUnsupported(
+            f"{model.description.model} reads one sequence at a time, and takes no adapters; inject text.",
+            form=Form.LORA,
+            model=model.description.model,
+        )
+    return lora_file.read(path, cube, modules=decoder.modules).to(decoder.device, decoder.element_type)
 
 
 def _check_keeps_all(model: LoadedModel) -> None:

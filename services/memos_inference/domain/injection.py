@@ -1,4 +1,4 @@
-"""Which memories may enter a prompt, and which cache may spare the model the reading of the first of them."""
+"""Which memories may enter a prompt, and which cache or adapter may stand in for the reading of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,15 +23,16 @@ from memos_kernel.states import INJECTABLE, is_over
 
 
 class Form(StrEnum):
-    """How a memory reaches the model: its words in the prompt, or keys and values computed from them before."""
+    """How a memory reaches the model: its words, keys and values computed from them before, or an adapter's weights."""
 
     TEXT = "text"
     KV = "kv"
+    LORA = "lora"
 
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """A memory whose words enter the prompt; `form` is `text`."""
+    """A memory whose words enter the prompt; where `form` is `lora`, only if the adapter cannot be used."""
 
     cube: MemCube
     form: str
@@ -39,9 +40,9 @@ class Injection:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A cache that was not used, and the reason and message of the error that it would have been.
+    """A cache or adapter that was not used, and the reason and message of the error that it would have been.
 
-    The prompt was read as a whole instead.
+    The words of its memories were read instead.
     """
 
     name: CubeName
@@ -51,10 +52,20 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What enters the prompt: memories, in order, and perhaps a cache of what the prompt begins with."""
+    """What reaches the model.
+
+    Attributes:
+        memories: in the order of the prompt.
+        known: names of those that the adapter knows.
+        cache: of what the prompt begins with.
+        adapter: to be attached.
+        refusals: what will not do.
+    """
 
     memories: tuple[MemCube, ...] = ()
+    known: frozenset[CubeName] = frozenset()
     cache: MemCube | None = None
+    adapter: MemCube | None = None
     refusals: tuple[Refusal, ...] = ()
 
 
@@ -62,43 +73,56 @@ def check_injections(
     injections: Sequence[Injection],
     cache: MemCube | None = None,
     *,
+    adapter: MemCube | None = None,
     grant: Grant,
     now: datetime,
     running: CompatibilityIdentity,
     seals: Seals,
 ) -> Admitted:
-    """Return what may enter the prompt: all of it, or the call is refused. Only a cache can be done without.
+    """Return what may reach the model: all of it, or the call is refused. A cache or adapter can be done without.
 
     Raises:
         GrantInvalid: the grant does not allow use, or does not cover a vault.
         StateConflict: a memory is deleted, expired, or in a state that may not be injected.
-        InvalidField: an unknown form, a memory that is no text, a cache that is none.
+        InvalidField: an unknown form, a memory that is no text, a cache or adapter that is none.
         LimitExceeded: too many memories.
     """
-    if not injections and cache is None:
+    if not injections and cache is None and adapter is None:
         return Admitted()
     grant.require(Action.CUBE_USE)
     check_number(len(injections), limits.BATCH_ITEMS, field="injections")
     for index, injection in enumerate(injections):
         field = f"injections[{index}]"
-        if injection.form != Form.TEXT:
+        if injection.form not in (Form.TEXT, Form.LORA):
             raise InvalidField(
-                f"{field}.form is {injection.form[:40]!r}; write `text`, and give a KV cache as `cache`.",
+                f"{field}.form is {injection.form[:40]!r}; write `text` or `lora`, and give a KV cache as `cache`.",
                 field=f"{field}.form",
             )
         check_memory(injection.cube, grant=grant, now=now, field=f"{field}.cube")
-    memories = tuple(injection.cube for injection in injections)
-    if cache is None:
-        return Admitted(memories)
-    _check_scope(cache, grant)
-    if not isinstance(cache.payload, Activation):
-        raise InvalidField("cache is no activation cube with payload.", field="cache")
-    refusal = _refusal(cache, now, running, seals)
-    return Admitted(memories, cache) if refusal is None else Admitted(memories, None, (refusal,))
+    refusals: list[Refusal] = []
+
+    def usable(cube: MemCube | None, kind: type[Activation | Parametric], field: str) -> MemCube | None:
+        if cube is None:
+            return None
+        _check_scope(cube, grant)
+        if not isinstance(cube.payload, kind):
+            raise InvalidField(f"{field} is no {kind.__name__.lower()} cube with payload.", field=field)
+        refusal = _refusal(cube, now, running, seals)
+        if refusal is not None:
+            refusals.append(refusal)
+        return cube if refusal is None else None
+
+    return Admitted(
+        memories=tuple(injection.cube for injection in injections),
+        known=frozenset(injection.cube.name for injection in injections if injection.form == Form.LORA),
+        cache=usable(cache, Activation, "cache"),
+        adapter=usable(adapter, Parametric, "adapter"),
+        refusals=tuple(refusals),
+    )
 
 
 def refusal_of(cube: MemCube, error: MemosError) -> Refusal:
-    """Return that a cache was not used for an error."""
+    """Return that a cache or adapter was not used for an error."""
     return Refusal(cube.name, error.reason, error.message)
 
 
@@ -154,7 +178,7 @@ def _check_alive(cube: MemCube, now: datetime) -> None:
 
 
 def _refusal(cube: MemCube, now: datetime, running: CompatibilityIdentity, seals: Seals) -> Refusal | None:
-    """Return why a cache cannot be used, or None."""
+    """Return why a cache or adapter cannot be used, or None."""
     try:
         _check_alive(cube, now)
         check_identity(cube, running)

@@ -1,4 +1,4 @@
-"""Which KV caches were computed here: keys and values are not words that anybody could read and judge."""
+"""Which KV caches and adapters were made here: numbers are not words that anybody could read and judge."""
 
 import hashlib
 import hmac
@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from memos_kernel.cube import Activation, MemCube, RevisionRef
+from memos_kernel.cube import Activation, MemCube, Parametric, RevisionRef
 from memos_kernel.names import VaultName
 
 
@@ -16,13 +16,13 @@ class Seals:
 
     secret: bytes = field(repr=False)
 
-    def of(self, payload: Activation, *, vault: VaultName, sources: Sequence[RevisionRef]) -> str:
-        """Return the seal of a cache: HMAC-SHA256, hex, of everything that it is, but for the name of its blob."""
+    def of(self, payload: Activation | Parametric, *, vault: VaultName, sources: Sequence[RevisionRef]) -> str:
+        """Return the seal of a payload: HMAC-SHA256, hex, of everything that it is, but for the name of its blob."""
         said = {
             "vault": str(vault),
             "sha256": payload.blob.sha256,
             "size": payload.blob.size_bytes,
-            "tokens": payload.token_count,
+            **({"tokens": payload.token_count} if isinstance(payload, Activation) else {"rank": payload.rank}),
             "identity": asdict(payload.identity),
             "sources": [[str(ref.name), ref.revision] for ref in sources],
         }
@@ -30,6 +30,6 @@ class Seals:
 
     def fits(self, cube: MemCube) -> bool:
         """Return whether a cube has the seal of what it is."""
-        assert isinstance(cube.payload, Activation)
+        assert isinstance(cube.payload, Activation | Parametric)
         wanted = self.of(cube.payload, vault=cube.vault, sources=cube.derived_from)
         return hmac.compare_digest(cube.payload.seal.encode(), wanted.encode())

@@ -7,6 +7,7 @@ from the random generator that is passed in, so an episode can be drawn again fr
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -39,6 +40,10 @@ class _Draft:
 def system_text(memories: tuple[str, ...] | list[str]) -> str:
     """The system message that carries the memories."""
     return instructed([f"- {memory}" for memory in memories])
+
+
+def _topic(fact: Fact) -> tuple[Relation, tuple[str, str]]:
+    return fact.relation, fact.noun
 
 
 class EpisodeMaker:
@@ -92,6 +97,21 @@ class EpisodeMaker:
         questions += [self._unknown(rng, told, draft) for _ in range(unanswerable)]
         rng.shuffle(questions)
         return Episode(tuple(lines), tuple(questions))
+
+    def facts(self, rng: random.Random, count: int) -> list[Fact]:
+        """`count` facts, several of which share their relation."""
+        return self._draft(rng, count, shared=True).facts[:count]
+
+    def stranger(self, rng: random.Random, told: Sequence[Fact]) -> Question:
+        """A question that no fact answers: mostly the same of somebody else, or something else of the same one."""
+        draft = _Draft(facts=list(told), cast=[fact.subject for fact in told], topics=[_topic(fact) for fact in told])
+        while True:
+            if rng.random() < 0.5:
+                question = self._other_subject(rng, draft.facts, draft)
+            else:
+                question = self._unknown(rng, draft.facts, draft)
+            if question is not None:
+                return question
 
     # -- what is told ---------------------------------------------------------------------------------------
 

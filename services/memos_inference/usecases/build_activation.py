@@ -1,7 +1,6 @@
 """Make a KV cache of memories."""
 
 import asyncio
-import hashlib
 import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 from memos_inference.domain.activation import check_bundle
 from memos_inference.domain.seals import Seals
 from memos_inference.ports import Engine
-from memos_kernel import limits
+from memos_inference.usecases.files import measured, parts_of
 from memos_kernel.blobs import SAFETENSORS
 from memos_kernel.cube import Activation, BlobRef, MemCube, RevisionRef
 from memos_kernel.ids import Clock
@@ -46,20 +45,9 @@ class BuildActivation:
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             path = Path(folder) / "cache.safetensors"
             encoded = await self.engine.encode(cubes, path, tenant=str(grant.tenant))
-            size, sha256 = await asyncio.to_thread(_measured, path)
+            size, sha256 = await asyncio.to_thread(measured, path)
             payload = Activation(BlobRef("", size, sha256, SAFETENSORS), encoded.identity, encoded.token_count)
             sources = [RevisionRef(cube.name, cube.revision) for cube in cubes]
             yield replace(payload, seal=self.seals.of(payload, vault=vault, sources=sources))
-            for offset in range(0, size, limits.BLOB_CHUNK_BYTES):
-                yield await asyncio.to_thread(_part, path, offset)
-
-
-def _measured(path: Path) -> tuple[int, str]:
-    with path.open("rb") as file:
-        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _part(path: Path, offset: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(limits.BLOB_CHUNK_BYTES)
+            async for part in parts_of(path, size):
+                yield part

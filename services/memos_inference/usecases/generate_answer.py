@@ -1,18 +1,21 @@
 """Generate an answer with memories."""
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from memos_inference.domain.generation import Ended, GenerationEvent, Prompt, Sampling, Turn, check_turns
-from memos_inference.domain.injection import Admitted, Injection, Refusal, check_injections, refusal_of
+from memos_inference.domain.injection import Injection, Refusal, check_injections, refusal_of
 from memos_inference.domain.seals import Seals
-from memos_inference.ports import Cache, Caches, Engine, Tracer
+from memos_inference.ports import Adapter, Cache, Copies, Engine, Tracer
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import DataCorrupted, MemosError
 from memos_kernel.ids import Clock
 from memos_kernel.permission import Grant
+
+Opened = TypeVar("Opened")
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +25,8 @@ class GenerateAnswer:
     """Checks every injection against the grant, then lets the model answer."""
 
     engine: Engine
-    caches: Caches
+    caches: Copies[Cache]
+    adapters: Copies[Adapter]
     tracer: Tracer
     clock: Clock
     seals: Seals
@@ -34,11 +38,12 @@ class GenerateAnswer:
         sampling: Sampling,
         *,
         cache: MemCube | None = None,
+        adapter: MemCube | None = None,
         grant: Grant,
     ) -> AsyncGenerator[GenerationEvent]:
         """Yield pieces of the answer and then, last, how it ended.
 
-        A cache that cannot be used never stops an answer: the prompt is read as a whole, and the end says so.
+        A cache or an adapter that cannot be used never stops an answer: the words are read, and the end says so.
 
         Raises:
             MissingField, InvalidField, LimitExceeded: turns or injections break a rule.
@@ -48,33 +53,49 @@ class GenerateAnswer:
         check_turns(turns)
         running = await self.engine.describe()
         admitted = check_injections(
-            injections, cache, grant=grant, now=self.clock.now(), running=running.identity, seals=self.seals
+            injections,
+            cache,
+            adapter=adapter,
+            grant=grant,
+            now=self.clock.now(),
+            running=running.identity,
+            seals=self.seals,
         )
-        told = [*admitted.memories, *([cache] if cache is not None else [])]
+        told = [*admitted.memories, *(one for one in (cache, adapter) if one is not None)]
         generation = self.tracer.generation(model=running.model, cubes=told, max_tokens=sampling.max_tokens)
         with generation as ended:
-            async with self._cache(admitted) as (ready, refusals):
-                prompt = Prompt(tuple(turns), admitted.memories)
-                answer = self.engine.generate(prompt, sampling, tenant=str(grant.tenant), cache=ready)
+            async with AsyncExitStack() as stack:
+                refusals = list(admitted.refusals)
+                with_cache = await _held(stack, self.caches, admitted.cache, refusals)
+                with_adapter = await _held(stack, self.adapters, admitted.adapter, refusals)
+                known = admitted.known if with_adapter is not None else frozenset()
+                read = tuple(cube for cube in admitted.memories if cube.name not in known)
+                answer = self.engine.generate(
+                    Prompt(tuple(turns), read),
+                    sampling,
+                    tenant=str(grant.tenant),
+                    cache=with_cache,
+                    adapter=with_adapter,
+                )
                 async with aclosing(answer) as events:
                     async for event in events:
                         if isinstance(event, Ended):
-                            event = replace(event, refusals=refusals)
+                            event = replace(event, refusals=tuple(refusals))
                             ended(event)
                         yield event
 
-    @asynccontextmanager
-    async def _cache(self, admitted: Admitted) -> AsyncIterator[tuple[Cache | None, tuple[Refusal, ...]]]:
-        """Hold the cache, if there is one that can be used, and say which cannot."""
-        async with AsyncExitStack() as stack:
-            cache, refusals = None, admitted.refusals
-            if admitted.cache is not None:
-                try:
-                    cache = await stack.enter_async_context(self.caches.use(admitted.cache))
-                except MemosError as error:
-                    refusals = (*refusals, refusal_of(admitted.cache, error))
-                except Exception:  # no memory on the device, a broken disk: there is always the text
-                    _log.exception("the KV cache %s cannot be used", admitted.cache.name)
-                    unusable = DataCorrupted(f"The KV cache of {admitted.cache.name} cannot be used; see the log.")
-                    refusals = (*refusals, refusal_of(admitted.cache, unusable))
-            yield cache, refusals
+
+async def _held(
+    stack: AsyncExitStack, copies: Copies[Opened], cube: MemCube | None, refusals: list[Refusal]
+) -> Opened | None:
+    """Return what a cube is for the model, for as long as the stack lasts; or None, and note why."""
+    if cube is None:
+        return None
+    try:
+        return await stack.enter_async_context(copies.use(cube))
+    except MemosError as error:
+        refusals.append(refusal_of(cube, error))
+    except Exception:  # no memory on the device, a broken disk: there is always the text
+        _log.exception("%s cannot be used", cube.name)
+        refusals.append(refusal_of(cube, DataCorrupted(f"{cube.name} cannot be used; see the log.")))
+    return None

@@ -12,7 +12,7 @@ from memos_interface.domain.question import Turn
 from memos_interface.ports import EmbedderFacts, Vectors
 from memos_wire.cubes import cube_to_proto
 
-_TEXT = "text"
+_TEXT, _LORA = "text", "lora"
 
 
 class InferenceClient:
@@ -41,14 +41,16 @@ class InferenceClient:
         max_tokens: int,
         temperature: float,
         cache: PlannedMemory | None = None,
+        adapter: PlannedMemory | None = None,
     ) -> AsyncGenerator[Delta | GenerationEnd, None]:
         """See the port."""
         request = pb.GenerateRequest(
             turns=[pb.PromptTurn(role=turn.role, text=turn.text) for turn in turns],
-            injections=[pb.Injection(cube=cube_to_proto(memory.cube), form=_TEXT) for memory in memories],
+            injections=[pb.Injection(cube=cube_to_proto(memory.cube), form=_form(memory)) for memory in memories],
             max_tokens=max_tokens,
             temperature=temperature,
             cache=cube_to_proto(cache.cube) if cache is not None else None,
+            adapter=cube_to_proto(adapter.cube) if adapter is not None else None,
         )
         # a stream of memos_runtime.channels is an async generator; closing it cancels the call
         async with aclosing(cast(AsyncGenerator[pb.GenerateResponse, Any], self._stub.Generate(request))) as events:
@@ -59,6 +61,11 @@ class InferenceClient:
         """See the port."""
         answer = await self._stub.DescribeEngine(pb.DescribeEngineRequest())
         return Engine(model=answer.model, context_length=answer.context_length)
+
+
+def _form(memory: PlannedMemory) -> str:
+    """Return how a memory reaches the model; the words of those in a KV cache are in the prompt, too."""
+    return _LORA if memory.form == _LORA else _TEXT
 
 
 def _event(message: pb.GenerateResponse) -> Delta | GenerationEnd:

@@ -49,6 +49,7 @@ class MemoryModels:
         max_tokens: int,
         temperature: float,
         cache: PlannedMemory | None = None,
+        adapter: PlannedMemory | None = None,
     ) -> AsyncGenerator[Delta | GenerationEnd, None]:
         """See the port."""
         if self.failure is not None:

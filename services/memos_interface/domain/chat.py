@@ -44,7 +44,12 @@ class PlannedMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Which memories enter the prompt, in prompt order, the best of those that do not, and a KV cache of the first."""
+    """Which memories reach the model, in prompt order, and the best of those that do not.
+
+    Attributes:
+        cache: KV cache of the first of them.
+        adapter: LoRA adapter that knows those whose form is `lora`.
+    """
 
     name: str
     call: MemoryCall
@@ -52,11 +57,12 @@ class Plan:
     rejected: tuple[PlannedMemory, ...] = ()
     degraded: bool = False
     cache: PlannedMemory | None = None
+    adapter: PlannedMemory | None = None
 
     @property
     def used(self) -> tuple[PlannedMemory, ...]:
-        """What the answer is made with: the memories of the prompt, and the KV cache."""
-        return self.chosen if self.cache is None else (*self.chosen, self.cache)
+        """What the answer is made with: the memories, and what stands in for their words."""
+        return (*self.chosen, *(one for one in (self.cache, self.adapter) if one is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class CacheRefusal:
-    """A KV cache that was not used: its cube, and the reason and message of the error that it would have been."""
+    """A KV cache or adapter that was not used: its cube, and reason and message of the error it would have been."""
 
     cube: str
     reason: str

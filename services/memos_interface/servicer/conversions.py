@@ -1,5 +1,7 @@
 """ConversionService: conversions are jobs of the scheduler, so there is no use case."""
 
+from collections.abc import Sequence
+
 from memos_api.internal.v1 import scheduler_service_pb2 as internal
 from memos_api.internal.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
 from memos_api.v1 import conversion_service_pb2 as pb
@@ -8,7 +10,7 @@ from memos_api.v1 import job_pb2
 from memos_kernel import limits
 from memos_kernel.checks import check_count
 from memos_kernel.errors import InvalidField
-from memos_kernel.jobs import BUILD_ACTIVATION, CUBES
+from memos_kernel.jobs import BUILD_ACTIVATION, CUBES, TRAIN_ADAPTER
 from memos_kernel.names import CubeName, VaultName
 from memos_runtime.context import current_request_key
 from memos_wire.requests import request_key_to_proto
@@ -22,16 +24,21 @@ class ConversionServicer(pb_grpc.ConversionServiceServicer):
 
     async def BuildActivation(self, request: pb.BuildActivationRequest, context: object) -> pb.BuildActivationResponse:
         """Put a job into the queue that makes a KV cache."""
-        vault = VaultName.parse(request.vault, field="vault")
-        check_count(request.names, limits.CONVERSION_SOURCES, field="names")
-        names = [CubeName.parse(name, field=f"names[{index}]") for index, name in enumerate(request.names)]
+        return pb.BuildActivationResponse(job=await self._enqueue(BUILD_ACTIVATION, request.vault, request.names))
+
+    async def TrainAdapter(self, request: pb.TrainAdapterRequest, context: object) -> pb.TrainAdapterResponse:
+        """Put a job into the queue that trains an adapter."""
+        return pb.TrainAdapterResponse(job=await self._enqueue(TRAIN_ADAPTER, request.vault, request.names))
+
+    async def _enqueue(self, kind: str, vault_name: str, cubes: Sequence[str]) -> job_pb2.Job:
+        vault = VaultName.parse(vault_name, field="vault")
+        check_count(cubes, limits.CONVERSION_SOURCES, field="names")
+        names = [CubeName.parse(name, field=f"names[{index}]") for index, name in enumerate(cubes)]
         for index, name in enumerate(names):
             if name.tenant != vault.tenant:
                 raise InvalidField(f"names[{index}] and vault are of two tenants.", field=f"names[{index}]")
-        job = job_pb2.Job(
-            kind=BUILD_ACTIVATION, vaults=[str(vault)], parameters={CUBES: ",".join(name.id for name in names)}
-        )
+        job = job_pb2.Job(kind=kind, vaults=[str(vault)], parameters={CUBES: ",".join(name.id for name in names)})
         answer: internal.EnqueueJobResponse = await self._jobs.EnqueueJob(
             internal.EnqueueJobRequest(job=job, request_key=request_key_to_proto(current_request_key()))
         )
-        return pb.BuildActivationResponse(job=answer.job)
+        return answer.job

@@ -91,6 +91,7 @@ class Chat:
             max_tokens=question.max_tokens or limits.CHAT_TOKENS_DEFAULT,
             temperature=question.temperature,
             cache=plan.cache,
+            adapter=plan.adapter,
         )
         async with aclosing(stream):
             async for event in stream:

@@ -1,4 +1,4 @@
-"""Memories of storage and KV caches of inference, over their channels."""
+"""Memories of storage, and KV caches and adapters of inference, over their channels."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import aclosing
@@ -10,8 +10,15 @@ from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
 from memos_api.v1 import memcube_pb2
 from memos_kernel.cube import Activation, BlobRef, Kind, MemCube
 from memos_kernel.names import CubeName, VaultName
+from memos_scheduler.ports import Trained
 from memos_wire.blobs import upload_requests
-from memos_wire.cubes import activation_from_proto, blob_from_proto, cube_from_proto, cube_to_proto
+from memos_wire.cubes import (
+    activation_from_proto,
+    blob_from_proto,
+    cube_from_proto,
+    cube_to_proto,
+    parametric_from_proto,
+)
 from memos_wire.errors import error_of
 
 
@@ -75,3 +82,27 @@ class InferenceCaches:
         async with aclosing(self._stub.BuildActivation(asked)) as answers:
             async for answer in answers:
                 yield activation_from_proto(answer.payload) if answer.HasField("payload") else answer.chunk.data
+
+
+class InferenceAdapters:
+    """Implements `ports.AdapterTrainer`."""
+
+    def __init__(self, stub: InferenceServiceStub) -> None:
+        self._stub = stub
+
+    async def train(
+        self, sources: Sequence[MemCube], *, vault: VaultName
+    ) -> AsyncGenerator[float | Trained | bytes, None]:
+        """See the port."""
+        asked = inference_service_pb2.TrainAdapterRequest(
+            vault=str(vault), cubes=[cube_to_proto(source) for source in sources]
+        )
+        async with aclosing(self._stub.TrainAdapter(asked)) as answers:
+            async for answer in answers:
+                match answer.WhichOneof("part"):
+                    case "adapter":
+                        yield Trained(parametric_from_proto(answer.adapter.payload), dict(answer.adapter.report))
+                    case "chunk":
+                        yield answer.chunk.data
+                    case _:
+                        yield answer.progress

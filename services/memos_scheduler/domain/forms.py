@@ -1,11 +1,11 @@
-"""Whether the memories of a prompt are read, or a KV cache has what reading the first of them gives."""
+"""Whether memories are read, or a KV cache has what reading them gives, or an adapter knows them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from memos_kernel import limits
-from memos_kernel.cube import Activation, MemCube
+from memos_kernel.cube import Activation, MemCube, Parametric
 from memos_kernel.forms import MemoryForm
 from memos_kernel.identity import differing_fields
 from memos_kernel.names import CubeName
@@ -14,8 +14,11 @@ from memos_scheduler.domain.plan import EngineFacts, PlannedMemory, in_prompt_or
 KV = "kv"
 """Form of injection: keys and values of the memories, computed before."""
 
+LORA = "lora"
+"""Form of injection: an adapter that was trained on the memories."""
+
 REFUSED_SHOWN = 3
-"""Caches that were not taken and that a plan still names."""
+"""Caches or adapters that were not taken and that a plan still names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ class Choice:
     @property
     def worth_a_look(self) -> bool:
         """Whether any cache could be taken."""
-        if self.wish is MemoryForm.TEXT or not self.chosen:
+        if self.wish in (MemoryForm.TEXT, MemoryForm.LORA) or not self.chosen:
             return False
         return self.wish is MemoryForm.KV or sum(memory.tokens for memory in self.chosen) >= self.rule.least_tokens
 
@@ -80,6 +83,42 @@ def pick_cache(caches: Sequence[MemCube], choice: Choice) -> tuple[PlannedMemory
     good.sort(key=lambda item: item[:2])
     others = [replace(item[2], reason="another cache holds more of what was found") for item in good[1:]]
     return (good[0][2] if good else None), tuple([*refused, *others][:REFUSED_SHOWN])
+
+
+def pick_adapter(adapters: Sequence[MemCube], choice: Choice) -> tuple[PlannedMemory | None, tuple[PlannedMemory, ...]]:
+    """Return the adapter that knows most of what was chosen, and some of those that will not do, with the reason."""
+    refused: list[PlannedMemory] = []
+    good: list[tuple[int, int, PlannedMemory]] = []
+    for cube in adapters:
+        sources = {ref.name for ref in cube.derived_from}
+        held = [memory for memory in choice.chosen if memory.cube.name in sources]
+        obstacle = _unusable(cube, choice)
+        if not obstacle and choice.filtered and not sources <= choice.found:
+            obstacle = "knows memories that the conditions may leave out"
+        reason = obstacle or f"knows {len(held)} of the memories found, among {len(sources)}"
+        score = max((memory.score for memory in held), default=0.0)
+        planned = PlannedMemory(cube=cube, reason=reason, score=score, form=LORA)
+        if obstacle:
+            refused.append(planned)
+        else:
+            good.append((-len(held), len(sources), planned))
+    good.sort(key=lambda item: item[:2])
+    others = [replace(item[2], reason="another adapter knows more of what was found") for item in good[1:]]
+    return (good[0][2] if good else None), tuple([*refused, *others][:REFUSED_SHOWN])
+
+
+def with_adapter(adapter: PlannedMemory, others: Sequence[MemCube], choice: Choice) -> tuple[PlannedMemory, ...] | None:
+    """Return the memories, those that the adapter knows in that form; None if it knows one that may not be used.
+
+    Args:
+        adapter: the one that was picked.
+        others: memories that it knows and that were not chosen.
+        choice: what is decided.
+    """
+    if any(why_not_injectable(cube, now=choice.now) for cube in others):
+        return None
+    sources = {ref.name for ref in adapter.cube.derived_from}
+    return tuple(replace(memory, form=LORA) if memory.cube.name in sources else memory for memory in choice.chosen)
 
 
 def with_cache(
@@ -119,7 +158,7 @@ def with_cache(
 
 
 def _unusable(cube: MemCube, choice: Choice) -> str:
-    assert isinstance(cube.payload, Activation)
+    assert isinstance(cube.payload, Activation | Parametric)
     if obstacle := why_out_of_use(cube, now=choice.now):
         return f"not injectable: {obstacle}"
     if not cube.payload.seal or len(cube.derived_from) > limits.CONVERSION_SOURCES:

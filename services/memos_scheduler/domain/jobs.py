@@ -46,9 +46,9 @@ VAULT_SWEEP = JobKind("vault_sweep", frozenset({Action.CUBE_EXPIRE}))
 PURGE = JobKind(jobs.PURGE, frozenset({Action.CUBE_PURGE}))
 PURGE_SWEEP = JobKind("purge_sweep", frozenset({Action.CUBE_EXPIRE}))
 EMBED_SWEEP = JobKind("embed_sweep", frozenset({Action.CUBE_EMBED, Action.MODEL_USE}))
-BUILD_ACTIVATION = JobKind(
-    jobs.BUILD_ACTIVATION, frozenset({Action.CUBE_READ, Action.CUBE_USE, Action.CUBE_WRITE, Action.MODEL_USE})
-)
+_CONVERSION = frozenset({Action.CUBE_READ, Action.CUBE_USE, Action.CUBE_WRITE, Action.MODEL_USE})
+TRAIN_ADAPTER = JobKind(jobs.TRAIN_ADAPTER, _CONVERSION)
+BUILD_ACTIVATION = JobKind(jobs.BUILD_ACTIVATION, _CONVERSION)
 RESTORE_VAULT = JobKind(jobs.RESTORE_VAULT, frozenset({Action.CUBE_WRITE}))
 
 

@@ -146,7 +146,14 @@ class PlannedMemory:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The decision. `chosen` is in prompt order, `rejected` best first; `cache` has those whose form is `kv`."""
+    """The decision.
+
+    Attributes:
+        chosen: in prompt order.
+        rejected: best first.
+        cache: has those whose form is `kv`.
+        adapter: knows those whose form is `lora`.
+    """
 
     name: PlanName
     call: MemoryCall
@@ -154,6 +161,7 @@ class Plan:
     rejected: tuple[PlannedMemory, ...]
     degraded: bool
     cache: PlannedMemory | None = None
+    adapter: PlannedMemory | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ def plan_to_proto(plan: Plan) -> chat_service_pb2.ChatPlan:
         rejected=[_memory_to_proto(memory, payload=False) for memory in plan.rejected],
         degraded=plan.degraded,
         cache=_memory_to_proto(plan.cache, payload=True) if plan.cache is not None else None,
+        adapter=_memory_to_proto(plan.adapter, payload=True) if plan.adapter is not None else None,
     )
 
 

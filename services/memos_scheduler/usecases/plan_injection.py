@@ -11,10 +11,10 @@ from memos_kernel.cube import Kind, MemCube
 from memos_kernel.errors import Capacity, InvalidField, MemosError
 from memos_kernel.forms import MemoryForm
 from memos_kernel.ids import Clock, IdFactory
-from memos_kernel.names import PlanName, TenantName, VaultName
+from memos_kernel.names import CubeName, PlanName, TenantName, VaultName
 from memos_kernel.prompt import memory_line
 from memos_kernel.text import check_text
-from memos_scheduler.domain.forms import CacheRule, Choice, Room, pick_cache, with_cache
+from memos_scheduler.domain.forms import CacheRule, Choice, Room, pick_adapter, pick_cache, with_adapter, with_cache
 from memos_scheduler.domain.plan import (
     REJECTED_SHOWN,
     UNKNOWN_ENGINE,
@@ -98,7 +98,11 @@ class PlanInjection:
             room=room,
             now=now,
         )
-        told = await self._with_cache(choice) if choice.worth_a_look else _Told(chosen)
+        told = _Told(chosen)
+        if wish is MemoryForm.LORA and chosen:
+            told = await self._with_adapter(choice)
+        elif choice.worth_a_look:
+            told = await self._with_cache(choice)
         return Plan(
             name=PlanName(tenant.tenant, self.new_id()),
             call=call,
@@ -106,7 +110,24 @@ class PlanInjection:
             rejected=(*told.rejected, *rejected)[:REJECTED_SHOWN],
             degraded=found.degraded or vector is None or facts is None or tokens.estimated or told.degraded,
             cache=told.cache,
+            adapter=told.adapter,
         )
+
+    async def _with_adapter(self, choice: Choice) -> "_Told":
+        """Return the plan with an adapter, if there is one that will do."""
+        try:
+            names = [memory.cube.name for memory in choice.chosen[: limits.BATCH_GET_NAMES]]
+            adapter, refused = pick_adapter(await self.memories.derived(names, Kind.PARAMETRIC), choice)
+            if adapter is None:
+                return _Told(choice.chosen, rejected=refused)
+            others = await self.memories.read(_not_chosen(adapter.cube, choice))
+        except MemosError as error:  # storage is away, or the caller may not see a memory that the adapter knows
+            return _Told(choice.chosen, degraded=isinstance(error, Capacity))
+        known = with_adapter(adapter, others, choice)
+        if known is None:
+            unfit = replace(adapter, reason="it knows a memory that may not be used")
+            return _Told(choice.chosen, rejected=(unfit, *refused))
+        return _Told(known, rejected=refused, adapter=adapter)
 
     async def _with_cache(self, choice: Choice) -> "_Told":
         """Return the plan with a KV cache, if there is one that will do. It is never worse off for a cache."""
@@ -126,8 +147,7 @@ class PlanInjection:
 
     async def _others(self, cache: MemCube, choice: Choice) -> list[tuple[MemCube, int]]:
         """Return the memories of a cache that were not chosen, with their tokens."""
-        chosen = {memory.cube.name for memory in choice.chosen}
-        names = [ref.name for ref in cache.derived_from if ref.name not in chosen]
+        names = _not_chosen(cache, choice)
         if not names:
             return []
         cubes = await self.memories.read(names)
@@ -157,11 +177,12 @@ class PlanInjection:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What enters the prompt, what does not for a cache's sake, the cache, and whether a part was missing."""
+    """What reaches the model, what does not for a cache's sake, what stands in, and whether a part was missing."""
 
     chosen: tuple[PlannedMemory, ...]
     rejected: tuple[PlannedMemory, ...] = ()
     cache: PlannedMemory | None = None
+    adapter: PlannedMemory | None = None
     degraded: bool = False
 
 
@@ -173,6 +194,12 @@ class _Counted:
     def split(self, turns: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the counts of the turns, which come first, and of the lines behind them."""
         return self.counts[:turns], self.counts[turns:]
+
+
+def _not_chosen(derived: MemCube, choice: Choice) -> list[CubeName]:
+    """Return the memories of a derived cube that were not chosen."""
+    chosen = {memory.cube.name for memory in choice.chosen}
+    return [ref.name for ref in derived.derived_from if ref.name not in chosen]
 
 
 def _check(call: MemoryCall, token_budget: int, conversation: Conversation) -> None:

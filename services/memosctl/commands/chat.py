@@ -27,6 +27,7 @@ class ChatForm(StrEnum):
     AUTO = "auto"
     TEXT = "text"
     KV = "kv"
+    LORA = "lora"
 
 
 _KEPT_MESSAGES = 32
@@ -46,7 +47,8 @@ def chat(
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=0, max=2048, help="Longest answer; 0: default.")] = 0,
     temperature: Annotated[float, typer.Option("--temperature", min=0, max=2, help="0 is greedy.")] = 0.0,
     form: Annotated[
-        ChatForm, typer.Option("--form", help="How memories reach the model: text, a KV cache, or what spares most.")
+        ChatForm,
+        typer.Option("--form", help="How memories reach the model: text, a KV cache, an adapter, or what spares most."),
     ] = ChatForm.AUTO,
     label: LabelOption = None,
     speaker: SpeakerOption = None,
@@ -125,7 +127,7 @@ class _Talk:
             console.print(view.used(answer.plan))
             console.print(view.footer(answer.end))
         for refusal in answer.end.refusals:
-            output.note(f"the KV cache {names.short(refusal.cube)} was not used: {refusal.message}")
+            output.note(f"{names.short(refusal.cube)} was not used: {refusal.message}")
         if answer.plan.degraded:
             output.note("degraded: an optional part was missing; run memosctl doctor")
 

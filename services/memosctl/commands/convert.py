@@ -1,4 +1,4 @@
-"""`memosctl convert`: memories in forms that a model reads faster."""
+"""`memosctl convert`: memories in forms that a model reads faster, or knows."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,19 +14,24 @@ if TYPE_CHECKING:
     from memos_api.v1.memory_service_pb2 import CubeFilter
     from memos_client import Client
 
-app = typer.Typer(name="convert", help="Bring memories into forms that a model reads faster.", no_args_is_help=True)
+app = typer.Typer(
+    name="convert", help="Bring memories into forms that a model reads faster, or knows.", no_args_is_help=True
+)
 
 _MOST = 100
-"""Memories of one KV cache."""
+"""Memories of one conversion."""
+
+
+CubesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(help="Memories; without any, those that the options select.", show_default=False),
+]
 
 
 @command(app, "activation")
 def activation(
     cli: Cli,
-    cubes: Annotated[
-        list[str] | None,
-        typer.Argument(help="Memories; without any, those that the options select.", show_default=False),
-    ] = None,
+    cubes: CubesArgument = None,
     vault: TargetVaultOption = names.MAIN_VAULT,
     label: LabelOption = None,
     speaker: SpeakerOption = None,
@@ -40,6 +45,26 @@ def activation(
     with cli.client() as client:
         wanted = [names.cube(cube) for cube in cubes or ()] or _selected(client, names.vault(vault), chosen)
         request = pb.BuildActivationRequest(vault=names.vault(vault), names=wanted, request_id=request_id)
+        follow_job(cli, client, client.call(request).job.name)
+
+
+@command(app, "adapter")
+def adapter(
+    cli: Cli,
+    cubes: CubesArgument = None,
+    vault: TargetVaultOption = names.MAIN_VAULT,
+    label: LabelOption = None,
+    speaker: SpeakerOption = None,
+    session: SessionOption = None,
+    request_id: RequestIdOption = "",
+) -> None:
+    """Train a LoRA adapter on memories, so that the model knows them by itself: chat --form lora."""
+    from memos_api.v1 import conversion_service_pb2 as pb
+
+    chosen = inputs.cube_filter(label=label, speaker=speaker, session=session)
+    with cli.client() as client:
+        wanted = [names.cube(cube) for cube in cubes or ()] or _selected(client, names.vault(vault), chosen)
+        request = pb.TrainAdapterRequest(vault=names.vault(vault), names=wanted, request_id=request_id)
         follow_job(cli, client, client.call(request).job.name)
 
 

@@ -22,7 +22,8 @@ class Counter:
         self.passes = []
         self.let = threading.Semaphore(0 if waits else 10_000)
 
-    def begin(self, capacity, *, prefix=None, shared=0):
+    def begin(self, capacity, *, prefix, shared, adapter, adapter_from):
+        assert adapter is not POISON
         return SimpleNamespace(ids=list(prefix.ids[:shared]) if prefix else [], capacity=capacity)
 
     def step(self, parts):
@@ -49,6 +50,8 @@ class Count:
     most: int = 3
     tenant: str = "a"
     prefix: object = None
+    adapter: object = None
+    adapter_from: int = 0
     temperature: float = 0.0
     cancelled: bool = False
     written: list[int] = field(default_factory=list)
@@ -227,6 +230,14 @@ def test_one_that_cannot_be_served_leaves_the_others_as_they_are(run, place):
     assert isinstance(bad.end(), RuntimeError)
     for work in works:
         assert work.end() == [work.prompt[0] + step for step in range(5)]
+
+
+def test_one_that_cannot_begin_leaves_the_others_as_they_are(run):
+    model = Counter()
+    bad, good = Count(model, [1], adapter=POISON), Count(model, [10])
+    run(bad, good)
+    assert isinstance(bad.end(), AssertionError)
+    assert good.end() == [10, 11, 12]
 
 
 def test_what_is_no_number_ends_one_answer_and_no_other(run):

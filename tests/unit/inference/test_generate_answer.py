@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from memos_inference.adapters.memory import EchoEngine, MemoryCaches, RecordingTracer, WordCache
+from memos_inference.adapters.memory import EchoEngine, MemoryCopies, RecordingTracer, WordCache
 from memos_inference.domain.generation import Delta, Ended, Role, Sampling, Turn
 from memos_inference.domain.injection import Injection
 from memos_inference.domain.seals import Seals
@@ -28,12 +28,17 @@ def tracer():
 
 @pytest.fixture
 def caches():
-    return MemoryCaches()
+    return MemoryCopies()
 
 
 @pytest.fixture
-def generate(clock, tracer, caches):
-    return GenerateAnswer(EchoEngine(context_length=64), caches, tracer, clock, SEALS)
+def adapters():
+    return MemoryCopies()
+
+
+@pytest.fixture
+def generate(clock, tracer, caches, adapters):
+    return GenerateAnswer(EchoEngine(context_length=64), caches, adapters, tracer, clock, SEALS)
 
 
 async def test_the_pieces_join_to_the_answer_and_the_end_comes_last(generate, grant):
@@ -118,7 +123,7 @@ async def test_a_cache_spares_the_reading_of_its_memories_and_changes_nothing_el
 ):
     kv, told = await cached(), as_text([*sources, cube("four")])
     plain, end = await answered(generate, told, grant())
-    caches.caches[kv.name] = WordCache(tuple(system_text(sources).split()))
+    caches.opened[kv.name] = WordCache(tuple(system_text(sources).split()))
     answer, with_cache = await answered(generate, told, grant(), kv)
     assert answer == plain
     assert with_cache == replace(end, cached_tokens=len(system_text(sources).split()))
@@ -167,7 +172,7 @@ async def test_whatever_is_wrong_with_a_cache_there_is_an_answer(generate, grant
 
 async def test_a_cache_needs_a_grant_for_its_vault(generate, grant, cached, sources, caches):
     kv = await cached()
-    caches.caches[kv.name] = WordCache(())
+    caches.opened[kv.name] = WordCache(())
     hidden = replace(kv, vault=VaultName("local", "other"))
     with pytest.raises(GrantInvalid):
         await answered(generate, as_text(sources), grant(), hidden)
@@ -205,7 +210,7 @@ async def test_a_cache_is_given_as_one_and_a_memory_as_text(generate, grant, cac
 )
 async def test_a_cache_that_was_not_computed_here_is_not_used(generate, grant, cached, sources, caches, change):
     kv = change(await cached())
-    caches.caches[kv.name] = WordCache(tuple(system_text(sources).split()))
+    caches.opened[kv.name] = WordCache(tuple(system_text(sources).split()))
     _, told = await answered(generate, as_text(sources), grant(), kv)
     assert [one.reason for one in told.refusals] == ["INCOMPATIBLE_PAYLOAD"]
     assert "seal" in told.refusals[0].message

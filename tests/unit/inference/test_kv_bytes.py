@@ -9,9 +9,9 @@ import pytest
 from checkpoints import write_checkpoint
 from engines import make_batcher
 from memos_inference.adapters.checkpoint import FileDigests
-from memos_inference.adapters.kv_tiers import TieredCaches
 from memos_inference.adapters.loading import load_model
-from memos_inference.adapters.memory import MemoryBlobs, RecordingTracer
+from memos_inference.adapters.memory import MemoryBlobs, MemoryCopies, RecordingTracer
+from memos_inference.adapters.tiers import TieredCopies
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.generation import Delta, Role, Sampling, Turn
@@ -54,10 +54,11 @@ class Models:
     async def answered(self, sources, grant, cache=None):
         """Return the answer and its end, with no copy of any cache at hand."""
         self.rounds += 1
-        caches = TieredCaches(
+        caches = TieredCopies(
             self.folder / f"kv-{self.rounds}",
             self.blobs,
             self.engine.open_cache,
+            settings="kv",
             disk_bytes=10**9,
             memory_bytes=10**9,
             patience=30,
@@ -65,7 +66,7 @@ class Models:
         )
         await caches.start()
         try:
-            ask = GenerateAnswer(self.engine, caches, RecordingTracer(), self.clock, SEALS)
+            ask = GenerateAnswer(self.engine, caches, MemoryCopies(), RecordingTracer(), self.clock, SEALS)
             turns = [Turn(Role.USER, "Who?")]
             told = [Injection(source, "text") for source in sources]
             events = [event async for event in ask(turns, told, Sampling(max_tokens=6), cache=cache, grant=grant)]

@@ -1,88 +1,22 @@
 """Sequences that are read side by side: each gets what it gets alone, whatever model they are of."""
 
-import copy
-import random
-
 import pytest
 import torch
-from transformers import (
-    Gemma2Config,
-    GPT2Config,
-    GPTNeoXConfig,
-    LlamaConfig,
-    MistralConfig,
-    OPTConfig,
-    Phi3Config,
-    Qwen3Config,
-)
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from memos_inference.adapters.kv_cache import KvPrefix
 from memos_inference.adapters.kv_chunks import NativeChunk
 from memos_inference.adapters.torch_decoder import TorchDecoder
 from memos_kernel.errors import Overloaded
-
-VOCABULARY, CONTEXT = 90, 128
-SHAPE = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": CONTEXT,
-    "bos_token_id": None,
-    "eos_token_id": None,
-    "pad_token_id": 0,
-    "initializer_range": 0.5,
-}
-LONG = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
-SIDE_BY_SIDE = {
-    "llama": LlamaConfig(**SHAPE),
-    "qwen3": Qwen3Config(**SHAPE, head_dim=8),
-    "phi3": Phi3Config(**SHAPE),
-    "gpt_neox": GPTNeoXConfig(**SHAPE),
-}
-ONE_AT_A_TIME = {
-    "sliding windows": MistralConfig(**SHAPE, sliding_window=8),
-    "capped scores": Gemma2Config(**SHAPE, head_dim=8, sliding_window=8),
-    "positions that depend on the length": LlamaConfig(**SHAPE, rope_parameters=LONG),
-}
-LEARNED_POSITIONS = {
-    "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=CONTEXT),
-    "opt": OPTConfig(**{**SHAPE, "ffn_dim": 48, "word_embed_proj_dim": 32, "init_std": 0.5}),
-}
-
-
-def random_model(config):
-    torch.manual_seed(3)
-    model = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](copy.deepcopy(config)).eval()
-    model.generation_config.eos_token_id = None
-    return model
-
-
-def prompts(count, seed=5):
-    rng = random.Random(seed)
-    return [[rng.randrange(1, VOCABULARY) for _ in range(rng.randrange(1, 60))] for _ in range(count)]
-
-
-def state_of(decoder, prompt, *, piece=16, room=40, **prefix):
-    """Return the state of a prompt that was read, and the logits after it."""
-    state = decoder.begin(len(prompt) + room, **prefix)
-    for at in range(prefix.get("shared", 0), len(prompt), piece):
-        logits = decoder.step([(state, prompt[at : at + piece])])
-    return state, logits[0]
-
-
-def written(decoder, prompt, tokens, **prefix):
-    """Return tokens after a prompt, and the logits by which each was chosen."""
-    state, logits = state_of(decoder, prompt, **prefix)
-    ids, rows = [], [logits]
-    for _ in range(tokens):
-        (token,) = decoder.choose(rows[-1][None], [0.0])
-        ids.append(token)
-        rows.append(decoder.step([(state, [token])])[0])
-    return ids, rows[:-1]
+from random_models import (
+    LEARNED_POSITIONS,
+    ONE_AT_A_TIME,
+    SIDE_BY_SIDE,
+    VOCABULARY,
+    prompts,
+    random_model,
+    state_of,
+    written,
+)
 
 
 @pytest.fixture
@@ -153,7 +87,7 @@ def test_a_pass_that_failed_can_be_made_again(decoder, monkeypatch):
 def test_a_sequence_may_begin_with_keys_and_values_that_are_there(decoder):
     prompt = [3, 1, 4, 1, 5, 9, 2, 6] * 5
     state, _ = state_of(decoder, prompt)
-    data = torch.stack([torch.stack((keys[0], values[0])) for keys, values in state.pairs()])
+    data = torch.stack([torch.stack((keys[0], values[0])) for keys, values in state.cache.pairs()])
     prefix = KvPrefix(tuple(prompt), (NativeChunk(data[..., :25, :]), NativeChunk(data[..., 25:, :])))
     before = data.clone()
     asked = [*prompt[:32], 60, 61, 62]
@@ -169,7 +103,7 @@ def test_what_is_no_number_stays_where_it_is(decoder):
     state, _ = state_of(decoder, first[:-1])
     poisoned, _ = state_of(decoder, second)
     with torch.inference_mode():
-        poisoned.pairs()[0][1].fill_(float("nan"))
+        poisoned.cache.pairs()[0][1].fill_(float("nan"))
     logits = decoder.step([(poisoned, [5]), (state, first[-1:])])
     torch.testing.assert_close(logits[1], expected, rtol=0, atol=1e-4)
     assert decoder.choose(logits, [0.0, 0.0])[0] is None

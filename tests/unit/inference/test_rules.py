@@ -98,8 +98,8 @@ def test_a_header_without_payload_is_refused(check, cube):
     assert caught.value.field == "injections[1].cube"
 
 
-@pytest.mark.parametrize("form", ["kv", "lora", "", "TEXT"])
-def test_another_form_than_text_is_refused(check, cube, form):
+@pytest.mark.parametrize("form", ["kv", "", "TEXT"])
+def test_another_form_than_text_or_lora_is_refused(check, cube, form):
     with pytest.raises(InvalidField) as caught:
         check(cube(), form=form)
     assert caught.value.field == "injections[0].form"

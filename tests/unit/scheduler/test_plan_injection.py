@@ -10,7 +10,7 @@ import pytest
 from engines import make_batcher
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.loading import load_model
-from memos_inference.adapters.memory import EchoEngine, MemoryCaches, RecordingTracer
+from memos_inference.adapters.memory import EchoEngine, MemoryCopies, RecordingTracer
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.generation import Ended, Role, Sampling, Turn
@@ -184,7 +184,7 @@ async def test_a_long_conversation_is_answered_with_the_memories_that_fit_beside
 
     plan, _ = await make_plan(*memories, engine=Inference(tiny))(conversation=Conversation(tuple(texts)))
     grant = replace(make_grant("alice", Action.CUBE_USE), all_vaults=True)
-    answer = GenerateAnswer(tiny, MemoryCaches(), RecordingTracer(), clock, Seals(b"s"))
+    answer = GenerateAnswer(tiny, MemoryCopies(), MemoryCopies(), RecordingTracer(), clock, Seals(b"s"))
     turns = [Turn(role, text) for role, text in zip(roles, texts, strict=True)]
     injections = [Injection(memory.cube, memory.form) for memory in plan.chosen]
     *_, end = [event async for event in answer(turns, injections, Sampling(), grant=grant)]

@@ -37,6 +37,10 @@ class _MemoryFormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MemoryForm
     """A KV cache that holds some of them, if there is one, and with it all memories that it was made from, found or not;
     else text. With a filter, only a cache whose memories were all found.
     """
+    MEMORY_FORM_LORA: _MemoryForm.ValueType  # 3
+    """A LoRA adapter that was trained on some of them, if there is one: those it knows are not in the prompt. Else text.
+    With a filter, only an adapter whose memories were all found. Never chosen unasked.
+    """
 
 class MemoryForm(_MemoryForm, metaclass=_MemoryFormEnumTypeWrapper):
     """How memories reach the model."""
@@ -50,6 +54,10 @@ MEMORY_FORM_TEXT: MemoryForm.ValueType  # 1
 MEMORY_FORM_KV: MemoryForm.ValueType  # 2
 """A KV cache that holds some of them, if there is one, and with it all memories that it was made from, found or not;
 else text. With a filter, only a cache whose memories were all found.
+"""
+MEMORY_FORM_LORA: MemoryForm.ValueType  # 3
+"""A LoRA adapter that was trained on some of them, if there is one: those it knows are not in the prompt. Else text.
+With a filter, only an adapter whose memories were all found. Never chosen unasked.
 """
 Global___MemoryForm: _TypeAlias = MemoryForm  # noqa: Y015
 
@@ -167,6 +175,7 @@ class ChatPlan(_message.Message):
     REJECTED_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
     CACHE_FIELD_NUMBER: _builtins.int
+    ADAPTER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name, `tenants/{tenant}/plans/{plan}`."""
     degraded: _builtins.bool
@@ -187,6 +196,10 @@ class ChatPlan(_message.Message):
     def cache(self) -> Global___PlannedMemory:
         """KV cache that spares the reading of those memories whose form is `kv`; unset if there is none."""
 
+    @_builtins.property
+    def adapter(self) -> Global___PlannedMemory:
+        """LoRA adapter that knows those memories whose form is `lora`; unset if there is none."""
+
     def __init__(
         self,
         *,
@@ -196,10 +209,11 @@ class ChatPlan(_message.Message):
         rejected: _abc.Iterable[Global___PlannedMemory] | None = ...,
         degraded: _builtins.bool = ...,
         cache: Global___PlannedMemory | None = ...,
+        adapter: Global___PlannedMemory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "call", b"call"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "cache", b"cache", "call", b"call"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "call", b"call", "chosen", b"chosen", "degraded", b"degraded", "name", b"name", "rejected", b"rejected"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "cache", b"cache", "call", b"call", "chosen", b"chosen", "degraded", b"degraded", "name", b"name", "rejected", b"rejected"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -253,7 +267,7 @@ class PlannedMemory(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
     form: _builtins.str
-    """How it enters the model: `text`, or `kv` if a KV cache has it."""
+    """How it enters the model: `text`, `kv` if a KV cache has it, or `lora` if an adapter knows it."""
     reason: _builtins.str
     """Why, in words a person can read."""
     score: _builtins.float
@@ -363,7 +377,7 @@ class ChatEnd(_message.Message):
 
     @_builtins.property
     def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___CacheRefusal]:
-        """Caches of the plan that were not used after all; the prompt was read as a whole."""
+        """KV cache or adapter of the plan that was not used after all; its memories were read as text."""
 
     def __init__(
         self,
@@ -389,7 +403,7 @@ Global___ChatEnd: _TypeAlias = ChatEnd  # noqa: Y015
 
 @_typing.final
 class CacheRefusal(_message.Message):
-    """A KV cache that was not used."""
+    """A KV cache or an adapter that was not used."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

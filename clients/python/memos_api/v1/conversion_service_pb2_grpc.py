@@ -41,6 +41,11 @@ class ConversionServiceStub:
                 request_serializer=memos__api_dot_v1_dot_conversion__service__pb2.BuildActivationRequest.SerializeToString,
                 response_deserializer=memos__api_dot_v1_dot_conversion__service__pb2.BuildActivationResponse.FromString,
                 _registered_method=True)
+        self.TrainAdapter = channel.unary_unary(
+                '/memos.v1.ConversionService/TrainAdapter',
+                request_serializer=memos__api_dot_v1_dot_conversion__service__pb2.TrainAdapterRequest.SerializeToString,
+                response_deserializer=memos__api_dot_v1_dot_conversion__service__pb2.TrainAdapterResponse.FromString,
+                _registered_method=True)
 
 
 class ConversionServiceServicer:
@@ -58,6 +63,17 @@ class ConversionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TrainAdapter(self, request, context):
+        """Trains a LoRA adapter on memories, so that the model knows them without being told, and keeps it as a parametric
+        cube. The adapter has to pass an exam: it answers questions about the memories in phrasings that it was not trained
+        on, says that it does not know what nobody told, and still answers from the prompt. A job: its result names the cube
+        as `cube`, with `facts`, `unread` (memories in which no fact was found) and the marks. Fails with VAULT_NOT_FOUND,
+        MISSING_FIELD, LIMIT_EXCEEDED; the job fails with ADAPTER_REJECTED, FORM_UNSUPPORTED, STATE_CONFLICT, QUOTA_EXCEEDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConversionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -65,6 +81,11 @@ def add_ConversionServiceServicer_to_server(servicer, server):
                     servicer.BuildActivation,
                     request_deserializer=memos__api_dot_v1_dot_conversion__service__pb2.BuildActivationRequest.FromString,
                     response_serializer=memos__api_dot_v1_dot_conversion__service__pb2.BuildActivationResponse.SerializeToString,
+            ),
+            'TrainAdapter': grpc.unary_unary_rpc_method_handler(
+                    servicer.TrainAdapter,
+                    request_deserializer=memos__api_dot_v1_dot_conversion__service__pb2.TrainAdapterRequest.FromString,
+                    response_serializer=memos__api_dot_v1_dot_conversion__service__pb2.TrainAdapterResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -96,6 +117,33 @@ class ConversionService:
             '/memos.v1.ConversionService/BuildActivation',
             memos__api_dot_v1_dot_conversion__service__pb2.BuildActivationRequest.SerializeToString,
             memos__api_dot_v1_dot_conversion__service__pb2.BuildActivationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TrainAdapter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.v1.ConversionService/TrainAdapter',
+            memos__api_dot_v1_dot_conversion__service__pb2.TrainAdapterRequest.SerializeToString,
+            memos__api_dot_v1_dot_conversion__service__pb2.TrainAdapterResponse.FromString,
             options,
             channel_credentials,
             insecure,

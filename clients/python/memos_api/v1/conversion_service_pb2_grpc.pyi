@@ -24,6 +24,13 @@ class ConversionServiceStub:
     VAULT_NOT_FOUND, MISSING_FIELD, LIMIT_EXCEEDED; the job fails with CONTEXT_EXCEEDED, FORM_UNSUPPORTED, STATE_CONFLICT,
     QUOTA_EXCEEDED.
     """
+    TrainAdapter: _aio.UnaryUnaryMultiCallable[_conversion_service_pb2.TrainAdapterRequest, _conversion_service_pb2.TrainAdapterResponse]
+    """Trains a LoRA adapter on memories, so that the model knows them without being told, and keeps it as a parametric
+    cube. The adapter has to pass an exam: it answers questions about the memories in phrasings that it was not trained
+    on, says that it does not know what nobody told, and still answers from the prompt. A job: its result names the cube
+    as `cube`, with `facts`, `unread` (memories in which no fact was found) and the marks. Fails with VAULT_NOT_FOUND,
+    MISSING_FIELD, LIMIT_EXCEEDED; the job fails with ADAPTER_REJECTED, FORM_UNSUPPORTED, STATE_CONFLICT, QUOTA_EXCEEDED.
+    """
 
 class ConversionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Brings memories into other forms (MemOS, arXiv 2507.03724, section 4.2). A conversion makes a new cube that is derived
@@ -40,6 +47,19 @@ class ConversionServiceServicer(metaclass=_abc_1.ABCMeta):
         not read them again. A job: its result names the cube as `cube`, and its `tokens` and `bytes`. Fails with
         VAULT_NOT_FOUND, MISSING_FIELD, LIMIT_EXCEEDED; the job fails with CONTEXT_EXCEEDED, FORM_UNSUPPORTED, STATE_CONFLICT,
         QUOTA_EXCEEDED.
+        """
+
+    @_abc_1.abstractmethod
+    def TrainAdapter(
+        self,
+        request: _conversion_service_pb2.TrainAdapterRequest,
+        context: _aio.ServicerContext[_conversion_service_pb2.TrainAdapterRequest, _abc.Awaitable[_conversion_service_pb2.TrainAdapterResponse]],
+    ) -> _abc.Awaitable[_conversion_service_pb2.TrainAdapterResponse]:
+        """Trains a LoRA adapter on memories, so that the model knows them without being told, and keeps it as a parametric
+        cube. The adapter has to pass an exam: it answers questions about the memories in phrasings that it was not trained
+        on, says that it does not know what nobody told, and still answers from the prompt. A job: its result names the cube
+        as `cube`, with `facts`, `unread` (memories in which no fact was found) and the marks. Fails with VAULT_NOT_FOUND,
+        MISSING_FIELD, LIMIT_EXCEEDED; the job fails with ADAPTER_REJECTED, FORM_UNSUPPORTED, STATE_CONFLICT, QUOTA_EXCEEDED.
         """
 
 def add_ConversionServiceServicer_to_server(servicer: ConversionServiceServicer, server: _aio.Server) -> None: ...

@@ -207,6 +207,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"reason": "FORM_UNSUPPORTED", "domain": "memos", "metadata": {"form": "kv", "model": "mamba@1"}}
     """
+    ERROR_REASON_ADAPTER_REJECTED: _ErrorReason.ValueType  # 37
+    """The adapter did not pass its exam, and was not kept; the message has the marks. Memories that are said more plainly, or
+    fewer at once, are learned better. FAILED_PRECONDITION.
+
+        {"reason": "ADAPTER_REJECTED", "domain": "memos", "metadata": {"facts": "20", "recall": "0.71"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo that every error carries; its `domain` is
@@ -398,5 +404,11 @@ ERROR_REASON_FORM_UNSUPPORTED: ErrorReason.ValueType  # 36
 """The running model does not take memories in this form; ask for another one. FAILED_PRECONDITION.
 
     {"reason": "FORM_UNSUPPORTED", "domain": "memos", "metadata": {"form": "kv", "model": "mamba@1"}}
+"""
+ERROR_REASON_ADAPTER_REJECTED: ErrorReason.ValueType  # 37
+"""The adapter did not pass its exam, and was not kept; the message has the marks. Memories that are said more plainly, or
+fewer at once, are learned better. FAILED_PRECONDITION.
+
+    {"reason": "ADAPTER_REJECTED", "domain": "memos", "metadata": {"facts": "20", "recall": "0.71"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -479,8 +479,13 @@ class ParametricPayload(_message.Message):
     BLOB_FIELD_NUMBER: _builtins.int
     IDENTITY_FIELD_NUMBER: _builtins.int
     RANK_FIELD_NUMBER: _builtins.int
+    SEAL_FIELD_NUMBER: _builtins.int
     rank: _builtins.int
     """Rank of the adapter."""
+    seal: _builtins.str
+    """Shows inference that the adapter was trained by it, for this vault and from these memories; an adapter without the
+    right seal is never attached. Set by ConversionService.
+    """
     @_builtins.property
     def blob(self) -> Global___BlobRef:
         """The safetensors object that holds the adapter's weights."""
@@ -495,10 +500,11 @@ class ParametricPayload(_message.Message):
         blob: Global___BlobRef | None = ...,
         identity: Global___CompatibilityIdentity | None = ...,
         rank: _builtins.int = ...,
+        seal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "identity", b"identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "identity", b"identity", "rank", b"rank"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "identity", b"identity", "rank", b"rank", "seal", b"seal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,7 +28,7 @@ from memos_api.v1 import chat_service_pb2 as memos__api_dot_v1_dot_chat__service
 from memos_api.v1 import memcube_pb2 as memos__api_dot_v1_dot_memcube__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-memos_api/internal/v1/inference_service.proto\x12\x11memos.internal.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fmemos_api/v1/blob_service.proto\x1a\x1fmemos_api/v1/chat_service.proto\x1a\x1amemos_api/v1/memcube.proto\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"5\n\x0c\x45mbedRequest\x12\x13\n\x05texts\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x65mbedder\x18\x02 \x01(\t\"S\n\rEmbedResponse\x12\x30\n\nembeddings\x18\x01 \x03(\x0b\x32\x1c.memos.internal.v1.Embedding\x12\x10\n\x08\x65mbedder\x18\x02 \x01(\t\")\n\x12\x43ountTokensRequest\x12\x13\n\x05texts\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"%\n\x13\x43ountTokensResponse\x12\x0e\n\x06\x63ounts\x18\x01 \x03(\x05\"(\n\nPromptTurn\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\":\n\tInjection\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\x12\x0c\n\x04\x66orm\x18\x02 \x01(\t\"U\n\x16\x42uildActivationRequest\x12\x13\n\x05vault\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12&\n\x05\x63ubes\x18\x02 \x03(\x0b\x32\x11.memos.v1.MemCubeB\x04\xe2\x41\x01\x02\"w\n\x17\x42uildActivationResponse\x12.\n\x07payload\x18\x01 \x01(\x0b\x32\x1b.memos.v1.ActivationPayloadH\x00\x12$\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x13.memos.v1.BlobChunkH\x00\x42\x06\n\x04part\"\xc2\x01\n\x0fGenerateRequest\x12\x32\n\x05turns\x18\x01 \x03(\x0b\x32\x1d.memos.internal.v1.PromptTurnB\x04\xe2\x41\x01\x02\x12\x30\n\ninjections\x18\x02 \x03(\x0b\x32\x1c.memos.internal.v1.Injection\x12\x12\n\nmax_tokens\x18\x03 \x01(\x05\x12\x13\n\x0btemperature\x18\x04 \x01(\x01\x12 \n\x05\x63\x61\x63he\x18\x05 \x01(\x0b\x32\x11.memos.v1.MemCube\"[\n\x10GenerateResponse\x12\x0f\n\x05\x64\x65lta\x18\x01 \x01(\tH\x00\x12-\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1e.memos.internal.v1.GenerateEndH\x00\x42\x07\n\x05\x65vent\"\xd0\x01\n\x0bGenerateEnd\x12\x15\n\rfinish_reason\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\x12\x16\n\x0e\x66irst_token_ms\x18\x04 \x01(\x01\x12\x10\n\x08queue_ms\x18\x05 \x01(\x01\x12\r\n\x05model\x18\x06 \x01(\t\x12\x15\n\rcached_tokens\x18\x07 \x01(\x05\x12(\n\x08refusals\x18\x08 \x03(\x0b\x32\x16.memos.v1.CacheRefusal\"+\n\x17\x44\x65scribeEmbedderRequest\x12\x10\n\x08\x65mbedder\x18\x01 \x01(\t\"P\n\x18\x44\x65scribeEmbedderResponse\x12\x10\n\x08\x65mbedder\x18\x01 \x01(\t\x12\x12\n\ndimensions\x18\x02 \x01(\x05\x12\x0e\n\x06target\x18\x03 \x01(\t\"\x17\n\x15\x44\x65scribeEngineRequest\"\xbe\x01\n\x16\x44\x65scribeEngineResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x02 \x01(\x05\x12\x1a\n\x12memories_read_well\x18\x03 \x01(\x05\x12\x31\n\x08identity\x18\x04 \x01(\x0b\x32\x1f.memos.v1.CompatibilityIdentity\x12\x10\n\x08\x65mbedder\x18\x05 \x01(\t\x12\x1c\n\x14\x65mbedding_dimensions\x18\x06 \x01(\x05\x32\xd3\x04\n\x10InferenceService\x12J\n\x05\x45mbed\x12\x1f.memos.internal.v1.EmbedRequest\x1a .memos.internal.v1.EmbedResponse\x12\\\n\x0b\x43ountTokens\x12%.memos.internal.v1.CountTokensRequest\x1a&.memos.internal.v1.CountTokensResponse\x12U\n\x08Generate\x12\".memos.internal.v1.GenerateRequest\x1a#.memos.internal.v1.GenerateResponse0\x01\x12j\n\x0f\x42uildActivation\x12).memos.internal.v1.BuildActivationRequest\x1a*.memos.internal.v1.BuildActivationResponse0\x01\x12\x65\n\x0e\x44\x65scribeEngine\x12(.memos.internal.v1.DescribeEngineRequest\x1a).memos.internal.v1.DescribeEngineResponse\x12k\n\x10\x44\x65scribeEmbedder\x12*.memos.internal.v1.DescribeEmbedderRequest\x1a+.memos.internal.v1.DescribeEmbedderResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-memos_api/internal/v1/inference_service.proto\x12\x11memos.internal.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fmemos_api/v1/blob_service.proto\x1a\x1fmemos_api/v1/chat_service.proto\x1a\x1amemos_api/v1/memcube.proto\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"5\n\x0c\x45mbedRequest\x12\x13\n\x05texts\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x65mbedder\x18\x02 \x01(\t\"S\n\rEmbedResponse\x12\x30\n\nembeddings\x18\x01 \x03(\x0b\x32\x1c.memos.internal.v1.Embedding\x12\x10\n\x08\x65mbedder\x18\x02 \x01(\t\")\n\x12\x43ountTokensRequest\x12\x13\n\x05texts\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"%\n\x13\x43ountTokensResponse\x12\x0e\n\x06\x63ounts\x18\x01 \x03(\x05\"(\n\nPromptTurn\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\":\n\tInjection\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\x12\x0c\n\x04\x66orm\x18\x02 \x01(\t\"U\n\x16\x42uildActivationRequest\x12\x13\n\x05vault\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12&\n\x05\x63ubes\x18\x02 \x03(\x0b\x32\x11.memos.v1.MemCubeB\x04\xe2\x41\x01\x02\"w\n\x17\x42uildActivationResponse\x12.\n\x07payload\x18\x01 \x01(\x0b\x32\x1b.memos.v1.ActivationPayloadH\x00\x12$\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x13.memos.v1.BlobChunkH\x00\x42\x06\n\x04part\"R\n\x13TrainAdapterRequest\x12\x13\n\x05vault\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12&\n\x05\x63ubes\x18\x02 \x03(\x0b\x32\x11.memos.v1.MemCubeB\x04\xe2\x41\x01\x02\"\x8e\x01\n\x14TrainAdapterResponse\x12\x12\n\x08progress\x18\x01 \x01(\x01H\x00\x12\x34\n\x07\x61\x64\x61pter\x18\x02 \x01(\x0b\x32!.memos.internal.v1.TrainedAdapterH\x00\x12$\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x13.memos.v1.BlobChunkH\x00\x42\x06\n\x04part\"\xac\x01\n\x0eTrainedAdapter\x12,\n\x07payload\x18\x01 \x01(\x0b\x32\x1b.memos.v1.ParametricPayload\x12=\n\x06report\x18\x02 \x03(\x0b\x32-.memos.internal.v1.TrainedAdapter.ReportEntry\x1a-\n\x0bReportEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe6\x01\n\x0fGenerateRequest\x12\x32\n\x05turns\x18\x01 \x03(\x0b\x32\x1d.memos.internal.v1.PromptTurnB\x04\xe2\x41\x01\x02\x12\x30\n\ninjections\x18\x02 \x03(\x0b\x32\x1c.memos.internal.v1.Injection\x12\x12\n\nmax_tokens\x18\x03 \x01(\x05\x12\x13\n\x0btemperature\x18\x04 \x01(\x01\x12 \n\x05\x63\x61\x63he\x18\x05 \x01(\x0b\x32\x11.memos.v1.MemCube\x12\"\n\x07\x61\x64\x61pter\x18\x06 \x01(\x0b\x32\x11.memos.v1.MemCube\"[\n\x10GenerateResponse\x12\x0f\n\x05\x64\x65lta\x18\x01 \x01(\tH\x00\x12-\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1e.memos.internal.v1.GenerateEndH\x00\x42\x07\n\x05\x65vent\"\xd0\x01\n\x0bGenerateEnd\x12\x15\n\rfinish_reason\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\x12\x16\n\x0e\x66irst_token_ms\x18\x04 \x01(\x01\x12\x10\n\x08queue_ms\x18\x05 \x01(\x01\x12\r\n\x05model\x18\x06 \x01(\t\x12\x15\n\rcached_tokens\x18\x07 \x01(\x05\x12(\n\x08refusals\x18\x08 \x03(\x0b\x32\x16.memos.v1.CacheRefusal\"+\n\x17\x44\x65scribeEmbedderRequest\x12\x10\n\x08\x65mbedder\x18\x01 \x01(\t\"P\n\x18\x44\x65scribeEmbedderResponse\x12\x10\n\x08\x65mbedder\x18\x01 \x01(\t\x12\x12\n\ndimensions\x18\x02 \x01(\x05\x12\x0e\n\x06target\x18\x03 \x01(\t\"\x17\n\x15\x44\x65scribeEngineRequest\"\xbe\x01\n\x16\x44\x65scribeEngineResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x02 \x01(\x05\x12\x1a\n\x12memories_read_well\x18\x03 \x01(\x05\x12\x31\n\x08identity\x18\x04 \x01(\x0b\x32\x1f.memos.v1.CompatibilityIdentity\x12\x10\n\x08\x65mbedder\x18\x05 \x01(\t\x12\x1c\n\x14\x65mbedding_dimensions\x18\x06 \x01(\x05\x32\xb6\x05\n\x10InferenceService\x12J\n\x05\x45mbed\x12\x1f.memos.internal.v1.EmbedRequest\x1a .memos.internal.v1.EmbedResponse\x12\\\n\x0b\x43ountTokens\x12%.memos.internal.v1.CountTokensRequest\x1a&.memos.internal.v1.CountTokensResponse\x12U\n\x08Generate\x12\".memos.internal.v1.GenerateRequest\x1a#.memos.internal.v1.GenerateResponse0\x01\x12j\n\x0f\x42uildActivation\x12).memos.internal.v1.BuildActivationRequest\x1a*.memos.internal.v1.BuildActivationResponse0\x01\x12\x61\n\x0cTrainAdapter\x12&.memos.internal.v1.TrainAdapterRequest\x1a\'.memos.internal.v1.TrainAdapterResponse0\x01\x12\x65\n\x0e\x44\x65scribeEngine\x12(.memos.internal.v1.DescribeEngineRequest\x1a).memos.internal.v1.DescribeEngineResponse\x12k\n\x10\x44\x65scribeEmbedder\x12*.memos.internal.v1.DescribeEmbedderRequest\x1a+.memos.internal.v1.DescribeEmbedderResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUILDACTIVATIONREQUEST'].fields_by_name['vault']._serialized_options = b'\342A\001\002'
   _globals['_BUILDACTIVATIONREQUEST'].fields_by_name['cubes']._loaded_options = None
   _globals['_BUILDACTIVATIONREQUEST'].fields_by_name['cubes']._serialized_options = b'\342A\001\002'
+  _globals['_TRAINADAPTERREQUEST'].fields_by_name['vault']._loaded_options = None
+  _globals['_TRAINADAPTERREQUEST'].fields_by_name['vault']._serialized_options = b'\342A\001\002'
+  _globals['_TRAINADAPTERREQUEST'].fields_by_name['cubes']._loaded_options = None
+  _globals['_TRAINADAPTERREQUEST'].fields_by_name['cubes']._serialized_options = b'\342A\001\002'
+  _globals['_TRAINEDADAPTER_REPORTENTRY']._loaded_options = None
+  _globals['_TRAINEDADAPTER_REPORTENTRY']._serialized_options = b'8\001'
   _globals['_GENERATEREQUEST'].fields_by_name['turns']._loaded_options = None
   _globals['_GENERATEREQUEST'].fields_by_name['turns']._serialized_options = b'\342A\001\002'
   _globals['_EMBEDDING']._serialized_start=195
@@ -63,20 +69,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUILDACTIVATIONREQUEST']._serialized_end=633
   _globals['_BUILDACTIVATIONRESPONSE']._serialized_start=635
   _globals['_BUILDACTIVATIONRESPONSE']._serialized_end=754
-  _globals['_GENERATEREQUEST']._serialized_start=757
-  _globals['_GENERATEREQUEST']._serialized_end=951
-  _globals['_GENERATERESPONSE']._serialized_start=953
-  _globals['_GENERATERESPONSE']._serialized_end=1044
-  _globals['_GENERATEEND']._serialized_start=1047
-  _globals['_GENERATEEND']._serialized_end=1255
-  _globals['_DESCRIBEEMBEDDERREQUEST']._serialized_start=1257
-  _globals['_DESCRIBEEMBEDDERREQUEST']._serialized_end=1300
-  _globals['_DESCRIBEEMBEDDERRESPONSE']._serialized_start=1302
-  _globals['_DESCRIBEEMBEDDERRESPONSE']._serialized_end=1382
-  _globals['_DESCRIBEENGINEREQUEST']._serialized_start=1384
-  _globals['_DESCRIBEENGINEREQUEST']._serialized_end=1407
-  _globals['_DESCRIBEENGINERESPONSE']._serialized_start=1410
-  _globals['_DESCRIBEENGINERESPONSE']._serialized_end=1600
-  _globals['_INFERENCESERVICE']._serialized_start=1603
-  _globals['_INFERENCESERVICE']._serialized_end=2198
+  _globals['_TRAINADAPTERREQUEST']._serialized_start=756
+  _globals['_TRAINADAPTERREQUEST']._serialized_end=838
+  _globals['_TRAINADAPTERRESPONSE']._serialized_start=841
+  _globals['_TRAINADAPTERRESPONSE']._serialized_end=983
+  _globals['_TRAINEDADAPTER']._serialized_start=986
+  _globals['_TRAINEDADAPTER']._serialized_end=1158
+  _globals['_TRAINEDADAPTER_REPORTENTRY']._serialized_start=1113
+  _globals['_TRAINEDADAPTER_REPORTENTRY']._serialized_end=1158
+  _globals['_GENERATEREQUEST']._serialized_start=1161
+  _globals['_GENERATEREQUEST']._serialized_end=1391
+  _globals['_GENERATERESPONSE']._serialized_start=1393
+  _globals['_GENERATERESPONSE']._serialized_end=1484
+  _globals['_GENERATEEND']._serialized_start=1487
+  _globals['_GENERATEEND']._serialized_end=1695
+  _globals['_DESCRIBEEMBEDDERREQUEST']._serialized_start=1697
+  _globals['_DESCRIBEEMBEDDERREQUEST']._serialized_end=1740
+  _globals['_DESCRIBEEMBEDDERRESPONSE']._serialized_start=1742
+  _globals['_DESCRIBEEMBEDDERRESPONSE']._serialized_end=1822
+  _globals['_DESCRIBEENGINEREQUEST']._serialized_start=1824
+  _globals['_DESCRIBEENGINEREQUEST']._serialized_end=1847
+  _globals['_DESCRIBEENGINERESPONSE']._serialized_start=1850
+  _globals['_DESCRIBEENGINERESPONSE']._serialized_end=2040
+  _globals['_INFERENCESERVICE']._serialized_start=2043
+  _globals['_INFERENCESERVICE']._serialized_end=2737
 # @@protoc_insertion_point(module_scope)

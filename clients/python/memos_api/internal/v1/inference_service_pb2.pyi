@@ -184,7 +184,7 @@ class Injection(_message.Message):
     CUBE_FIELD_NUMBER: _builtins.int
     FORM_FIELD_NUMBER: _builtins.int
     form: _builtins.str
-    """`text`."""
+    """`text`, or `lora` if the adapter knows it: then it is read only where the adapter cannot be used."""
     @_builtins.property
     def cube(self) -> _memcube_pb2.MemCube:
         """The cube, with payload."""
@@ -264,6 +264,120 @@ class BuildActivationResponse(_message.Message):
 Global___BuildActivationResponse: _TypeAlias = BuildActivationResponse  # noqa: Y015
 
 @_typing.final
+class TrainAdapterRequest(_message.Message):
+    """Request of TrainAdapter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VAULT_FIELD_NUMBER: _builtins.int
+    CUBES_FIELD_NUMBER: _builtins.int
+    vault: _builtins.str
+    """Vault of the memories, in which the cube will be."""
+    @_builtins.property
+    def cubes(self) -> _containers.RepeatedCompositeFieldContainer[_memcube_pb2.MemCube]:
+        """Plaintext cubes, with payload."""
+
+    def __init__(
+        self,
+        *,
+        vault: _builtins.str = ...,
+        cubes: _abc.Iterable[_memcube_pb2.MemCube] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cubes", b"cubes", "vault", b"vault"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrainAdapterRequest: _TypeAlias = TrainAdapterRequest  # noqa: Y015
+
+@_typing.final
+class TrainAdapterResponse(_message.Message):
+    """One part of the answer of TrainAdapter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    ADAPTER_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    progress: _builtins.float
+    """Share of the training that is done, from 0 to 1."""
+    @_builtins.property
+    def adapter(self) -> Global___TrainedAdapter:
+        """What the bytes are. Comes after the training."""
+
+    @_builtins.property
+    def chunk(self) -> _blob_service_pb2.BlobChunk:
+        """Bytes of the file, in order."""
+
+    def __init__(
+        self,
+        *,
+        progress: _builtins.float = ...,
+        adapter: Global___TrainedAdapter | None = ...,
+        chunk: _blob_service_pb2.BlobChunk | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "chunk", b"chunk", "part", b"part", "progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "chunk", b"chunk", "part", b"part", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["progress", "adapter", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___TrainAdapterResponse: _TypeAlias = TrainAdapterResponse  # noqa: Y015
+
+@_typing.final
+class TrainedAdapter(_message.Message):
+    """An adapter that has passed its exam."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ReportEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payload(self) -> _memcube_pb2.ParametricPayload:
+        """The payload; its blob has no name yet."""
+
+    @_builtins.property
+    def report(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Facts that were learned, memories in which none was found, and marks, for people to read."""
+
+    def __init__(
+        self,
+        *,
+        payload: _memcube_pb2.ParametricPayload | None = ...,
+        report: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload", "report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrainedAdapter: _TypeAlias = TrainedAdapter  # noqa: Y015
+
+@_typing.final
 class GenerateRequest(_message.Message):
     """Request of Generate."""
 
@@ -274,6 +388,7 @@ class GenerateRequest(_message.Message):
     MAX_TOKENS_FIELD_NUMBER: _builtins.int
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     CACHE_FIELD_NUMBER: _builtins.int
+    ADAPTER_FIELD_NUMBER: _builtins.int
     max_tokens: _builtins.int
     """Most tokens to generate."""
     temperature: _builtins.float
@@ -290,6 +405,10 @@ class GenerateRequest(_message.Message):
     def cache(self) -> _memcube_pb2.MemCube:
         """KV cache, with payload. As many of the prompt's first tokens as are equal to its own need not be read."""
 
+    @_builtins.property
+    def adapter(self) -> _memcube_pb2.MemCube:
+        """LoRA adapter, with payload, that knows the memories whose form is `lora`."""
+
     def __init__(
         self,
         *,
@@ -298,10 +417,11 @@ class GenerateRequest(_message.Message):
         max_tokens: _builtins.int = ...,
         temperature: _builtins.float = ...,
         cache: _memcube_pb2.MemCube | None = ...,
+        adapter: _memcube_pb2.MemCube | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "cache", b"cache"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "injections", b"injections", "max_tokens", b"max_tokens", "temperature", b"temperature", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "cache", b"cache", "injections", b"injections", "max_tokens", b"max_tokens", "temperature", b"temperature", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -55,6 +55,11 @@ class InferenceServiceStub:
                 request_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationResponse.FromString,
                 _registered_method=True)
+        self.TrainAdapter = channel.unary_stream(
+                '/memos.internal.v1.InferenceService/TrainAdapter',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.TrainAdapterRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.TrainAdapterResponse.FromString,
+                _registered_method=True)
         self.DescribeEngine = channel.unary_unary(
                 '/memos.internal.v1.InferenceService/DescribeEngine',
                 request_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEngineRequest.SerializeToString,
@@ -103,6 +108,14 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TrainAdapter(self, request, context):
+        """Trains an adapter on memories and examines it; streams how far it is, then what it is, then the bytes of the file.
+        Cancelling the call stops the training. Fails with OVERLOADED, ADAPTER_REJECTED, FORM_UNSUPPORTED, STATE_CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DescribeEngine(self, request, context):
         """Describes the models that are loaded.
         """
@@ -139,6 +152,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.BuildActivation,
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationResponse.SerializeToString,
+            ),
+            'TrainAdapter': grpc.unary_stream_rpc_method_handler(
+                    servicer.TrainAdapter,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.TrainAdapterRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.TrainAdapterResponse.SerializeToString,
             ),
             'DescribeEngine': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeEngine,
@@ -260,6 +278,33 @@ class InferenceService:
             '/memos.internal.v1.InferenceService/BuildActivation',
             memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationRequest.SerializeToString,
             memos__api_dot_internal_dot_v1_dot_inference__service__pb2.BuildActivationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TrainAdapter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/memos.internal.v1.InferenceService/TrainAdapter',
+            memos__api_dot_internal_dot_v1_dot_inference__service__pb2.TrainAdapterRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_inference__service__pb2.TrainAdapterResponse.FromString,
             options,
             channel_credentials,
             insecure,

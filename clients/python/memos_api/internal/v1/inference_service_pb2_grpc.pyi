@@ -31,6 +31,10 @@ class InferenceServiceStub:
     """Reads memories, in order, and streams keys and values: first what they are, then the bytes of the file. Fails with
     OVERLOADED, CONTEXT_EXCEEDED, FORM_UNSUPPORTED, STATE_CONFLICT.
     """
+    TrainAdapter: _aio.UnaryStreamMultiCallable[_inference_service_pb2.TrainAdapterRequest, _inference_service_pb2.TrainAdapterResponse]
+    """Trains an adapter on memories and examines it; streams how far it is, then what it is, then the bytes of the file.
+    Cancelling the call stops the training. Fails with OVERLOADED, ADAPTER_REJECTED, FORM_UNSUPPORTED, STATE_CONFLICT.
+    """
     DescribeEngine: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.DescribeEngineRequest, _inference_service_pb2.DescribeEngineResponse]
     """Describes the models that are loaded."""
     DescribeEmbedder: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.DescribeEmbedderRequest, _inference_service_pb2.DescribeEmbedderResponse]
@@ -76,6 +80,16 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_inference_service_pb2.BuildActivationResponse]:
         """Reads memories, in order, and streams keys and values: first what they are, then the bytes of the file. Fails with
         OVERLOADED, CONTEXT_EXCEEDED, FORM_UNSUPPORTED, STATE_CONFLICT.
+        """
+
+    @_abc_1.abstractmethod
+    def TrainAdapter(
+        self,
+        request: _inference_service_pb2.TrainAdapterRequest,
+        context: _aio.ServicerContext[_inference_service_pb2.TrainAdapterRequest, _abc.AsyncIterator[_inference_service_pb2.TrainAdapterResponse]],
+    ) -> _abc.AsyncIterator[_inference_service_pb2.TrainAdapterResponse]:
+        """Trains an adapter on memories and examines it; streams how far it is, then what it is, then the bytes of the file.
+        Cancelling the call stops the training. Fails with OVERLOADED, ADAPTER_REJECTED, FORM_UNSUPPORTED, STATE_CONFLICT.
         """
 
     @_abc_1.abstractmethod

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from memos_inference.adapters.kv_tiers import TieredCaches
 from memos_inference.adapters.memory import MemoryBlobs
+from memos_inference.adapters.tiers import TieredCopies
 from memos_kernel import limits
 from memos_kernel.blobs import SAFETENSORS
 from memos_kernel.cube import Activation, BlobRef, Kind
@@ -63,8 +63,15 @@ async def caches(tmp_path, source, opener, moving):
     made = []
 
     async def start(*, disk=100 * SIZE, memory=100 * SIZE, patience=5.0, source=source):
-        tiers = TieredCaches(
-            tmp_path / "kv", source, opener, disk_bytes=disk, memory_bytes=memory, patience=patience, clock=moving
+        tiers = TieredCopies(
+            tmp_path / "kv",
+            source,
+            opener,
+            settings="kv",
+            disk_bytes=disk,
+            memory_bytes=memory,
+            patience=patience,
+            clock=moving,
         )
         made.append(tiers)
         await tiers.start()

@@ -1,4 +1,4 @@
-"""KV caches on this machine: files that were fetched from storage, and those of them that are open for the model.
+"""KV caches and adapters on this machine: files fetched from storage, and those of them that are open for the model.
 
 Both tiers have a budget of bytes, and what saves least per byte goes first. Nothing that is in use goes. Copies that
 nobody has used for a while are removed, so that what is purged from storage does not stay here.
@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from memos_inference.domain.activation import GreedyDual
 from memos_inference.ports import BlobSource
 from memos_kernel import limits
-from memos_kernel.cube import Activation, MemCube
+from memos_kernel.cube import Activation, MemCube, Parametric
 from memos_kernel.errors import (
     DataCorrupted,
     DependencyUnavailable,
@@ -30,10 +30,8 @@ from memos_kernel.ids import Clock
 from memos_runtime.context import allow
 from memos_runtime.workers import Worker
 
-if TYPE_CHECKING:
-    from memos_inference.adapters.kv_cache import KvPrefix
-
-Open = Callable[[Path, MemCube], Awaitable["KvPrefix"]]
+Opened = TypeVar("Opened")
+Open = Callable[[Path, MemCube], Awaitable[Opened]]
 
 _SUFFIX, _PART = ".safetensors", ".part"
 _SWEEP_SECONDS = 60.0
@@ -47,8 +45,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class _Entry:
-    """A cache, from the moment when somebody asks for it."""
+class _Entry(Generic[Opened]):
+    """A cache or adapter, from the moment when somebody asks for it."""
 
     path: Path
     nbytes: int
@@ -59,8 +57,8 @@ class _Entry:
     value: float = 0.0
     used: float = 0.0
     sure: bool = False
-    prefix: "KvPrefix | None" = None
-    loading: "asyncio.Task[KvPrefix] | None" = None
+    opened: Opened | None = None
+    loading: asyncio.Task[Opened] | None = None
     refusal: MemosError | None = None
     """Why it cannot be used by this model, or at all."""
     refused: float = 0.0
@@ -71,15 +69,16 @@ class _Entry:
         return not self.users and self.loading is None
 
 
-class TieredCaches:
-    """Implements `ports.Caches`."""
+class TieredCopies(Generic[Opened]):
+    """Implements `ports.Copies`."""
 
     def __init__(
         self,
         folder: Path,
         source: BlobSource,
-        open: Open,
+        open: Open[Opened],
         *,
+        settings: str,
         disk_bytes: int,
         memory_bytes: int,
         patience: float,
@@ -91,6 +90,7 @@ class TieredCaches:
             folder: of this process alone.
             source: storage.
             open: of the engine.
+            settings: how the names of the settings of the budgets begin.
             disk_bytes: most bytes of files.
             memory_bytes: most bytes of caches that are open; on a CPU these are files mapped into memory.
             patience: seconds that a request waits for a cache before it goes on without; the cache goes on coming.
@@ -99,12 +99,13 @@ class TieredCaches:
         self._folder = folder
         self._source = source
         self._open = open
+        self._settings = f"inference.{settings}"
         self._disk_bytes = disk_bytes
         self._memory_bytes = memory_bytes
         self._patience = patience
         self._clock = clock
         self._files = Worker("kv_tiers")
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, _Entry[Opened]] = {}
         self._order = GreedyDual()
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -125,34 +126,34 @@ class TieredCaches:
         await self._files.close()
 
     @asynccontextmanager
-    async def use(self, cube: MemCube) -> AsyncIterator["KvPrefix"]:
+    async def use(self, cube: MemCube) -> AsyncIterator[Opened]:
         """See `Caches`."""
-        assert isinstance(cube.payload, Activation)
+        assert isinstance(cube.payload, Activation | Parametric)
         key, blob = _key(cube), cube.payload.blob
         entry = self._entries.get(key)
         if entry is None:
             path = self._folder / f"{key}{_SUFFIX}"
             entry = self._entries[key] = _Entry(path, blob.size_bytes)
-        entry.seconds = cube.payload.token_count
+        entry.seconds = _worth(cube.payload)
         entry.users += 1
         entry.uses += 1
         self._note_use(entry)
         try:
             if entry.refusal is not None and self._now() < entry.refused + _REFUSED_SECONDS:
                 raise entry.refusal.with_traceback(None)  # or it would grow with each who is told
-            yield entry.prefix or await self._loaded(key, entry, cube)
+            yield entry.opened or await self._loaded(key, entry, cube)
         finally:
             entry.users -= 1
             self._fit_memory()
 
-    def _note_use(self, entry: _Entry) -> None:
+    def _note_use(self, entry: _Entry[Opened]) -> None:
         """Take note that somebody wants it, or that it has come, which those who want it may not have waited for."""
         entry.used = self._now()
         entry.value = self._order.value(uses=entry.uses, seconds=entry.seconds, nbytes=entry.nbytes)
         with suppress(OSError):  # the next start goes by it; nothing else does
             os.utime(entry.path, (entry.used, entry.used))
 
-    async def _loaded(self, key: str, entry: _Entry, cube: MemCube) -> "KvPrefix":
+    async def _loaded(self, key: str, entry: _Entry[Opened], cube: MemCube) -> Opened:
         """Wait for a cache; those who want the same one wait together."""
         if entry.loading is None:
             entry.loading = asyncio.create_task(self._load(key, entry, cube), name=f"kv.load.{key[:8]}")
@@ -162,15 +163,15 @@ class TieredCaches:
                 return await asyncio.shield(entry.loading)
         except TimeoutError:
             raise DependencyUnavailable(
-                f"The KV cache of {cube.name} is still being loaded.", retry_after=_RETRY_SECONDS, dependency="kv"
+                f"{cube.name} is still being loaded.", retry_after=_RETRY_SECONDS, dependency="blobs"
             ) from None
 
-    async def _load(self, key: str, entry: _Entry, cube: MemCube) -> "KvPrefix":
+    async def _load(self, key: str, entry: _Entry[Opened], cube: MemCube) -> Opened:
         allow(_LOAD_SECONDS)  # whoever asked first may have less time than the cache takes
         try:
             if not entry.sure:
                 await self._fetch(entry, cube)
-            prefix = entry.prefix = await self._open(entry.path, cube)
+            opened = entry.opened = await self._open(entry.path, cube)
             self._note_use(entry)
         except (DataCorrupted, IncompatiblePayload, LimitExceeded) as error:
             entry.refusal, entry.refused = error, self._now()
@@ -185,18 +186,18 @@ class TieredCaches:
         finally:
             await self._files.run(_remove, entry.path.with_suffix(_PART))
             entry.loading = None
-        return prefix
+        return opened
 
-    async def _fetch(self, entry: _Entry, cube: MemCube) -> None:
+    async def _fetch(self, entry: _Entry[Opened], cube: MemCube) -> None:
         """Have the file, with the bytes that the cube names: kept from before, or fetched."""
-        assert isinstance(cube.payload, Activation)
+        assert isinstance(cube.payload, Activation | Parametric)
         blob = cube.payload.blob
         if await self._files.run(_digest, entry.path) != blob.sha256:
             if blob.size_bytes > min(self._disk_bytes, self._memory_bytes):
                 raise LimitExceeded(
-                    f"The KV cache of {cube.name} has {blob.size_bytes} bytes; inference.kv_disk_bytes and"
-                    " inference.kv_memory_bytes allow fewer.",
-                    field="cache",
+                    f"{cube.name} has {blob.size_bytes} bytes; {self._settings}_disk_bytes and"
+                    f" {self._settings}_memory_bytes allow fewer.",
+                    field="cube",
                     limit=str(min(self._disk_bytes, self._memory_bytes)),
                     unit="bytes",
                 )
@@ -206,7 +207,7 @@ class TieredCaches:
         entry.sure = True
 
     async def _download(self, path: Path, cube: MemCube) -> None:
-        assert isinstance(cube.payload, Activation)
+        assert isinstance(cube.payload, Activation | Parametric)
         part, digest = path.with_suffix(_PART), hashlib.sha256()
         await self._files.run(_remove, part)
         try:
@@ -218,7 +219,7 @@ class TieredCaches:
             raise DataCorrupted(f"The bytes of {cube.name} are not those that it names.", name=str(cube.name))
         await self._files.run(part.replace, path)
 
-    async def _fit_disk(self, wanted: _Entry) -> None:
+    async def _fit_disk(self, wanted: _Entry[Opened]) -> None:
         """Make room for a file.
 
         Raises:
@@ -227,24 +228,24 @@ class TieredCaches:
         while (held := sum(one.nbytes for one in self._entries.values())) > self._disk_bytes:
             idle = [(one.value, key) for key, one in self._entries.items() if one is not wanted and one.idle]
             if not idle:
-                raise StoreFull(f"KV caches in use have {held} bytes; inference.kv_disk_bytes is {self._disk_bytes}.")
+                raise StoreFull(f"What is in use has {held} bytes; {self._settings}_disk_bytes is {self._disk_bytes}.")
             value, key = min(idle)
             self._order.dropped(value)
             await self._drop(key)
 
     def _fit_memory(self) -> None:
         """Close caches until those that are open fit; those in use stay for as long as they are."""
-        while sum(one.nbytes for one in self._entries.values() if one.prefix is not None) > self._memory_bytes:
-            idle = [one for one in self._entries.values() if one.prefix is not None and one.idle]
+        while sum(one.nbytes for one in self._entries.values() if one.opened is not None) > self._memory_bytes:
+            idle = [one for one in self._entries.values() if one.opened is not None and one.idle]
             if not idle:
                 return
             least = min(idle, key=lambda one: one.value)
             self._order.dropped(least.value)
-            least.prefix = None
+            least.opened = None
 
     async def _drop(self, key: str) -> None:
         entry = self._entries.pop(key)  # first: whoever asks from now on fetches it anew, behind the removal
-        entry.prefix = None
+        entry.opened = None
         await self._files.run(_remove, entry.path)
 
     async def _sweep_now_and_then(self) -> None:
@@ -253,7 +254,7 @@ class TieredCaches:
             try:
                 await self.sweep()
             except Exception:  # a disk that fails now may not fail the next time
-                _log.exception("copies of KV caches cannot be removed")
+                _log.exception("copies cannot be removed")
 
     async def sweep(self) -> None:
         """Remove what nobody has used for a while, so early that it is gone when the limit says so."""
@@ -276,14 +277,19 @@ class TieredCaches:
         return self._clock.now().timestamp()
 
 
+def _worth(payload: Activation | Parametric) -> float:
+    """Return what a use saves, but for a factor: tokens that need not be read, or bytes that need not be fetched."""
+    return payload.token_count if isinstance(payload, Activation) else payload.blob.size_bytes
+
+
 def _key(cube: MemCube) -> str:
     """Return what tells a copy from others: two vaults never share one, nor do two revisions of one name."""
-    assert isinstance(cube.payload, Activation)
+    assert isinstance(cube.payload, Activation | Parametric)
     parts = (str(cube.vault), cube.uid, cube.payload.blob.sha256)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _seen(task: "asyncio.Task[KvPrefix]") -> None:
+def _seen(task: asyncio.Task[Opened]) -> None:
     """Take note of how a load ended, which nobody may have waited for."""
     if not task.cancelled():
         task.exception()

@@ -1,0 +1,96 @@
+# ruff: noqa: S311  (lessons need no secure randomness)
+"""Trains a LoRA adapter on facts, by peft, on a copy of the model."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from torch.nn import functional
+
+from memos_inference.adapters.lora_shape import LoraShape
+from memos_inference.tiny_model.grammar import Fact
+from memos_inference.training.lessons import LessonPlan, Teacher
+from memos_inference.training.packing import Lesson, Packer
+
+_WARM_UP = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """How an adapter is trained.
+
+    Attributes:
+        shape: of the adapter.
+        learning_rate: of AdamW at its highest; it warms up for 10 steps and falls to 0 in the second half.
+        steps: lessons; 0 means as many as so many facts need.
+        seed: of the first matrices and of the lessons.
+    """
+
+    shape: LoraShape
+    learning_rate: float = 2e-3
+    steps: int = 0
+    seed: int = 0
+
+    def steps_for(self, facts: int) -> int:
+        """Return the number of lessons."""
+        return self.steps or 60 + 6 * facts
+
+
+class Trainer:
+    """One training."""
+
+    def __init__(self, model: Any, packer: Packer, facts: Sequence[Fact], plan: TrainingPlan) -> None:
+        """Take a model of transformers, which is changed in place."""
+        torch.manual_seed(plan.seed)
+        self._plan, self._packer = plan, packer
+        self._steps = plan.steps_for(len(facts))
+        config = LoraConfig(
+            r=plan.shape.rank,
+            lora_alpha=plan.shape.alpha,
+            target_modules="all-linear",
+            bias="none",
+            task_type="CAUSAL_LM",
+        )
+        self._model = get_peft_model(model, config)
+        self._weights = [weights for weights in self._model.parameters() if weights.requires_grad]
+        self._optimizer = torch.optim.AdamW(self._weights, weight_decay=0.0, betas=(0.9, 0.99))
+        self._adapted = torch.ones(1)
+        if plan.shape.activated:
+            for name, module in self._model.named_modules():
+                if name.endswith(".lora_A.default"):
+                    module.register_forward_hook(lambda _module, _given, output: output * self._adapted)
+        rng = random.Random(plan.seed)
+        self._lessons = Teacher(facts, heldout=False).lessons(rng, LessonPlan())
+
+    def run(self, tell: Callable[[float], None]) -> None:
+        """Train; `tell` is called after each lesson with the share that is done, and may raise to end it."""
+        for step in range(self._steps):
+            self._learn(self._packer.pack(next(self._lessons)), step)
+            tell((step + 1) / self._steps)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the adapter's matrices, float32, by the names that peft gives them."""
+        return {name: weights.detach().clone() for name, weights in get_peft_model_state_dict(self._model).items()}
+
+    def _learn(self, lesson: Lesson, step: int) -> None:
+        rate = min(1.0, (step + 1) / _WARM_UP) * min(1.0, 2 * (self._steps - step) / self._steps)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * self._plan.learning_rate
+        self._adapted = lesson.adapted
+        logits = self._model(
+            input_ids=lesson.ids,
+            position_ids=lesson.positions,
+            attention_mask=lesson.visible,
+            logits_to_keep=lesson.places,
+            use_cache=False,
+        ).logits[0]
+        loss = functional.cross_entropy(logits.float(), lesson.answers)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._weights, 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
