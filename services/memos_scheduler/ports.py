@@ -435,8 +435,10 @@ class JobQueue(Protocol):
         """
         ...
 
-    async def fail(self, lease: Lease, *, error: str, retry_at: datetime, counts: bool = True) -> Job:
+    async def fail(self, lease: Lease, *, error: str, retry_at: datetime | None, counts: bool = True) -> Job:
         """Record a failed attempt: retried at that time, or a dead letter after the last attempt that counts.
+
+        Without a time it is a dead letter at once.
 
         Raises:
             LeaseLost: another worker has the job, or it has ended.

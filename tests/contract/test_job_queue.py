@@ -262,6 +262,16 @@ async def test_a_failed_attempt_is_retried_at_its_time_with_its_error_kept(queue
     assert (await lease(queue)).job.name == job.name
 
 
+async def test_what_no_other_attempt_can_mend_is_a_dead_letter_at_once(queue):
+    job = await queue.enqueue(new(max_attempts=5))
+
+    await queue.fail(await lease(queue), error="It is not good enough.", retry_at=None)
+
+    dead = await queue.get(job.name)
+    assert (dead.state, dead.attempts, dead.last_error) == (JobState.DEAD, 1, "It is not good enough.")
+    assert await lease(queue) is None
+
+
 async def test_after_the_last_attempt_a_job_is_a_dead_letter_with_its_last_error(queue, clock):
     job = await queue.enqueue(new(max_attempts=2))
     for error in ("It broke.", "It broke again."):

@@ -20,6 +20,7 @@ from memos_inference.wiring import build
 from memos_kernel.blobs import SAFETENSORS
 from memos_kernel.cube import Kind, MemCube, Plaintext, SourceSpan, State
 from memos_kernel.errors import (
+    AdapterRejected,
     ContextExceeded,
     DependencyUnavailable,
     GrantInvalid,
@@ -253,6 +254,26 @@ async def test_what_is_wrong_with_a_cache_to_build_comes_as_a_typed_error(stub, 
     request = pb.BuildActivationRequest(**{"vault": str(VAULT), "cubes": [injection().cube], **fields})
     with granted(), pytest.raises(error):
         await anext(stub.BuildActivation(request))
+
+
+async def test_an_adapter_that_a_model_cannot_learn_comes_as_a_typed_error(stub):
+    request = pb.TrainAdapterRequest(vault=str(VAULT), cubes=[injection("Nora's dog is called Biscuit.").cube])
+    with granted(), pytest.raises(AdapterRejected, match="In none of the memories did the model find a fact"):
+        _ = [part async for part in stub.TrainAdapter(request)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"vault": "tenants/local/vaults/other"}, InvalidField),
+        ({"cubes": []}, MissingField),
+        ({"cubes": [injection(state=State.STALE).cube]}, StateConflict),
+    ],
+)
+async def test_what_no_adapter_is_trained_on_comes_as_a_typed_error(stub, fields, error):
+    request = pb.TrainAdapterRequest(**{"vault": str(VAULT), "cubes": [injection().cube], **fields})
+    with granted(), pytest.raises(error):
+        await anext(stub.TrainAdapter(request))
 
 
 async def test_a_cache_whose_bytes_cannot_be_had_costs_nothing_but_the_reading(stub):

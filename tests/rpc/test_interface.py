@@ -389,16 +389,21 @@ async def test_jobs_are_handed_on(server, caller):
     assert missing[:2] == ("NOT_FOUND", "RESOURCE_NOT_FOUND")
 
 
-async def test_a_conversion_is_a_job_of_the_scheduler(server, caller):
-    request = conversion_service_pb2.BuildActivationRequest(
+CONVERSIONS = [("BuildActivation", "build_activation"), ("TrainAdapter", "train_adapter")]
+
+
+@pytest.mark.parametrize(("method", "kind"), CONVERSIONS)
+async def test_a_conversion_is_a_job_of_the_scheduler(server, caller, method, kind):
+    request = getattr(conversion_service_pb2, f"{method}Request")(
         vault=VAULT, names=["tenants/t/cubes/b", "tenants/t/cubes/a"], request_id="r"
     )
-    assert (await caller(caller.conversions.BuildActivation, request)).job.name == "tenants/t/jobs/j1"
+    assert (await caller(getattr(caller.conversions, method), request)).job.name == "tenants/t/jobs/j1"
     (sent,) = server.behind.sent
-    assert (sent.job.kind, list(sent.job.vaults)) == ("build_activation", [VAULT])
+    assert (sent.job.kind, list(sent.job.vaults)) == (kind, [VAULT])
     assert (dict(sent.job.parameters), sent.request_key.request_id) == ({"cubes": "b,a"}, "r")
 
 
+@pytest.mark.parametrize("method", [method for method, _ in CONVERSIONS])
 @pytest.mark.parametrize(
     ("names", "reason", "field"),
     [
@@ -408,9 +413,9 @@ async def test_a_conversion_is_a_job_of_the_scheduler(server, caller):
         ([f"tenants/t/cubes/c{number}" for number in range(101)], "LIMIT_EXCEEDED", "names"),
     ],
 )
-async def test_a_conversion_of_what_cannot_be_converted_is_refused(server, caller, names, reason, field):
-    request = conversion_service_pb2.BuildActivationRequest(vault=VAULT, names=names)
-    refused = await caller.refused(caller.conversions.BuildActivation, request)
+async def test_a_conversion_of_what_cannot_be_converted_is_refused(server, caller, method, names, reason, field):
+    request = getattr(conversion_service_pb2, f"{method}Request")(vault=VAULT, names=names)
+    refused = await caller.refused(getattr(caller.conversions, method), request)
     assert refused[:2] == ("INVALID_ARGUMENT", reason)
     assert field is None or refused[2] == field
     assert not server.behind.sent

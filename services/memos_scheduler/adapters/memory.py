@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from memos_kernel import limits
 from memos_kernel.cube import BlobRef, Kind, MemCube
-from memos_kernel.errors import Capacity, CubeNotFound, PermissionDenied
+from memos_kernel.errors import Capacity, CubeNotFound, MissingField, PermissionDenied
 from memos_kernel.ids import Clock
 from memos_kernel.names import CubeName, PrincipalName, TenantName, VaultName
 from memos_kernel.permission import Action, Grant
@@ -76,6 +76,8 @@ class MemoryMemories:
 
     async def read(self, names: Sequence[CubeName]) -> tuple[MemCube, ...]:
         """See the port."""
+        if not names:
+            raise MissingField("names is empty.", field="names")
         for name in names:
             if name not in self.cubes:
                 raise CubeNotFound(f"{name} does not exist.", name=str(name))

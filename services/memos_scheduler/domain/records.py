@@ -89,10 +89,13 @@ def succeed(record: Record, *, fence: int, progress: Progress, now: datetime) ->
     return replace(_ended(replace(held, job=done), JobState.SUCCEEDED, now=now), quiet=progress.quiet)
 
 
-def fail(record: Record, *, fence: int, error: str, retry_at: datetime, now: datetime, counts: bool = True) -> Record:
+def fail(
+    record: Record, *, fence: int, error: str, retry_at: datetime | None, now: datetime, counts: bool = True
+) -> Record:
     """Return the record after a failed attempt: queued again, a dead letter, or cancelled if that was asked for.
 
-    One that does not `count` leaves the job all the attempts that it had.
+    Without a time to retry at, no other attempt would go better. One that does not `count` leaves the job all the
+    attempts that it had.
 
     Raises:
         LeaseLost: the lease is not the newest.
@@ -103,7 +106,7 @@ def fail(record: Record, *, fence: int, error: str, retry_at: datetime, now: dat
         return _ended(held, JobState.CANCELLED, now=now)
     if not counts:
         held = replace(held, job=replace(held.job, attempts=held.job.attempts - 1))
-    if held.job.attempts >= held.job.max_attempts:
+    if retry_at is None or held.job.attempts >= held.job.max_attempts:
         return _ended(held, JobState.DEAD, now=now)
     return _queued(held, due=retry_at)
 

@@ -120,7 +120,8 @@ class PlanInjection:
             adapter, refused = pick_adapter(await self.memories.derived(names, Kind.PARAMETRIC), choice)
             if adapter is None:
                 return _Told(choice.chosen, rejected=refused)
-            others = await self.memories.read(_not_chosen(adapter.cube, choice))
+            names = _not_chosen(adapter.cube, choice)
+            others = await self.memories.read(names) if names else ()
         except MemosError as error:  # storage is away, or the caller may not see a memory that the adapter knows
             return _Told(choice.chosen, degraded=isinstance(error, Capacity))
         known = with_adapter(adapter, others, choice)

@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from memos_kernel.errors import Capacity, MemosError
+from memos_kernel.errors import AdapterRejected, Capacity, FormUnsupported, MemosError
 from memos_kernel.ids import Clock, IdFactory
 from memos_scheduler.domain.jobs import PATIENCE, Backoff, Job, JobState, Lease, LeaseLost, Progress
 from memos_scheduler.ports import Grants, Handler, JobObserver, JobQueue
@@ -15,6 +15,9 @@ from memos_scheduler.ports import Grants, Handler, JobObserver, JobQueue
 _LOG = logging.getLogger(__name__)
 
 BEATS_PER_LEASE = 3
+
+_FINAL = (AdapterRejected, FormUnsupported)
+"""Errors that another attempt would end with, too, after the same long work."""
 
 
 @dataclass(slots=True)
@@ -85,7 +88,8 @@ class RunJob:
             counts, wait = False, self.backoff.pause(waited, chance=self.chance())
         else:
             counts, wait = True, self.backoff.delay(lease.job.attempts, chance=self.chance())
-        job = await self.queue.fail(lease, error=self._words(error, lease.job), retry_at=now + wait, counts=counts)
+        retry_at = None if isinstance(error, _FINAL) else now + wait
+        job = await self.queue.fail(lease, error=self._words(error, lease.job), retry_at=retry_at, counts=counts)
         _note_failure(job)
         return job
 

@@ -4,14 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from memos_inference.adapters.memory import EchoEngine, MemoryCopies, RecordingTracer, WordCache
+from memos_inference.adapters.memory import EchoEngine, MemoryCopies, RecordingTracer, WordAdapter, WordCache
 from memos_inference.domain.generation import Delta, Ended, Role, Sampling, Turn
 from memos_inference.domain.injection import Injection
 from memos_inference.domain.seals import Seals
 from memos_inference.prompt import system_text
 from memos_inference.usecases.generate_answer import GenerateAnswer
 from memos_kernel.blobs import SAFETENSORS
-from memos_kernel.cube import Activation, BlobRef, Kind, RevisionRef, State
+from memos_kernel.cube import Activation, BlobRef, Kind, Parametric, RevisionRef, State
 from memos_kernel.errors import ContextExceeded, DataCorrupted, GrantInvalid, InvalidField, StateConflict
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.permission import Action
@@ -113,8 +113,9 @@ def as_text(cubes):
     return [Injection(cube, "text") for cube in cubes]
 
 
-async def answered(generate, injections, grant, cache=None):
-    events = [event async for event in generate(QUESTION, injections, Sampling(), cache=cache, grant=grant)]
+async def answered(generate, injections, grant, cache=None, adapter=None):
+    given = {"cache": cache, "adapter": adapter, "grant": grant}
+    events = [event async for event in generate(QUESTION, injections, Sampling(), **given)]
     return "".join(event.text for event in events[:-1]), events[-1]
 
 
@@ -222,3 +223,81 @@ async def test_the_seal_of_one_vault_is_none_in_another(generate, grant, cached,
     moved = [replace(cube, vault=other) for cube in (await cached(), *sources)]
     _, told = await answered(generate, as_text(moved[1:]), grant(vaults=frozenset({other})), moved[0])
     assert "seal" in told.refusals[0].message
+
+
+@pytest.fixture
+async def trained(cube, sources):
+    """An adapter of two memories that the running engine can use."""
+
+    async def make(**fields):
+        identity = replace((await EchoEngine().describe()).identity, **fields.pop("identity", {}))
+        payload = Parametric(BlobRef("b", 100, "e" * 64, SAFETENSORS), identity, 16)
+        refs = tuple(RevisionRef(source.name, 1) for source in sources)
+        seal = fields.pop("seal", SEALS.of(payload, vault=VaultName("local", "main"), sources=refs))
+        given = {
+            "name": CubeName("local", "lora"),
+            "kind": Kind.PARAMETRIC,
+            "payload": replace(payload, seal=seal),
+            "derived_from": refs,
+        }
+        return cube(**{**given, **fields})
+
+    return make
+
+
+async def test_what_an_adapter_knows_is_not_in_the_prompt(generate, grant, trained, sources, adapters, cube, tracer):
+    lora, other = await trained(), cube("four five six", name=CubeName("local", "c4"))
+    adapters.opened[lora.name] = WordAdapter("I know.")
+    known = [Injection(source, "lora") for source in sources]
+    _, beside = await answered(generate, as_text([other]), grant())
+    answer, end = await answered(generate, [*known, *as_text([other])], grant(), adapter=lora)
+    assert (answer, end.refusals) == ("I know.", ())
+    assert end.prompt_tokens == beside.prompt_tokens
+    assert tracer.generations[-1].cubes == (*sources, other, lora)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"state": State.STALE}, "STATE_CONFLICT"),
+        ({"delete_time": EARLIER}, "STATE_CONFLICT"),
+        ({"identity": {"weights_sha256": "0"}}, "INCOMPATIBLE_PAYLOAD"),
+        ({"identity": {"adapter": "another"}}, "INCOMPATIBLE_PAYLOAD"),
+        ({"seal": "0" * 64}, "INCOMPATIBLE_PAYLOAD"),
+        ({"derived_from": ()}, "INCOMPATIBLE_PAYLOAD"),
+    ],
+)
+async def test_an_adapter_that_does_not_fit_gives_way_to_the_text(
+    generate, grant, trained, sources, adapters, fields, reason
+):
+    lora = await trained(**fields)
+    adapters.broken = AssertionError("nobody may look for it")
+    plain, end = await answered(generate, as_text(sources), grant())
+    known = [Injection(source, "lora") for source in sources]
+    answer, told = await answered(generate, known, grant(), adapter=lora)
+    assert (answer, told.prompt_tokens) == (plain, end.prompt_tokens)
+    assert [(one.name, one.reason) for one in told.refusals] == [(lora.name, reason)]
+
+
+async def test_an_adapter_that_cannot_be_had_gives_way_to_the_text(generate, grant, trained, sources, adapters):
+    lora = await trained()
+    known = [Injection(source, "lora") for source in sources]
+    _, end = await answered(generate, as_text(sources), grant())
+    for broken, reason in ((DataCorrupted("Lost."), "DATA_CORRUPTED"), (RuntimeError("no room"), "DATA_CORRUPTED")):
+        adapters.broken = broken
+        _, told = await answered(generate, known, grant(), adapter=lora)
+        assert (told.prompt_tokens, [one.reason for one in told.refusals]) == (end.prompt_tokens, [reason])
+
+
+async def test_an_adapter_of_a_vault_beyond_the_grant_stops_the_generation(generate, grant, trained, sources):
+    elsewhere = await trained(vault=VaultName("local", "other"))
+    with pytest.raises(GrantInvalid):
+        await answered(generate, as_text(sources), grant(), adapter=elsewhere)
+
+
+async def test_a_cache_is_no_adapter_and_an_adapter_no_cache(generate, grant, trained, cached):
+    lora, kv = await trained(), await cached()
+    for given, field in (({"cache": lora}, "cache"), ({"adapter": kv}, "adapter")):
+        with pytest.raises(InvalidField) as caught:
+            await answered(generate, [], grant(), **given)
+        assert caught.value.field == field

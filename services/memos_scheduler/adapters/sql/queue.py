@@ -129,7 +129,7 @@ class SqlJobQueue:
         """See the port."""
         return (await self._settle(lease, records.succeed, progress=progress, now=self._clock.now())).job
 
-    async def fail(self, lease: Lease, *, error: str, retry_at: datetime, counts: bool = True) -> Job:
+    async def fail(self, lease: Lease, *, error: str, retry_at: datetime | None, counts: bool = True) -> Job:
         """See the port."""
         now = self._clock.now()
         told = await self._settle(lease, records.fail, error=error, retry_at=retry_at, counts=counts, now=now)
