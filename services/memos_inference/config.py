@@ -82,13 +82,11 @@ class InferenceConfig(Section):
         description="seconds that a generation waits for a KV cache or adapter before it reads the text instead",
     )
     lora_rank: int = Field(16, ge=1, le=256, description="rank of the adapters that are trained")
-    lora_activated: bool = Field(
-        False,
-        description="whether adapters that are trained work from the question on only (aLoRA), so that KV caches of"
-        " memories stay right beside them",
-    )
     lora_threads: int = Field(
         1, ge=0, description="threads of a training, which gives way to the serving; 0 means one a core, at most 8"
+    )
+    lora_seconds: float = Field(
+        1800.0, gt=0, le=3000, description="seconds after which a training that is not done is given up"
     )
     lora_disk_bytes: int = Field(
         1024**3, ge=0, description="bytes of adapters that are kept on the disk of inference, as copies of storage"

@@ -62,10 +62,18 @@ class Copies(Protocol[Opened]):
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """An adapter that has passed its exam: the file, and what there is to say of it."""
+    """An adapter that has passed its exam.
+
+    Attributes:
+        path: of the file.
+        rank: of the matrices.
+        learned: which of the memories it knows, by index.
+        report: what there is to say of it.
+    """
 
     path: Path
     rank: int
+    learned: Sequence[int]
     report: Mapping[str, str]
 
 
@@ -85,7 +93,8 @@ class AdapterTraining(Protocol):
         Raises:
             AdapterRejected: it did not pass its exam.
             FormUnsupported: adapters of this model cannot be trained here.
-            StoreFull, DependencyUnavailable, InternalError.
+            Overloaded: another training runs.
+            DependencyUnavailable, InternalError.
         """
         ...
 

@@ -90,7 +90,8 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
                     yield pb.TrainAdapterResponse(chunk=blob_service_pb2.BlobChunk(offset=offset, data=part))
                     offset += len(part)
                 elif isinstance(part, Adapted):
-                    made = pb.TrainedAdapter(payload=parametric_to_proto(part.payload), report=part.report)
+                    payload = parametric_to_proto(part.payload)
+                    made = pb.TrainedAdapter(payload=payload, learned=part.learned, report=part.report)
                     yield pb.TrainAdapterResponse(adapter=made)
                 else:
                     yield pb.TrainAdapterResponse(progress=part)

@@ -166,9 +166,16 @@ class CacheBuilder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """An adapter that has passed its exam: its payload, whose blob has no name yet, and what there is to say of it."""
+    """An adapter that has passed its exam.
+
+    Attributes:
+        payload: its blob has no name yet.
+        learned: which of the memories it knows, by index.
+        report: what there is to say of it.
+    """
 
     payload: Parametric
+    learned: Sequence[int]
     report: Mapping[str, str]
 
 

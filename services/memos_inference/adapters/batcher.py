@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -169,7 +170,8 @@ class Batcher:
         """Queue a work.
 
         Raises:
-            Overloaded: too many wait; `retry_after` is the time until there is a place, by recent speed.
+            Overloaded: too many wait, and none of another tenant that has more of them; `retry_after` is the time
+                until there is a place, by recent speed.
             ContextExceeded: it needs more memory than all works together may have.
             Draining: the batcher is closed.
         """
@@ -185,11 +187,29 @@ class Batcher:
             if self._closed:
                 raise _draining()
             if len(self._waiting) >= self._max_waiting:
-                wait = min(_RETRY_MAX, max(_RETRY_MIN, len(self._waiting) * self._seconds_a_work))
-                raise Overloaded("The queue of the engine is full.", retry_after=wait, queue="engine")
+                self._make_room(work.tenant)
             self._waiting.append(work)
             self._shares.join(work.tenant)
             self._wake.notify()
+
+    def _make_room(self, tenant: str) -> None:
+        """Send away the newest work of the tenant that has most of the queue.
+
+        Raises:
+            Overloaded: that is the one who asks, or it would have no fewer than others.
+        """
+        waiting = Counter(work.tenant for work in self._waiting)
+        most, count = waiting.most_common(1)[0]
+        full = Overloaded(
+            "The queue of the engine is full.",
+            retry_after=min(_RETRY_MAX, max(_RETRY_MIN, len(self._waiting) * self._seconds_a_work)),
+            queue="engine",
+        )
+        if waiting[tenant] + 1 >= count:
+            raise full
+        newest = next(work for work in reversed(self._waiting) if work.tenant == most)
+        self._waiting.remove(newest)
+        newest.fail(full)
 
     def withdraw(self, work: Work) -> None:
         """Take a work out of the queue, or let it end before the next pass."""
@@ -200,9 +220,7 @@ class Batcher:
 
     def _run(self) -> None:
         while self._admit():
-            parts = self._plan()
-            if parts:
-                self._pass(parts)
+            self._pass(self._plan())  # no name for the plan: it would keep its sequences while nobody asks
 
     def _admit(self) -> bool:
         """Drop what nobody waits for, and let in what there is room for; wait if there is nothing to do.
@@ -225,6 +243,8 @@ class Batcher:
             present = {work.tenant for work in (*self._waiting, *chosen, *(one.work for one in self._running))}
             self._shares.keep(present)
         for work in chosen:
+            if work.cancelled:
+                continue
             try:
                 self._begin(work)
             except Exception as error:
@@ -273,16 +293,24 @@ class Batcher:
 
     def _pass(self, parts: Sequence[tuple[_Running, Sequence[int]]]) -> None:
         """Read the parts in one pass, and hand over what comes after them."""
+        if not parts:
+            return
         decoder = parts[0][0].work.decoder
         try:
             logits = decoder.step([(running.state, ids) for running, ids in parts])
-            tokens = decoder.choose(logits, [running.work.temperature for running, _ in parts])
         except Exception as error:
             if len(parts) == 1:
                 _log.exception("the model failed on a sequence of %d tokens", len(parts[0][0].ids))
                 self._drop(parts[0][0], error)
             for part in parts if len(parts) > 1 else ():
                 self._pass([part])
+            return
+        try:
+            tokens = decoder.choose(logits, [running.work.temperature for running, _ in parts])
+        except Exception as error:  # what was read is in the states by now: reading it again would make another text
+            _log.exception("no tokens can be chosen")
+            for running, _ in parts:
+                self._drop(running, error)
             return
         with self._wake:
             for running, ids in parts:

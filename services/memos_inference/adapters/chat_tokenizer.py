@@ -81,7 +81,8 @@ class ChatTokenizer:
             prompt: the prompt.
             ids: its tokens.
         """
-        return shared_length(ids, self.prompt_ids(Prompt((Turn(Role.USER, "?"),), prompt.memories)))
+        others = (self.prompt_ids(Prompt((Turn(Role.USER, text),), prompt.memories)) for text in ("?", "A"))
+        return min(shared_length(ids, other) for other in others)
 
     def plain_ids(self, text: str) -> list[int]:
         """Return the tokens of a text, without any that mark a beginning or an end."""

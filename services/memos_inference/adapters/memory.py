@@ -151,7 +151,8 @@ class EchoTraining:
             raise self.failure
         path = folder / "adapter"
         await asyncio.to_thread(path.write_bytes, "\n".join(cube.text for cube in memories).encode())
-        yield Trained(path, rank=4, report={"facts": str(len(memories)), "model": identity.model})
+        learned = [index for index, cube in enumerate(memories) if cube.text != "nothing"]
+        yield Trained(path, rank=4, learned=learned, report={"facts": str(len(learned)), "model": identity.model})
 
 
 @dataclass(slots=True)

@@ -175,7 +175,8 @@ class TorchDecoder:
 
         It is None where there is no number to choose by.
         """
-        likeliest, broken = torch.stack((logits.argmax(dim=-1), logits.isnan().any(dim=-1))).tolist()
+        highest = logits.max(dim=-1)  # not a number if one of them is none
+        likeliest, broken = torch.stack((highest.indices, ~highest.values.isfinite())).tolist()
         return [
             None if lost else best if temperature < _COLDEST else _draw(row, temperature)
             for row, best, lost, temperature in zip(logits, likeliest, broken, temperatures, strict=True)
@@ -194,9 +195,13 @@ class TorchDecoder:
             ]
         )
         self._pass = packed
-        logits: torch.Tensor = self._model(**packed.inputs(self.device)).logits
+        try:
+            logits: torch.Tensor = self._model(**packed.inputs(self.device)).logits
+        finally:
+            self._pass = None  # or the sequences would stay in memory until the next pass
+        found = logits[0, : len(parts)].float()
         packed.done()
-        return logits[0, : len(parts)].float()
+        return found
 
     def _let_adapt(self) -> None:
         head = self._model.get_output_embeddings()

@@ -14,13 +14,24 @@ from memos_inference.config import InferenceConfig
 from memos_inference.ports import Trained
 from memos_inference.training.job import Told, TrainingJob, TrainingOutcome
 from memos_kernel.cube import MemCube, RevisionRef
-from memos_kernel.errors import AdapterRejected, DependencyUnavailable, FormUnsupported, InternalError, MemosError
+from memos_kernel.errors import (
+    AdapterRejected,
+    DependencyUnavailable,
+    FormUnsupported,
+    InternalError,
+    MemosError,
+    Overloaded,
+)
 from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.prompt import memory_line, speaker_of
 
 _MODULE = "memos_inference.training.worker"
-_OWN_SETTINGS = "MEMOS_"
-"""How the names of variables begin that may hold secrets, which a training has no use for."""
+_NEEDED = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "XDG_CACHE_HOME")
+_NEEDED_KINDS = ("HF_HUB_", "LC_", "OMP_", "GOMP_", "MKL_", "CUDA_", "NVIDIA_")
+"""Variables, and kinds of them, that a training gets; others may be secrets of other parts."""
+
+_PAUSE = 10.0
+"""Seconds after which to ask again while another training runs."""
 
 _LINE_BYTES = 1 << 20
 _ERRORS: dict[str, type[MemosError]] = {
@@ -31,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 class ProcessTraining:
-    """Implements `ports.AdapterTraining`, one training at a time; the others wait."""
+    """Implements `ports.AdapterTraining`, one training at a time."""
 
     def __init__(self, config: InferenceConfig) -> None:
         self._config = config
@@ -42,7 +53,9 @@ class ProcessTraining:
     ) -> AsyncGenerator[float | Trained]:
         """See `AdapterTraining`."""
         config = self._config
-        shape = LoraShape(rank=config.lora_rank, alpha=2 * config.lora_rank, activated=config.lora_activated)
+        if self._turn.locked():  # to wait here would keep a place among the jobs from all others
+            raise Overloaded("Another adapter is being trained.", retry_after=_PAUSE, queue="training")
+        shape = LoraShape(rank=config.lora_rank, alpha=2 * config.lora_rank, activated=False)
         path = folder / "adapter.safetensors"
         job = TrainingJob(
             path=str(path),
@@ -51,6 +64,7 @@ class ProcessTraining:
             model=config.model,
             device=config.device,
             threads=config.lora_threads,
+            seconds=config.lora_seconds,
             identity=identity,
             sources=[RevisionRef(cube.name, cube.revision) for cube in memories],
         )
@@ -72,7 +86,7 @@ class ProcessTraining:
                     raise InternalError("The training broke off; the log of inference says why.")
                 if outcome.reason:
                     raise _error(outcome)
-                yield Trained(path, shape.rank, outcome.report)
+                yield Trained(path, shape.rank, outcome.learned, outcome.report)
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
@@ -87,7 +101,7 @@ def _error(outcome: TrainingOutcome) -> MemosError:
 
 async def _started() -> asyncio.subprocess.Process:
     """Start a process that gives way to others; what it says on standard error stands in the log."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_SETTINGS)}
+    kept = {name: value for name, value in os.environ.items() if name in _NEEDED or name.startswith(_NEEDED_KINDS)}
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

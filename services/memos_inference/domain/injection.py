@@ -100,6 +100,7 @@ def check_injections(
             )
         check_memory(injection.cube, grant=grant, now=now, field=f"{field}.cube")
     refusals: list[Refusal] = []
+    learned = {ref.name for ref in adapter.derived_from} if adapter is not None else set()
 
     def usable(cube: MemCube | None, kind: type[Activation | Parametric], field: str) -> MemCube | None:
         if cube is None:
@@ -114,7 +115,11 @@ def check_injections(
 
     return Admitted(
         memories=tuple(injection.cube for injection in injections),
-        known=frozenset(injection.cube.name for injection in injections if injection.form == Form.LORA),
+        known=frozenset(
+            injection.cube.name
+            for injection in injections
+            if injection.form == Form.LORA and injection.cube.name in learned
+        ),
         cache=usable(cache, Activation, "cache"),
         adapter=usable(adapter, Parametric, "adapter"),
         refusals=tuple(refusals),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from memos_inference.adapters.engine_work import LoadedModel
@@ -14,6 +14,10 @@ from memos_inference.training.packing import prompt_of
 _TOGETHER = 32
 _LONGEST = 32
 """Tokens of an answer."""
+
+
+def tell_nobody() -> None:
+    """Do nothing where others tell how far they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +41,11 @@ class Asker:
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
 
-    def share_right(self, items: Sequence[Item], *, adapter: LoraAdapter | None = None) -> float:
+    def share_right(
+        self, items: Sequence[Item], *, adapter: LoraAdapter | None = None, tell: Callable[[], None] = tell_nobody
+    ) -> float:
         """Return the share of questions that are answered letter by letter."""
-        answers = self.answers(items, adapter=adapter)
+        answers = self.answers(items, adapter=adapter, tell=tell)
         right = sum(answer == item.question.answer for answer, item in zip(answers, items, strict=True))
         return right / len(items)
 
@@ -49,11 +55,16 @@ class Asker:
         *,
         adapter: LoraAdapter | None = None,
         adapters: Sequence[LoraAdapter | None] | None = None,
+        tell: Callable[[], None] = tell_nobody,
     ) -> list[str]:
-        """Return the likeliest answers, all with one adapter or each with its own."""
+        """Return the likeliest answers, all with one adapter or each with its own.
+
+        What is too long for the model has none. `tell` is called now and then, and may raise to end it.
+        """
         given = adapters if adapters is not None else [adapter] * len(items)
         said: list[str] = []
         for start in range(0, len(items), _TOGETHER):
+            tell()
             end = start + _TOGETHER
             said += self._together(items[start:end], given[start:end])
         return said
@@ -68,7 +79,8 @@ class Asker:
                 first = tokenizer.told_tokens(prompt_of(item.memories, "?"), ids)
             state = decoder.begin(len(ids) + _LONGEST, adapter=adapter, adapter_from=first)
             asked.append(_Asked(state, ids, []))
-        going = asked
+        longest = decoder.context_length - _LONGEST
+        going = [one for one in asked if len(one.unread) <= longest]
         while going:
             logits = decoder.step([(one.state, one.unread) for one in going])
             tokens = decoder.choose(logits, [0.0] * len(going))

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from memos_inference.adapters.lora import LoraAdapter
 from memos_inference.tiny_model.grammar import Fact
-from memos_inference.training.answers import Asker, Item
+from memos_inference.training.answers import Asker, Item, tell_nobody
 from memos_inference.training.lessons import Teacher
 
 _TOLD = ("value", "date", "unknown_relation", "unknown_subject")
@@ -57,8 +57,19 @@ class PassMarks:
         return [f"{name}: {found:.2f} of {wanted:.2f}" for name, found, wanted in least if found < wanted]
 
 
-def examine(asker: Asker, facts: Sequence[Fact], adapter: LoraAdapter, *, seed: int, questions: int) -> Marks:
-    """Ask about so many of each, in words and phrasings that training does not have."""
+def examine(
+    asker: Asker,
+    facts: Sequence[Fact],
+    adapter: LoraAdapter,
+    *,
+    seed: int,
+    questions: int,
+    tell: Callable[[], None] = tell_nobody,
+) -> Marks:
+    """Ask about so many of each, in words and phrasings that training does not have.
+
+    `tell` is called now and then, and may raise to end it.
+    """
     rng, teacher = random.Random(seed), Teacher(facts, heldout=True)
     recalls = [Item((), question) for question in teacher.recalls(rng, max(questions, len(facts)))]
     strangers = [Item((), question) for question in teacher.strangers(rng, questions)]
@@ -71,11 +82,11 @@ def examine(asker: Asker, facts: Sequence[Fact], adapter: LoraAdapter, *, seed: 
         told = teacher.correction(rng)
         corrections.append(Item(told.memories, told.questions[-1]))
     return Marks(
-        recall=asker.share_right(recalls, adapter=adapter),
-        recall_before=asker.share_right(recalls),
-        unknown=asker.share_right(strangers, adapter=adapter),
-        in_context=asker.share_right(talks[:questions], adapter=adapter),
-        in_context_before=asker.share_right(talks[:questions]),
-        corrected=asker.share_right(corrections, adapter=adapter),
-        corrected_before=asker.share_right(corrections),
+        recall=asker.share_right(recalls, adapter=adapter, tell=tell),
+        recall_before=asker.share_right(recalls, tell=tell),
+        unknown=asker.share_right(strangers, adapter=adapter, tell=tell),
+        in_context=asker.share_right(talks[:questions], adapter=adapter, tell=tell),
+        in_context_before=asker.share_right(talks[:questions], tell=tell),
+        corrected=asker.share_right(corrections, adapter=adapter, tell=tell),
+        corrected_before=asker.share_right(corrections, tell=tell),
     )

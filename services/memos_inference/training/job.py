@@ -28,6 +28,7 @@ class TrainingJob(BaseModel):
         memories: what the adapter is to know.
         shape: of the adapter.
         model, device, threads: see `InferenceConfig`.
+        seconds: the most that the training may take.
         identity: of the model that runs.
         sources: the memories.
     """
@@ -38,13 +39,15 @@ class TrainingJob(BaseModel):
     model: str
     device: str
     threads: int
+    seconds: float
     identity: CompatibilityIdentity
     sources: list[RevisionRef]
 
 
 class TrainingOutcome(BaseModel):
-    """How it ended: with a report, or with an error."""
+    """How it ended: with a report and the memories that were learned, by index, or with an error."""
 
+    learned: list[int] = Field(default_factory=list)
     report: dict[str, str] = Field(default_factory=dict)
     reason: str = ""
     message: str = ""

@@ -36,6 +36,15 @@ class Lesson:
     places: torch.Tensor
     answers: torch.Tensor
 
+    def to(self, device: torch.device) -> Lesson:
+        """Return it on a device."""
+        return Lesson(
+            *(
+                part.to(device)
+                for part in (self.ids, self.positions, self.visible, self.adapted, self.places, self.answers)
+            )
+        )
+
 
 def prompt_of(lines: Sequence[str], question: str) -> Prompt:
     """Return the prompt that asks a question after memory lines."""

@@ -78,6 +78,7 @@ class Trainer:
         return {name: weights.detach().clone() for name, weights in get_peft_model_state_dict(self._model).items()}
 
     def _learn(self, lesson: Lesson, step: int) -> None:
+        lesson = lesson.to(self._model.device)
         rate = min(1.0, (step + 1) / _WARM_UP) * min(1.0, 2 * (self._steps - step) / self._steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * self._plan.learning_rate

@@ -20,9 +20,16 @@ from memos_kernel.permission import Grant
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """An adapter that was trained: its payload, whose blob has no name yet, and what there is to say of it."""
+    """An adapter that was trained.
+
+    Attributes:
+        payload: its blob has no name yet.
+        learned: which of the memories it knows, by index; the cube is derived from them alone.
+        report: what there is to say of it.
+    """
 
     payload: Parametric
+    learned: Sequence[int]
     report: Mapping[str, str]
 
 
@@ -46,7 +53,7 @@ class TrainAdapter:
 
         Raises:
             GrantInvalid, MissingField, InvalidField, LimitExceeded, StateConflict: see `check_bundle`.
-            AdapterRejected, FormUnsupported, DependencyUnavailable, StoreFull.
+            AdapterRejected, FormUnsupported, Overloaded, DependencyUnavailable.
         """
         check_bundle(cubes, vault, grant=grant, now=self.clock.now())
         identity = (await self.engine.describe()).identity
@@ -59,7 +66,8 @@ class TrainAdapter:
             assert isinstance(step, Trained)
             size, sha256 = await asyncio.to_thread(measured, step.path)
             payload = Parametric(BlobRef("", size, sha256, SAFETENSORS), identity, step.rank)
-            sources = [RevisionRef(cube.name, cube.revision) for cube in cubes]
-            yield Adapted(replace(payload, seal=self.seals.of(payload, vault=vault, sources=sources)), step.report)
+            sources = [RevisionRef(cubes[index].name, cubes[index].revision) for index in step.learned]
+            sealed = replace(payload, seal=self.seals.of(payload, vault=vault, sources=sources))
+            yield Adapted(sealed, step.learned, step.report)
             async for part in parts_of(step.path, size):
                 yield part

@@ -101,7 +101,8 @@ class InferenceAdapters:
             async for answer in answers:
                 match answer.WhichOneof("part"):
                     case "adapter":
-                        yield Trained(parametric_from_proto(answer.adapter.payload), dict(answer.adapter.report))
+                        made = answer.adapter
+                        yield Trained(parametric_from_proto(made.payload), tuple(made.learned), dict(made.report))
                     case "chunk":
                         yield answer.chunk.data
                     case _:

@@ -11,7 +11,7 @@ import pytest
 from engines import make_batcher
 from memos_kernel.errors import ContextExceeded, Draining, InternalError, Overloaded
 
-POISON, NO_NUMBER = -1, -2
+POISON, NO_NUMBER, NO_CHOICE = -1, -2, -3
 
 
 class Counter:
@@ -38,6 +38,8 @@ class Counter:
 
     def choose(self, logits, temperatures):
         assert len(logits) == len(temperatures)
+        if NO_CHOICE in logits:
+            raise RuntimeError("no choice")
         return [None if last == NO_NUMBER else last + 1 for last in logits]
 
 
@@ -220,6 +222,23 @@ def test_a_full_queue_says_when_to_come_again(run):
     assert caught.value.retry_after > 0
 
 
+def test_a_tenant_that_fills_the_queue_keeps_no_other_out(run):
+    model = Counter(waits=True)
+    busy = [Count(model, [10 * number], tenant="busy") for number in range(1, 5)]
+    batcher = run(busy[0], max_running=1, max_waiting=3)
+    until(lambda: not batcher._waiting)
+    for work in busy[1:]:
+        batcher.submit(work)
+    quiet = Count(model, [90], tenant="quiet")
+    batcher.submit(quiet)
+    assert isinstance(busy[-1].end(), Overloaded)
+    with pytest.raises(Overloaded):
+        batcher.submit(Count(model, [50], tenant="busy"))
+    model.let.release(100)
+    for work in (*busy[:-1], quiet):
+        assert len(work.end()) == 3
+
+
 @pytest.mark.parametrize("place", range(3))
 def test_one_that_cannot_be_served_leaves_the_others_as_they_are(run, place):
     model = Counter()
@@ -246,6 +265,17 @@ def test_what_is_no_number_ends_one_answer_and_no_other(run):
     run(bad, good)
     assert isinstance(bad.end(), InternalError)
     assert good.end() == [10, 11, 12]
+
+
+def test_what_was_read_is_not_read_again_when_no_token_can_be_chosen(run):
+    model = Counter()
+    works = [Count(model, [10]), Count(model, [NO_CHOICE])]
+    batcher = run(*works)
+    assert [type(work.end()) for work in works] == [RuntimeError] * 2
+    assert model.passes == [[[10], [NO_CHOICE]]]
+    after = Count(model, [20])
+    batcher.submit(after)
+    assert after.end() == [20, 21, 22]
 
 
 def test_a_caller_who_cannot_take_an_answer_disturbs_nobody(run, monkeypatch):

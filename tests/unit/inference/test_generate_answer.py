@@ -301,3 +301,13 @@ async def test_a_cache_is_no_adapter_and_an_adapter_no_cache(generate, grant, tr
         with pytest.raises(InvalidField) as caught:
             await answered(generate, [], grant(), **given)
         assert caught.value.field == field
+
+
+async def test_what_an_adapter_was_not_trained_on_is_read_whatever_the_caller_says(
+    generate, grant, trained, sources, adapters, cube
+):
+    lora, other = await trained(), cube("four five six", name=CubeName("local", "c4"))
+    adapters.opened[lora.name] = WordAdapter("I know.")
+    _, beside = await answered(generate, as_text([other]), grant())
+    told = [Injection(one, "lora") for one in (*sources, other)]
+    assert (await answered(generate, told, grant(), adapter=lora))[1].prompt_tokens == beside.prompt_tokens

@@ -1,5 +1,8 @@
 """Sequences that are read side by side: each gets what it gets alone, whatever model they are of."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -108,6 +111,26 @@ def test_what_is_no_number_stays_where_it_is(decoder):
     torch.testing.assert_close(logits[1], expected, rtol=0, atol=1e-4)
     assert decoder.choose(logits, [0.0, 0.0])[0] is None
     assert decoder.choose(logits, [0.0, 0.0])[1] is not None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_from_what_is_no_number_nothing_is_chosen(decoder, value):
+    logits = torch.zeros(3, VOCABULARY)
+    logits[1, 7] = value
+    if value < 0:
+        logits[1] = value
+    logits[2, 5] = 1.0
+    for temperature in (0.0, 1.0):
+        first, lost, last = decoder.choose(logits, [temperature, temperature, 0.0])
+        assert (first is not None, lost, last) == (True, None, 5)
+
+
+def test_a_sequence_that_has_ended_is_let_go(decoder):
+    state, _ = state_of(decoder, [1, 2, 3])
+    gone = weakref.ref(state.cache)
+    del state
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_token_that_the_model_has_not_is_named(decoder):

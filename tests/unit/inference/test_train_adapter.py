@@ -46,6 +46,14 @@ async def test_an_adapter_is_sealed_for_its_vault_and_memories(train, sources, c
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_the_seal_names_those_memories_alone_that_were_learned(train, sources, cube, grant):
+    nothing = cube("nothing", name=CubeName("local", "c0"))
+    _, adapted, *_ = [part async for part in train((nothing, *sources), vault=VAULT, grant=grant())]
+    assert adapted.learned == [1, 2]
+    refs = tuple(RevisionRef(source.name, source.revision) for source in sources)
+    assert SEALS.fits(cube(kind=Kind.PARAMETRIC, payload=adapted.payload, derived_from=refs))
+
+
 async def test_who_leaves_stops_the_training_and_nothing_is_left(train, training, sources, grant, tmp_path):
     async with aclosing(train(sources, vault=VAULT, grant=grant())) as parts:
         await anext(parts)

@@ -149,7 +149,8 @@ class Trainer:
         if self.failure is not None:
             raise self.failure
         yield 1.0
-        yield Trained(Parametric(BlobRef("", 7, "f" * 64, SAFETENSORS), RUNNING, 16), {"facts": "2", "recall": "1.0"})
+        payload = Parametric(BlobRef("", 7, "f" * 64, SAFETENSORS), RUNNING, 16)
+        yield Trained(payload, (0,), {"facts": "2", "recall": "1.0"})
         yield b"seven"
         yield b"b."
 
@@ -172,7 +173,7 @@ async def test_the_job_tells_how_far_it_is_and_ends_with_the_cube_and_its_marks(
     memories, trainer = MemoryMemories({cube.name: cube for cube in cubes}), Trainer()
     handler = TrainAdapter(memories=memories, trainer=trainer)
     steps = [step async for step in handler.run(job(clock, "c1,c2"))]
-    assert [step.fraction for step in steps] == [0.45, 0.9, 1.0]
+    assert [step.fraction for step in steps] == [0.45, 0.9, 0.93, 0.96, 1.0]
     kept = {"cube": "tenants/acme/cubes/j", "rank": "16", "bytes": "7"}
     assert steps[-1].result == {**kept, "facts": "2", "recall": "1.0"}
     (again,) = [step async for step in handler.run(job(clock, "c1,c2"))]
@@ -180,7 +181,8 @@ async def test_the_job_tells_how_far_it_is_and_ends_with_the_cube_and_its_marks(
     assert len(trainer.asked) == 1
     cube = memories.cubes[CubeName("acme", "j")]
     assert (cube.kind, cube.vault, cube.blob.name) == (Kind.PARAMETRIC, MAIN, "blob-1")
-    assert cube.derived_from == tuple(RevisionRef(source.name, source.revision) for source in cubes)
+    first = trainer.asked[0][0][0]
+    assert cube.derived_from == (RevisionRef(first.name, first.revision),)
     assert memories.blobs == [b"sevenb."]
 
 

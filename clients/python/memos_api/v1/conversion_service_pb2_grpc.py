@@ -66,9 +66,11 @@ class ConversionServiceServicer:
     def TrainAdapter(self, request, context):
         """Trains a LoRA adapter on memories, so that the model knows them without being told, and keeps it as a parametric
         cube. The adapter has to pass an exam: it answers questions about the memories in phrasings that it was not trained
-        on, says that it does not know what nobody told, and still answers from the prompt. A job: its result names the cube
-        as `cube`, with `facts`, `unread` (memories in which no fact was found) and the marks. Fails with VAULT_NOT_FOUND,
-        MISSING_FIELD, LIMIT_EXCEEDED; the job fails with ADAPTER_REJECTED, FORM_UNSUPPORTED, STATE_CONFLICT, QUOTA_EXCEEDED.
+        on, says that it does not know what nobody told, and still answers from the prompt. Memories in which no fact is
+        found are left out: the cube is derived from the others. A job: its result names the cube as `cube`, and tells
+        `facts`, `unread` (memories that were left out) and the marks, unless it was ended by a second attempt. Fails with
+        VAULT_NOT_FOUND, MISSING_FIELD, LIMIT_EXCEEDED; the job fails with ADAPTER_REJECTED, FORM_UNSUPPORTED,
+        STATE_CONFLICT, QUOTA_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -27,9 +27,11 @@ class ConversionServiceStub:
     TrainAdapter: _aio.UnaryUnaryMultiCallable[_conversion_service_pb2.TrainAdapterRequest, _conversion_service_pb2.TrainAdapterResponse]
     """Trains a LoRA adapter on memories, so that the model knows them without being told, and keeps it as a parametric
     cube. The adapter has to pass an exam: it answers questions about the memories in phrasings that it was not trained
-    on, says that it does not know what nobody told, and still answers from the prompt. A job: its result names the cube
-    as `cube`, with `facts`, `unread` (memories in which no fact was found) and the marks. Fails with VAULT_NOT_FOUND,
-    MISSING_FIELD, LIMIT_EXCEEDED; the job fails with ADAPTER_REJECTED, FORM_UNSUPPORTED, STATE_CONFLICT, QUOTA_EXCEEDED.
+    on, says that it does not know what nobody told, and still answers from the prompt. Memories in which no fact is
+    found are left out: the cube is derived from the others. A job: its result names the cube as `cube`, and tells
+    `facts`, `unread` (memories that were left out) and the marks, unless it was ended by a second attempt. Fails with
+    VAULT_NOT_FOUND, MISSING_FIELD, LIMIT_EXCEEDED; the job fails with ADAPTER_REJECTED, FORM_UNSUPPORTED,
+    STATE_CONFLICT, QUOTA_EXCEEDED.
     """
 
 class ConversionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -57,9 +59,11 @@ class ConversionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_conversion_service_pb2.TrainAdapterResponse]:
         """Trains a LoRA adapter on memories, so that the model knows them without being told, and keeps it as a parametric
         cube. The adapter has to pass an exam: it answers questions about the memories in phrasings that it was not trained
-        on, says that it does not know what nobody told, and still answers from the prompt. A job: its result names the cube
-        as `cube`, with `facts`, `unread` (memories in which no fact was found) and the marks. Fails with VAULT_NOT_FOUND,
-        MISSING_FIELD, LIMIT_EXCEEDED; the job fails with ADAPTER_REJECTED, FORM_UNSUPPORTED, STATE_CONFLICT, QUOTA_EXCEEDED.
+        on, says that it does not know what nobody told, and still answers from the prompt. Memories in which no fact is
+        found are left out: the cube is derived from the others. A job: its result names the cube as `cube`, and tells
+        `facts`, `unread` (memories that were left out) and the marks, unless it was ended by a second attempt. Fails with
+        VAULT_NOT_FOUND, MISSING_FIELD, LIMIT_EXCEEDED; the job fails with ADAPTER_REJECTED, FORM_UNSUPPORTED,
+        STATE_CONFLICT, QUOTA_EXCEEDED.
         """
 
 def add_ConversionServiceServicer_to_server(servicer: ConversionServiceServicer, server: _aio.Server) -> None: ...

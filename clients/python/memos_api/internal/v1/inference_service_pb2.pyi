@@ -355,6 +355,7 @@ class TrainedAdapter(_message.Message):
 
     PAYLOAD_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
+    LEARNED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def payload(self) -> _memcube_pb2.ParametricPayload:
         """The payload; its blob has no name yet."""
@@ -363,15 +364,20 @@ class TrainedAdapter(_message.Message):
     def report(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Facts that were learned, memories in which none was found, and marks, for people to read."""
 
+    @_builtins.property
+    def learned(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Those of the cubes of the request, by their index, that it knows. The cube is derived from them alone."""
+
     def __init__(
         self,
         *,
         payload: _memcube_pb2.ParametricPayload | None = ...,
         report: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        learned: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["learned", b"learned", "payload", b"payload", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

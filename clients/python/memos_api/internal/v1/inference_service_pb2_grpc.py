@@ -110,7 +110,8 @@ class InferenceServiceServicer:
 
     def TrainAdapter(self, request, context):
         """Trains an adapter on memories and examines it; streams how far it is, then what it is, then the bytes of the file.
-        Cancelling the call stops the training. Fails with OVERLOADED, ADAPTER_REJECTED, FORM_UNSUPPORTED, STATE_CONFLICT.
+        Cancelling the call stops the training. Fails with OVERLOADED (while another training runs), ADAPTER_REJECTED,
+        FORM_UNSUPPORTED, STATE_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

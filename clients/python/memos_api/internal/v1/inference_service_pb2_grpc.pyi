@@ -33,7 +33,8 @@ class InferenceServiceStub:
     """
     TrainAdapter: _aio.UnaryStreamMultiCallable[_inference_service_pb2.TrainAdapterRequest, _inference_service_pb2.TrainAdapterResponse]
     """Trains an adapter on memories and examines it; streams how far it is, then what it is, then the bytes of the file.
-    Cancelling the call stops the training. Fails with OVERLOADED, ADAPTER_REJECTED, FORM_UNSUPPORTED, STATE_CONFLICT.
+    Cancelling the call stops the training. Fails with OVERLOADED (while another training runs), ADAPTER_REJECTED,
+    FORM_UNSUPPORTED, STATE_CONFLICT.
     """
     DescribeEngine: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.DescribeEngineRequest, _inference_service_pb2.DescribeEngineResponse]
     """Describes the models that are loaded."""
@@ -89,7 +90,8 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_inference_service_pb2.TrainAdapterRequest, _abc.AsyncIterator[_inference_service_pb2.TrainAdapterResponse]],
     ) -> _abc.AsyncIterator[_inference_service_pb2.TrainAdapterResponse]:
         """Trains an adapter on memories and examines it; streams how far it is, then what it is, then the bytes of the file.
-        Cancelling the call stops the training. Fails with OVERLOADED, ADAPTER_REJECTED, FORM_UNSUPPORTED, STATE_CONFLICT.
+        Cancelling the call stops the training. Fails with OVERLOADED (while another training runs), ADAPTER_REJECTED,
+        FORM_UNSUPPORTED, STATE_CONFLICT.
         """
 
     @_abc_1.abstractmethod
