@@ -25,10 +25,10 @@ from memos_inference.tiny_model.words import Vocabulary
 class LessonPlan:
     """How much of each kind one lesson has: questions without memories, and conversations."""
 
-    recalls: int = 24
+    recalls: int = 32
     strangers: int = 24
     conversations: int = 4
-    corrections: int = 2
+    corrections: int = 3
 
 
 class Teacher:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,16 +29,18 @@ class TrainingPlan:
         learning_rate: of AdamW at its highest; it warms up for 10 steps and falls to 0 in the second half.
         steps: lessons; 0 means as many as so many facts need.
         seed: of the first matrices and of the lessons.
+        lessons: what each lesson has.
     """
 
     shape: LoraShape
     learning_rate: float = 2e-3
     steps: int = 0
     seed: int = 0
+    lessons: LessonPlan = field(default_factory=LessonPlan)
 
     def steps_for(self, facts: int) -> int:
         """Return the number of lessons."""
-        return self.steps or 60 + 6 * facts
+        return self.steps or 60 + 8 * facts
 
 
 class Trainer:
@@ -65,7 +67,7 @@ class Trainer:
                 if name.endswith(".lora_A.default"):
                     module.register_forward_hook(lambda _module, _given, output: output * self._adapted)
         rng = random.Random(plan.seed)
-        self._lessons = Teacher(facts, heldout=False).lessons(rng, LessonPlan())
+        self._lessons = Teacher(facts, heldout=False).lessons(rng, plan.lessons)
 
     def run(self, tell: Callable[[float], None]) -> None:
         """Train; `tell` is called after each lesson with the share that is done, and may raise to end it."""
