@@ -77,12 +77,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--facts", type=int, nargs="+", default=[1, 5, 20, 100])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="0 means one a core")
     parser.add_argument("--activated", action="store_true", help="activated LoRA, which works from the question on")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--questions", type=int, default=200, help="questions of each kind")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     asked = parser.parse_args()
-    environment.prepare(0)
+    environment.prepare(asked.threads)
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory() as folder:
         model = load_model(InferenceConfig(), FileDigests(Path(folder) / "digests.json"))
@@ -91,7 +93,7 @@ def main() -> None:
     asker, rows, kept = Asker(model), [], []
     with Progress(console=console, disable=not console.is_terminal) as progress:
         for count in asked.facts:
-            for seed in range(asked.seeds):
+            for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
                 facts = facts_of(count, random.Random(1_000 * count + seed))
                 plan = TrainingPlan(shape=shape, seed=seed)
                 task = progress.add_task(f"{count} facts, seed {seed}", total=1.0)

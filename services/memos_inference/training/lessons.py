@@ -20,6 +20,9 @@ from memos_inference.tiny_model.grammar import Fact
 from memos_inference.tiny_model.speech import Question, Speech
 from memos_inference.tiny_model.words import Vocabulary
 
+_TOGETHER = 16
+"""Questions of one prompt: what attention costs grows with the square of their number."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LessonPlan:
@@ -31,6 +34,14 @@ class LessonPlan:
     corrections: int = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Prompts with questions: those whose answers are to be learned, and those that are to be answered as before."""
+
+    learned: tuple[Episode, ...]
+    kept: tuple[Episode, ...]
+
+
 class Teacher:
     """Draws lessons about facts, or questions to examine by, from one side of the split of phrasings and words."""
 
@@ -40,14 +51,14 @@ class Teacher:
         self._words = Vocabulary(heldout=heldout)
         self._speech = Speech(self._words, heldout=heldout)
 
-    def lessons(self, rng: random.Random, plan: LessonPlan) -> Iterator[list[Episode]]:
-        """Yield lessons without end; a lesson is a list of prompts with questions."""
+    def lessons(self, rng: random.Random, plan: LessonPlan) -> Iterator[Lesson]:
+        """Yield lessons without end."""
         while True:
             closed = [*self.recalls(rng, plan.recalls), *self.strangers(rng, plan.strangers)]
-            lesson = [Episode((), tuple(closed))]
-            lesson += [self.conversation(rng, rng.randint(1, 5)) for _ in range(plan.conversations)]
-            lesson += [self.correction(rng) for _ in range(plan.corrections)]
-            yield lesson
+            corrections = [self.correction(rng) for _ in range(plan.corrections)]
+            talks = [self.conversation(rng, rng.randint(1, 5)) for _ in range(plan.conversations)]
+            together = [Episode((), tuple(closed[at : at + _TOGETHER])) for at in range(0, len(closed), _TOGETHER)]
+            yield Lesson((*together, *corrections), tuple(talks))
 
     def recalls(self, rng: random.Random, count: int) -> list[Question]:
         """Return questions about facts, each about equally often."""

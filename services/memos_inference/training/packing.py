@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ _VAULT = VaultName("training", "lessons")
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class Packed:
     """A row of tokens, whose answers are to be predicted.
 
     Attributes:
@@ -36,9 +36,9 @@ class Lesson:
     places: torch.Tensor
     answers: torch.Tensor
 
-    def to(self, device: torch.device) -> Lesson:
+    def to(self, device: torch.device) -> Packed:
         """Return it on a device."""
-        return Lesson(
+        return Packed(
             *(
                 part.to(device)
                 for part in (self.ids, self.positions, self.visible, self.adapted, self.places, self.answers)
@@ -56,57 +56,36 @@ def prompt_of(lines: Sequence[str], question: str) -> Prompt:
 
 
 class Packer:
-    """Makes lessons of prompts with questions."""
+    """Lays the questions of a prompt one after another."""
 
     def __init__(self, tokenizer: ChatTokenizer, *, end_id: int) -> None:
         self._tokenizer = tokenizer
         self._end = end_id
 
-    def pack(self, episodes: Iterable[Episode]) -> Lesson:
-        """Return the lesson. A question sees the memories of its prompt, and no other question."""
-        ids: list[int] = []
-        positions: list[int] = []
-        prompts: list[int] = []
-        questions: list[int] = []
+    def pack(self, episode: Episode) -> Packed:
+        """Return the row of a prompt. A question sees the memories, and no other question."""
+        bare = prompt_of(episode.memories, "?")
+        asked = [self._tokenizer.prompt_ids(prompt_of(episode.memories, one.text)) for one in episode.questions]
+        head = min(self._tokenizer.told_tokens(bare, prompt) for prompt in asked)
+        ids, positions, questions = list(asked[0][:head]), list(range(head)), [0] * head
         places: list[int] = []
         answers: list[int] = []
-        for number, episode in enumerate(episodes):
-            asked = [self._tokenizer.prompt_ids(prompt_of(episode.memories, one.text)) for one in episode.questions]
-            bare = prompt_of(episode.memories, "?")
-            head = min(self._tokenizer.told_tokens(bare, prompt) for prompt in asked)
-            ids += asked[0][:head]
-            positions += range(head)
-            prompts += [number] * head
-            questions += [0] * head
-            for index, (prompt, question) in enumerate(zip(asked, episode.questions, strict=True), 1):
-                answer = [*self._tokenizer.plain_ids(question.answer), self._end]
-                tail = [*prompt[head:], *answer[:-1]]
-                first = len(ids) + len(prompt) - head - 1
-                places += range(first, first + len(answer))
-                answers += answer
-                ids += tail
-                positions += range(head, head + len(tail))
-                prompts += [number] * len(tail)
-                questions += [index] * len(tail)
-        return _lesson(ids, positions, torch.tensor(prompts), torch.tensor(questions), places, answers)
-
-
-def _lesson(
-    ids: Sequence[int],
-    positions: Sequence[int],
-    prompts: torch.Tensor,
-    questions: torch.Tensor,
-    places: Sequence[int],
-    answers: Sequence[int],
-) -> Lesson:
-    order = torch.arange(len(ids))
-    visible = (order[:, None] >= order) & (prompts[:, None] == prompts)
-    visible &= (questions == 0) | (questions[:, None] == questions)
-    return Lesson(
-        torch.tensor([ids]),
-        torch.tensor([positions]),
-        visible[None, None],
-        (questions > 0).float()[None, :, None],
-        torch.tensor(places),
-        torch.tensor(answers),
-    )
+        for index, (prompt, question) in enumerate(zip(asked, episode.questions, strict=True), 1):
+            answer = [*self._tokenizer.plain_ids(question.answer), self._end]
+            tail = [*prompt[head:], *answer[:-1]]
+            first = len(ids) + len(prompt) - head - 1
+            places += range(first, first + len(answer))
+            answers += answer
+            ids += tail
+            positions += range(head, head + len(tail))
+            questions += [index] * len(tail)
+        of, order = torch.tensor(questions), torch.arange(len(ids))
+        visible = (order[:, None] >= order) & ((of == 0) | (of[:, None] == of))
+        return Packed(
+            torch.tensor([ids]),
+            torch.tensor([positions]),
+            visible[None, None],
+            (of > 0).float()[None, :, None],
+            torch.tensor(places),
+            torch.tensor(answers),
+        )

@@ -14,10 +14,12 @@ from torch.nn import functional
 
 from memos_inference.adapters.lora_shape import LoraShape
 from memos_inference.tiny_model.grammar import Fact
-from memos_inference.training.lessons import LessonPlan, Teacher
-from memos_inference.training.packing import Lesson, Packer
+from memos_inference.training.lessons import Lesson, LessonPlan, Teacher
+from memos_inference.training.packing import Packed, Packer
 
 _WARM_UP = 10
+_KEPT_WEIGHT = 2.0
+"""How much answers that are to stay as they are weigh against those that are learned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ class Trainer:
     def run(self, tell: Callable[[float], None]) -> None:
         """Train; `tell` is called after each lesson with the share that is done, and may raise to end it."""
         for step in range(self._steps):
-            self._learn(self._packer.pack(next(self._lessons)), step)
+            self._learn(next(self._lessons), step)
             tell((step + 1) / self._steps)
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -80,20 +82,40 @@ class Trainer:
         return {name: weights.detach().clone() for name, weights in get_peft_model_state_dict(self._model).items()}
 
     def _learn(self, lesson: Lesson, step: int) -> None:
-        lesson = lesson.to(self._model.device)
         rate = min(1.0, (step + 1) / _WARM_UP) * min(1.0, 2 * (self._steps - step) / self._steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * self._plan.learning_rate
-        self._adapted = lesson.adapted
-        logits = self._model(
-            input_ids=lesson.ids,
-            position_ids=lesson.positions,
-            attention_mask=lesson.visible,
-            logits_to_keep=lesson.places,
-            use_cache=False,
-        ).logits[0]
-        loss = functional.cross_entropy(logits.float(), lesson.answers)
-        loss.backward()  # type: ignore[no-untyped-call]
+        learned, kept = (
+            [self._packer.pack(episode).to(self._model.device) for episode in episodes]
+            for episodes in (lesson.learned, lesson.kept)
+        )
+        tokens, kept_tokens = (sum(len(packed.answers) for packed in some) for some in (learned, kept))
+        for packed in learned:
+            (self._missed(packed) / tokens).backward()  # type: ignore[no-untyped-call]
+        for packed in kept:
+            (_KEPT_WEIGHT * self._changed(packed) / kept_tokens).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._weights, 1.0)
         self._optimizer.step()
         self._optimizer.zero_grad()
+
+    def _missed(self, packed: Packed) -> torch.Tensor:
+        """Return how unlikely the answers are: the sum of the cross-entropies of their tokens."""
+        return functional.cross_entropy(self._logits(packed), packed.answers, reduction="sum")
+
+    def _changed(self, packed: Packed) -> torch.Tensor:
+        """Return how far answers are from those without the adapter: the sum of the KL divergences of their tokens."""
+        with torch.no_grad(), self._model.disable_adapter():
+            before = functional.log_softmax(self._logits(packed), dim=-1)
+        after = functional.log_softmax(self._logits(packed), dim=-1)
+        return functional.kl_div(after, before, log_target=True, reduction="sum")
+
+    def _logits(self, packed: Packed) -> torch.Tensor:
+        self._adapted = packed.adapted
+        logits: torch.Tensor = self._model(
+            input_ids=packed.ids,
+            position_ids=packed.positions,
+            attention_mask=packed.visible,
+            logits_to_keep=packed.places,
+            use_cache=False,
+        ).logits[0]
+        return logits.float()

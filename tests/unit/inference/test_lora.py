@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from memos_inference.adapters.lora_file import adapter_of
 from memos_inference.adapters.lora_shape import LoraShape
 from memos_inference.adapters.torch_decoder import TorchDecoder
-from random_models import SIDE_BY_SIDE, prompts, random_model, state_of, written
+from random_models import SIDE_BY_SIDE, assert_same, prompts, random_model, rounds_alike, state_of, written
 
 RANK, ALPHA = 4, 8
 
@@ -49,6 +49,8 @@ def test_an_adapter_changes_the_model_as_the_library_does(model, decoder):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_in_company_each_adapter_answers_what_it_answers_alone(model, dtype):
+    if dtype is torch.bfloat16 and not rounds_alike(dtype):
+        pytest.skip("on this processor rounding depends on the number of rows")
     decoder = TorchDecoder(copy.deepcopy(model).to(dtype))
     adapters = [random_adapter(model, seed)[0].to(torch.device("cpu"), dtype) for seed in range(4)] + [None]
     given = prompts(len(adapters) * 2)
@@ -59,7 +61,7 @@ def test_in_company_each_adapter_answers_what_it_answers_alone(model, dtype):
     logits = torch.stack([row for _, row in begun])
     for step in range(8):
         for row, (_, expected) in zip(logits, alone, strict=True):
-            assert torch.equal(row, expected[step])
+            assert_same(row, expected[step])
         tokens = decoder.choose(logits, [0.0] * len(chosen))
         logits = decoder.step([(state, [token]) for (state, _), token in zip(begun, tokens, strict=True)])
 

@@ -15,8 +15,10 @@ from random_models import (
     ONE_AT_A_TIME,
     SIDE_BY_SIDE,
     VOCABULARY,
+    assert_same,
     prompts,
     random_model,
+    rounds_alike,
     state_of,
     written,
 )
@@ -49,6 +51,8 @@ def test_models_with_another_attention_read_one_at_a_time(config):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("count", [2, 3, 5, 9])
 def test_in_company_each_gets_what_it_gets_alone(dtype, count):
+    if dtype is torch.bfloat16 and not rounds_alike(dtype):
+        pytest.skip("on this processor rounding depends on the number of rows")
     decoder = TorchDecoder(random_model(SIDE_BY_SIDE["qwen3"]).to(dtype))
     given = prompts(count)
     alone = [written(decoder, prompt, 10) for prompt in given]
@@ -56,7 +60,7 @@ def test_in_company_each_gets_what_it_gets_alone(dtype, count):
     logits = torch.stack(rows)
     for step in range(10):
         for row, (_, expected) in zip(logits, alone, strict=True):
-            assert torch.equal(row, expected[step])
+            assert_same(row, expected[step])
         tokens = decoder.choose(logits, [0.0] * count)
         assert tokens == [ids[step] for ids, _ in alone]
         logits = decoder.step([(state, [token]) for state, token in zip(states, tokens, strict=True)])
@@ -70,8 +74,8 @@ def test_prompts_are_read_beside_answers_that_are_written(decoder):
     for number, at in enumerate(range(0, len(second), 16)):
         (token,) = decoder.choose(logits[None], [0.0])
         logits, last = decoder.step([(state, [token]), (other, second[at : at + 16])])
-        assert torch.equal(logits, expected[number + 1])
-    assert torch.equal(last, reading)
+        assert_same(logits, expected[number + 1])
+    assert_same(last, reading)
 
 
 def test_a_pass_that_failed_can_be_made_again(decoder, monkeypatch):

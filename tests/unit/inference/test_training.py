@@ -51,29 +51,28 @@ def told(text, speaker=""):
 
 def test_a_lesson_reads_each_question_as_if_it_were_the_only_one(model, library, packer, facts):
     lesson = next(Teacher(facts, heldout=False).lessons(random.Random(2), LessonPlan(conversations=1, corrections=1)))
-    packed = packer.pack(lesson)
-    with torch.inference_mode():
-        found = library(
-            input_ids=packed.ids,
-            position_ids=packed.positions,
-            attention_mask=packed.visible,
-            logits_to_keep=packed.places,
-        ).logits[0]
-        wanted, answers = [], []
-        for episode in lesson:
+    for episode in (*lesson.learned, *lesson.kept):
+        packed, wanted, answers = packer.pack(episode), [], []
+        with torch.inference_mode():
+            found = library(
+                input_ids=packed.ids,
+                position_ids=packed.positions,
+                attention_mask=packed.visible,
+                logits_to_keep=packed.places,
+            ).logits[0]
             for question in episode.questions:
                 prompt = model.tokenizer.prompt_ids(prompt_of(episode.memories, question.text))
                 answer = [*model.tokenizer.plain_ids(question.answer), model.tokenizer.end_id]
                 ids = torch.tensor([prompt + answer[:-1]])
                 wanted.append(library(input_ids=ids, logits_to_keep=len(answer)).logits[0])
                 answers += answer
-    assert packed.answers.tolist() == answers
-    torch.testing.assert_close(found, torch.cat(wanted), rtol=0, atol=2e-3)
+        assert packed.answers.tolist() == answers
+        torch.testing.assert_close(found, torch.cat(wanted), rtol=0, atol=2e-3)
 
 
 def test_the_adapter_works_on_questions_and_not_on_memories(packer, facts, model):
-    (_, conversation, *_), *_ = [next(Teacher(facts, heldout=False).lessons(random.Random(2), LessonPlan()))]
-    packed = packer.pack([conversation])
+    conversation = next(Teacher(facts, heldout=False).lessons(random.Random(2), LessonPlan())).kept[0]
+    packed = packer.pack(conversation)
     head = int((packed.adapted[0, :, 0] == 0).sum())
     text = model.tokenizer.decode(packed.ids[0, :head].tolist())
     assert all(memory in text for memory in conversation.memories)
