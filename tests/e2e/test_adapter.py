@@ -22,7 +22,8 @@ def system(tmp_path_factory):
     """A system of this module's own: a training takes a while, so its tests share one."""
     from deployment import Deployment
 
-    with Deployment.one_process(tmp_path_factory.mktemp("adapters") / "state") as running:
+    state = tmp_path_factory.mktemp("adapters") / "state"
+    with Deployment.one_process(state, env={"MEMOS_INFERENCE__LORA_THREADS": "0"}) as running:
         yield running
 
 
