@@ -88,8 +88,8 @@ def rounds_alike(dtype):
 
 
 def assert_same(found, wanted):
-    """Compare logits: bit for bit where the processor allows it."""
-    if rounds_alike(wanted.dtype):
+    """Compare logits: bit for bit where the processor rounds a row of them alike in whatever company."""
+    if wanted.dtype is not torch.float32:
         assert torch.equal(found, wanted)
     else:
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-3)

@@ -66,6 +66,19 @@ def test_in_company_each_gets_what_it_gets_alone(dtype, count):
         logits = decoder.step([(state, [token]) for state, token in zip(states, tokens, strict=True)])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_who_comes_or_goes_changes_no_bit_of_the_others(dtype):
+    if not rounds_alike(dtype):
+        pytest.skip("on this processor rounding depends on the number of rows")
+    decoder = TorchDecoder(random_model(SIDE_BY_SIDE["qwen3"]).to(dtype))
+    first, second, *others = prompts(6)
+    found = []
+    for count in range(len(others) + 1):
+        company = [state_of(decoder, prompt)[0] for prompt in (first, second, *others[:count])]
+        found.append(decoder.step([(state, [5]) for state in company])[:2])
+    assert all(torch.equal(rows, found[0]) for rows in found)
+
+
 def test_prompts_are_read_beside_answers_that_are_written(decoder):
     first, second = prompts(2)[0], [7, 8, 9] * 11
     expected, reading = written(decoder, first, 8)[1], state_of(decoder, second)[1]

@@ -100,6 +100,7 @@ async def test_greedy_answers_are_the_same_each_time_and_equal_to_the_librarys(e
     import torch
     from transformers import AutoModelForCausalLM
 
+    await engine.describe()  # the library does not load two models at a time
     model = load()
     ids = model.tokenizer.prompt_ids(QUESTION)
     inputs = torch.tensor([ids])
