@@ -38,7 +38,8 @@ class InferenceConfig(Section):
     threads: int = Field(
         0,
         ge=0,
-        description="threads of one tensor operation; 0 means one a core, at most 8: give more to a large model",
+        description="threads of one tensor operation; 0 means one a core, at most 8, and one for a generating model of"
+        " less than 100 million weights",
     )
     max_queue: int = Field(
         16, ge=1, description="generations that may wait for the model; more are refused with OVERLOADED"

@@ -219,9 +219,9 @@ class Recorder:
         self.digests[state] = []
         return state
 
-    def step(self, parts: Sequence[tuple[State, Sequence[int]]]) -> torch.Tensor:
+    def step(self, parts: Sequence[tuple[State, Sequence[int]]], *, again: bool = False) -> torch.Tensor:
         """See `TorchDecoder`."""
-        logits = self._decoder.step(parts)
+        logits = self._decoder.step(parts, again=again)
         for (state, _), row in zip(parts, logits, strict=True):
             self.digests[state].append(hashlib.sha256(row.cpu().numpy().tobytes()).hexdigest())
         return logits

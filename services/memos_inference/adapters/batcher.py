@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -128,6 +128,9 @@ class Batcher:
     `piece` allows: those of the tenant first that was served the fewest tokens. So a long prompt holds up neither
     those who write nor other tenants. A pass that fails is made again for each sequence alone: only the one that
     cannot be served loses its place.
+
+    Attributes:
+        after_pass: called in the thread after each pass.
     """
 
     def __init__(self, *, max_running: int, max_waiting: int, max_bytes: int, piece: int) -> None:
@@ -149,6 +152,8 @@ class Batcher:
         self._shares = _Shares()
         self._seconds_a_work = 0.0
         self._closed = False
+        self._entered = False
+        self.after_pass: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -221,6 +226,7 @@ class Batcher:
     def _run(self) -> None:
         while self._admit():
             self._pass(self._plan())  # no name for the plan: it would keep its sequences while nobody asks
+            self.after_pass()
 
     def _admit(self) -> bool:
         """Drop what nobody waits for, and let in what there is room for; wait if there is nothing to do.
@@ -264,6 +270,9 @@ class Batcher:
         return work if taken + _bytes_of(work) <= self._max_bytes else None
 
     def _begin(self, work: Work) -> None:
+        if not self._entered:
+            work.decoder.enter()
+            self._entered = True
         prefix = work.prefix
         shared = prefix.shared_with(work.prompt) if prefix is not None else 0
         work.begin(shared)
@@ -291,19 +300,19 @@ class Batcher:
                 room -= len(part)
         return parts
 
-    def _pass(self, parts: Sequence[tuple[_Running, Sequence[int]]]) -> None:
+    def _pass(self, parts: Sequence[tuple[_Running, Sequence[int]]], *, again: bool = False) -> None:
         """Read the parts in one pass, and hand over what comes after them."""
         if not parts:
             return
         decoder = parts[0][0].work.decoder
         try:
-            logits = decoder.step([(running.state, ids) for running, ids in parts])
+            logits = decoder.step([(running.state, ids) for running, ids in parts], again=again)
         except Exception as error:
             if len(parts) == 1:
                 _log.exception("the model failed on a sequence of %d tokens", len(parts[0][0].ids))
                 self._drop(parts[0][0], error)
             for part in parts if len(parts) > 1 else ():
-                self._pass([part])
+                self._pass([part], again=True)
             return
         try:
             tokens = decoder.choose(logits, [running.work.temperature for running, _ in parts])

@@ -29,11 +29,38 @@ class LoadedModel:
     stop_ids: frozenset[int]
 
 
+class Post:
+    """What the engine's thread tells the event loop, handed over once a pass.
+
+    To wake the loop for each event would have the two threads take turns at every token of every answer.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._letters: list[tuple[asyncio.Queue[GenerationEvent | Exception], GenerationEvent | Exception]] = []
+
+    def add(self, to: "asyncio.Queue[GenerationEvent | Exception]", event: GenerationEvent | Exception) -> None:
+        """Keep an event until `send`. Of the engine's thread."""
+        self._letters.append((to, event))
+
+    def send(self) -> None:
+        """Hand over what was kept. Of the engine's thread."""
+        if self._letters:
+            letters, self._letters = self._letters, []
+            self._loop.call_soon_threadsafe(_deliver, letters)
+
+
+def _deliver(letters: "list[tuple[asyncio.Queue[GenerationEvent | Exception], GenerationEvent | Exception]]") -> None:
+    for to, event in letters:
+        to.put_nowait(event)
+
+
 @dataclass(eq=False, kw_only=True)
 class Generation:
     """An answer that is being written; see `batcher.Work`."""
 
     loop: asyncio.AbstractEventLoop
+    post: Post
     model: LoadedModel
     prompt: Sequence[int]
     sampling: Sampling
@@ -85,7 +112,7 @@ class Generation:
 
     def fail(self, error: Exception) -> None:
         """See `batcher.Work`."""
-        self._emit(error)
+        self.loop.call_soon_threadsafe(self.events.put_nowait, error)
 
     @cached_property
     def _most(self) -> int:
@@ -111,8 +138,8 @@ class Generation:
             )
         )
 
-    def _emit(self, event: GenerationEvent | Exception) -> None:
-        self.loop.call_soon_threadsafe(self.events.put_nowait, event)
+    def _emit(self, event: GenerationEvent) -> None:
+        self.post.add(self.events, event)
 
 
 @dataclass(eq=False, kw_only=True)

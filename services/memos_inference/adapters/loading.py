@@ -66,7 +66,8 @@ def load_model(config: InferenceConfig, digests: FileDigests) -> LoadedModel:
     weights = digests.of(checkpoint.weights())
     tokenizer = chat_tokenizer.load(checkpoint)
     with _ONE_AT_A_TIME:
-        decoder = torch_decoder.load(checkpoint, device=environment.pick_device(config.device), dtype=config.dtype)
+        device = environment.pick_device(config.device)
+        decoder = torch_decoder.load(checkpoint, device=device, dtype=config.dtype, threads=config.threads)
     description = _describe(checkpoint, config, decoder, tokenizer, weights, digests.of(checkpoint.tokenizer_files()))
     ends = frozenset() if tokenizer.end_id is None else frozenset({tokenizer.end_id})
     _log.info("model %s loaded in %.1f s", description.model, time.perf_counter() - started)

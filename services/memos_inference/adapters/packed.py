@@ -45,11 +45,12 @@ class Part:
 class PackedPass:
     """The parts of one pass, and where each lies in it."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], *, again: bool = False) -> None:
+        """Take the parts; `again` if one of them failed in company, so that the others go on as they would have."""
         self._parts = parts
         ends = list(accumulate(len(part.ids) for part in parts))
         self._spans = list(zip([0, *ends], ends, strict=False))
-        self._alone = ends[-1] == 1
+        self._alone = ends[-1] == 1 and not again
         self._spare = self._filling(ends[-1])
         self._adapted: list[tuple[LoraAdapter, torch.Tensor, int]] = []
 

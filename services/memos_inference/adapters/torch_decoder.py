@@ -67,8 +67,15 @@ class TorchDecoder:
         modules: outputs and inputs of the linear modules that adapters may change, by name.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, threads: int = 0) -> None:
+        """Take a model of transformers.
+
+        Args:
+            model: the model, which from now on has another attention.
+            threads: of one operation on a CPU; 0 means as many as pay for a model of its size.
+        """
         self._model = model
+        self._threads = threads or _threads_for(sum(weights.numel() for weights in model.parameters()))
         self._config = model.config.get_text_config()
         self._rows = model.get_input_embeddings().num_embeddings
         self._pass: PackedPass | None = None
@@ -123,6 +130,10 @@ class TorchDecoder:
         ends = self._model.generation_config.eos_token_id
         return frozenset([ends] if isinstance(ends, int) else ends or ())
 
+    def enter(self) -> None:
+        """Let operations of the calling thread have the threads that are set: torch asks each of its callers anew."""
+        torch.set_num_threads(self._threads)
+
     def begin(
         self,
         capacity: int,
@@ -146,10 +157,10 @@ class TorchDecoder:
             return Packed(cache, adapter, adapter_from)
         return Loose(DynamicCache(config=self._config))
 
-    def step(self, parts: Sequence[tuple[State, Sequence[int]]]) -> torch.Tensor:
+    def step(self, parts: Sequence[tuple[State, Sequence[int]]], *, again: bool = False) -> torch.Tensor:
         """Read the next tokens of sequences; return the logits after each part, float32 `[parts, vocabulary]`.
 
-        If it fails, a sequence that is read together with others is as it was before.
+        If it fails, a sequence that is read together with others is as it was before; it is then read `again`, alone.
 
         Raises:
             ValueError: a token is none of the model's.
@@ -162,7 +173,7 @@ class TorchDecoder:
             with torch.inference_mode():
                 if self.geometry is None:
                     return torch.stack([self._read_alone(state, ids) for state, ids in parts])
-                return self._read_packed(parts)
+                return self._read_packed(parts, again=again)
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error):
                 raise Overloaded(
@@ -186,13 +197,14 @@ class TorchDecoder:
     def _rope(self) -> dict[str, Any]:
         return getattr(self._config, "rope_parameters", None) or {}
 
-    def _read_packed(self, parts: Sequence[tuple[State, Sequence[int]]]) -> torch.Tensor:
+    def _read_packed(self, parts: Sequence[tuple[State, Sequence[int]]], *, again: bool) -> torch.Tensor:
         packed = PackedPass(
             [
                 Part(state.cache, ids, state.adapter, state.adapter_from)
                 for state, ids in parts
                 if isinstance(state, Packed)
-            ]
+            ],
+            again=again,
         )
         self._pass = packed
         try:
@@ -252,16 +264,24 @@ class TorchDecoder:
         return False
 
 
+_SMALL = 100_000_000
+"""Weights of a model whose operations are so short that two threads cost more to bring together than they save."""
+
+
+def _threads_for(weights: int) -> int:
+    return 1 if weights < _SMALL else torch.get_num_threads()
+
+
 def _draw(logits: torch.Tensor, temperature: float) -> int:
     weights = torch.softmax(logits / temperature, dim=-1)
     return int(torch.multinomial(weights, 1))
 
 
-def load(checkpoint: Checkpoint, *, device: str, dtype: str) -> TorchDecoder:
+def load(checkpoint: Checkpoint, *, device: str, dtype: str, threads: int = 0) -> TorchDecoder:
     """Load a causal language model; its first pass is done. Code that comes with a checkpoint is never run."""
     if dtype == "auto" and device == "cpu":
         dtype = "float32"
     model: Any = AutoModelForCausalLM.from_pretrained(
         checkpoint.folder, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False
     )
-    return TorchDecoder(model.eval().to(device))
+    return TorchDecoder(model.eval().to(device), threads=threads)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memos_inference.adapters.batcher import Batcher
-from memos_inference.adapters.engine_work import Generation, LoadedModel, Reading
+from memos_inference.adapters.engine_work import Generation, LoadedModel, Post, Reading
 from memos_inference.adapters.model_loader import FIRST_PAUSE, ModelLoader
 from memos_inference.domain.activation import Encoded
 from memos_inference.domain.generation import Ended, GenerationEvent, Prompt, Sampling, check_room
@@ -57,6 +57,8 @@ class TransformersEngine:
 
     def start(self) -> None:
         """Begin to load the model."""
+        self._post = Post(asyncio.get_running_loop())
+        self._batcher.after_pass = self._post.send
         self._batcher.start()
         self._loader.start()
 
@@ -98,6 +100,7 @@ class TransformersEngine:
         loop = asyncio.get_running_loop()
         generation = Generation(
             loop=loop,
+            post=self._post,
             model=model,
             prompt=ids,
             sampling=sampling,

@@ -22,11 +22,14 @@ class Counter:
         self.passes = []
         self.let = threading.Semaphore(0 if waits else 10_000)
 
+    def enter(self):
+        self.thread = threading.current_thread().name
+
     def begin(self, capacity, *, prefix, shared, adapter, adapter_from):
         assert adapter is not POISON
         return SimpleNamespace(ids=list(prefix.ids[:shared]) if prefix else [], capacity=capacity)
 
-    def step(self, parts):
+    def step(self, parts, *, again=False):
         assert self.let.acquire(timeout=20)
         self.passes.append([list(ids) for _, ids in parts])
         if any(POISON in ids for _, ids in parts):
@@ -116,6 +119,7 @@ def test_answers_are_written_side_by_side(run):
     for work in works:
         assert work.end() == [work.prompt[0] + step for step in range(4)]
     assert model.passes == [[[10 + step], [20 + step], [30 + step]] for step in range(4)]
+    assert model.thread == "engine"
 
 
 def test_those_who_come_later_join_and_those_who_are_done_leave(run):

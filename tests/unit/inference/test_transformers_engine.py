@@ -55,10 +55,10 @@ class Gate:
     def __getattr__(self, name):
         return getattr(self.decoder, name)
 
-    def step(self, parts):
+    def step(self, parts, **options):
         self.asked += 1
         assert self.passes.acquire(timeout=5)
-        return self.decoder.step(parts)
+        return self.decoder.step(parts, **options)
 
 
 @pytest.fixture
