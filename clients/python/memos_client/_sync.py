@@ -635,8 +635,8 @@ class Client:
     ) -> job_pb2.Job:
         """Train a LoRA adapter on memories, so that the model knows them without being told; a job that can be watched.
 
-        Its result names the `cube`, how many `facts` were found, in how many memories none was (`unread`), and the marks
-        of the exam. Chats with `form="lora"` use it.
+        Its result names the `cube`, how many `facts` were found, in how many memories none was (`unread`), and the
+        marks of the exam. Chats with `form="lora"` use it.
 
         Args:
             vault: where the memories are, and the cube will be.
