@@ -39,7 +39,8 @@ from memos_inference.adapters.engine_work import LoadedModel
 from memos_inference.adapters.kv_cache import KvPrefix
 from memos_inference.adapters.kv_chunks import NativeChunk, Pair
 from memos_inference.adapters.loading import load_model
-from memos_inference.adapters.torch_decoder import Packed, State, TorchDecoder
+from memos_inference.adapters.packed import Packed
+from memos_inference.adapters.torch_decoder import State, TorchDecoder
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.generation import Ended, Prompt, Role, Sampling, Turn

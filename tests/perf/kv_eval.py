@@ -28,7 +28,7 @@ from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.engine_work import LoadedModel
 from memos_inference.adapters.kv_cache import KvPrefix
 from memos_inference.adapters.loading import load_model
-from memos_inference.adapters.torch_decoder import Packed
+from memos_inference.adapters.packed import Packed
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.generation import Prompt, Role, Turn
 from memos_inference.tiny_model.evaluate import TOLD, Item, draw_items

@@ -167,7 +167,7 @@ class Reading:
 
     def take(self, token: int, state: "State") -> bool:
         """See `batcher.Work`."""
-        from memos_inference.adapters.torch_decoder import Packed
+        from memos_inference.adapters.packed import Packed
 
         assert isinstance(state, Packed)
         self.loop.call_soon_threadsafe(self._settle, state.cache.pairs(), None)

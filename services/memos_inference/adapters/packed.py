@@ -27,19 +27,25 @@ ROWS = 4
 would change the last bits of the others' answers. One token alone is read as it is, in half of the time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The next tokens of a sequence, to be read after those of its cache.
+@dataclass(slots=True, eq=False)
+class Packed:
+    """What the model knows of a sequence that it reads beside others.
 
     Attributes:
-        adapter: changes the weights for this sequence.
-        adapter_from: position of the first token that is read with the adapter.
+        adapter: changes the weights for it, from the token at `adapter_from` on.
     """
 
     cache: SequenceCache
-    ids: Sequence[int]
     adapter: LoraAdapter | None = None
     adapter_from: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The next tokens of a sequence, to be read after those that the model knows of it."""
+
+    state: Packed
+    ids: Sequence[int]
 
 
 class PackedPass:
@@ -57,7 +63,7 @@ class PackedPass:
     def inputs(self, device: torch.device) -> dict[str, Any]:
         """Return the arguments of the model; its logits are those after each part, and maybe more."""
         ids = [token for part in self._parts for token in part.ids]
-        positions = [part.cache.length + index for part in self._parts for index in range(len(part.ids))]
+        positions = [part.state.cache.length + index for part in self._parts for index in range(len(part.ids))]
         last = [end - 1 for _, end in self._spans]
         last += last[-1:] * self._filling(len(last))
         given = torch.tensor([ids + [0] * self._spare, positions + [0] * self._spare], device=device)
@@ -84,7 +90,7 @@ class PackedPass:
         seen = torch.zeros_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
         for part, (start, end) in zip(self._parts, self._spans, strict=True):
             new = slice(start, end)
-            all_keys, all_values = part.cache.extend(layer, keys[:, :, new], values[:, :, new])
+            all_keys, all_values = part.state.cache.extend(layer, keys[:, :, new], values[:, :, new])
             seen[:, new] = _attention(query[:, :, new], all_keys, all_values, scaling).transpose(1, 2)
         return seen
 
@@ -101,15 +107,15 @@ class PackedPass:
     def _rows_by_adapter(self) -> dict[LoraAdapter, list[int]]:
         rows: dict[LoraAdapter, list[int]] = {}
         for part, (start, end) in zip(self._parts, self._spans, strict=True):
-            first = start + max(0, part.adapter_from - part.cache.length)
-            if part.adapter is not None and first < end:
-                rows.setdefault(part.adapter, []).extend(range(first, end))
+            first = start + max(0, part.state.adapter_from - part.state.cache.length)
+            if part.state.adapter is not None and first < end:
+                rows.setdefault(part.state.adapter, []).extend(range(first, end))
         return rows
 
     def done(self) -> None:
         """Count the tokens of the parts as read."""
         for part in self._parts:
-            part.cache.advance(len(part.ids))
+            part.state.cache.advance(len(part.ids))
 
 
 def _attention(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float | None) -> torch.Tensor:

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from memos_inference.adapters.checkpoint import Checkpoint
 from memos_inference.adapters.kv_cache import KvGeometry, KvPrefix, SequenceCache, geometry_of
 from memos_inference.adapters.lora import LoraAdapter
-from memos_inference.adapters.packed import ATTENTION, PackedPass, Part
+from memos_inference.adapters.packed import ATTENTION, Packed, PackedPass, Part
 from memos_kernel.errors import Overloaded
 
 _CHANGING_ROPE = ("dynamic", "longrope")
@@ -32,19 +32,6 @@ _PAUSE = 1.0
 """Seconds."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class Packed:
-    """What the model knows of a sequence that it reads beside others.
-
-    Attributes:
-        adapter: changes the weights for it, from the token at `adapter_from` on.
-    """
-
-    cache: SequenceCache
-    adapter: LoraAdapter | None = None
-    adapter_from: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -199,11 +186,7 @@ class TorchDecoder:
 
     def _read_packed(self, parts: Sequence[tuple[State, Sequence[int]]], *, again: bool) -> torch.Tensor:
         packed = PackedPass(
-            [
-                Part(state.cache, ids, state.adapter, state.adapter_from)
-                for state, ids in parts
-                if isinstance(state, Packed)
-            ],
+            [Part(state, ids) for state, ids in parts if isinstance(state, Packed)],
             again=again,
         )
         self._pass = packed

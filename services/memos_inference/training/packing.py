@@ -17,7 +17,7 @@ _VAULT = VaultName("training", "lessons")
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class Row:
     """A row of tokens, whose answers are to be predicted.
 
     Attributes:
@@ -36,9 +36,9 @@ class Packed:
     places: torch.Tensor
     answers: torch.Tensor
 
-    def to(self, device: torch.device) -> Packed:
+    def to(self, device: torch.device) -> Row:
         """Return it on a device."""
-        return Packed(
+        return Row(
             *(
                 part.to(device)
                 for part in (self.ids, self.positions, self.visible, self.adapted, self.places, self.answers)
@@ -62,7 +62,7 @@ class Packer:
         self._tokenizer = tokenizer
         self._end = end_id
 
-    def pack(self, episode: Episode) -> Packed:
+    def pack(self, episode: Episode) -> Row:
         """Return the row of a prompt. A question sees the memories, and no other question."""
         bare = prompt_of(episode.memories, "?")
         asked = [self._tokenizer.prompt_ids(prompt_of(episode.memories, one.text)) for one in episode.questions]
@@ -81,7 +81,7 @@ class Packer:
             questions += [index] * len(tail)
         of, order = torch.tensor(questions), torch.arange(len(ids))
         visible = (order[:, None] >= order) & ((of == 0) | (of[:, None] == of))
-        return Packed(
+        return Row(
             torch.tensor([ids]),
             torch.tensor([positions]),
             visible[None, None],

@@ -15,7 +15,7 @@ from torch.nn import functional
 from memos_inference.adapters.lora_shape import LoraShape
 from memos_inference.tiny_model.grammar import Fact
 from memos_inference.training.lessons import Lesson, LessonPlan, Teacher
-from memos_inference.training.packing import Packed, Packer
+from memos_inference.training.packing import Packer, Row
 
 _WARM_UP = 10
 _KEPT_WEIGHT = 2.0
@@ -98,18 +98,18 @@ class Trainer:
         self._optimizer.step()
         self._optimizer.zero_grad()
 
-    def _missed(self, packed: Packed) -> torch.Tensor:
+    def _missed(self, packed: Row) -> torch.Tensor:
         """Return how unlikely the answers are: the sum of the cross-entropies of their tokens."""
         return functional.cross_entropy(self._logits(packed), packed.answers, reduction="sum")
 
-    def _changed(self, packed: Packed) -> torch.Tensor:
+    def _changed(self, packed: Row) -> torch.Tensor:
         """Return how far answers are from those without the adapter: the sum of the KL divergences of their tokens."""
         with torch.no_grad(), self._model.disable_adapter():
             before = functional.log_softmax(self._logits(packed), dim=-1)
         after = functional.log_softmax(self._logits(packed), dim=-1)
         return functional.kl_div(after, before, log_target=True, reduction="sum")
 
-    def _logits(self, packed: Packed) -> torch.Tensor:
+    def _logits(self, packed: Row) -> torch.Tensor:
         self._adapted = packed.adapted
         logits: torch.Tensor = self._model(
             input_ids=packed.ids,

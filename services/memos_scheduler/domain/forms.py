@@ -65,46 +65,30 @@ class Choice:
 
 def pick_cache(caches: Sequence[MemCube], choice: Choice) -> tuple[PlannedMemory | None, tuple[PlannedMemory, ...]]:
     """Return the cache that holds most of what was chosen, and some of those that will not do, with the reason."""
-    refused: list[PlannedMemory] = []
-    good: list[tuple[int, int, PlannedMemory]] = []
+    looked = []
     for cube in caches:
         assert isinstance(cube.payload, Activation)
-        sources = {ref.name for ref in cube.derived_from}
-        held = [memory for memory in choice.chosen if memory.cube.name in sources]
+        sources, held = _held(cube, choice)
         covered, tokens = sum(memory.tokens for memory in held), cube.payload.token_count
         obstacle = _unusable(cube, choice) or _not_worth(sources, covered, choice)
         reason = obstacle or f"holds {len(held)} of the memories found, among {len(sources)}; spares {covered} tokens"
-        score = max((memory.score for memory in held), default=0.0)
-        planned = PlannedMemory(cube=cube, reason=reason, score=score, tokens=tokens, form=KV)
-        if obstacle:
-            refused.append(planned)
-        else:
-            good.append((-covered, tokens, planned))
-    good.sort(key=lambda item: item[:2])
-    others = [replace(item[2], reason="another cache holds more of what was found") for item in good[1:]]
-    return (good[0][2] if good else None), tuple([*refused, *others][:REFUSED_SHOWN])
+        planned = PlannedMemory(cube=cube, reason=reason, score=_best_score(held), tokens=tokens, form=KV)
+        looked.append(_Looked(planned, usable=not obstacle, rank=(-covered, tokens)))
+    return _picked(looked, beaten="another cache holds more of what was found")
 
 
 def pick_adapter(adapters: Sequence[MemCube], choice: Choice) -> tuple[PlannedMemory | None, tuple[PlannedMemory, ...]]:
     """Return the adapter that knows most of what was chosen, and some of those that will not do, with the reason."""
-    refused: list[PlannedMemory] = []
-    good: list[tuple[int, int, PlannedMemory]] = []
+    looked = []
     for cube in adapters:
-        sources = {ref.name for ref in cube.derived_from}
-        held = [memory for memory in choice.chosen if memory.cube.name in sources]
+        sources, held = _held(cube, choice)
         obstacle = _unusable(cube, choice)
         if not obstacle and choice.filtered and not sources <= choice.found:
             obstacle = "knows memories that the conditions may leave out"
         reason = obstacle or f"knows {len(held)} of the memories found, among {len(sources)}"
-        score = max((memory.score for memory in held), default=0.0)
-        planned = PlannedMemory(cube=cube, reason=reason, score=score, form=LORA)
-        if obstacle:
-            refused.append(planned)
-        else:
-            good.append((-len(held), len(sources), planned))
-    good.sort(key=lambda item: item[:2])
-    others = [replace(item[2], reason="another adapter knows more of what was found") for item in good[1:]]
-    return (good[0][2] if good else None), tuple([*refused, *others][:REFUSED_SHOWN])
+        planned = PlannedMemory(cube=cube, reason=reason, score=_best_score(held), form=LORA)
+        looked.append(_Looked(planned, usable=not obstacle, rank=(-len(held), len(sources))))
+    return _picked(looked, beaten="another adapter knows more of what was found")
 
 
 def with_adapter(adapter: PlannedMemory, others: Sequence[MemCube], choice: Choice) -> tuple[PlannedMemory, ...] | None:
@@ -155,6 +139,33 @@ def with_cache(
         else:
             out.append(replace(memory, reason="no room beside the KV cache"))
     return in_prompt_order([*inside, *beside]), tuple(out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """A cache or adapter that was looked at; of those that are usable the one of the lowest rank is the best."""
+
+    planned: PlannedMemory
+    usable: bool
+    rank: tuple[int, int]
+
+
+def _held(cube: MemCube, choice: Choice) -> tuple[set[CubeName], list[PlannedMemory]]:
+    """Return the names of what a cube was made of, and those of the chosen memories that are among them."""
+    sources = {ref.name for ref in cube.derived_from}
+    return sources, [memory for memory in choice.chosen if memory.cube.name in sources]
+
+
+def _best_score(held: Sequence[PlannedMemory]) -> float:
+    return max((memory.score for memory in held), default=0.0)
+
+
+def _picked(looked: Sequence[_Looked], *, beaten: str) -> tuple[PlannedMemory | None, tuple[PlannedMemory, ...]]:
+    """Return the best, and some of the others: those that will not do first, then those that it has beaten."""
+    good = [one.planned for one in sorted(looked, key=lambda one: one.rank) if one.usable]
+    refused = [one.planned for one in looked if not one.usable]
+    others = [*refused, *(replace(planned, reason=beaten) for planned in good[1:])]
+    return (good[0] if good else None), tuple(others[:REFUSED_SHOWN])
 
 
 def _unusable(cube: MemCube, choice: Choice) -> str:

@@ -11,6 +11,7 @@ from memosctl.following import follow_job
 from memosctl.options import LabelOption, RequestIdOption, SessionOption, SpeakerOption, TargetVaultOption
 
 if TYPE_CHECKING:
+    from memos_api.v1 import conversion_service_pb2 as pb
     from memos_api.v1.memory_service_pb2 import CubeFilter
     from memos_client import Client
 
@@ -42,10 +43,7 @@ def activation(
     from memos_api.v1 import conversion_service_pb2 as pb
 
     chosen = inputs.cube_filter(label=label, speaker=speaker, session=session)
-    with cli.client() as client:
-        wanted = [names.cube(cube) for cube in cubes or ()] or _selected(client, names.vault(vault), chosen)
-        request = pb.BuildActivationRequest(vault=names.vault(vault), names=wanted, request_id=request_id)
-        follow_job(cli, client, client.call(request).job.name)
+    _convert(cli, pb.BuildActivationRequest(vault=names.vault(vault), request_id=request_id), cubes, chosen)
 
 
 @command(app, "adapter")
@@ -62,9 +60,18 @@ def adapter(
     from memos_api.v1 import conversion_service_pb2 as pb
 
     chosen = inputs.cube_filter(label=label, speaker=speaker, session=session)
+    _convert(cli, pb.TrainAdapterRequest(vault=names.vault(vault), request_id=request_id), cubes, chosen)
+
+
+def _convert(
+    cli: Cli,
+    request: "pb.BuildActivationRequest | pb.TrainAdapterRequest",
+    cubes: list[str] | None,
+    chosen: "CubeFilter",
+) -> None:
+    """Send a request for the memories that are named or selected, and follow its job."""
     with cli.client() as client:
-        wanted = [names.cube(cube) for cube in cubes or ()] or _selected(client, names.vault(vault), chosen)
-        request = pb.TrainAdapterRequest(vault=names.vault(vault), names=wanted, request_id=request_id)
+        request.names.extend([names.cube(cube) for cube in cubes or ()] or _selected(client, request.vault, chosen))
         follow_job(cli, client, client.call(request).job.name)
 
 
