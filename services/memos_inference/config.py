@@ -69,6 +69,18 @@ class InferenceConfig(Section):
         description="how KV caches are written: native, in the dtype of the model, so that answers stay the same, or"
         " int8, in about half of the bytes of bfloat16; with native, caches in int8 are not used",
     )
+    kv_compose: bool = Field(
+        False,
+        description="whether several KV caches may serve one prompt, in any order: sooner, but the answer may be"
+        " another one, so a model is first asked 200 questions both ways, and gets several if that costs at most 2"
+        " right answers in 100",
+    )
+    kv_recompute: float = Field(
+        0.15,
+        ge=0,
+        le=1,
+        description="share of the tokens of such a cache that is read again, from its first one on",
+    )
     kv_disk_bytes: int = Field(
         8 * 1024**3, ge=0, description="bytes of KV caches that are kept on the disk of inference, as copies of storage"
     )

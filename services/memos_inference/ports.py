@@ -150,14 +150,16 @@ class Engine(Protocol):
         sampling: Sampling,
         *,
         tenant: str = "",
-        cache: Cache | None = None,
+        caches: Sequence[Cache] = (),
         adapter: Adapter | None = None,
     ) -> AsyncGenerator[GenerationEvent]:
         """Yield pieces of the answer and then, last, how it ended. Closing the generator stops the work.
 
         Answers are written side by side, and none depends on another; tenants share the engine evenly. With a cache
-        the answer is the same, and comes sooner. With an adapter the model knows more than the prompt tells; keys and
-        values are then others, so a cache is used beside one only if it works from the first turn on.
+        of what the prompt begins with the answer is the same, and comes sooner; with caches of other parts of it, it
+        comes near, and they are used only where the description says so. With an adapter the model knows more than the
+        prompt tells; keys and values are then others, so a cache is used beside one only if it works from the first
+        turn on.
 
         Raises:
             ContextExceeded: the prompt leaves no room for an answer, see `check_room`.

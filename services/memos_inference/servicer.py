@@ -54,10 +54,10 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
             Injection(cube_from_proto(item.cube, field=f"injections[{index}].cube"), item.form)
             for index, item in enumerate(request.injections)
         ]
-        cache = cube_from_proto(request.cache, field="cache") if request.HasField("cache") else None
+        caches = [cube_from_proto(cube, field=f"caches[{index}]") for index, cube in enumerate(request.caches)]
         adapter = cube_from_proto(request.adapter, field="adapter") if request.HasField("adapter") else None
         how = sampling(request.max_tokens, request.temperature)
-        answer = self.generate_answer(turns, injections, how, cache=cache, adapter=adapter, grant=current_grant())
+        answer = self.generate_answer(turns, injections, how, caches=caches, adapter=adapter, grant=current_grant())
         async with aclosing(answer) as events:
             async for event in events:
                 yield _event_to_proto(event)
@@ -111,6 +111,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
             identity=identity_to_proto(engine.identity),
             embedder=embedder.id,
             embedding_dimensions=embedder.dimensions,
+            composes=engine.composes,
         )
 
 
@@ -126,6 +127,7 @@ def _event_to_proto(event: GenerationEvent) -> pb.GenerateResponse:
             queue_ms=event.queue_ms,
             model=event.model,
             cached_tokens=event.cached_tokens,
+            approximate_tokens=event.approximate_tokens,
             refusals=[
                 chat_service_pb2.CacheRefusal(cube=str(one.name), reason=one.reason, message=one.message)
                 for one in event.refusals

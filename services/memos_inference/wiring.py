@@ -17,7 +17,7 @@ from memos_inference.adapters.tiers import TieredCopies
 from memos_inference.adapters.tracing import TelemetryTracer
 from memos_inference.adapters.training_process import ProcessTraining
 from memos_inference.adapters.transformers_embedder import TransformersEmbedder
-from memos_inference.adapters.transformers_engine import TransformersEngine
+from memos_inference.adapters.transformers_engine import Compose, TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.seals import Seals
 from memos_inference.servicer import InferenceServicer
@@ -52,7 +52,12 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         max_bytes=config.kv_running_bytes,
         piece=config.prefill_tokens,
     )
-    engine = TransformersEngine(partial(load_model, config, digests), batcher=batcher, kv_encoding=config.kv_encoding)
+    engine = TransformersEngine(
+        partial(load_model, config, digests),
+        batcher=batcher,
+        kv_encoding=config.kv_encoding,
+        compose=Compose(config.kv_recompute, context.state_dir / "composed.json") if config.kv_compose else None,
+    )
     blobs = StorageBlobs(context.channels.stub(BlobServiceStub, STORAGE))
     caches, adapters = (
         TieredCopies(

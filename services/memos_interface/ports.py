@@ -115,12 +115,12 @@ class Generator(Protocol):
         *,
         max_tokens: int,
         temperature: float,
-        cache: PlannedMemory | None = None,
+        caches: Sequence[PlannedMemory] = (),
         adapter: PlannedMemory | None = None,
     ) -> AsyncGenerator[Delta | GenerationEnd, None]:
         """Yield pieces of the answer, then how it ended. Closing the iterator stops the generation.
 
-        `cache`: a KV cache of what the prompt begins with; it changes nothing else.
+        `caches`: KV caches of the memories, which spare the reading of them.
         `adapter`: knows the memories whose form is `lora`, which are read only where it cannot be used.
         """
         ...

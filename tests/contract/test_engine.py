@@ -119,7 +119,7 @@ async def test_a_cache_changes_the_answer_in_nothing_but_the_tokens_that_are_rea
     cache, encoded = await cache_of(engine, MEMORIES, tmp_path / "kv")
     for question in ("Which colour?", "Who is Ada?"):
         plain, end = await answered(engine, MEMORIES, question)
-        answer, with_cache = await answered(engine, MEMORIES, question, cache=cache)
+        answer, with_cache = await answered(engine, MEMORIES, question, caches=[cache])
         assert answer == plain
         assert with_cache == replace(end, cached_tokens=encoded.token_count)
     assert 0 < encoded.token_count < end.prompt_tokens
@@ -128,14 +128,14 @@ async def test_a_cache_changes_the_answer_in_nothing_but_the_tokens_that_are_rea
 async def test_a_cache_serves_prompts_that_tell_more_memories_after_its_own(engine, tmp_path):
     cache, encoded = await cache_of(engine, MEMORIES[:1], tmp_path / "kv")
     plain, end = await answered(engine, MEMORIES)
-    assert await answered(engine, MEMORIES, cache=cache) == (plain, replace(end, cached_tokens=encoded.token_count))
+    assert await answered(engine, MEMORIES, caches=[cache]) == (plain, replace(end, cached_tokens=encoded.token_count))
 
 
 async def test_of_a_cache_over_other_memories_only_what_is_the_same_is_used(engine, tmp_path):
     other = replace(MEMORIES[1], payload=Plaintext("a cat"))
     cache, encoded = await cache_of(engine, (MEMORIES[0], other), tmp_path / "kv")
     plain, end = await answered(engine, MEMORIES)
-    answer, with_cache = await answered(engine, MEMORIES, cache=cache)
+    answer, with_cache = await answered(engine, MEMORIES, caches=[cache])
     assert (answer, with_cache.prompt_tokens) == (plain, end.prompt_tokens)
     assert 0 < with_cache.cached_tokens < encoded.token_count
 
@@ -144,7 +144,7 @@ async def test_many_share_a_cache_and_none_changes_it(engine, tmp_path):
     cache, _ = await cache_of(engine, MEMORIES, tmp_path / "kv")
     questions = ["Which colour?", "Who is Ada?", "Which colour?"]
     alone = [await answered(engine, MEMORIES, question) for question in questions]
-    shared = await asyncio.gather(*(answered(engine, MEMORIES, question, cache=cache) for question in questions))
+    shared = await asyncio.gather(*(answered(engine, MEMORIES, question, caches=[cache]) for question in questions))
     assert [answer for answer, _ in shared] == [answer for answer, _ in alone]
 
 

@@ -70,7 +70,7 @@ async def test_a_cache_gives_the_same_answer_and_spares_the_reading(client, vaul
     assert (plain.cached_tokens, end.cached_tokens) == (0, payload.token_count)
     assert end.refusals == ()
     assert [(memory.form, memory.cube.text) for memory in plan.chosen] == [("kv", fact) for fact in FACTS]
-    assert plan.cache.cube.name == cache.name
+    assert plan.caches[0].cube.name == cache.name
     assert "cellar" in end.text
 
 
@@ -92,7 +92,7 @@ async def test_a_changed_memory_takes_the_cache_out_of_use_at_once(client, vault
     assert (await client.get(cache.name)).state == "STALE"
     plan, end = await chat(client, vault, form="kv")
     assert [memory.form for memory in plan.chosen] == ["text"] * 3
-    assert plan.cache is None
+    assert not plan.caches
     assert (end.cached_tokens, end.refusals) == (0, ())
     assert "attic" in end.text
     fresh = await built(client, vault, [await client.get(cube.name) for cube in cubes])

@@ -152,7 +152,9 @@ class Served:
 async def serve(engine: TransformersEngine, chat: Chat, tokens: int) -> Served:
     """Have a chat answered."""
     begun, first, pieces = time.perf_counter(), 0.0, []
-    async for event in engine.generate(chat.prompt, Sampling(max_tokens=tokens), cache=chat.cache):
+    async for event in engine.generate(
+        chat.prompt, Sampling(max_tokens=tokens), caches=[chat.cache] if chat.cache is not None else []
+    ):
         first = first or time.perf_counter()
         if isinstance(event, Ended):
             assert event.completion_tokens == tokens
@@ -240,11 +242,11 @@ class BadChunk:
         """See `KvChunk`."""
         return self.good.tokens
 
-    def layer(self, index: int, tokens: int) -> Pair:
+    def layer(self, index: int, part: slice) -> Pair:
         """See `KvChunk`."""
         if not self.readable:
             raise OSError("the file is torn")
-        keys, values = self.good.layer(index, tokens)
+        keys, values = self.good.layer(index, part)
         return torch.full_like(keys, float("nan")), values
 
 
@@ -264,7 +266,7 @@ async def disturbed(subject: Subject, kind: str, tokens: int) -> tuple[list[list
 
     async def poisoned() -> str:
         try:
-            async for _ in engine.generate(last.prompt, Sampling(max_tokens=tokens), cache=last.cache):
+            async for _ in engine.generate(last.prompt, Sampling(max_tokens=tokens), caches=[last.cache]):
                 if kind == "leaves":
                     return "left"
         except Exception as error:  # each of them is an outcome

@@ -1,20 +1,24 @@
-"""Do answers from a KV cache agree with answers from text? The offline model is asked both ways about unseen facts.
+"""Do answers from KV caches agree with answers from text? The offline model is asked both ways about unseen facts.
 
     make kv-eval ARGS="--questions 500 --json"
 
-Each question has memories of its own, some of which share their relation. They are encoded, written to a file as
-inference writes it, read back, and the question is answered from that; then once more from the text alone, and without
-memories.
+Each question has memories of its own, some of which share their relation. They are encoded, written to files as
+inference writes them, read back, and the question is answered from that: from one cache of all memories, from a cache
+of each (moved to where it belongs, a part of it read again), and from the same caches laid one after another as they
+are; then once more from the text alone, and without memories.
 """
 
 import argparse
 import json
 import random
 import secrets
+import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +30,12 @@ from rich.table import Table
 from memos_inference.adapters import kv_file
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.engine_work import LoadedModel
-from memos_inference.adapters.kv_cache import KvPrefix
+from memos_inference.adapters.kv_cache import NOTHING, KvPrefix, Reused
 from memos_inference.adapters.loading import load_model
 from memos_inference.adapters.packed import Packed
+from memos_inference.adapters.rotation import Rotation
 from memos_inference.config import InferenceConfig
+from memos_inference.domain.composition import composed
 from memos_inference.domain.generation import Prompt, Role, Turn
 from memos_inference.tiny_model.evaluate import TOLD, Item, draw_items
 from memos_kernel.blobs import SAFETENSORS
@@ -38,6 +44,18 @@ from memos_kernel.names import CubeName, VaultName
 
 TOKENS = 24
 VAULT = VaultName("local", "eval")
+NATIVE, INT8 = kv_file.KvEncoding.NATIVE, kv_file.KvEncoding.INT8
+
+
+class Still(Rotation):
+    """Leaves keys as they are: what to lay caches one after another would be."""
+
+    def __init__(self) -> None:
+        """Take nothing."""
+
+    def moved(self, keys: torch.Tensor, positions: int) -> torch.Tensor:
+        """See `Rotation`."""
+        return keys
 
 
 @dataclass
@@ -48,12 +66,9 @@ class Cell:
     right: int = 0
     agree: int = 0
     asked: int = 0
-
-    def note(self, ids: Sequence[int], expected: Sequence[int], *, right: bool) -> None:
-        """Count an answer; `expected` is the one from the text."""
-        self.asked += 1
-        self.right += right
-        self.agree += list(ids) == list(expected)
+    prompt: int = 0
+    read: int = 0
+    seconds: list[float] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -62,6 +77,8 @@ class Cell:
             "questions": self.asked,
             "right": round(self.right / self.asked, 4),
             "same_tokens_as_text": round(self.agree / self.asked, 4),
+            "tokens_read": round(self.read / self.prompt, 4),
+            "prompt_ms_median": round(1e3 * statistics.median(self.seconds), 2),
         }
 
 
@@ -73,24 +90,9 @@ def cubes(memories: Sequence[str]) -> tuple[MemCube, ...]:
     )
 
 
-def answered(model: LoadedModel, prompt: Prompt, prefix: KvPrefix | None = None) -> tuple[list[int], str]:
-    """Return the tokens of an answer, and its text."""
-    ids: list[int] = []
-    given = model.tokenizer.prompt_ids(prompt)
-    shared = prefix.shared_with(given) if prefix is not None else 0
-    state = model.decoder.begin(len(given) + TOKENS, prefix=prefix, shared=shared)
-    unread = given[shared:]
-    while len(ids) < TOKENS:
-        (token,) = model.decoder.choose(model.decoder.step([(state, unread)]), [0.0])
-        assert token is not None
-        if token in model.stop_ids:
-            break
-        ids.append(token)
-        unread = [token]
-    return ids, model.tokenizer.decode(ids).strip()
-
-
-def cached(model: LoadedModel, memories: tuple[MemCube, ...], path: Path, encoding: kv_file.KvEncoding) -> KvPrefix:
+def cached(
+    model: LoadedModel, memories: tuple[MemCube, ...], path: Path, encoding: kv_file.KvEncoding = NATIVE
+) -> KvPrefix:
     """Return the cache of memories, by way of its file."""
     ids = model.tokenizer.prefix_ids(memories)
     assert model.decoder.geometry is not None
@@ -110,26 +112,77 @@ def cached(model: LoadedModel, memories: tuple[MemCube, ...], path: Path, encodi
     return kv_file.read(path, cube, geometry=model.decoder.geometry, vocabulary=model.decoder.vocabulary)
 
 
-def ask(model: LoadedModel, items: Sequence[Item], dtype: str, console: Console) -> list[Cell]:
-    """Ask every question in every form."""
-    text, kv, small, none = (
-        Cell(f"{name}, {dtype}") for name in ("text", "KV cache", "KV cache in int8", "no memories")
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kv.safetensors"
-        for item in track(items, description=dtype, console=console, disable=not console.is_terminal):
-            memories = cubes(item.memories)
-            turns = (Turn(Role.USER, item.question.text),)
-            expected, said = answered(model, Prompt(turns, memories))
-            text.note(expected, expected, right=said == item.question.answer)
-            for cell, encoding in ((kv, kv_file.KvEncoding.NATIVE), (small, kv_file.KvEncoding.INT8)):
-                prefix = cached(model, memories, path, encoding)
-                ids, said = answered(model, Prompt(turns, memories), prefix)
-                cell.note(ids, expected, right=said == item.question.answer)
-                path.unlink()
-            ids, said = answered(model, Prompt(turns))
-            none.note(ids, expected, right=said == item.question.answer)
-    return [text, kv, small, none]
+class Subject:
+    """A model, and what it answers in each form."""
+
+    def __init__(self, model: LoadedModel, dtype: str, recompute: float) -> None:
+        """Take the share of the tokens of a composed cache that is read again."""
+        self._model = model
+        self._dtype = dtype
+        self._recompute = recompute
+        self.cells: dict[str, Cell] = {}
+
+    def ask(self, item: Item, folder: Path) -> None:
+        """Ask one question in every form."""
+        decoder, memories = self._model.decoder, cubes(item.memories)
+        whole, small = (cached(self._model, memories, folder / encoding, encoding) for encoding in (NATIVE, INT8))
+        apart = [cached(self._model, (one,), folder / str(number)) for number, one in enumerate(memories)]
+        share = f"{self._recompute:.0%}"
+        forms: dict[str, Callable[[list[int]], Reused]] = {
+            "text": lambda _: NOTHING,
+            "KV cache": lambda ids: decoder.reuse(ids, [whole]),
+            "KV cache in int8": lambda ids: decoder.reuse(ids, [small]),
+            f"a cache a memory, moved, {share} read again": lambda ids: decoder.reuse(
+                ids, apart, recompute=self._recompute
+            ),
+            "a cache a memory, moved": lambda ids: decoder.reuse(ids, apart, recompute=0),
+            "a cache a memory, as they are": partial(_naive, apart),
+        }
+        turns = (Turn(Role.USER, item.question.text),)
+        prompt, answers = Prompt(turns, memories), {}
+        for name, reuse in forms.items():
+            answers[name] = self._note(name, item, prompt, reuse, answers.get("text"))
+        self._note("no memories", item, Prompt(turns), forms["text"], answers["text"])
+        for path in folder.iterdir():
+            path.unlink()
+
+    def _note(
+        self,
+        name: str,
+        item: Item,
+        prompt: Prompt,
+        reuse: Callable[[list[int]], Reused],
+        expected: Sequence[int] | None,
+    ) -> list[int]:
+        """Answer, and count; return the tokens of the answer."""
+        model, decoder = self._model, self._model.decoder
+        cell = self.cells.setdefault(name, Cell(f"{name}, {self._dtype}"))
+        given = model.tokenizer.prompt_ids(prompt)
+        reused = reuse(given)
+        unread = [given[index] for gap in reused.gaps(len(given)) for index in gap]
+        started = time.perf_counter()
+        state = decoder.begin(len(given) + TOKENS, reused=reused)
+        logits = decoder.step([(state, unread)])
+        cell.seconds.append(time.perf_counter() - started)
+        ids: list[int] = []
+        while len(ids) < TOKENS:
+            (token,) = decoder.choose(logits, [0.0])
+            assert token is not None
+            if token in model.stop_ids:
+                break
+            ids.append(token)
+            logits = decoder.step([(state, [token])])
+        cell.asked += 1
+        cell.prompt += len(given)
+        cell.read += len(unread)
+        cell.right += model.tokenizer.decode(ids).strip() == item.question.answer
+        cell.agree += expected is None or ids == expected
+        return ids
+
+
+def _naive(caches: Sequence[KvPrefix], prompt: list[int]) -> Reused:
+    """Return the caches one after another, with the keys as they were computed."""
+    return Reused(tuple(caches), composed(prompt, [cache.ids for cache in caches], recompute=0), Still())
 
 
 def main() -> None:
@@ -137,6 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=int, default=500)
     parser.add_argument("--memories", type=int, default=4)
+    parser.add_argument("--recompute", type=float, default=InferenceConfig().kv_recompute)
     parser.add_argument("--seed", type=int, help="repeat a run (default: a fresh random seed)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     asked = parser.parse_args()
@@ -152,16 +206,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for dtype in ("float32", "bfloat16"):
             model = load_model(InferenceConfig(dtype=dtype), FileDigests(Path(folder) / "digests.json"))
-            cells += ask(model, items, dtype, console)
+            subject, files = Subject(model, dtype, asked.recompute), Path(folder) / dtype
+            files.mkdir()
+            for item in track(items, description=dtype, console=console, disable=not console.is_terminal):
+                subject.ask(item, files)
+            cells += subject.cells.values()
     rows = [cell.document() for cell in cells]
     if asked.json:
         report = {"seed": seed, "memories": asked.memories, "threads": torch.get_num_threads(), "forms": rows}
         print(json.dumps(report, indent=1))  # noqa: T201
     else:
-        table = Table("form", "questions", "right", "same tokens as text")
+        table = Table("form", "questions", "right", "same tokens as text", "tokens read", "prompt, ms")
         for row in rows:
             table.add_row(
-                row["form"], str(row["questions"]), f"{row['right']:.3f}", f"{row['same_tokens_as_text']:.4f}"
+                row["form"],
+                str(row["questions"]),
+                f"{row['right']:.3f}",
+                f"{row['same_tokens_as_text']:.4f}",
+                f"{row['tokens_read']:.2f}",
+                f"{row['prompt_ms_median']:.1f}",
             )
         Console().print(f"seed {seed}, {asked.memories} memories", table)
     sys.exit(0 if cells[1].agree == cells[1].asked else 1)

@@ -284,6 +284,6 @@ async def test_a_cache_whose_bytes_cannot_be_had_costs_nothing_but_the_reading(s
         cache = memcube_pb2.MemCube(name="tenants/local/cubes/kv", uid="kv", vault=str(VAULT), activation=payload)
         cache.derived_from.add(name=told.cube.name, revision=told.cube.revision)
         *_, plain = await collect(stub, injections=[told])
-        *_, last = await collect(stub, injections=[told], cache=cache)
+        *_, last = await collect(stub, injections=[told], caches=[cache])
     assert [refusal.reason for refusal in last.end.refusals] == ["DEPENDENCY_UNAVAILABLE"]
     assert (last.end.prompt_tokens, last.end.cached_tokens) == (plain.end.prompt_tokens, 0)

@@ -16,6 +16,8 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
+from memos_inference.adapters.kv_cache import NOTHING
+
 VOCABULARY, CONTEXT = 90, 128
 SHAPE = {
     "vocab_size": VOCABULARY,
@@ -63,8 +65,10 @@ def prompts(count, seed=5):
 def state_of(decoder, prompt, *, piece=16, room=40, **options):
     """Return the state of a prompt that was read, and the logits after it."""
     state = decoder.begin(len(prompt) + room, **options)
-    for at in range(options.get("shared", 0), len(prompt), piece):
-        logits = decoder.step([(state, prompt[at : at + piece])])
+    reused = options.get("reused", NOTHING)
+    left = [prompt[index] for gap in reused.gaps(len(prompt)) for index in gap]
+    for at in range(0, len(left), piece):
+        logits = decoder.step([(state, left[at : at + piece])])
     return state, logits[0]
 
 

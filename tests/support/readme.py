@@ -64,6 +64,7 @@ MEANINGS = {
     "VAULT_AGE_MOST": "most such age",
     "DELETED_RETENTION": "time for which a deleted cube is kept at least",
     "CHANGE_RETENTION": "time for which a watch can be resumed",
+    "PROMPT_CACHES": "KV caches that one prompt may use",
     "KV_COPY_RETENTION": "time for which inference keeps a copy of a KV cache or adapter that nobody uses",
     "BLOB_RETENTION": "time for which an uploaded blob waits for a cube",
     "STREAM_SILENCE": "time for which a stream of requests may be silent",

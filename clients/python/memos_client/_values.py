@@ -220,7 +220,7 @@ class ChatPlan:
     chosen: tuple[PlannedMemory, ...]
     rejected: tuple[PlannedMemory, ...]
     degraded: bool
-    cache: PlannedMemory | None = None
+    caches: tuple[PlannedMemory, ...] = ()
     adapter: PlannedMemory | None = None
 
     def __str__(self) -> str:
@@ -244,7 +244,8 @@ class ChatEnd:
 
     `timings_ms` has the milliseconds of the stages `plan`, `generate` and `record`, and from the beginning to the
     `first_token` and to the end (`total`). `cached_tokens` of the prompt were not read, for a KV cache has what reading
-    them gives; `refusals` tells of caches that were not used.
+    them gives; `approximate_tokens` of these a cache had read behind other words, so that the answer may be another one
+    than from the text; `refusals` tells of caches that were not used.
     """
 
     answer: str
@@ -256,6 +257,7 @@ class ChatEnd:
     timings_ms: Mapping[str, float]
     model: str
     cached_tokens: int = 0
+    approximate_tokens: int = 0
     refusals: tuple[CacheRefusal, ...] = ()
 
     def __str__(self) -> str:
@@ -276,7 +278,7 @@ def chat_event(message: chat_service_pb2.ChatResponse) -> ChatEvent:
                 chosen=_planned(plan.chosen),
                 rejected=_planned(plan.rejected),
                 degraded=plan.degraded,
-                cache=_planned([plan.cache])[0] if plan.HasField("cache") else None,
+                caches=_planned(plan.caches),
                 adapter=_planned([plan.adapter])[0] if plan.HasField("adapter") else None,
             )
         case "delta":
@@ -293,6 +295,7 @@ def chat_event(message: chat_service_pb2.ChatResponse) -> ChatEvent:
                 timings_ms=dict(end.timings_ms),
                 model=end.model,
                 cached_tokens=end.cached_tokens,
+                approximate_tokens=end.approximate_tokens,
                 refusals=tuple(CacheRefusal(one.cube, one.reason, one.message) for one in end.refusals),
             )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from memos_kernel.errors import ContextExceeded, Draining, InternalError, Overloaded
 
 if TYPE_CHECKING:
-    from memos_inference.adapters.kv_cache import KvPrefix
+    from memos_inference.adapters.kv_cache import Reused
     from memos_inference.adapters.lora import LoraAdapter
     from memos_inference.adapters.torch_decoder import State, TorchDecoder
 
@@ -48,8 +48,8 @@ class Work(Protocol):
         ...
 
     @property
-    def prefix(self) -> "KvPrefix | None":
-        """Keys and values that its first tokens may be taken from."""
+    def reused(self) -> "Reused":
+        """Keys and values of its tokens that are taken over."""
         ...
 
     @property
@@ -67,8 +67,8 @@ class Work(Protocol):
         """How the next token is drawn."""
         ...
 
-    def begin(self, cached_tokens: int) -> None:
-        """Take note that its turn has come, and how many tokens need not be read."""
+    def begin(self) -> None:
+        """Take note that its turn has come."""
         ...
 
     def take(self, token: int, state: "State") -> bool:
@@ -86,19 +86,26 @@ class _Running:
 
     Attributes:
         ids: tokens that are to be read, of which the first `at` have been.
+        taken: tokens that were taken over.
         nbytes: what its keys and values take at its full length.
     """
 
     work: Work
     state: "State"
     ids: list[int]
-    at: int
+    taken: int
     nbytes: int
+    at: int = 0
     since: float = field(default_factory=time.perf_counter)
+
+    @property
+    def writes(self) -> bool:
+        """Whether what is read next is the token that it wrote last."""
+        return len(self.ids) - self.at == 1 and self.at + self.taken > 0
 
     def part(self, piece: int) -> Sequence[int]:
         """Return what is read next. How busy the model is changes nothing about where pieces end, nor so the answer."""
-        end = min(len(self.ids), (self.at // piece + 1) * piece)
+        end = ((self.at + self.taken) // piece + 1) * piece - self.taken
         return self.ids[self.at : end]
 
 
@@ -273,21 +280,18 @@ class Batcher:
         if not self._entered:
             work.decoder.enter()
             self._entered = True
-        prefix = work.prefix
-        shared = prefix.shared_with(work.prompt) if prefix is not None else 0
-        work.begin(shared)
-        state = work.decoder.begin(
-            work.capacity, prefix=prefix, shared=shared, adapter=work.adapter, adapter_from=work.adapter_from
-        )
-        self._running.append(_Running(work, state, list(work.prompt), shared, _bytes_of(work)))
+        work.begin()
+        reused = work.reused
+        state = work.decoder.begin(work.capacity, reused=reused, adapter=work.adapter, adapter_from=work.adapter_from)
+        left = [work.prompt[index] for gap in reused.gaps(len(work.prompt)) for index in gap]
+        self._running.append(_Running(work, state, left, reused.tokens, _bytes_of(work)))
 
     def _plan(self) -> list[tuple[_Running, Sequence[int]]]:
         """Return what the next pass reads: the next token of those that write, and pieces of prompts."""
         parts: list[tuple[_Running, Sequence[int]]] = []
         reading = []
         for running in self._running:
-            left = len(running.ids) - running.at
-            if left == 1 and running.at:
+            if running.writes:
                 parts.append((running, running.ids[-1:]))
             else:
                 reading.append(running)

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from memos_inference import prompt as prompts
 from memos_inference.adapters.checkpoint import Checkpoint
-from memos_inference.domain.activation import shared_length
+from memos_inference.domain.composition import shared_length
 from memos_inference.domain.generation import Prompt, Role, Turn
 from memos_kernel.cube import MemCube, Plaintext
 from memos_kernel.errors import DependencyUnavailable, InvalidField

@@ -13,7 +13,7 @@ from memos_inference.domain.models import EngineDescription
 
 if TYPE_CHECKING:
     from memos_inference.adapters.chat_tokenizer import ChatTokenizer
-    from memos_inference.adapters.kv_cache import KvPrefix
+    from memos_inference.adapters.kv_cache import Reused
     from memos_inference.adapters.kv_chunks import Pair
     from memos_inference.adapters.lora import LoraAdapter
     from memos_inference.adapters.torch_decoder import State, TorchDecoder
@@ -65,7 +65,7 @@ class Generation:
     prompt: Sequence[int]
     sampling: Sampling
     tenant: str
-    prefix: "KvPrefix | None" = None
+    reused: "Reused"
     adapter: "LoraAdapter | None" = None
     adapter_from: int = 0
     events: asyncio.Queue[GenerationEvent | Exception] = field(default_factory=asyncio.Queue)
@@ -73,7 +73,6 @@ class Generation:
     _queued: float = field(default_factory=time.perf_counter)
     _started: float = 0.0
     _first: float = 0.0
-    _cached: int = 0
     _count: int = 0
 
     @property
@@ -91,10 +90,9 @@ class Generation:
         """See `batcher.Work`."""
         return len(self.prompt) + self._most
 
-    def begin(self, cached_tokens: int) -> None:
+    def begin(self) -> None:
         """See `batcher.Work`."""
         self._started = time.perf_counter()
-        self._cached = cached_tokens
 
     def take(self, token: int, state: "State") -> bool:
         """See `batcher.Work`."""
@@ -134,7 +132,8 @@ class Generation:
                 first_token_ms=(self._first - self._started) * 1e3,
                 queue_ms=(self._started - self._queued) * 1e3,
                 model=self.model.description.model,
-                cached_tokens=self._cached,
+                cached_tokens=self.reused.tokens,
+                approximate_tokens=self.reused.approximate_tokens,
             )
         )
 
@@ -152,7 +151,7 @@ class Reading:
     tenant: str
     pairs: "asyncio.Future[list[Pair]]"
     cancelled: bool = False
-    prefix: "KvPrefix | None" = None
+    reused: "Reused"
     adapter: "LoraAdapter | None" = None
     adapter_from: int = 0
     temperature: float = 0.0
@@ -162,7 +161,7 @@ class Reading:
         """See `batcher.Work`."""
         return len(self.prompt)
 
-    def begin(self, cached_tokens: int) -> None:
+    def begin(self) -> None:
         """See `batcher.Work`."""
 
     def take(self, token: int, state: "State") -> bool:

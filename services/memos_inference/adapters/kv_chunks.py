@@ -23,8 +23,8 @@ class KvChunk(Protocol):
         """Bytes that it takes."""
         ...
 
-    def layer(self, index: int, tokens: int) -> Pair:
-        """Return keys and values of one layer and the first tokens, each `[1, kv_heads, tokens, head_dim]`."""
+    def layer(self, index: int, part: slice) -> Pair:
+        """Return keys and values of one layer and some of the tokens, each `[1, kv_heads, tokens, head_dim]`."""
         ...
 
     def to(self, device: torch.device) -> "KvChunk":
@@ -48,9 +48,9 @@ class NativeChunk:
         """See `KvChunk`."""
         return self.data.nbytes
 
-    def layer(self, index: int, tokens: int) -> Pair:
+    def layer(self, index: int, part: slice) -> Pair:
         """See `KvChunk`."""
-        keys, values = self.data[index, :, None, :, :tokens]
+        keys, values = self.data[index, :, None, :, part]
         return keys, values
 
     def to(self, device: torch.device) -> "NativeChunk":
@@ -94,12 +94,12 @@ class Int8Chunk:
         """See `KvChunk`."""
         return self.data.nbytes + self.key_scale.nbytes + self.value_scale.nbytes
 
-    def layer(self, index: int, tokens: int) -> Pair:
+    def layer(self, index: int, part: slice) -> Pair:
         """See `KvChunk`."""
-        keys, values = self.data[index, :, None, :, :tokens]
+        keys, values = self.data[index, :, None, :, part]
         return (
             (keys * self.key_scale[index]).to(self.dtype),
-            (values * self.value_scale[index, :, :tokens]).to(self.dtype),
+            (values * self.value_scale[index, :, part]).to(self.dtype),
         )
 
     def to(self, device: torch.device) -> "Int8Chunk":

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from memos_inference import prompt as prompts
-from memos_inference.domain.activation import Encoded, shared_length
+from memos_inference.domain.activation import Encoded
+from memos_inference.domain.composition import beginning, composed
 from memos_inference.domain.generation import Delta, Ended, FinishReason, GenerationEvent, Prompt, Sampling, check_room
 from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription
 from memos_inference.ports import Adapter, Cache, Trained
@@ -50,6 +51,7 @@ class EchoEngine:
 
     context_length: int = 512
     memories_read_well: int = 8
+    composes: bool = False
 
     async def describe(self) -> EngineDescription:
         """See `Engine`."""
@@ -59,6 +61,7 @@ class EchoEngine:
             context_length=self.context_length,
             memories_read_well=self.memories_read_well,
             identity=identity,
+            composes=self.composes,
         )
 
     async def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
@@ -80,7 +83,7 @@ class EchoEngine:
         sampling: Sampling,
         *,
         tenant: str = "",
-        cache: Cache | None = None,
+        caches: Sequence[Cache] = (),
         adapter: Adapter | None = None,
     ) -> AsyncGenerator[GenerationEvent]:
         """See `Engine`."""
@@ -88,6 +91,8 @@ class EchoEngine:
         tokens = len(read)
         check_room(tokens, sampling, limit=self.context_length)
         words = (adapter.answer if isinstance(adapter, WordAdapter) else prompt.turns[-1].text).split()
+        known = [cache.words for cache in caches if isinstance(cache, WordCache)]
+        runs = composed(read, known, recompute=0) if self.composes else beginning(read, known)
         given = words[: min(sampling.max_tokens, self.context_length - tokens)]
         for index, word in enumerate(given):
             yield Delta(f" {word}" if index else word)
@@ -98,7 +103,8 @@ class EchoEngine:
             first_token_ms=0.0,
             queue_ms=0.0,
             model="echo",
-            cached_tokens=shared_length(cache.words, read) if isinstance(cache, WordCache) else 0,
+            cached_tokens=sum(run.tokens for run in runs),
+            approximate_tokens=sum(run.tokens for run in runs if not run.exact),
         )
 
 

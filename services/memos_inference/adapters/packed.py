@@ -7,8 +7,9 @@ state to attention in the same way, by an argument of the model's call; it takes
 computed before nor an adapter a sequence.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
@@ -42,10 +43,23 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The next tokens of a sequence, to be read after those that the model knows of it."""
+    """The next tokens of a sequence, to be read where the model does not know it yet."""
 
     state: Packed
     ids: Sequence[int]
+    positions: Sequence[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Ask the cache where they are."""
+        object.__setattr__(self, "positions", self.state.cache.upcoming(len(self.ids)))
+
+    def mask(self, device: torch.device) -> torch.Tensor | None:
+        """Return which token each of them looks at, `[new tokens, tokens]`; None if the usual rule says it."""
+        tokens = self.positions[-1] + 1
+        if len(self.ids) in (1, tokens):
+            return None
+        positions = torch.tensor(self.positions, device=device)
+        return torch.arange(tokens, device=device) <= positions[:, None]
 
 
 class PackedPass:
@@ -59,11 +73,13 @@ class PackedPass:
         self._alone = ends[-1] == 1 and not again
         self._spare = self._filling(ends[-1])
         self._adapted: list[tuple[LoraAdapter, torch.Tensor, int]] = []
+        self._masks: list[torch.Tensor | None] = []
 
     def inputs(self, device: torch.device) -> dict[str, Any]:
         """Return the arguments of the model; its logits are those after each part, and maybe more."""
         ids = [token for part in self._parts for token in part.ids]
-        positions = [part.state.cache.length + index for part in self._parts for index in range(len(part.ids))]
+        positions = [position for part in self._parts for position in part.positions]
+        self._masks = [part.mask(device) for part in self._parts]
         last = [end - 1 for _, end in self._spans]
         last += last[-1:] * self._filling(len(last))
         given = torch.tensor([ids + [0] * self._spare, positions + [0] * self._spare], device=device)
@@ -88,10 +104,11 @@ class PackedPass:
     ) -> torch.Tensor:
         """Return what each token reads from its own sequence, `[1, tokens, heads, head_dim]`."""
         seen = torch.zeros_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
-        for part, (start, end) in zip(self._parts, self._spans, strict=True):
+        for part, mask, (start, end) in zip(self._parts, self._masks, self._spans, strict=True):
             new = slice(start, end)
-            all_keys, all_values = part.state.cache.extend(layer, keys[:, :, new], values[:, :, new])
-            seen[:, new] = _attention(query[:, :, new], all_keys, all_values, scaling).transpose(1, 2)
+            cache = part.state.cache
+            all_keys, all_values = cache.extend(layer, part.positions, keys[:, :, new], values[:, :, new])
+            seen[:, new] = _attention(query[:, :, new], all_keys, all_values, mask, scaling).transpose(1, 2)
         return seen
 
     def adapt(self, module: str, given: torch.Tensor, output: torch.Tensor) -> None:
@@ -107,7 +124,7 @@ class PackedPass:
     def _rows_by_adapter(self) -> dict[LoraAdapter, list[int]]:
         rows: dict[LoraAdapter, list[int]] = {}
         for part, (start, end) in zip(self._parts, self._spans, strict=True):
-            first = start + max(0, part.state.adapter_from - part.state.cache.length)
+            first = start + bisect_left(part.positions, part.state.adapter_from)
             if part.state.adapter is not None and first < end:
                 rows.setdefault(part.state.adapter, []).extend(range(first, end))
         return rows
@@ -118,17 +135,18 @@ class PackedPass:
             part.state.cache.advance(len(part.ids))
 
 
-def _attention(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float | None) -> torch.Tensor:
-    """Return attention of the last tokens over all of them, `[1, heads, tokens, head_dim]`."""
+def _attention(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None, scaling: float | None
+) -> torch.Tensor:
+    """Return what some tokens read from those up to the last of them, `[1, heads, tokens, head_dim]`."""
     _, heads, new, width = query.shape
-    _, kv_heads, tokens, _ = keys.shape
+    kv_heads = keys.shape[1]
     if new == 1:  # heads that share keys are like tokens that see the same: no copy of the keys for each
         grouped = query.reshape(1, kv_heads, heads // kv_heads, width)
         return scaled_dot_product_attention(grouped, keys, values, scale=scaling).reshape(1, heads, 1, width)
-    if new == tokens:
+    if mask is None:
         return scaled_dot_product_attention(query, keys, values, is_causal=True, scale=scaling, enable_gqa=True)
-    before = torch.ones(new, tokens, dtype=torch.bool, device=query.device).tril(tokens - new)
-    return scaled_dot_product_attention(query, keys, values, attn_mask=before, scale=scaling, enable_gqa=True)
+    return scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=scaling, enable_gqa=True)
 
 
 _OTHER_ATTENTION = ("sliding_window", "softcap", "s_aux", "position_bias")

@@ -11,9 +11,11 @@ import torch
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from memos_inference.adapters.checkpoint import Checkpoint
-from memos_inference.adapters.kv_cache import KvGeometry, KvPrefix, SequenceCache, geometry_of
+from memos_inference.adapters.kv_cache import NOTHING, KvGeometry, KvPrefix, Reused, SequenceCache, geometry_of
 from memos_inference.adapters.lora import LoraAdapter
 from memos_inference.adapters.packed import ATTENTION, Packed, PackedPass, Part
+from memos_inference.adapters.rotation import Rotation
+from memos_inference.domain.composition import beginning, composed
 from memos_kernel.errors import Overloaded
 
 _CHANGING_ROPE = ("dynamic", "longrope")
@@ -27,6 +29,9 @@ _COLDEST = 1e-3
 
 _NO_MEMORY = "can't allocate memory"
 """What torch says on a CPU, where it has no class of its own for it."""
+
+_FURTHER = 11
+"""Positions that keys are moved by, to see whether it can be done."""
 
 _PAUSE = 1.0
 """Seconds."""
@@ -51,6 +56,7 @@ class TorchDecoder:
     Attributes:
         geometry: what keys and values of a token are like, if sequences can be read side by side and begin with keys
             and values that are given; None if the model reads one sequence at a time, from its first token on.
+        rotation: moves keys from one position to another; None if keys of this model cannot be moved.
         modules: outputs and inputs of the linear modules that adapters may change, by name.
     """
 
@@ -68,6 +74,7 @@ class TorchDecoder:
         self._pass: PackedPass | None = None
         self.modules: dict[str, tuple[int, int]] = {}
         self.geometry = self._probe_geometry()
+        self.rotation = self._probe_rotation() if self.geometry is not None else None
         if self.geometry is not None and not self._packs_alike():
             self.geometry = None
         if self.geometry is not None:
@@ -121,31 +128,44 @@ class TorchDecoder:
         """Let operations of the calling thread have the threads that are set: torch asks each of its callers anew."""
         torch.set_num_threads(self._threads)
 
+    def reuse(self, prompt: Sequence[int], prefixes: Sequence[KvPrefix], *, recompute: float | None = None) -> Reused:
+        """Return what of a prompt need not be read.
+
+        Args:
+            prompt: its tokens.
+            prefixes: of files that this model can use.
+            recompute: share of what is moved, or behind other words, that is read again nevertheless; None leaves it
+                at the words that the prompt begins with.
+        """
+        caches = [prefix.ids for prefix in prefixes]
+        if recompute is None or self.rotation is None:
+            return Reused(tuple(prefixes), beginning(prompt, caches))
+        return Reused(tuple(prefixes), composed(prompt, caches, recompute=recompute), self.rotation)
+
     def begin(
         self,
         capacity: int,
         *,
-        prefix: KvPrefix | None = None,
-        shared: int = 0,
+        reused: Reused = NOTHING,
         adapter: LoraAdapter | None = None,
         adapter_from: int = 0,
     ) -> State:
-        """Return the state of a new sequence, whose first `shared` tokens are those of a prefix.
+        """Return the state of a new sequence, of which some tokens need not be read.
 
         Args:
             capacity: tokens that it will have.
-            prefix: of a file that this model can use.
-            shared: tokens of the prefix.
+            reused: see `reuse`.
             adapter: of a file that this model can use.
             adapter_from: position of the first token that is read with the adapter.
         """
         if self.geometry is not None:
-            cache = SequenceCache(self.geometry.layers, capacity, prefix=prefix, shared=shared)
-            return Packed(cache, adapter, adapter_from)
+            return Packed(SequenceCache(self.geometry.layers, capacity, reused), adapter, adapter_from)
         return Loose(DynamicCache(config=self._config))
 
     def step(self, parts: Sequence[tuple[State, Sequence[int]]], *, again: bool = False) -> torch.Tensor:
         """Read the next tokens of sequences; return the logits after each part, float32 `[parts, vocabulary]`.
+
+        They are those that follow on what is known: where keys and values were taken over, on what lies between.
 
         If it fails, a sequence that is read together with others is as it was before; it is then read `again`, alone.
 
@@ -245,6 +265,29 @@ class TorchDecoder:
             _log.warning("the model reads one sequence at a time: %s", error)
         self._model.set_attn_implementation(own)
         return False
+
+    def _probe_rotation(self) -> Rotation | None:
+        """See whether keys that are moved are those that the model computes further on."""
+        rotation = Rotation.of(self._model)
+        if rotation is None:
+            return None
+        here, there = self._keys_at(0), self._keys_at(_FURTHER)
+        for keys, wanted in zip(here, there, strict=True):
+            near = _ROUNDING[self._model.dtype] * float(wanted.abs().max())
+            if not torch.allclose(rotation.moved(keys, _FURTHER).float(), wanted.float(), rtol=0, atol=near):
+                _log.warning("keys of this model cannot be moved, so KV caches serve as beginnings of prompts alone")
+                return None
+        return rotation
+
+    def _keys_at(self, first: int) -> list[torch.Tensor]:
+        """Return the keys of each layer for some tokens, alone, of which the first is at a position."""
+        ids = torch.tensor([[(5 * index + 3) % self._rows for index in range(6)]], device=self.device)
+        positions = torch.arange(first, first + ids.shape[1], device=self.device)[None]
+        cache = DynamicCache(config=self._config)
+        with torch.inference_mode():
+            self._model(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        layers: list[Any] = list(cache.layers)
+        return [layer.keys for layer in layers]
 
 
 _SMALL = 100_000_000

@@ -1,16 +1,20 @@
 """Engine on transformers: one thread has the model, and answers share its passes."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import replace
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memos_inference.adapters.batcher import Batcher
+from memos_inference.adapters.composition_gate import CompositionGate
 from memos_inference.adapters.engine_work import Generation, LoadedModel, Post, Reading
 from memos_inference.adapters.model_loader import FIRST_PAUSE, ModelLoader
 from memos_inference.domain.activation import Encoded
-from memos_inference.domain.generation import Ended, GenerationEvent, Prompt, Sampling, check_room
+from memos_inference.domain.generation import Delta, Ended, GenerationEvent, Prompt, Sampling, check_room
 from memos_inference.domain.injection import Form
 from memos_inference.domain.models import EngineDescription
 from memos_inference.ports import Adapter, Cache
@@ -20,9 +24,23 @@ from memos_kernel.identity import CompatibilityIdentity
 from memos_runtime.workers import Worker
 
 if TYPE_CHECKING:
-    from memos_inference.adapters.kv_cache import KvPrefix
+    from memos_inference.adapters.kv_cache import KvPrefix, Reused
     from memos_inference.adapters.kv_chunks import Pair
     from memos_inference.adapters.lora import LoraAdapter
+
+
+_ANSWER_TOKENS = 24
+"""Tokens of an answer by which it is seen whether caches can be composed."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Compose:
+    """How several caches serve one prompt: what share of each is read again, and where it is noted what that costs."""
+
+    recompute: float
+    memory: Path
 
 
 class TransformersEngine:
@@ -34,6 +52,7 @@ class TransformersEngine:
         *,
         batcher: Batcher,
         kv_encoding: str = "native",
+        compose: Compose | None = None,
         first_pause: float = FIRST_PAUSE,
     ) -> None:
         """Take what loads the model, and how it works.
@@ -42,6 +61,7 @@ class TransformersEngine:
             load: runs in a thread.
             batcher: decides who reads and writes next; the engine starts and closes it.
             kv_encoding: how KV caches are written, `native` or `int8`; with `native` none in eight bits is used.
+            compose: how several caches serve one prompt, for a model that gives right answers then; None: they do not.
             first_pause: seconds between the first two tries to load.
         """
         self._kv_encoding = kv_encoding
@@ -49,6 +69,9 @@ class TransformersEngine:
         self._tokens = Worker("tokenizer")
         self._files = Worker("kv_files")
         self._batcher = batcher
+        self._compose = compose
+        self._composes = False
+        self._gate: asyncio.Task[None] | None = None
 
     @property
     def healthy(self) -> bool:
@@ -61,9 +84,15 @@ class TransformersEngine:
         self._batcher.after_pass = self._post.send
         self._batcher.start()
         self._loader.start()
+        if self._compose is not None:
+            self._gate = asyncio.create_task(self._pass_gate(self._compose), name="composition gate")
 
     async def close(self) -> None:
         """Fail what waits and what runs, end the threads. A model that is being loaded is waited for only shortly."""
+        if self._gate is not None:
+            self._gate.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await self._gate
         await self._loader.close()
         await asyncio.to_thread(self._batcher.close)
         await self._tokens.close()
@@ -71,7 +100,7 @@ class TransformersEngine:
 
     async def describe(self) -> EngineDescription:
         """See `Engine`."""
-        return (await self._loader.model()).description
+        return replace((await self._loader.model()).description, composes=self._composes)
 
     async def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
         """See `Engine`."""
@@ -84,30 +113,46 @@ class TransformersEngine:
         sampling: Sampling,
         *,
         tenant: str = "",
-        cache: Cache | None = None,
+        caches: Sequence[Cache] = (),
         adapter: Adapter | None = None,
     ) -> AsyncGenerator[GenerationEvent]:
-        """See `Engine`. The cache is one of `open_cache`, the adapter one of `open_adapter`."""
+        """See `Engine`. The caches are of `open_cache`, the adapter is one of `open_adapter`."""
         model = await self._loader.model()
-        prefix, lora = _own(cache, adapter)
+        prefixes, lora = _own(caches, adapter)
         ids = await self._tokens.run(model.tokenizer.prompt_ids, prompt)
         first = 0
         if lora is not None and lora.activated:
             first = await self._tokens.run(model.tokenizer.told_tokens, prompt, ids)
         if lora is not None and not lora.activated:
-            prefix = None
+            prefixes = ()
         check_room(len(ids), sampling, limit=model.description.context_length)
-        loop = asyncio.get_running_loop()
+        recompute = self._compose.recompute if self._compose is not None and self._composes else None
+        reused = await self._tokens.run(partial(model.decoder.reuse, ids, prefixes, recompute=recompute))
+        async with aclosing(self._generated(model, ids, sampling, reused, lora, first, tenant)) as events:
+            async for event in events:
+                yield event
+
+    async def _generated(
+        self,
+        model: LoadedModel,
+        ids: Sequence[int],
+        sampling: Sampling,
+        reused: "Reused",
+        adapter: "LoraAdapter | None" = None,
+        adapter_from: int = 0,
+        tenant: str = "",
+    ) -> AsyncGenerator[GenerationEvent]:
+        """Yield the answer to tokens, of which some need not be read."""
         generation = Generation(
-            loop=loop,
+            loop=asyncio.get_running_loop(),
             post=self._post,
             model=model,
             prompt=ids,
             sampling=sampling,
             tenant=tenant,
-            prefix=prefix,
-            adapter=lora,
-            adapter_from=first,
+            reused=reused,
+            adapter=adapter,
+            adapter_from=adapter_from,
         )
         self._batcher.submit(generation)
         try:
@@ -130,16 +175,49 @@ class TransformersEngine:
         ids = await self._tokens.run(model.tokenizer.prefix_ids, memories)
         check_room(len(ids), Sampling(), limit=model.description.context_length)
         identity = replace(model.description.identity, token_ids_sha256=digest_of(ids))
-        loop = asyncio.get_running_loop()
-        reading = Reading(loop=loop, decoder=model.decoder, prompt=ids, tenant=tenant, pairs=loop.create_future())
-        self._batcher.submit(reading)
-        try:
-            pairs = await reading.pairs
-        finally:
-            self._batcher.withdraw(reading)
+        pairs = await self._read(model, ids, tenant)
         sources = [RevisionRef(cube.name, cube.revision) for cube in memories]
         await self._files.run(_write, path, pairs, ids, identity, sources, self._kv_encoding)
         return Encoded(len(ids), identity)
+
+    async def _read(self, model: LoadedModel, ids: Sequence[int], tenant: str = "") -> "list[Pair]":
+        """Return keys and values of tokens, layer by layer."""
+        from memos_inference.adapters.kv_cache import NOTHING
+
+        loop = asyncio.get_running_loop()
+        reading = Reading(
+            loop=loop, decoder=model.decoder, prompt=ids, tenant=tenant, pairs=loop.create_future(), reused=NOTHING
+        )
+        self._batcher.submit(reading)
+        try:
+            return await reading.pairs
+        finally:
+            self._batcher.withdraw(reading)
+
+    async def _pass_gate(self, compose: Compose) -> None:
+        """Let several caches serve one prompt, if this model answers well from them."""
+        model = await self._loader.model()
+
+        async def read(ids: Sequence[int]) -> "KvPrefix":
+            from memos_inference.adapters.kv_cache import KvPrefix
+
+            return KvPrefix.of(ids, await self._read(model, ids), encoding=self._kv_encoding)
+
+        async def answer(ids: Sequence[int], reused: "Reused") -> str:
+            events = self._generated(model, ids, Sampling(max_tokens=_ANSWER_TOKENS), reused)
+            return "".join([event.text async for event in events if isinstance(event, Delta)])
+
+        gate = CompositionGate(
+            memory=compose.memory,
+            recompute=compose.recompute,
+            settings=f"{model.decoder.device.type} {self._kv_encoding}",
+            read=read,
+            answer=answer,
+        )
+        try:
+            self._composes = await gate.passed(model)
+        except Exception:  # the system works without
+            _log.exception("whether caches can be composed could not be found out")
 
     async def open_cache(self, path: Path, cube: MemCube) -> "KvPrefix":
         """Return a cache for `generate`, on the device of the model.
@@ -164,13 +242,14 @@ class TransformersEngine:
         return await self._files.run(_open_adapter, model, path, cube)
 
 
-def _own(cache: Cache | None, adapter: Adapter | None) -> "tuple[KvPrefix | None, LoraAdapter | None]":
+def _own(caches: Sequence[Cache], adapter: Adapter | None) -> "tuple[Sequence[KvPrefix], LoraAdapter | None]":
     from memos_inference.adapters.kv_cache import KvPrefix
     from memos_inference.adapters.lora import LoraAdapter
 
-    if not isinstance(cache, KvPrefix | None) or not isinstance(adapter, LoraAdapter | None):
-        raise TypeError(f"{cache!r} and {adapter!r} are not of this engine")
-    return cache, adapter
+    own = [cache for cache in caches if isinstance(cache, KvPrefix)]
+    if len(own) < len(caches) or not isinstance(adapter, LoraAdapter | None):
+        raise TypeError(f"{caches!r} and {adapter!r} are not of this engine")
+    return own, adapter
 
 
 def _write(

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import takewhile
 
 from memos_inference.domain.injection import check_memory
 from memos_inference.domain.sizes import check_number
@@ -45,12 +44,6 @@ def check_bundle(cubes: Sequence[MemCube], vault: VaultName, *, grant: Grant, no
             raise InvalidField(f"{field} is {cube.name} again.", field=f"{field}.name")
         seen.add(cube.name)
         check_memory(cube, grant=grant, now=now, field=field)
-
-
-def shared_length(first: Sequence[object], second: Sequence[object]) -> int:
-    """Return how many items two sequences have in common from the first one on."""
-    pairs = zip(first, second, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 class GreedyDual:

@@ -78,6 +78,7 @@ class Ended:
         first_token_ms: milliseconds from the start of the work to the first token.
         queue_ms: milliseconds spent waiting for the model.
         cached_tokens: those of the prompt that were not read, for a cache had their keys and values.
+        approximate_tokens: those of them that the caches had read behind other words.
         refusals: caches that were not used.
     """
 
@@ -88,6 +89,7 @@ class Ended:
     queue_ms: float
     model: str
     cached_tokens: int = 0
+    approximate_tokens: int = 0
     refusals: tuple[Refusal, ...] = ()
 
 

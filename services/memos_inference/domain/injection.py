@@ -57,21 +57,21 @@ class Admitted:
     Attributes:
         memories: in the order of the prompt.
         known: names of those that the adapter knows.
-        cache: of what the prompt begins with.
+        caches: of what the prompt tells.
         adapter: to be attached.
         refusals: what will not do.
     """
 
     memories: tuple[MemCube, ...] = ()
     known: frozenset[CubeName] = frozenset()
-    cache: MemCube | None = None
+    caches: tuple[MemCube, ...] = ()
     adapter: MemCube | None = None
     refusals: tuple[Refusal, ...] = ()
 
 
 def check_injections(
     injections: Sequence[Injection],
-    cache: MemCube | None = None,
+    caches: Sequence[MemCube] = (),
     *,
     adapter: MemCube | None = None,
     grant: Grant,
@@ -85,17 +85,18 @@ def check_injections(
         GrantInvalid: the grant does not allow use, or does not cover a vault.
         StateConflict: a memory is deleted, expired, or in a state that may not be injected.
         InvalidField: an unknown form, a memory that is no text, a cache or adapter that is none.
-        LimitExceeded: too many memories.
+        LimitExceeded: too many memories or caches.
     """
-    if not injections and cache is None and adapter is None:
+    if not injections and not caches and adapter is None:
         return Admitted()
     grant.require(Action.CUBE_USE)
     check_number(len(injections), limits.BATCH_ITEMS, field="injections")
+    check_number(len(caches), limits.PROMPT_CACHES, field="caches")
     for index, injection in enumerate(injections):
         field = f"injections[{index}]"
         if injection.form not in (Form.TEXT, Form.LORA):
             raise InvalidField(
-                f"{field}.form is {injection.form[:40]!r}; write `text` or `lora`, and give a KV cache as `cache`.",
+                f"{field}.form is {injection.form[:40]!r}; write `text` or `lora`, and give a KV cache in `caches`.",
                 field=f"{field}.form",
             )
         check_memory(injection.cube, grant=grant, now=now, field=f"{field}.cube")
@@ -120,7 +121,11 @@ def check_injections(
             for injection in injections
             if injection.form == Form.LORA and injection.cube.name in learned
         ),
-        cache=usable(cache, Activation, "cache"),
+        caches=tuple(
+            cache
+            for index, given in enumerate(caches)
+            if (cache := usable(given, Activation, f"caches[{index}]")) is not None
+        ),
         adapter=usable(adapter, Parametric, "adapter"),
         refusals=tuple(refusals),
     )

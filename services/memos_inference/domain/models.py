@@ -27,12 +27,16 @@ class EmbedderDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineDescription:
-    """The generating model: id with revision, tokens it holds, memories it reads well, identity for payloads."""
+    """The generating model: id with revision, tokens it holds, memories it reads well, identity for payloads.
+
+    `composes` says whether several caches may serve one prompt.
+    """
 
     model: str
     context_length: int
     memories_read_well: int
     identity: CompatibilityIdentity
+    composes: bool = False
 
 
 def check_texts(texts: Sequence[str], *, empty_allowed: bool = False, limit: int = limits.TEXT_BYTES) -> None:

@@ -37,7 +37,7 @@ class GenerateAnswer:
         injections: Sequence[Injection],
         sampling: Sampling,
         *,
-        cache: MemCube | None = None,
+        caches: Sequence[MemCube] = (),
         adapter: MemCube | None = None,
         grant: Grant,
     ) -> AsyncGenerator[GenerationEvent]:
@@ -54,19 +54,19 @@ class GenerateAnswer:
         running = await self.engine.describe()
         admitted = check_injections(
             injections,
-            cache,
+            caches,
             adapter=adapter,
             grant=grant,
             now=self.clock.now(),
             running=running.identity,
             seals=self.seals,
         )
-        told = [*admitted.memories, *(one for one in (cache, adapter) if one is not None)]
+        told = [*admitted.memories, *caches, *([adapter] if adapter is not None else [])]
         generation = self.tracer.generation(model=running.model, cubes=told, max_tokens=sampling.max_tokens)
         with generation as ended:
             async with AsyncExitStack() as stack:
                 refusals = list(admitted.refusals)
-                with_cache = await _held(stack, self.caches, admitted.cache, refusals)
+                held = [await _held(stack, self.caches, cache, refusals) for cache in admitted.caches]
                 with_adapter = await _held(stack, self.adapters, admitted.adapter, refusals)
                 known = admitted.known if with_adapter is not None else frozenset()
                 read = tuple(cube for cube in admitted.memories if cube.name not in known)
@@ -74,7 +74,7 @@ class GenerateAnswer:
                     Prompt(tuple(turns), read),
                     sampling,
                     tenant=str(grant.tenant),
-                    cache=with_cache,
+                    caches=[cache for cache in held if cache is not None],
                     adapter=with_adapter,
                 )
                 async with aclosing(answer) as events:

@@ -40,7 +40,7 @@ class InferenceClient:
         *,
         max_tokens: int,
         temperature: float,
-        cache: PlannedMemory | None = None,
+        caches: Sequence[PlannedMemory] = (),
         adapter: PlannedMemory | None = None,
     ) -> AsyncGenerator[Delta | GenerationEnd, None]:
         """See the port."""
@@ -49,7 +49,7 @@ class InferenceClient:
             injections=[pb.Injection(cube=cube_to_proto(memory.cube), form=_form(memory)) for memory in memories],
             max_tokens=max_tokens,
             temperature=temperature,
-            cache=cube_to_proto(cache.cube) if cache is not None else None,
+            caches=[cube_to_proto(cache.cube) for cache in caches],
             adapter=cube_to_proto(adapter.cube) if adapter is not None else None,
         )
         # a stream of memos_runtime.channels is an async generator; closing it cancels the call
@@ -78,5 +78,6 @@ def _event(message: pb.GenerateResponse) -> Delta | GenerationEnd:
         completion_tokens=end.completion_tokens,
         model=end.model,
         cached_tokens=end.cached_tokens,
+        approximate_tokens=end.approximate_tokens,
         refusals=tuple(CacheRefusal(one.cube, one.reason, one.message) for one in end.refusals),
     )

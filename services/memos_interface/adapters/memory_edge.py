@@ -48,7 +48,7 @@ class MemoryModels:
         *,
         max_tokens: int,
         temperature: float,
-        cache: PlannedMemory | None = None,
+        caches: Sequence[PlannedMemory] = (),
         adapter: PlannedMemory | None = None,
     ) -> AsyncGenerator[Delta | GenerationEnd, None]:
         """See the port."""

@@ -47,7 +47,7 @@ class Plan:
     """Which memories reach the model, in prompt order, and the best of those that do not.
 
     Attributes:
-        cache: KV cache of the first of them.
+        caches: KV caches of some of them.
         adapter: LoRA adapter that knows those whose form is `lora`.
     """
 
@@ -56,13 +56,13 @@ class Plan:
     chosen: tuple[PlannedMemory, ...] = ()
     rejected: tuple[PlannedMemory, ...] = ()
     degraded: bool = False
-    cache: PlannedMemory | None = None
+    caches: tuple[PlannedMemory, ...] = ()
     adapter: PlannedMemory | None = None
 
     @property
     def used(self) -> tuple[PlannedMemory, ...]:
         """What the answer is made with: the memories, and what stands in for their words."""
-        return (*self.chosen, *(one for one in (self.cache, self.adapter) if one is not None))
+        return (*self.chosen, *self.caches, *([self.adapter] if self.adapter is not None else []))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,7 @@ class GenerationEnd:
 
     Attributes:
         cached_tokens: tokens of the prompt that were not read, for a KV cache has what reading them gives.
+        approximate_tokens: those of them that a cache had read behind other words.
         refusals: caches whose memories were read as text.
     """
 
@@ -95,6 +96,7 @@ class GenerationEnd:
     completion_tokens: int
     model: str
     cached_tokens: int = 0
+    approximate_tokens: int = 0
     refusals: tuple[CacheRefusal, ...] = ()
 
 

@@ -60,6 +60,7 @@ def _event(event: ChatEvent) -> pb.ChatResponse:
             timings_ms=event.timings_ms,
             model=event.generation.model,
             cached_tokens=event.generation.cached_tokens,
+            approximate_tokens=event.generation.approximate_tokens,
             refusals=[
                 pb.CacheRefusal(cube=one.cube, reason=one.reason, message=one.message)
                 for one in event.generation.refusals

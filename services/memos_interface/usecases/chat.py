@@ -90,7 +90,7 @@ class Chat:
             plan.chosen,
             max_tokens=question.max_tokens or limits.CHAT_TOKENS_DEFAULT,
             temperature=question.temperature,
-            cache=plan.cache,
+            caches=plan.caches,
             adapter=plan.adapter,
         )
         async with aclosing(stream):

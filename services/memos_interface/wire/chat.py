@@ -19,7 +19,7 @@ def plan_from_proto(message: chat_service_pb2.ChatPlan, *, call: MemoryCall) -> 
         chosen=tuple(_planned_from_proto(planned) for planned in message.chosen),
         rejected=tuple(_planned_from_proto(planned) for planned in message.rejected),
         degraded=message.degraded,
-        cache=_planned_from_proto(message.cache) if message.HasField("cache") else None,
+        caches=tuple(_planned_from_proto(planned) for planned in message.caches),
         adapter=_planned_from_proto(message.adapter) if message.HasField("adapter") else None,
     )
 
@@ -32,7 +32,7 @@ def plan_to_proto(plan: Plan) -> chat_service_pb2.ChatPlan:
         chosen=[_planned_to_proto(planned, payload=True) for planned in plan.chosen],
         rejected=[_planned_to_proto(planned, payload=False) for planned in plan.rejected],
         degraded=plan.degraded,
-        cache=_planned_to_proto(plan.cache, payload=True) if plan.cache is not None else None,
+        caches=[_planned_to_proto(planned, payload=True) for planned in plan.caches],
         adapter=_planned_to_proto(plan.adapter, payload=True) if plan.adapter is not None else None,
     )
 

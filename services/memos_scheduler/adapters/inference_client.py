@@ -30,6 +30,7 @@ class InferenceEngine:
             model=response.model,
             context_length=response.context_length,
             memories_read_well=response.memories_read_well,
+            composes=response.composes,
             identity=identity_from_proto(response.identity),
         )
 

@@ -63,8 +63,13 @@ class Choice:
         return self.wish is MemoryForm.KV or sum(memory.tokens for memory in self.chosen) >= self.rule.least_tokens
 
 
-def pick_cache(caches: Sequence[MemCube], choice: Choice) -> tuple[PlannedMemory | None, tuple[PlannedMemory, ...]]:
-    """Return the cache that holds most of what was chosen, and some of those that will not do, with the reason."""
+def pick_caches(
+    caches: Sequence[MemCube], choice: Choice
+) -> tuple[tuple[PlannedMemory, ...], tuple[PlannedMemory, ...]]:
+    """Return the cache that holds most of what was chosen, and some of those that will not do, with the reason.
+
+    Where the model may be given several, those come with it that hold nothing of what the others hold.
+    """
     looked = []
     for cube in caches:
         assert isinstance(cube.payload, Activation)
@@ -74,7 +79,12 @@ def pick_cache(caches: Sequence[MemCube], choice: Choice) -> tuple[PlannedMemory
         reason = obstacle or f"holds {len(held)} of the memories found, among {len(sources)}; spares {covered} tokens"
         planned = PlannedMemory(cube=cube, reason=reason, score=_best_score(held), tokens=tokens, form=KV)
         looked.append(_Looked(planned, usable=not obstacle, rank=(-covered, tokens)))
-    return _picked(looked, beaten="another cache holds more of what was found")
+    picked, others = _picked(
+        looked,
+        most=limits.PROMPT_CACHES if choice.engine.composes else 1,
+        beaten="another cache holds more of what was found",
+    )
+    return picked, others
 
 
 def pick_adapter(adapters: Sequence[MemCube], choice: Choice) -> tuple[PlannedMemory | None, tuple[PlannedMemory, ...]]:
@@ -88,7 +98,8 @@ def pick_adapter(adapters: Sequence[MemCube], choice: Choice) -> tuple[PlannedMe
         reason = obstacle or f"knows {len(held)} of the memories found, among {len(sources)}"
         planned = PlannedMemory(cube=cube, reason=reason, score=_best_score(held), form=LORA)
         looked.append(_Looked(planned, usable=not obstacle, rank=(-len(held), len(sources))))
-    return _picked(looked, beaten="another adapter knows more of what was found")
+    picked, others = _picked(looked, most=1, beaten="another adapter knows more of what was found")
+    return (picked[0] if picked else None), others
 
 
 def with_adapter(adapter: PlannedMemory, others: Sequence[MemCube], choice: Choice) -> tuple[PlannedMemory, ...] | None:
@@ -105,21 +116,21 @@ def with_adapter(adapter: PlannedMemory, others: Sequence[MemCube], choice: Choi
     return tuple(replace(memory, form=LORA) if memory.cube.name in sources else memory for memory in choice.chosen)
 
 
-def with_cache(
-    cache: PlannedMemory, others: Sequence[tuple[MemCube, int]], choice: Choice
+def with_caches(
+    caches: Sequence[PlannedMemory], others: Sequence[tuple[MemCube, int]], choice: Choice
 ) -> tuple[tuple[PlannedMemory, ...], tuple[PlannedMemory, ...]] | None:
-    """Return what enters the prompt with the cache, in its order, and what has no room any more.
+    """Return what enters the prompt with the caches, in its order, and what has no room any more.
 
-    None if the cache cannot be taken after all: a memory of it may not enter a prompt, or they do not fit.
+    None if they cannot be taken after all: a memory of one may not enter a prompt, or they do not fit.
 
     Args:
-        cache: the one that was picked.
-        others: memories of the cache that were not chosen, with their tokens.
+        caches: those that were picked.
+        others: memories of the caches that were not chosen, with their tokens.
         choice: what is decided.
     """
     if any(why_not_injectable(cube, now=choice.now) for cube, _ in others):
         return None
-    sources = {ref.name for ref in cache.cube.derived_from}
+    sources = {ref.name for cache in caches for ref in cache.cube.derived_from}
     brought = [
         PlannedMemory(cube=cube, reason="in the KV cache", score=0.0, tokens=tokens, form=KV) for cube, tokens in others
     ]
@@ -160,12 +171,24 @@ def _best_score(held: Sequence[PlannedMemory]) -> float:
     return max((memory.score for memory in held), default=0.0)
 
 
-def _picked(looked: Sequence[_Looked], *, beaten: str) -> tuple[PlannedMemory | None, tuple[PlannedMemory, ...]]:
-    """Return the best, and some of the others: those that will not do first, then those that it has beaten."""
-    good = [one.planned for one in sorted(looked, key=lambda one: one.rank) if one.usable]
-    refused = [one.planned for one in looked if not one.usable]
-    others = [*refused, *(replace(planned, reason=beaten) for planned in good[1:])]
-    return (good[0] if good else None), tuple(others[:REFUSED_SHOWN])
+def _picked(
+    looked: Sequence[_Looked], *, most: int, beaten: str
+) -> tuple[tuple[PlannedMemory, ...], tuple[PlannedMemory, ...]]:
+    """Return the best, none of which has sources in common with another, and some of the others.
+
+    Of these, those that will not do come first, then those that were beaten.
+    """
+    picked: list[PlannedMemory] = []
+    others = [one.planned for one in looked if not one.usable]
+    taken: set[CubeName] = set()
+    for planned in [one.planned for one in sorted(looked, key=lambda one: one.rank) if one.usable]:
+        sources = {ref.name for ref in planned.cube.derived_from}
+        if len(picked) < most and not sources & taken:
+            picked.append(planned)
+            taken |= sources
+        else:
+            others.append(replace(planned, reason=beaten))
+    return tuple(picked), tuple(others[:REFUSED_SHOWN])
 
 
 def _unusable(cube: MemCube, choice: Choice) -> str:

@@ -78,12 +78,14 @@ class EngineFacts:
         context_length: tokens that the model can hold.
         memories_read_well: memories that it reads well in one prompt; 0 means no known bound.
         identity: what a KV cache has to be made with; None if it is not known.
+        composes: whether several KV caches may serve one prompt.
     """
 
     model: str
     context_length: int
     memories_read_well: int
     identity: CompatibilityIdentity | None = None
+    composes: bool = False
 
 
 UNKNOWN_ENGINE = EngineFacts(model="", context_length=2_048, memories_read_well=8)
@@ -151,7 +153,7 @@ class Plan:
     Attributes:
         chosen: in prompt order.
         rejected: best first.
-        cache: has those whose form is `kv`.
+        caches: have those whose form is `kv`.
         adapter: knows those whose form is `lora`.
     """
 
@@ -160,7 +162,7 @@ class Plan:
     chosen: tuple[PlannedMemory, ...]
     rejected: tuple[PlannedMemory, ...]
     degraded: bool
-    cache: PlannedMemory | None = None
+    caches: tuple[PlannedMemory, ...] = ()
     adapter: PlannedMemory | None = None
 
 

@@ -36,7 +36,7 @@ def plan_to_proto(plan: Plan) -> chat_service_pb2.ChatPlan:
         chosen=[_memory_to_proto(memory, payload=True) for memory in plan.chosen],
         rejected=[_memory_to_proto(memory, payload=False) for memory in plan.rejected],
         degraded=plan.degraded,
-        cache=_memory_to_proto(plan.cache, payload=True) if plan.cache is not None else None,
+        caches=[_memory_to_proto(cache, payload=True) for cache in plan.caches],
         adapter=_memory_to_proto(plan.adapter, payload=True) if plan.adapter is not None else None,
     )
 

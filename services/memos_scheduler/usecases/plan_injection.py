@@ -14,7 +14,7 @@ from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName, PlanName, TenantName, VaultName
 from memos_kernel.prompt import memory_line
 from memos_kernel.text import check_text
-from memos_scheduler.domain.forms import CacheRule, Choice, Room, pick_adapter, pick_cache, with_adapter, with_cache
+from memos_scheduler.domain.forms import CacheRule, Choice, Room, pick_adapter, pick_caches, with_adapter, with_caches
 from memos_scheduler.domain.plan import (
     REJECTED_SHOWN,
     UNKNOWN_ENGINE,
@@ -102,14 +102,14 @@ class PlanInjection:
         if wish is MemoryForm.LORA and chosen:
             told = await self._with_adapter(choice)
         elif choice.worth_a_look:
-            told = await self._with_cache(choice)
+            told = await self._with_caches(choice)
         return Plan(
             name=PlanName(tenant.tenant, self.new_id()),
             call=call,
             chosen=told.chosen,
             rejected=(*told.rejected, *rejected)[:REJECTED_SHOWN],
             degraded=found.degraded or vector is None or facts is None or tokens.estimated or told.degraded,
-            cache=told.cache,
+            caches=told.caches,
             adapter=told.adapter,
         )
 
@@ -120,7 +120,7 @@ class PlanInjection:
             adapter, refused = pick_adapter(await self.memories.derived(names, Kind.PARAMETRIC), choice)
             if adapter is None:
                 return _Told(choice.chosen, rejected=refused)
-            names = _not_chosen(adapter.cube, choice)
+            names = _not_chosen([adapter], choice)
             others = await self.memories.read(names) if names else ()
         except MemosError as error:  # storage is away, or the caller may not see a memory that the adapter knows
             return _Told(choice.chosen, degraded=isinstance(error, Capacity))
@@ -130,25 +130,27 @@ class PlanInjection:
             return _Told(choice.chosen, rejected=(unfit, *refused))
         return _Told(known, rejected=refused, adapter=adapter)
 
-    async def _with_cache(self, choice: Choice) -> "_Told":
-        """Return the plan with a KV cache, if there is one that will do. It is never worse off for a cache."""
+    async def _with_caches(self, choice: Choice) -> "_Told":
+        """Return the plan with a KV cache, or several, if there are any that will do. It is never worse off for it."""
         try:
             names = [memory.cube.name for memory in choice.chosen[: limits.BATCH_GET_NAMES]]
-            cache, refused = pick_cache(await self.memories.derived(names, Kind.ACTIVATION), choice)
-            if cache is None:
+            caches, refused = pick_caches(await self.memories.derived(names, Kind.ACTIVATION), choice)
+            if not caches:
                 return _Told(choice.chosen, rejected=refused)
-            taken = with_cache(cache, await self._others(cache.cube, choice), choice)
+            for count in range(len(caches), 0, -1):  # fewer, if all of them do not fit
+                taken = with_caches(caches[:count], await self._others(caches[:count], choice), choice)
+                if taken is not None:
+                    chosen, out = taken
+                    return _Told(chosen, rejected=(*out, *refused), caches=caches[:count])
         except MemosError as error:  # storage or the model is away, or the caller may not see a memory of the cache
             return _Told(choice.chosen, degraded=isinstance(error, Capacity))
-        if taken is None:
-            unfit = replace(cache, reason="its memories may not enter the prompt, or do not fit")
-            return _Told(choice.chosen, rejected=(unfit, *refused))
-        chosen, out = taken
-        return _Told(chosen, rejected=(*out, *refused), cache=cache)
+        reason = "its memories may not enter the prompt, or do not fit"
+        unfit = (replace(cache, reason=reason) for cache in caches)
+        return _Told(choice.chosen, rejected=(*unfit, *refused))
 
-    async def _others(self, cache: MemCube, choice: Choice) -> list[tuple[MemCube, int]]:
-        """Return the memories of a cache that were not chosen, with their tokens."""
-        names = _not_chosen(cache, choice)
+    async def _others(self, caches: Sequence[PlannedMemory], choice: Choice) -> list[tuple[MemCube, int]]:
+        """Return the memories of caches that were not chosen, with their tokens."""
+        names = _not_chosen(caches, choice)
         if not names:
             return []
         cubes = await self.memories.read(names)
@@ -182,7 +184,7 @@ class _Told:
 
     chosen: tuple[PlannedMemory, ...]
     rejected: tuple[PlannedMemory, ...] = ()
-    cache: PlannedMemory | None = None
+    caches: tuple[PlannedMemory, ...] = ()
     adapter: PlannedMemory | None = None
     degraded: bool = False
 
@@ -197,10 +199,10 @@ class _Counted:
         return self.counts[:turns], self.counts[turns:]
 
 
-def _not_chosen(derived: MemCube, choice: Choice) -> list[CubeName]:
-    """Return the memories of a derived cube that were not chosen."""
+def _not_chosen(derived: Sequence[PlannedMemory], choice: Choice) -> list[CubeName]:
+    """Return the memories of derived cubes that were not chosen."""
     chosen = {memory.cube.name for memory in choice.chosen}
-    return [ref.name for ref in derived.derived_from if ref.name not in chosen]
+    return [ref.name for one in derived for ref in one.cube.derived_from if ref.name not in chosen]
 
 
 def _check(call: MemoryCall, token_budget: int, conversation: Conversation) -> None:

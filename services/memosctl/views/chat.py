@@ -24,15 +24,16 @@ def used(plan: "ChatPlan") -> RenderableType:
         (short(item.cube.name), item.form, said(item.cube), Text(excerpt(content(item.cube))), Text(item.reason))
         for item in plan.chosen
     ]
-    if plan.HasField("cache"):
-        told = Text(f"KV cache of {plan.cache.tokens} tokens", style="dim")
-        rows.append((short(plan.cache.cube.name), plan.cache.form, "", told, Text(plan.cache.reason)))
+    for cache in plan.caches:
+        told = Text(f"KV cache of {cache.tokens} tokens", style="dim")
+        rows.append((short(cache.cube.name), cache.form, "", told, Text(cache.reason)))
     return table("cube form said text why", rows)
 
 
 def footer(end: "ChatEnd") -> RenderableType:
     """Return model, tokens, times and name of an answer."""
-    cached = f" ({end.cached_tokens} from a KV cache)" if end.cached_tokens else ""
+    near = f", {end.approximate_tokens} of them approximate" if end.approximate_tokens else ""
+    cached = f" ({end.cached_tokens} from a KV cache{near})" if end.cached_tokens else ""
     tokens = f"{end.prompt_tokens}{cached} + {end.completion_tokens} tokens"
     line = f"{end.model}, {tokens}, {timings(end.timings_ms)}"
     return Group(Text(line, style="dim"), Text(f"answers/{short(end.answer)}", style="dim"))

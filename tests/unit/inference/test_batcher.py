@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from engines import make_batcher
+from memos_inference.adapters.kv_cache import NOTHING, KvPrefix, Reused
+from memos_inference.domain.composition import Run
 from memos_kernel.errors import ContextExceeded, Draining, InternalError, Overloaded
 
 POISON, NO_NUMBER, NO_CHOICE = -1, -2, -3
@@ -25,9 +27,10 @@ class Counter:
     def enter(self):
         self.thread = threading.current_thread().name
 
-    def begin(self, capacity, *, prefix, shared, adapter, adapter_from):
+    def begin(self, capacity, *, reused, adapter, adapter_from):
         assert adapter is not POISON
-        return SimpleNamespace(ids=list(prefix.ids[:shared]) if prefix else [], capacity=capacity)
+        known = [token for run in reused.runs for token in reused.prefixes[run.cache].ids[run.start :][: run.tokens]]
+        return SimpleNamespace(ids=known, capacity=capacity)
 
     def step(self, parts, *, again=False):
         assert self.let.acquire(timeout=20)
@@ -54,21 +57,21 @@ class Count:
     prompt: list[int]
     most: int = 3
     tenant: str = "a"
-    prefix: object = None
+    reused: Reused = NOTHING
     adapter: object = None
     adapter_from: int = 0
     temperature: float = 0.0
     cancelled: bool = False
     written: list[int] = field(default_factory=list)
-    cached: int | None = None
+    begun: bool = False
     done: queue.Queue = field(default_factory=queue.Queue)
 
     @property
     def capacity(self):
         return len(self.prompt) + self.most
 
-    def begin(self, cached_tokens):
-        self.cached = cached_tokens
+    def begin(self):
+        self.begun = True
 
     def take(self, token, state):
         self.written.append(token)
@@ -314,12 +317,30 @@ def test_a_model_that_reads_one_at_a_time_does(run):
 
 def test_what_is_known_already_is_not_read(run):
     model = Counter()
-    prefix = SimpleNamespace(ids=[5, 6, 7, 8], shared_with=lambda _: 3)
-    work = Count(model, [5, 6, 7, 9], prefix=prefix)
+    reused = Reused((KvPrefix((5, 6, 7, 8), ()),), (Run(0, 0, 0, 3, exact=True),))
+    work = Count(model, [5, 6, 7, 9], reused=reused)
     run(work)
     assert work.end() == [5, 6, 7, 9, 10, 11]
-    assert work.cached == 3
+    assert work.begun
     assert model.passes[0] == [[9]]
+
+
+def test_what_lies_between_what_is_known_is_read_in_one_pass(run):
+    model = Counter()
+    caches = (KvPrefix((1, 2), ()), KvPrefix((1, 5, 6), ()))
+    runs = (Run(0, 0, 0, 2, exact=True), Run(1, 1, 4, 2))
+    work = Count(model, [1, 2, 3, 4, 5, 6, 7], reused=Reused(caches, runs))
+    run(work)
+    work.end()
+    assert model.passes == [[[3, 4, 7]], [[8]], [[9]]]
+
+
+def test_the_last_token_of_a_prompt_counts_as_read_and_not_as_written(run):
+    model = Counter()
+    reused = Reused((KvPrefix((5, 6), ()),), (Run(0, 0, 0, 2, exact=True),))
+    works = [Count(model, [5, 6, 7], reused=reused), Count(model, [1])]
+    run(*works)
+    assert [work.end()[-1] for work in works] == [9, 3]
 
 
 def test_at_the_end_all_are_told(run):

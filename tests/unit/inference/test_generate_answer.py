@@ -10,9 +10,10 @@ from memos_inference.domain.injection import Injection
 from memos_inference.domain.seals import Seals
 from memos_inference.prompt import system_text
 from memos_inference.usecases.generate_answer import GenerateAnswer
+from memos_kernel import limits
 from memos_kernel.blobs import SAFETENSORS
-from memos_kernel.cube import Activation, BlobRef, Kind, Parametric, RevisionRef, State
-from memos_kernel.errors import ContextExceeded, DataCorrupted, GrantInvalid, InvalidField, StateConflict
+from memos_kernel.cube import Activation, BlobRef, Kind, Parametric, Plaintext, RevisionRef, State
+from memos_kernel.errors import ContextExceeded, DataCorrupted, GrantInvalid, InvalidField, LimitExceeded, StateConflict
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.permission import Action
 
@@ -114,7 +115,7 @@ def as_text(cubes):
 
 
 async def answered(generate, injections, grant, cache=None, adapter=None):
-    given = {"cache": cache, "adapter": adapter, "grant": grant}
+    given = {"caches": [] if cache is None else [cache], "adapter": adapter, "grant": grant}
     events = [event async for event in generate(QUESTION, injections, Sampling(), **given)]
     return "".join(event.text for event in events[:-1]), events[-1]
 
@@ -129,6 +130,26 @@ async def test_a_cache_spares_the_reading_of_its_memories_and_changes_nothing_el
     assert answer == plain
     assert with_cache == replace(end, cached_tokens=len(system_text(sources).split()))
     assert with_cache.prompt_tokens == end.prompt_tokens
+
+
+async def test_several_caches_serve_one_prompt_where_the_model_may_be_given_them(
+    grant, cached, sources, caches, adapters, tracer, clock
+):
+    generate = GenerateAnswer(EchoEngine(context_length=128, composes=True), caches, adapters, tracer, clock, SEALS)
+    parts = [await cached(name=CubeName("local", f"kv{number}")) for number in range(2)]
+    long = [replace(source, payload=Plaintext(" ".join([source.text] * 12))) for source in sources]
+    for part, source in zip(parts, long, strict=True):
+        caches.opened[part.name] = WordCache(tuple(system_text([source]).split()))
+    given = {"caches": parts, "grant": grant()}
+    *_, end = [event async for event in generate(QUESTION, as_text(long), Sampling(), **given)]
+    assert 0 < end.approximate_tokens < end.cached_tokens < end.prompt_tokens
+
+
+async def test_more_caches_than_a_prompt_may_use_are_refused(generate, grant, cached, sources):
+    given = {"caches": [await cached()] * (limits.PROMPT_CACHES + 1), "grant": grant()}
+    with pytest.raises(LimitExceeded) as caught:
+        await anext(generate(QUESTION, as_text(sources), Sampling(), **given))
+    assert caught.value.metadata["field"] == "caches"
 
 
 @pytest.mark.parametrize(
@@ -187,7 +208,7 @@ async def test_a_cache_is_given_as_one_and_a_memory_as_text(generate, grant, cac
     wrong = {
         "injections[1].form": ([*as_text(sources[:1]), Injection(kv, "kv")], None),
         "injections[0].cube": ([Injection(kv, "text")], None),
-        "cache": (as_text(sources), sources[0]),
+        "caches[0]": (as_text(sources), sources[0]),
     }
     for field, (injections, cache) in wrong.items():
         with pytest.raises(InvalidField) as caught:
@@ -297,7 +318,7 @@ async def test_an_adapter_of_a_vault_beyond_the_grant_stops_the_generation(gener
 
 async def test_a_cache_is_no_adapter_and_an_adapter_no_cache(generate, grant, trained, cached):
     lora, kv = await trained(), await cached()
-    for given, field in (({"cache": lora}, "cache"), ({"adapter": kv}, "adapter")):
+    for given, field in (({"cache": lora}, "caches[0]"), ({"adapter": kv}, "adapter")):
         with pytest.raises(InvalidField) as caught:
             await answered(generate, [], grant(), **given)
         assert caught.value.field == field

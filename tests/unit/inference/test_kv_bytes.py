@@ -51,7 +51,7 @@ class Models:
         payload, *data = [part async for part in self.build(sources, vault=VAULT, grant=grant)]
         return payload, b"".join(data)
 
-    async def answered(self, sources, grant, cache=None):
+    async def answered(self, sources, grant, *given):
         """Return the answer and its end, with no copy of any cache at hand."""
         self.rounds += 1
         caches = TieredCopies(
@@ -69,7 +69,7 @@ class Models:
             ask = GenerateAnswer(self.engine, caches, MemoryCopies(), RecordingTracer(), self.clock, SEALS)
             turns = [Turn(Role.USER, "Who?")]
             told = [Injection(source, "text") for source in sources]
-            events = [event async for event in ask(turns, told, Sampling(max_tokens=6), cache=cache, grant=grant)]
+            events = [event async for event in ask(turns, told, Sampling(max_tokens=6), caches=given, grant=grant)]
         finally:
             await caches.close()
         return "".join(event.text for event in events if isinstance(event, Delta)), events[-1]

@@ -56,7 +56,7 @@ def parsed(path, cube, *, allowed=frozenset(KvEncoding), **fields):
 
 def joined(prefix, index, tokens):
     """Return keys and values of a layer."""
-    pieces = list(prefix.layer(index, tokens))
+    pieces = list(prefix.layer(index, 0, tokens))
     return (torch.cat([piece[part] for piece in pieces], dim=-2) for part in range(2))
 
 
@@ -139,9 +139,10 @@ def test_eight_bits_that_are_not_as_they_have_to_be_are_refused(tmp_path, cube, 
 
 def test_a_part_of_the_tokens_is_a_part_of_the_pieces(path, cube):
     prefix = parsed(path, cube)
-    assert [keys.shape[-2] for keys, _ in prefix.layer(0, CHUNK_TOKENS + 3)] == [CHUNK_TOKENS, 3]
-    assert [keys.shape[-2] for keys, _ in prefix.layer(0, 7)] == [7]
-    assert list(prefix.layer(0, 0)) == []
+    assert [keys.shape[-2] for keys, _ in prefix.layer(0, 0, CHUNK_TOKENS + 3)] == [CHUNK_TOKENS, 3]
+    assert [keys.shape[-2] for keys, _ in prefix.layer(0, 0, 7)] == [7]
+    assert [keys.shape[-2] for keys, _ in prefix.layer(0, CHUNK_TOKENS - 2, CHUNK_TOKENS + 3)] == [2, 3]
+    assert list(prefix.layer(0, 4, 4)) == []
 
 
 def test_any_first_part_of_the_tokens_is_a_first_part_of_the_file(path):

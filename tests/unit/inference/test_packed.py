@@ -111,9 +111,9 @@ def test_a_sequence_may_begin_with_keys_and_values_that_are_there(decoder):
     prefix = KvPrefix(tuple(prompt), (NativeChunk(data[..., :25, :]), NativeChunk(data[..., 25:, :])))
     before = data.clone()
     asked = [*prompt[:32], 60, 61, 62]
-    shared = prefix.shared_with(asked)
-    assert shared == 32
-    assert written(decoder, asked, 10, prefix=prefix, shared=shared)[0] == written(decoder, asked, 10)[0]
+    reused = decoder.reuse(asked, [prefix])
+    assert reused.tokens == 32
+    assert written(decoder, asked, 10, reused=reused)[0] == written(decoder, asked, 10)[0]
     assert torch.equal(data, before)
 
 

@@ -77,7 +77,7 @@ async def test_an_adapter_stands_in_for_the_memories_that_it_knows(plan, found, 
     cubes = [item.cube for item in found]
     made = await plan(adapter_of(*cubes[:2], *cubes[3 : 3 + others]))
     assert told(made) == [("lora", "c1"), ("lora", "c2"), ("text", "c3")]
-    assert (made.adapter.cube.name.id, made.adapter.form, made.cache) == ("lora", "lora", None)
+    assert (made.adapter.cube.name.id, made.adapter.form, made.caches) == ("lora", "lora", ())
     assert made.adapter.reason == f"knows 2 of the memories found, among {2 + others}"
 
 

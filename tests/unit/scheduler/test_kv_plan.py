@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from memos_kernel import limits
 from memos_kernel.blobs import SAFETENSORS
 from memos_kernel.cube import Activation, BlobRef, Kind, MemCube, Plaintext, RevisionRef, State
 from memos_kernel.errors import DependencyUnavailable, InvalidField
@@ -44,10 +45,12 @@ def found(make_candidate):
 
 @pytest.fixture
 def plan(clock, new_id, found):
-    async def make(*caches, wish=MemoryForm.KV, budget=0, least=10, identity=RUNNING, memories=None, **options):
+    async def make(
+        *caches, wish=MemoryForm.KV, budget=0, least=10, identity=RUNNING, memories=None, composes=False, **options
+    ):
         held = {cube.name: cube for cube in (*(one.cube for one in found), *caches)}
         planner = PlanInjection(
-            engine=MemoryEngine(facts=replace(TWIN_FACTS, identity=identity)),
+            engine=MemoryEngine(facts=replace(TWIN_FACTS, identity=identity, composes=composes)),
             retriever=MemoryRetriever(tuple(found[:3])),
             memories=memories or MemoryMemories(held),
             policy=SimilarityPolicy(),
@@ -77,8 +80,8 @@ async def test_a_cache_is_taken_with_all_of_its_memories_and_the_prompt_keeps_it
     one, _, _, four = (item.cube for item in found)
     made = await plan(cache_of(one, four))
     assert told(made) == [("kv", "c1"), ("text", "c2"), ("text", "c3"), ("kv", "c4")]
-    assert (made.cache.cube.name.id, made.cache.tokens, made.cache.score) == ("kv", 20, found[0].score)
-    assert made.cache.reason == "holds 1 of the memories found, among 2; spares 6 tokens"
+    assert (made.caches[0].cube.name.id, made.caches[0].tokens, made.caches[0].score) == ("kv", 20, found[0].score)
+    assert made.caches[0].reason == "holds 1 of the memories found, among 2; spares 6 tokens"
     assert (made.chosen[3].reason, made.chosen[3].tokens) == ("in the KV cache", 6)
 
 
@@ -94,12 +97,38 @@ async def test_the_cache_that_holds_most_of_what_was_found_is_taken_and_the_othe
     made = await plan(
         cache_of(cubes[0], id="small"), cache_of(*cubes[:3], id="large", tokens=21), cache_of(cubes[3], id="off")
     )
-    assert (made.cache.cube.name.id, refused(made)) == ("large", ["another cache holds more of what was found"])
+    assert (made.caches[0].cube.name.id, refused(made)) == ("large", ["another cache holds more of what was found"])
+
+
+async def test_a_model_that_may_be_given_several_caches_gets_those_that_share_no_memory(plan, found):
+    one, two, three, _ = (item.cube for item in found)
+    given = cache_of(one, two, id="large"), cache_of(two, id="same"), cache_of(three, id="other", tokens=9)
+    made = await plan(*given, composes=True)
+    assert [cache.cube.name.id for cache in made.caches] == ["large", "other"]
+    assert told(made) == [("kv", "c1"), ("kv", "c2"), ("kv", "c3")]
+    assert refused(made) == ["another cache holds more of what was found"]
+    assert [cache.cube.name.id for cache in (await plan(*given)).caches] == ["large"]
+
+
+async def test_no_prompt_is_given_more_caches_than_it_may_use(plan, found, make_candidate):
+    found[:] = [make_candidate(f"memory number {number}") for number in range(12)]
+    made = await plan(*(cache_of(item.cube, id=f"kv{index}") for index, item in enumerate(found)), composes=True)
+    assert len(made.caches) <= limits.PROMPT_CACHES
+    assert {memory.form for memory in made.chosen} == {"kv"} or len(made.chosen) > len(made.caches)
+
+
+async def test_of_several_caches_that_do_not_fit_together_the_best_is_taken(plan, found, make_candidate):
+    more = make_candidate("five five five five five")
+    found.append(more)
+    one, two, _, four, five = (item.cube for item in found)
+    made = await plan(cache_of(one, four, id="a"), cache_of(two, five, id="b"), composes=True, budget=18)
+    assert [cache.cube.name.id for cache in made.caches] == ["a"]
+    assert told(made) == [("kv", "c1"), ("text", "c2"), ("kv", "c4")]
 
 
 async def test_text_is_taken_where_it_is_asked_for(plan, found):
     made = await plan(cache_of(found[0].cube), wish=MemoryForm.TEXT)
-    assert (told(made), made.cache) == (TEXTS, None)
+    assert (told(made), made.caches) == (TEXTS, ())
 
 
 @pytest.mark.parametrize(
@@ -115,7 +144,7 @@ async def test_text_is_taken_where_it_is_asked_for(plan, found):
 )
 async def test_a_cache_that_will_not_do_is_left_out_with_its_reason(plan, found, changes, reason):
     made = await plan(cache_of(found[0].cube, **changes))
-    assert (told(made), made.cache, refused(made)) == (TEXTS, None, [reason])
+    assert (told(made), made.caches, refused(made)) == (TEXTS, (), [reason])
 
 
 async def test_a_cache_whose_time_is_over_is_left_out(plan, found, clock):
@@ -128,22 +157,22 @@ async def test_a_cache_with_a_memory_that_is_out_of_use_is_left_out(plan, found,
     gone = {key: clock.now() if value is True else value for key, value in change.items()}
     found[3] = replace(found[3], cube=replace(found[3].cube, **gone))
     made = await plan(cache_of(found[0].cube, found[3].cube))
-    assert (told(made), made.cache) == (TEXTS, None)
+    assert (told(made), made.caches) == (TEXTS, ())
     assert refused(made) == ["its memories may not enter the prompt, or do not fit"]
 
 
 async def test_a_cache_with_a_memory_that_the_caller_may_not_read_is_left_out(plan, found):
     hidden = replace(found[3].cube, name=CubeName("acme", "hidden"))
     made = await plan(cache_of(found[0].cube, hidden))
-    assert (told(made), made.cache, made.degraded) == (TEXTS, None, False)
+    assert (told(made), made.caches, made.degraded) == (TEXTS, (), False)
 
 
 async def test_with_conditions_nothing_enters_that_the_search_did_not_find(plan, found):
     cubes = [item.cube for item in found]
     made = await plan(cache_of(cubes[0], cubes[3]), conditions=b"filter")
-    assert (told(made), made.cache) == (TEXTS, None)
+    assert (told(made), made.caches) == (TEXTS, ())
     assert refused(made) == ["holds memories that the conditions may leave out"]
-    assert (await plan(cache_of(*cubes[:2]), conditions=b"filter")).cache is not None
+    assert (await plan(cache_of(*cubes[:2]), conditions=b"filter")).caches
 
 
 async def test_without_being_asked_a_cache_changes_nothing_but_what_is_read(plan, found):
@@ -155,7 +184,7 @@ async def test_without_being_asked_a_cache_changes_nothing_but_what_is_read(plan
         ([cache_of(cubes[0], cubes[3])], 1, "holds memories that were not chosen"),
     ]:
         made = await plan(*caches, wish=MemoryForm.AUTO, least=least)
-        assert (told(made), made.cache, refused(made)) == (TEXTS, None, [reason])
+        assert (told(made), made.caches, refused(made)) == (TEXTS, (), [reason])
 
 
 async def test_what_has_no_room_beside_the_cache_is_left_out_the_least_wanted_first(plan, found):
@@ -167,7 +196,7 @@ async def test_what_has_no_room_beside_the_cache_is_left_out_the_least_wanted_fi
 async def test_a_cache_says_nothing_of_how_long_its_memories_are(plan, found):
     found[3] = replace(found[3], cube=replace(found[3].cube, payload=Plaintext("long " * 500)))
     made = await plan(cache_of(found[0].cube, found[3].cube, tokens=1))
-    assert (told(made), made.cache) == (TEXTS, None)
+    assert (told(made), made.caches) == (TEXTS, ())
 
 
 async def test_while_the_model_cannot_be_asked_text_is_taken(plan, found):
@@ -181,7 +210,7 @@ async def test_a_plan_is_never_worse_off_for_a_cache(plan, found):
             raise DependencyUnavailable("Storage is busy.")
 
     made = await plan(cache_of(found[0].cube), memories=Away())
-    assert (told(made), made.cache, made.degraded) == (TEXTS, None, True)
+    assert (told(made), made.caches, made.degraded) == (TEXTS, (), True)
 
 
 class Builder:

@@ -174,7 +174,7 @@ class ChatPlan(_message.Message):
     CHOSEN_FIELD_NUMBER: _builtins.int
     REJECTED_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
-    CACHE_FIELD_NUMBER: _builtins.int
+    CACHES_FIELD_NUMBER: _builtins.int
     ADAPTER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name, `tenants/{tenant}/plans/{plan}`."""
@@ -193,8 +193,10 @@ class ChatPlan(_message.Message):
         """Candidates that were left out, best first, at most 20."""
 
     @_builtins.property
-    def cache(self) -> Global___PlannedMemory:
-        """KV cache that spares the reading of those memories whose form is `kv`; unset if there is none."""
+    def caches(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedMemory]:
+        """KV caches that spare the reading of those memories whose form is `kv`; more than one only where the model may be
+        given several (`inference.kv_compose`).
+        """
 
     @_builtins.property
     def adapter(self) -> Global___PlannedMemory:
@@ -208,12 +210,12 @@ class ChatPlan(_message.Message):
         chosen: _abc.Iterable[Global___PlannedMemory] | None = ...,
         rejected: _abc.Iterable[Global___PlannedMemory] | None = ...,
         degraded: _builtins.bool = ...,
-        cache: Global___PlannedMemory | None = ...,
+        caches: _abc.Iterable[Global___PlannedMemory] | None = ...,
         adapter: Global___PlannedMemory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "cache", b"cache", "call", b"call"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "call", b"call"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "cache", b"cache", "call", b"call", "chosen", b"chosen", "degraded", b"degraded", "name", b"name", "rejected", b"rejected"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "caches", b"caches", "call", b"call", "chosen", b"chosen", "degraded", b"degraded", "name", b"name", "rejected", b"rejected"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -353,6 +355,7 @@ class ChatEnd(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     CACHED_TOKENS_FIELD_NUMBER: _builtins.int
     REFUSALS_FIELD_NUMBER: _builtins.int
+    APPROXIMATE_TOKENS_FIELD_NUMBER: _builtins.int
     answer: _builtins.str
     """Name of the answer, `tenants/{tenant}/answers/{answer}`, for GetProvenance."""
     text: _builtins.str
@@ -367,6 +370,10 @@ class ChatEnd(_message.Message):
     """Model that answered."""
     cached_tokens: _builtins.int
     """Those of the prompt's tokens that were not read, for a KV cache has what reading them gives."""
+    approximate_tokens: _builtins.int
+    """Those of the cached tokens that a KV cache had read behind other words than those of this prompt. The answer may
+    then be another one than from the text; 0 says that it is the same.
+    """
     @_builtins.property
     def recorded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Cubes that record this turn; empty if nothing was stored."""
@@ -392,10 +399,11 @@ class ChatEnd(_message.Message):
         model: _builtins.str = ...,
         cached_tokens: _builtins.int = ...,
         refusals: _abc.Iterable[Global___CacheRefusal] | None = ...,
+        approximate_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "finish_reason", b"finish_reason", "model", b"model", "prompt_tokens", b"prompt_tokens", "recorded", b"recorded", "refusals", b"refusals", "text", b"text", "timings_ms", b"timings_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "approximate_tokens", b"approximate_tokens", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "finish_reason", b"finish_reason", "model", b"model", "prompt_tokens", b"prompt_tokens", "recorded", b"recorded", "refusals", b"refusals", "text", b"text", "timings_ms", b"timings_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -393,7 +393,7 @@ class GenerateRequest(_message.Message):
     INJECTIONS_FIELD_NUMBER: _builtins.int
     MAX_TOKENS_FIELD_NUMBER: _builtins.int
     TEMPERATURE_FIELD_NUMBER: _builtins.int
-    CACHE_FIELD_NUMBER: _builtins.int
+    CACHES_FIELD_NUMBER: _builtins.int
     ADAPTER_FIELD_NUMBER: _builtins.int
     max_tokens: _builtins.int
     """Most tokens to generate."""
@@ -408,8 +408,10 @@ class GenerateRequest(_message.Message):
         """Memories, in prompt order."""
 
     @_builtins.property
-    def cache(self) -> _memcube_pb2.MemCube:
-        """KV cache, with payload. As many of the prompt's first tokens as are equal to its own need not be read."""
+    def caches(self) -> _containers.RepeatedCompositeFieldContainer[_memcube_pb2.MemCube]:
+        """KV caches, with payload, at most 8. As many of the prompt's first tokens as are equal to those of one of them need
+        not be read, nor, where DescribeEngine says `composes`, tokens that follow each other further on and in a cache.
+        """
 
     @_builtins.property
     def adapter(self) -> _memcube_pb2.MemCube:
@@ -422,12 +424,12 @@ class GenerateRequest(_message.Message):
         injections: _abc.Iterable[Global___Injection] | None = ...,
         max_tokens: _builtins.int = ...,
         temperature: _builtins.float = ...,
-        cache: _memcube_pb2.MemCube | None = ...,
+        caches: _abc.Iterable[_memcube_pb2.MemCube] | None = ...,
         adapter: _memcube_pb2.MemCube | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "cache", b"cache"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "cache", b"cache", "injections", b"injections", "max_tokens", b"max_tokens", "temperature", b"temperature", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "caches", b"caches", "injections", b"injections", "max_tokens", b"max_tokens", "temperature", b"temperature", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -477,6 +479,7 @@ class GenerateEnd(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     CACHED_TOKENS_FIELD_NUMBER: _builtins.int
     REFUSALS_FIELD_NUMBER: _builtins.int
+    APPROXIMATE_TOKENS_FIELD_NUMBER: _builtins.int
     finish_reason: _builtins.str
     """`stop` or `length`."""
     prompt_tokens: _builtins.int
@@ -491,6 +494,8 @@ class GenerateEnd(_message.Message):
     """Model that generated."""
     cached_tokens: _builtins.int
     """Those of the prompt's tokens that were not read, for a KV cache has what reading them gives."""
+    approximate_tokens: _builtins.int
+    """Those of the cached tokens that a cache had read behind other words than those of this prompt."""
     @_builtins.property
     def refusals(self) -> _containers.RepeatedCompositeFieldContainer[_chat_service_pb2.CacheRefusal]:
         """Caches that were not used."""
@@ -506,10 +511,11 @@ class GenerateEnd(_message.Message):
         model: _builtins.str = ...,
         cached_tokens: _builtins.int = ...,
         refusals: _abc.Iterable[_chat_service_pb2.CacheRefusal] | None = ...,
+        approximate_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "model", b"model", "prompt_tokens", b"prompt_tokens", "queue_ms", b"queue_ms", "refusals", b"refusals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approximate_tokens", b"approximate_tokens", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "model", b"model", "prompt_tokens", b"prompt_tokens", "queue_ms", b"queue_ms", "refusals", b"refusals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -596,6 +602,7 @@ class DescribeEngineResponse(_message.Message):
     IDENTITY_FIELD_NUMBER: _builtins.int
     EMBEDDER_FIELD_NUMBER: _builtins.int
     EMBEDDING_DIMENSIONS_FIELD_NUMBER: _builtins.int
+    COMPOSES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Id of the generating model."""
     context_length: _builtins.int
@@ -606,6 +613,8 @@ class DescribeEngineResponse(_message.Message):
     """Id of the embedder."""
     embedding_dimensions: _builtins.int
     """Number of elements in its vectors."""
+    composes: _builtins.bool
+    """Whether several KV caches may serve one prompt."""
     @_builtins.property
     def identity(self) -> _memcube_pb2.CompatibilityIdentity:
         """Identity that derived payloads must match."""
@@ -619,10 +628,11 @@ class DescribeEngineResponse(_message.Message):
         identity: _memcube_pb2.CompatibilityIdentity | None = ...,
         embedder: _builtins.str = ...,
         embedding_dimensions: _builtins.int = ...,
+        composes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_length", b"context_length", "embedder", b"embedder", "embedding_dimensions", b"embedding_dimensions", "identity", b"identity", "memories_read_well", b"memories_read_well", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["composes", b"composes", "context_length", b"context_length", "embedder", b"embedder", "embedding_dimensions", b"embedding_dimensions", "identity", b"identity", "memories_read_well", b"memories_read_well", "model", b"model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
