@@ -102,12 +102,13 @@ class AdapterTraining(Protocol):
 class BlobSource(Protocol):
     """Bytes of cubes, from storage."""
 
-    def read(self, name: CubeName) -> AsyncGenerator[bytes]:
-        """Yield the bytes of a cube's payload.
+    async def fetch(self, name: CubeName, path: Path) -> str:
+        """Write the bytes of a cube's payload to a file, and return their hex SHA-256.
 
         Raises:
             CubeNotFound: it is not there for the caller.
             DataCorrupted, DependencyUnavailable.
+            OSError: the disk has no room.
         """
         ...
 

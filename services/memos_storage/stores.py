@@ -52,4 +52,5 @@ def blob_store(
         installation=installation,
         region=config.blobs_region,
         timeout_seconds=config.blobs_timeout_seconds,
+        direct=config.blobs_direct,
     )

@@ -7,7 +7,10 @@ import random
 import shutil
 import threading
 import time
+import urllib.error
+import urllib.request
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -353,3 +356,33 @@ async def test_wrong_keys_are_no_missing_blob():
 def test_an_address_without_a_bucket_is_refused(url):
     with pytest.raises(InvalidField):
         S3BlobStore(url, access_key="a", secret_key="b", installation=lambda: "one")
+
+
+async def test_an_address_gives_the_bytes_to_whoever_has_it_and_only_of_this_blob(store):
+    """Where the store has no addresses, it says so by an empty one."""
+    blob, other = [await store.put(MAIN, chunks(data), media_type=MEDIA_TYPE) for data in (b"one", b"other")]
+    address = await store.address(MAIN, blob)
+    assert bool(address) is isinstance(store, S3BlobStore)
+    if not address:
+        return
+    read = partial(asyncio.to_thread, fetched)
+    assert await read(address) == b"one"
+    for changed in (address.replace(blob.name, other.name), address.split("?")[0]):
+        with pytest.raises(urllib.error.HTTPError):
+            await read(changed)
+    await store.remove(MAIN, blob.name)
+    with pytest.raises(urllib.error.HTTPError):
+        await read(address)
+
+
+async def test_no_address_is_given_where_the_setting_forbids_it():
+    url, _ = (await asyncio.to_thread(shared_server)).bucket()
+    store = S3BlobStore(url, access_key=ACCESS_KEY, secret_key=SECRET_KEY, installation=lambda: "one", direct=False)
+    blob = await store.put(MAIN, chunks(b"one"), media_type=MEDIA_TYPE)
+    assert await store.address(MAIN, blob) == ""
+    await store.close()
+
+
+def fetched(address):
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        return answer.read()

@@ -208,14 +208,12 @@ class TieredCopies(Generic[Opened]):
 
     async def _download(self, path: Path, cube: MemCube) -> None:
         assert isinstance(cube.payload, Activation | Parametric)
-        part, digest = path.with_suffix(_PART), hashlib.sha256()
-        await self._files.run(_remove, part)
+        part = path.with_suffix(_PART)
         try:
-            async for data in self._source.read(cube.name):
-                await self._files.run(_append, part, data, digest)
+            digest = await self._source.fetch(cube.name, part)
         except OSError as error:
             raise StoreFull(f"The disk of inference has no room for {cube.name}.") from error
-        if digest.hexdigest() != cube.payload.blob.sha256:
+        if digest != cube.payload.blob.sha256:
             raise DataCorrupted(f"The bytes of {cube.name} are not those that it names.", name=str(cube.name))
         await self._files.run(part.replace, path)
 
@@ -302,12 +300,6 @@ def _digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
-
-
-def _append(path: Path, data: bytes, digest: "hashlib._Hash") -> None:
-    digest.update(data)
-    with path.open("ab") as file:
-        file.write(data)
 
 
 def _remove(path: Path) -> None:

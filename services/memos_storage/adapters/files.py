@@ -76,6 +76,10 @@ class FileBlobStore:
             finally:
                 file.close()
 
+    async def address(self, vault: VaultName, blob: BlobRef) -> str:
+        """Return nothing: they lie in a directory."""
+        return ""
+
     async def remove(self, vault: VaultName, name: str) -> bool:
         """Remove a blob; False if there was none."""
         return await self._step(self._remove, vault, name)

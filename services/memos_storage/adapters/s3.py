@@ -5,6 +5,7 @@ import hashlib
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from datetime import timedelta
 from functools import partial
 from typing import IO, Any, BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
@@ -42,6 +43,7 @@ PART = 16 * CHUNK
 """A larger blob is uploaded in parts of this size; S3 takes 10,000 of them."""
 
 _IN_MEMORY = 8 * CHUNK
+_ADDRESS_HOLDS = timedelta(minutes=1)
 _RETRIES = 2
 _FULL_CODES = ("XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage", "QuotaExceeded")
 _ABSENT_CODES = ("NoSuchKey", "NoSuchBucket", "NotFound")
@@ -73,9 +75,12 @@ class S3BlobStore:
         installation: Callable[[], str],
         region: str = "us-east-1",
         timeout_seconds: float = 30.0,
+        direct: bool = True,
         new_id: IdFactory = uuid7,
     ) -> None:
         """Take the endpoint with the bucket, such as `http://minio:9000/memos`; nothing is opened yet.
+
+        With `direct`, others are told addresses at which they can read from the store themselves.
 
         Raises:
             InvalidField: it is not of that form.
@@ -95,6 +100,7 @@ class S3BlobStore:
         self._transfers = Transfers()
         self._installation = installation
         self._new_id = new_id
+        self._direct = direct
         self._has_bucket = False
         self._away = False
 
@@ -151,6 +157,12 @@ class S3BlobStore:
             finally:
                 response.close()
                 response.release_conn()
+
+    async def address(self, vault: VaultName, blob: BlobRef) -> str:
+        """Return a presigned address; it names the store as we reach it."""
+        if not self._direct:
+            return ""
+        return await self._call(self._presigned, self._key(vault, blob.name))
 
     async def remove(self, vault: VaultName, name: str) -> bool:
         """Remove a blob; False if there was none."""
@@ -252,6 +264,9 @@ class S3BlobStore:
         except S3Error as error:
             if error.code not in _UNKNOWING_CODES:
                 raise
+
+    def _presigned(self, key: str) -> str:
+        return self._client.presigned_get_object(self._bucket, key, expires=_ADDRESS_HOLDS)
 
     def _open(self, key: str, offset: int, length: int) -> Any:
         return self._client.get_object(self._bucket, key, offset=offset, length=length)

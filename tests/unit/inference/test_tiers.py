@@ -232,10 +232,9 @@ class Slow(MemoryBlobs):
         super().__init__()
         self.gate = asyncio.Event()
 
-    async def read(self, name):
+    async def fetch(self, name, path):
         await self.gate.wait()
-        async for data in MemoryBlobs.read(self, name):
-            yield data
+        return await MemoryBlobs.fetch(self, name, path)
 
 
 async def test_who_has_waited_long_enough_goes_on_without_and_the_cache_comes_all_the_same(caches, kv, source, opener):
@@ -292,8 +291,8 @@ async def test_what_came_after_everybody_had_left_stays_for_the_next(caches, kv,
 
 async def test_a_download_that_breaks_off_leaves_nothing(caches, kv, source, tmp_path):
     class Broken(MemoryBlobs):
-        async def read(self, name):
-            yield b"some"
+        async def fetch(self, name, path):
+            path.write_bytes(b"some")
             raise DependencyUnavailable("The store is away.")
 
     tiers = await caches(source=Broken())

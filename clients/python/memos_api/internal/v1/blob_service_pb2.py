@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from memos_api.v1 import blob_service_pb2 as memos__api_dot_v1_dot_blob__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(memos_api/internal/v1/blob_service.proto\x12\x11memos.internal.v1\x1a\x1fmemos_api/v1/blob_service.proto\"A\n\x11UploadBlobRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.memos.v1.UploadBlobRequest\"D\n\x12UploadBlobResponse\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1c.memos.v1.UploadBlobResponse\"E\n\x13\x44ownloadBlobRequest\x12.\n\x07request\x18\x01 \x01(\x0b\x32\x1d.memos.v1.DownloadBlobRequest\"H\n\x14\x44ownloadBlobResponse\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1e.memos.v1.DownloadBlobResponse2\xcd\x01\n\x0b\x42lobService\x12[\n\nUploadBlob\x12$.memos.internal.v1.UploadBlobRequest\x1a%.memos.internal.v1.UploadBlobResponse(\x01\x12\x61\n\x0c\x44ownloadBlob\x12&.memos.internal.v1.DownloadBlobRequest\x1a\'.memos.internal.v1.DownloadBlobResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(memos_api/internal/v1/blob_service.proto\x12\x11memos.internal.v1\x1a\x1fmemos_api/v1/blob_service.proto\"A\n\x11UploadBlobRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.memos.v1.UploadBlobRequest\"D\n\x12UploadBlobResponse\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1c.memos.v1.UploadBlobResponse\"U\n\x13\x44ownloadBlobRequest\x12.\n\x07request\x18\x01 \x01(\x0b\x32\x1d.memos.v1.DownloadBlobRequest\x12\x0e\n\x06\x64irect\x18\x02 \x01(\x08\"Y\n\x14\x44ownloadBlobResponse\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1e.memos.v1.DownloadBlobResponse\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t2\xcd\x01\n\x0b\x42lobService\x12[\n\nUploadBlob\x12$.memos.internal.v1.UploadBlobRequest\x1a%.memos.internal.v1.UploadBlobResponse(\x01\x12\x61\n\x0c\x44ownloadBlob\x12&.memos.internal.v1.DownloadBlobRequest\x1a\'.memos.internal.v1.DownloadBlobResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,9 +37,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADBLOBRESPONSE']._serialized_start=163
   _globals['_UPLOADBLOBRESPONSE']._serialized_end=231
   _globals['_DOWNLOADBLOBREQUEST']._serialized_start=233
-  _globals['_DOWNLOADBLOBREQUEST']._serialized_end=302
-  _globals['_DOWNLOADBLOBRESPONSE']._serialized_start=304
-  _globals['_DOWNLOADBLOBRESPONSE']._serialized_end=376
-  _globals['_BLOBSERVICE']._serialized_start=379
-  _globals['_BLOBSERVICE']._serialized_end=584
+  _globals['_DOWNLOADBLOBREQUEST']._serialized_end=318
+  _globals['_DOWNLOADBLOBRESPONSE']._serialized_start=320
+  _globals['_DOWNLOADBLOBRESPONSE']._serialized_end=409
+  _globals['_BLOBSERVICE']._serialized_start=412
+  _globals['_BLOBSERVICE']._serialized_end=617
 # @@protoc_insertion_point(module_scope)

@@ -72,6 +72,9 @@ class DownloadBlobRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_FIELD_NUMBER: _builtins.int
+    DIRECT_FIELD_NUMBER: _builtins.int
+    direct: _builtins.bool
+    """Asks for an address instead of the bytes, where the store has one."""
     @_builtins.property
     def request(self) -> _blob_service_pb2.DownloadBlobRequest:
         """The caller's request."""
@@ -80,10 +83,11 @@ class DownloadBlobRequest(_message.Message):
         self,
         *,
         request: _blob_service_pb2.DownloadBlobRequest | None = ...,
+        direct: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direct", b"direct", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -96,6 +100,11 @@ class DownloadBlobResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESPONSE_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """Where the bytes can be read from the store for a minute, by HTTP and in ranges: a secret. Comes alone, last and only
+    if it was asked for; no bytes come then.
+    """
     @_builtins.property
     def response(self) -> _blob_service_pb2.DownloadBlobResponse:
         """The answer for the caller."""
@@ -104,10 +113,11 @@ class DownloadBlobResponse(_message.Message):
         self,
         *,
         response: _blob_service_pb2.DownloadBlobResponse | None = ...,
+        address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "response", b"response"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
