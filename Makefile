@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTOS := $(shell find protos/memos_api -name '*.proto')
 
-.PHONY: help setup up demo test lint format protos readme conformance chaos bench bench-scale bench-serve kv-eval lora-eval tiny-model tiny-model-eval clean
+.PHONY: help setup up demo test lint format protos readme conformance chaos bench bench-scale bench-serve bench-kv kv-eval lora-eval tiny-model tiny-model-eval clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "%-18s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ bench: $(READY) ## Measure add, search and chat; print JSON (ARGS=--mem0 adds th
 
 bench-serve: $(READY) ## Measure chats side by side against chats one after another (ARGS="--model tiny --json")
 	PYTHONPATH=tests/perf $(BIN)/python tests/perf/bench_serve.py $(ARGS)
+
+bench-kv: $(READY) ## Measure the first token with memories as text, and as KV caches on each tier (ARGS="--rounds 5 --json")
+	PYTHONPATH=tests/perf:tests/support $(BIN)/python tests/perf/bench_kv.py $(ARGS)
 
 kv-eval: $(READY) ## Compare answers from KV caches with answers from text (ARGS="--questions N")
 	$(BIN)/python tests/perf/kv_eval.py $(ARGS)

@@ -11,7 +11,6 @@ writes the same number of tokens. At each level the same chats are served one af
 
 import argparse
 import asyncio
-import copy
 import hashlib
 import json
 import os
@@ -27,10 +26,11 @@ from typing import Any
 
 import torch
 from measure import memory_mib, summary
+from random_qwen import prompt_of, random_ids, random_qwen
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM
 
 from memos_inference.adapters import environment
 from memos_inference.adapters.batcher import Batcher
@@ -44,24 +44,11 @@ from memos_inference.adapters.torch_decoder import State, TorchDecoder
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.generation import Ended, Prompt, Role, Sampling, Turn
-from memos_inference.domain.models import EngineDescription
 from memos_inference.tiny_model.evaluate import TOLD, draw_items
 from memos_kernel.cube import Kind, MemCube, Plaintext
-from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.names import CubeName, VaultName
 
 LEVELS = (1, 2, 4, 8, 16)
-QWEN = {
-    "vocab_size": 151_936,
-    "hidden_size": 896,
-    "intermediate_size": 4_864,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 14,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 32_768,
-    "rope_theta": 1e6,
-    "tie_word_embeddings": True,
-}
 MEMORY_TOKENS, QUESTION_TOKENS = 583, 167
 """Of chats with random weights."""
 
@@ -82,18 +69,6 @@ class Subject:
     model: LoadedModel
     chats: Sequence[Chat]
     library: Any
-
-
-class NumberTokenizer:
-    """Tokens of a text that is a list of them."""
-
-    def prompt_ids(self, prompt: Prompt) -> list[int]:
-        """Return the tokens of the last turn."""
-        return [int(number) for number in prompt.turns[-1].text.split()]
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return a text for tokens."""
-        return "".join(f"{token} " for token in ids)
 
 
 def cache_of(decoder: TorchDecoder, ids: Sequence[int]) -> KvPrefix:
@@ -126,17 +101,12 @@ def tiny(dtype: str, rng: random.Random) -> Subject:
 
 def qwen(dtype: str, rng: random.Random) -> Subject:
     """Return random weights in the shape of Qwen2.5-0.5B, with random tokens."""
-    torch.manual_seed(0)
-    library = Qwen2ForCausalLM(Qwen2Config(**QWEN)).to(getattr(torch, dtype)).eval()
-    decoder = TorchDecoder(copy.deepcopy(library))
-    identity = CompatibilityIdentity("qwen", "", "", "", "{}", dtype, "none", "", "base")
-    description = EngineDescription("qwen2.5-0.5b", decoder.context_length, 32, identity)
-    model = LoadedModel(decoder, NumberTokenizer(), description, frozenset())  # type: ignore[arg-type]
+    model, library = random_qwen(dtype)
     chats = []
     for number in range(max(LEVELS)):
-        ids = [rng.randrange(QWEN["vocab_size"]) for _ in range(MEMORY_TOKENS + QUESTION_TOKENS)]
-        cache = cache_of(decoder, ids[:MEMORY_TOKENS]) if number % 2 else None
-        chats.append(Chat(Prompt((Turn(Role.USER, " ".join(map(str, ids))),)), ids, cache))
+        ids = random_ids(rng, MEMORY_TOKENS + QUESTION_TOKENS)
+        cache = cache_of(model.decoder, ids[:MEMORY_TOKENS]) if number % 2 else None
+        chats.append(Chat(prompt_of(ids), ids, cache))
     return Subject(model, chats, library)
 
 

@@ -10,6 +10,7 @@ the format, its version, the encoding, the identity of the model, and the memori
 
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Container, Sequence
 from dataclasses import asdict
@@ -88,6 +89,7 @@ def read(
     geometry: KvGeometry,
     vocabulary: int,
     allowed: Container[KvEncoding] = frozenset(KvEncoding),
+    checked: bool = False,
 ) -> KvPrefix:
     """Map the file of a cube into memory; what it holds is read once, to be sure of it.
 
@@ -97,6 +99,8 @@ def read(
         geometry: what the running model's keys and values are like.
         vocabulary: number of its tokens.
         allowed: encodings that may be used.
+        checked: whether these bytes were read before without an error: then keys and values are not looked at, and come
+            from the disk when they are needed.
 
     Raises:
         DataCorrupted: it is no such file, or not the one that the cube tells of.
@@ -117,12 +121,28 @@ def read(
         )
     ids = _ids(tensors.pop(_IDS, torch.empty(0)), cube, cube.payload, vocabulary)
     chunks = [
-        _chunk(tensors, number, geometry.chunk_shape(part.stop - part.start), geometry.dtype, cube, encoding)
+        _chunk(tensors, number, geometry.chunk_shape(part.stop - part.start), geometry.dtype, cube, encoding, checked)
         for number, part in enumerate(_parts(len(ids), encoding))
     ]
     if tensors:
         raise _corrupted(cube, f"it holds {min(tensors)[:40]!r}, which the format does not have")
     return KvPrefix(ids, tuple(chunks))
+
+
+def read_ahead(path: Path, layers: int) -> None:
+    """Have the system read a file into its memory, layer by layer as the model will ask for them. Blocks.
+
+    The chunks lie one behind the other, each with all layers; a model that begins before all is there waits for little
+    of the first layer, and the rest comes while it computes.
+    """
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        said = json.loads(file.read(length))
+        places = [span["data_offsets"] for name, span in said.items() if name.startswith(_CHUNK[:3])]
+        for layer in range(layers):
+            for start, end in places:
+                size = (end - start) // layers
+                os.posix_fadvise(file.fileno(), 8 + length + start + layer * size, size, os.POSIX_FADV_WILLNEED)
 
 
 def _parts(tokens: int, encoding: KvEncoding) -> list[slice]:
@@ -146,6 +166,7 @@ def _chunk(
     dtype: torch.dtype,
     cube: MemCube,
     encoding: KvEncoding,
+    checked: bool,
 ) -> KvChunk:
     """Take the tensors of a chunk out of those of the file."""
 
@@ -153,7 +174,7 @@ def _chunk(
         tensor = tensors.pop(name.format(number), None)
         if tensor is None or tuple(tensor.shape) != shape or tensor.dtype != dtype:
             raise _corrupted(cube, f"{name.format(number)} is not of the model's shape and dtype")
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if not checked and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise _corrupted(cube, "it holds values that are no numbers")
         return tensor
 

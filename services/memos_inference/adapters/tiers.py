@@ -8,11 +8,11 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from memos_inference.domain.activation import GreedyDual
 from memos_inference.ports import BlobSource
@@ -31,7 +31,16 @@ from memos_runtime.context import allow
 from memos_runtime.workers import Worker
 
 Opened = TypeVar("Opened")
-Open = Callable[[Path, MemCube], Awaitable[Opened]]
+Made = TypeVar("Made", covariant=True)
+
+
+class Open(Protocol[Made]):
+    """Makes a file ready for the model; `checked` says that the same bytes have been, and nothing was wrong."""
+
+    async def __call__(self, path: Path, cube: MemCube, *, checked: bool = False) -> Made:
+        """Return what the model uses."""
+        ...
+
 
 _SUFFIX, _PART = ".safetensors", ".part"
 _SWEEP_SECONDS = 60.0
@@ -57,6 +66,7 @@ class _Entry(Generic[Opened]):
     value: float = 0.0
     used: float = 0.0
     sure: bool = False
+    checked: bool = False
     opened: Opened | None = None
     loading: asyncio.Task[Opened] | None = None
     refusal: MemosError | None = None
@@ -171,11 +181,12 @@ class TieredCopies(Generic[Opened]):
         try:
             if not entry.sure:
                 await self._fetch(entry, cube)
-            opened = entry.opened = await self._open(entry.path, cube)
+            opened = entry.opened = await self._open(entry.path, cube, checked=entry.checked)
+            entry.checked = True
             self._note_use(entry)
         except (DataCorrupted, IncompatiblePayload, LimitExceeded) as error:
             entry.refusal, entry.refused = error, self._now()
-            entry.sure, entry.nbytes = False, 0
+            entry.sure, entry.checked, entry.nbytes = False, False, 0
             await self._files.run(_remove, entry.path)
             raise
         except BaseException:

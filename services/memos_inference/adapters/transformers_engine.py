@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import struct
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
@@ -68,6 +69,8 @@ class TransformersEngine:
         self._loader = ModelLoader(load, first_pause=first_pause)
         self._tokens = Worker("tokenizer")
         self._files = Worker("kv_files")
+        self._ahead = Worker("kv_ahead")
+        self._reading: set[asyncio.Task[None]] = set()
         self._batcher = batcher
         self._compose = compose
         self._composes = False
@@ -97,6 +100,7 @@ class TransformersEngine:
         await asyncio.to_thread(self._batcher.close)
         await self._tokens.close()
         await self._files.close()
+        await self._ahead.close()
 
     async def describe(self) -> EngineDescription:
         """See `Engine`."""
@@ -219,8 +223,10 @@ class TransformersEngine:
         except Exception:  # the system works without
             _log.exception("whether caches can be composed could not be found out")
 
-    async def open_cache(self, path: Path, cube: MemCube) -> "KvPrefix":
+    async def open_cache(self, path: Path, cube: MemCube, *, checked: bool = False) -> "KvPrefix":
         """Return a cache for `generate`, on the device of the model.
+
+        Bytes that were `checked` before come from the disk while the model computes.
 
         Raises:
             DataCorrupted, IncompatiblePayload: the file is not what the cube tells of, or not of this model.
@@ -228,10 +234,19 @@ class TransformersEngine:
             Overloaded, DependencyUnavailable.
         """
         model = await self._loader.model()
-        return await self._files.run(_open, model, path, cube, self._kv_encoding)
+        if checked and model.decoder.device.type == "cpu":
+            self._read_ahead(model, path)
+        return await self._files.run(_open, model, path, cube, self._kv_encoding, checked)
 
-    async def open_adapter(self, path: Path, cube: MemCube) -> "LoraAdapter":
-        """Return an adapter for `generate`, on the device of the model.
+    def _read_ahead(self, model: LoadedModel, path: Path) -> None:
+        """Have a file read in the background; nobody waits for it."""
+        reading = asyncio.ensure_future(self._ahead.run(_read_ahead, model, path))
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        reading.add_done_callback(lambda task: task.cancelled() or task.exception())  # the queue may be full
+
+    async def open_adapter(self, path: Path, cube: MemCube, *, checked: bool = False) -> "LoraAdapter":  # noqa: ARG002
+        """Return an adapter for `generate`, on the device of the model. It is checked each time: it is small.
 
         Raises:
             DataCorrupted, IncompatiblePayload: the file is not what the cube tells of, or not of this model.
@@ -277,15 +292,25 @@ def _write(
         raise StoreFull("The disk of inference has no room for the KV cache.") from error
 
 
-def _open(model: LoadedModel, path: Path, cube: MemCube, encoding: str) -> "KvPrefix":
+def _open(model: LoadedModel, path: Path, cube: MemCube, encoding: str, checked: bool) -> "KvPrefix":
     from memos_inference.adapters import kv_file
 
     decoder = model.decoder
     _check_keeps_all(model)
     assert decoder.geometry is not None
     allowed = {kv_file.KvEncoding.NATIVE, kv_file.KvEncoding(encoding)}
-    prefix = kv_file.read(path, cube, geometry=decoder.geometry, vocabulary=decoder.vocabulary, allowed=allowed)
+    prefix = kv_file.read(
+        path, cube, geometry=decoder.geometry, vocabulary=decoder.vocabulary, allowed=allowed, checked=checked
+    )
     return prefix.to(decoder.device)
+
+
+def _read_ahead(model: LoadedModel, path: Path) -> None:
+    from memos_inference.adapters import kv_file
+
+    if model.decoder.geometry is not None:
+        with suppress(OSError, ValueError, struct.error):  # whoever reads it says what is wrong
+            kv_file.read_ahead(path, model.decoder.geometry.layers)
 
 
 def _open_adapter(model: LoadedModel, path: Path, cube: MemCube) -> "LoraAdapter":

@@ -1,7 +1,9 @@
 """The file of a KV cache: what is written is read, and what is anything else is refused."""
 
 import json
+import os
 from dataclasses import asdict, replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from memos_inference.adapters.kv_cache import KvGeometry
-from memos_inference.adapters.kv_file import CHUNK_TOKENS, KvEncoding, digest_of, read, write
+from memos_inference.adapters.kv_file import CHUNK_TOKENS, KvEncoding, digest_of, read, read_ahead, write
 from memos_kernel.blobs import SAFETENSORS
 from memos_kernel.cube import Activation, BlobRef, Kind, RevisionRef
 from memos_kernel.errors import DataCorrupted, IncompatiblePayload
@@ -50,8 +52,9 @@ def path(tmp_path):
     return path
 
 
-def parsed(path, cube, *, allowed=frozenset(KvEncoding), **fields):
-    return read(path, of(path, cube, **fields), geometry=GEOMETRY, vocabulary=VOCABULARY, allowed=allowed)
+def parsed(path, cube, *, allowed=frozenset(KvEncoding), checked=False, **fields):
+    given = {"geometry": GEOMETRY, "vocabulary": VOCABULARY, "allowed": allowed, "checked": checked}
+    return read(path, of(path, cube, **fields), **given)
 
 
 def joined(prefix, index, tokens):
@@ -250,3 +253,27 @@ def test_a_model_of_another_shape_refuses_it(path, cube):
     for other in (replace(GEOMETRY, layers=2), replace(GEOMETRY, kv_heads=1), replace(GEOMETRY, head_dim=8)):
         with pytest.raises(DataCorrupted):
             read(path, of(path, cube), geometry=other, vocabulary=VOCABULARY)
+
+
+def test_bytes_that_were_checked_are_not_looked_at_again(tmp_path, cube):
+    path = tmp_path / "kv"
+    given = layers()
+    given[0][0][..., 0, 0] = float("nan")
+    write(path, given, ids=IDS, identity=IDENTITY, sources=[])
+    with pytest.raises(DataCorrupted, match="no numbers"):
+        parsed(path, cube)
+    assert parsed(path, cube, checked=True).ids == tuple(IDS)
+
+
+@pytest.mark.parametrize("encoding", KvEncoding)
+def test_a_file_is_read_ahead_layer_by_layer_and_nothing_of_it_is_left_out(tmp_path, monkeypatch, encoding):
+    path, asked = tmp_path / "kv", []
+    write(path, layers(), ids=IDS, identity=IDENTITY, sources=[], encoding=encoding)
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, size, advice: asked.append((start, size)))
+    read_ahead(path, GEOMETRY.layers)
+    with safe_open(str(path), framework="pt") as file:
+        chunks = {name: file.get_tensor(name).nbytes for name in file.keys() if name.startswith("kv.")}  # noqa: SIM118
+    assert sum(size for _, size in asked) == sum(chunks.values())
+    covered = sorted((start, start + size) for start, size in asked)
+    assert all(end <= start for (_, end), (start, _) in pairwise(covered))
+    assert asked != sorted(asked)

@@ -34,9 +34,11 @@ class Opener:
     """Stands for the engine: a cache is the bytes of its file."""
 
     opened: list[Path] = field(default_factory=list)
+    checked: list[bool] = field(default_factory=list)
     refusal: Exception | None = None
 
-    async def __call__(self, path, cube):
+    async def __call__(self, path, cube, *, checked=False):
+        self.checked.append(checked)
         if self.refusal is not None:
             raise self.refusal
         self.opened.append(path)
@@ -223,6 +225,7 @@ async def test_open_caches_have_a_budget_of_their_own(caches, kv, source, opener
     for cube in (kv("one"), kv("two"), kv("two"), kv("one")):
         await used(tiers, cube)
     assert (source.reads, len(opener.opened)) == (2, 3)
+    assert opener.checked == [False, False, True]
 
 
 class Slow(MemoryBlobs):

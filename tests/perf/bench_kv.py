@@ -1,0 +1,314 @@
+"""How soon does an answer begin when its memories are a KV cache, and how much of that is getting the cache?
+
+    make bench-kv ARGS="--rounds 5 --json"
+
+The model has random weights in the shape of Qwen2.5-0.5B. For each length of the memories and of the question, the time
+to the first token is measured with the memories read as text (by the faster of inference itself and transformers), and
+with their cache in the S3 store, on the disk (not in the system's page cache), and open in memory; and the floor: the
+pass over the question alone, with keys and values where that pass wants them. All arms take turns in each round. A row
+for composed caches reads four of them, moved and with a part read again.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import resource
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import s3
+import torch
+from random_qwen import prompt_of, random_ids, random_qwen
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from memos_inference.adapters import environment, kv_file, range_reader
+from memos_inference.adapters.batcher import Batcher
+from memos_inference.adapters.engine_work import LoadedModel
+from memos_inference.adapters.kv_cache import KvPrefix
+from memos_inference.adapters.packed import Packed
+from memos_inference.adapters.tiers import TieredCopies
+from memos_inference.adapters.transformers_engine import TransformersEngine
+from memos_inference.config import InferenceConfig
+from memos_inference.domain.generation import Ended, Sampling
+from memos_kernel.blobs import SAFETENSORS
+from memos_kernel.cube import Activation, BlobRef, Kind, MemCube
+from memos_kernel.names import CubeName, VaultName
+from memos_storage.adapters.s3 import S3BlobStore
+
+MEMORIES, QUESTIONS = (583, 2_773, 6_064), (167, 303, 953)
+"""Tokens, those of the published measurement (MemOS, arXiv 2507.03724, table 5)."""
+
+VAULT = VaultName("local", "bench")
+PIECE = 8_192
+PARTS = 4
+"""Caches that are composed."""
+
+NEVER = threading.Event()
+
+
+class Now:
+    """A clock."""
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Direct:
+    """The S3 store as inference reaches it, by an address."""
+
+    store: S3BlobStore
+
+    async def fetch(self, name: CubeName, path: Path) -> str:
+        """See `ports.BlobSource`."""
+        size, _, blob = name.id.partition("-")
+        address = await self.store.address(VAULT, BlobRef(blob, int(size), "", SAFETENSORS))
+        return await asyncio.to_thread(range_reader.fetch, address, path, int(size), stop=NEVER)
+
+
+@dataclass
+class Cell:
+    """Times of one length of memories and question, in seconds by arm."""
+
+    memory: int
+    question: int
+    nbytes: int
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    def median(self, arm: str) -> float:
+        """Return the median of an arm."""
+        return statistics.median(self.seconds[arm])
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        cold = min(self.median("text"), self.median("transformers"))
+        floor = self.median("floor")
+        arms = {
+            arm: {
+                "ms": round(1e3 * self.median(arm), 1),
+                "over_floor": round(self.median(arm) / floor - 1, 4),
+                "saved_of_cold": round(1 - self.median(arm) / cold, 4),
+            }
+            for arm in self.seconds
+        }
+        return {
+            "memory_tokens": self.memory,
+            "question_tokens": self.question,
+            "cache_bytes": self.nbytes,
+            "cold_ms": round(1e3 * cold, 1),
+            "arms": arms,
+            "break_even_mb_per_s": round(self.nbytes / 1e6 / max(cold - floor, 1e-9), 1),
+        }
+
+
+class Bench:
+    """A model, an engine over it, and a place for caches on each tier."""
+
+    def __init__(self, model: LoadedModel, library: Any, store: S3BlobStore, folder: Path) -> None:
+        """Take the parts."""
+        self.model = model
+        self.library = library
+        self.store = store
+        self.folder = folder
+        batcher = Batcher(max_running=1, max_waiting=4, max_bytes=2**34, piece=PIECE)
+        self.engine = TransformersEngine(lambda: model, batcher=batcher)
+        self._copies = 0
+
+    async def cell(self, memory: int, question: int, rounds: int, rng: random.Random, tick: Callable[[], None]) -> Cell:
+        """Measure one length of memories and question."""
+        told, asked = random_ids(rng, memory), random_ids(rng, question)
+        cube, path = await self._cached(told)
+        opened = await self.engine.open_cache(path, cube)
+        cell = Cell(memory, question, path.stat().st_size)
+        parts = [
+            await self._opened(told[start : start + memory // PARTS]) for start in range(0, memory, memory // PARTS)
+        ]
+        arms: dict[str, Callable[[], Awaitable[float]]] = {
+            "text": lambda: self._first_token([*told, *asked]),
+            "transformers": lambda: asyncio.to_thread(self._library, [*told, *asked]),
+            "s3": lambda: self._from_s3(cube, [*told, *asked]),
+            "disk": lambda: self._from_disk(cube, path, [*told, *asked]),
+            "memory": lambda: self._first_token([*told, *asked], opened),
+            "floor": lambda: asyncio.to_thread(self._floor, told, asked),
+            "composed": lambda: asyncio.to_thread(self._composed, parts[:PARTS], [*told, *asked]),
+        }
+        for _ in range(rounds + 1):  # the first warms up
+            for arm, measure in arms.items():
+                cell.seconds.setdefault(arm, []).append(await measure())
+            tick()
+        cell.seconds = {arm: seconds[1:] for arm, seconds in cell.seconds.items()}
+        return cell
+
+    async def _first_token(self, ids: Sequence[int], *caches: KvPrefix) -> float:
+        prompt, begun = prompt_of(ids), time.perf_counter()
+        async for event in self.engine.generate(prompt, Sampling(max_tokens=1), caches=caches):
+            if isinstance(event, Ended):
+                return time.perf_counter() - begun
+        raise AssertionError("no end")
+
+    def _library(self, ids: Sequence[int]) -> float:
+        given, begun = torch.tensor([list(ids)]), time.perf_counter()
+        with torch.inference_mode():
+            self.library(given, use_cache=True, logits_to_keep=1).logits.argmax()
+        return time.perf_counter() - begun
+
+    def _floor(self, told: Sequence[int], asked: Sequence[int]) -> float:
+        decoder = self.model.decoder
+        state = decoder.begin(len(told) + len(asked))
+        decoder.step([(state, told)])
+        begun = time.perf_counter()
+        decoder.choose(decoder.step([(state, asked)]), [0.0])
+        return time.perf_counter() - begun
+
+    def _composed(self, parts: Sequence[KvPrefix], ids: Sequence[int]) -> float:
+        decoder, begun = self.model.decoder, time.perf_counter()
+        reused = decoder.reuse(ids, parts, recompute=InferenceConfig().kv_recompute)
+        state = decoder.begin(len(ids), reused=reused)
+        left = [ids[index] for gap in reused.gaps(len(ids)) for index in gap]
+        decoder.choose(decoder.step([(state, left)]), [0.0])
+        return time.perf_counter() - begun
+
+    async def _from_s3(self, cube: MemCube, ids: Sequence[int]) -> float:
+        self._copies += 1
+        copies: TieredCopies[KvPrefix] = TieredCopies(
+            self.folder / f"copies-{self._copies}",
+            Direct(self.store),
+            self.engine.open_cache,
+            settings="kv",
+            disk_bytes=2**40,
+            memory_bytes=2**40,
+            patience=600,
+            clock=Now(),
+        )
+        await copies.start()
+        begun = time.perf_counter()
+        async with copies.use(cube) as cache:
+            await self._first_token(ids, cache)
+        seconds = time.perf_counter() - begun
+        await copies.close()
+        for path in (self.folder / f"copies-{self._copies}").iterdir():
+            path.unlink()
+        return seconds
+
+    async def _from_disk(self, cube: MemCube, path: Path, ids: Sequence[int]) -> float:
+        await asyncio.to_thread(_forget, path)
+        begun = time.perf_counter()
+        await self._first_token(ids, await self.engine.open_cache(path, cube, checked=True))
+        return time.perf_counter() - begun
+
+    async def _opened(self, ids: Sequence[int]) -> KvPrefix:
+        return await asyncio.to_thread(self._read, ids)
+
+    def _read(self, ids: Sequence[int]) -> KvPrefix:
+        state = self.model.decoder.begin(len(ids))
+        assert isinstance(state, Packed)
+        self.model.decoder.step([(state, ids)])
+        return KvPrefix.of(ids, state.cache.pairs())
+
+    async def _cached(self, ids: Sequence[int]) -> tuple[MemCube, Path]:
+        """Write the cache of some tokens to the disk and to the store."""
+        path = self.folder / f"{len(ids)}-{time.monotonic_ns()}.safetensors"
+        identity = replace(self.model.description.identity, token_ids_sha256=kv_file.digest_of(ids))
+        state = self.model.decoder.begin(len(ids))
+        assert isinstance(state, Packed)
+        await asyncio.to_thread(self.model.decoder.step, [(state, ids)])
+        await asyncio.to_thread(kv_file.write, path, state.cache.pairs(), ids=ids, identity=identity, sources=())
+        blob = await self.store.put(VAULT, _bytes(path), media_type=SAFETENSORS)
+        payload = Activation(blob, identity, len(ids))
+        name = CubeName("local", f"{blob.size_bytes}-{blob.name}")
+        return MemCube(name=name, vault=VAULT, uid=blob.name, kind=Kind.ACTIVATION, payload=payload), path
+
+
+async def _bytes(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while data := await asyncio.to_thread(file.read, 2**20):
+            yield data
+
+
+def _forget(path: Path) -> None:
+    """Have the system drop what it holds of a file."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+async def measured(asked: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Measure all cells."""
+    device = environment.pick_device(asked.device)
+    environment.prepare(asked.threads)
+    model, library = random_qwen(asked.dtype, str(device))
+    url, _ = (await asyncio.to_thread(s3.shared_server)).bucket()
+    store = S3BlobStore(url, access_key=s3.ACCESS_KEY, secret_key=s3.SECRET_KEY, installation=lambda: "bench")
+    rng, cells = random.Random(asked.seed), []
+    with tempfile.TemporaryDirectory() as folder, Progress(console=console, disable=not console.is_terminal) as bar:
+        bench = Bench(model, library, store, Path(folder))
+        bench.engine.start()
+        task = bar.add_task("cells", total=len(asked.memories) * len(asked.questions) * (asked.rounds + 1))
+        for memory in asked.memories:
+            for question in asked.questions:
+                cells.append(await bench.cell(memory, question, asked.rounds, rng, lambda: bar.advance(task)))
+        await bench.engine.close()
+    await store.close()
+    return {
+        "model": "qwen2.5-0.5b, random weights",
+        "dtype": asked.dtype,
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "rounds": asked.rounds,
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "cells": [cell.document() for cell in cells],
+    }
+
+
+def table(report: dict[str, Any]) -> Table:
+    """Return the medians."""
+    shown = Table("memory x question", "cold", "S3", "disk", "memory", "floor", "cut of cold from disk", "composed")
+    for cell in report["cells"]:
+        arms = cell["arms"]
+        over = {arm: f"{arms[arm]['ms']:,.0f} ms (+{arms[arm]['over_floor']:.1%})" for arm in ("s3", "disk", "memory")}
+        shown.add_row(
+            f"{cell['memory_tokens']} x {cell['question_tokens']}",
+            f"{cell['cold_ms']:,.0f} ms",
+            *over.values(),
+            f"{arms['floor']['ms']:,.0f} ms",
+            f"{arms['disk']['saved_of_cold']:.1%}",
+            f"{arms['composed']['ms']:,.0f} ms",
+        )
+    return shown
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memories", type=int, nargs="+", default=MEMORIES)
+    parser.add_argument("--questions", type=int, nargs="+", default=QUESTIONS)
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    asked = parser.parse_args()
+    report = asyncio.run(measured(asked, Console(stderr=True)))
+    if asked.json:
+        print(json.dumps(report, indent=1))  # noqa: T201
+    else:
+        Console().print(table(report))
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
