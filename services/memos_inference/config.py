@@ -1,8 +1,9 @@
 """Settings of the inference service; the defaults work offline on one machine."""
 
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from memos_runtime.config import Section
 
@@ -13,10 +14,24 @@ BUNDLED_EMBEDDER = "minilm"
 class InferenceConfig(Section):
     """Models, where they run, and how much may wait for them."""
 
+    engine: Literal["transformers", "openai"] = Field(
+        "transformers",
+        description="what runs the generating model: transformers, here, with all forms of memory; or openai, a server"
+        " that speaks OpenAI's chat completions (vLLM, Ollama, hosted models), with text alone, which is sent there",
+    )
     model: str = Field(
         BUNDLED_MODEL,
         min_length=1,
-        description="generating model: `tiny` (the project's own), a folder, or a Hugging Face id of a causal LM",
+        description="generating model: `tiny` (the project's own), a folder, or a Hugging Face id of a causal LM; with"
+        " engine openai, its name on the server",
+    )
+    openai_url: str = Field("", description="address of the server with engine openai, such as http://vllm:8000/v1")
+    openai_key: SecretStr = Field(SecretStr(""), description="key for that server")
+    openai_context_tokens: int = Field(
+        8_192, ge=256, description="tokens that the model of that server holds, prompt and answer together"
+    )
+    openai_timeout_seconds: float = Field(
+        60.0, gt=0, description="seconds of silence after which that server counts as away"
     )
     embedder: str = Field(
         BUNDLED_EMBEDDER,
@@ -118,3 +133,14 @@ class InferenceConfig(Section):
         description="memories that the model reads well in one prompt, unless its config.json states "
         "memos.memories_read_well",
     )
+
+    @model_validator(mode="after")
+    def _a_server_has_an_address_and_a_model(self) -> Self:
+        if self.engine != "openai":
+            return self
+        parts = urlsplit(self.openai_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+            raise ValueError("with engine openai, openai_url has to look like https://host/v1, without a user")
+        if self.model == BUNDLED_MODEL:
+            raise ValueError("with engine openai, model has to be the name of a model on that server")
+        return self

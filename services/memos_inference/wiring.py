@@ -12,6 +12,7 @@ from memos_api.internal.v1.inference_service_pb2_grpc import add_InferenceServic
 from memos_inference.adapters.batcher import Batcher
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.loading import load_encoder, load_model
+from memos_inference.adapters.openai_engine import OpenAICompatibleEngine
 from memos_inference.adapters.storage_client import StorageBlobs
 from memos_inference.adapters.tiers import TieredCopies
 from memos_inference.adapters.tracing import TelemetryTracer
@@ -20,6 +21,7 @@ from memos_inference.adapters.transformers_embedder import TransformersEmbedder
 from memos_inference.adapters.transformers_engine import Compose, TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.seals import Seals
+from memos_inference.ports import AdapterTraining
 from memos_inference.servicer import InferenceServicer
 from memos_inference.usecases.build_activation import BuildActivation
 from memos_inference.usecases.choose_embedder import ServedEmbedders
@@ -46,18 +48,7 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         if name
     ]
     served = ServedEmbedders(embedders[0], embedders[1] if len(embedders) > 1 else None)
-    batcher = Batcher(
-        max_running=config.max_running,
-        max_waiting=config.max_queue,
-        max_bytes=config.kv_running_bytes,
-        piece=config.prefill_tokens,
-    )
-    engine = TransformersEngine(
-        partial(load_model, config, digests),
-        batcher=batcher,
-        kv_encoding=config.kv_encoding,
-        compose=Compose(config.kv_recompute, context.state_dir / "composed.json") if config.kv_compose else None,
-    )
+    engine, training = _engine(config, context, digests)
     blobs = StorageBlobs(context.channels.stub(BlobServiceStub, STORAGE))
     caches, adapters = (
         TieredCopies(
@@ -85,9 +76,7 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
             engine, caches, adapters, TelemetryTracer(context.telemetry), context.clock, seals
         ),
         build_activation=BuildActivation(engine=engine, clock=context.clock, seals=seals, folder=builds),
-        train_adapter=TrainAdapter(
-            engine=engine, training=ProcessTraining(config), clock=context.clock, seals=seals, folder=builds
-        ),
+        train_adapter=TrainAdapter(engine=engine, training=training, clock=context.clock, seals=seals, folder=builds),
         describe_models=DescribeModels(engine, embedders[0]),
         describe_embedder=DescribeEmbedder(served),
     )
@@ -122,6 +111,35 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
             **({"next_embedder": lambda: embedders[1].healthy} if len(embedders) > 1 else {}),
         },
     )
+
+
+def _engine(
+    config: InferenceConfig, context: ServiceContext, digests: FileDigests
+) -> tuple[TransformersEngine | OpenAICompatibleEngine, AdapterTraining]:
+    """Return what generates, and what trains adapters of its model."""
+    if config.engine == "openai":
+        away = OpenAICompatibleEngine(
+            url=config.openai_url,
+            key=config.openai_key.get_secret_value(),
+            model=config.model,
+            context_length=config.openai_context_tokens,
+            memories_read_well=config.memories_read_well,
+            seconds=config.openai_timeout_seconds,
+            max_running=config.max_running,
+            max_waiting=config.max_queue,
+        )
+        return away, away
+    batcher = Batcher(
+        max_running=config.max_running,
+        max_waiting=config.max_queue,
+        max_bytes=config.kv_running_bytes,
+        piece=config.prefill_tokens,
+    )
+    compose = Compose(config.kv_recompute, context.state_dir / "composed.json") if config.kv_compose else None
+    engine = TransformersEngine(
+        partial(load_model, config, digests), batcher=batcher, kv_encoding=config.kv_encoding, compose=compose
+    )
+    return engine, ProcessTraining(config)
 
 
 def _empty(folder: Path) -> None:

@@ -26,13 +26,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import s3
 import torch
 from random_qwen import prompt_of, random_ids, random_qwen
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+import s3
 from memos_inference.adapters import environment, kv_file, range_reader
 from memos_inference.adapters.batcher import Batcher
 from memos_inference.adapters.engine_work import LoadedModel
@@ -252,14 +252,16 @@ async def measured(asked: argparse.Namespace, console: Console) -> dict[str, Any
     model, library = random_qwen(asked.dtype, str(device))
     url, _ = (await asyncio.to_thread(s3.shared_server)).bucket()
     store = S3BlobStore(url, access_key=s3.ACCESS_KEY, secret_key=s3.SECRET_KEY, installation=lambda: "bench")
-    rng, cells = random.Random(asked.seed), []
+    rng = random.Random(asked.seed)
     with tempfile.TemporaryDirectory() as folder, Progress(console=console, disable=not console.is_terminal) as bar:
         bench = Bench(model, library, store, Path(folder))
         bench.engine.start()
         task = bar.add_task("cells", total=len(asked.memories) * len(asked.questions) * (asked.rounds + 1))
-        for memory in asked.memories:
-            for question in asked.questions:
-                cells.append(await bench.cell(memory, question, asked.rounds, rng, lambda: bar.advance(task)))
+        cells = [
+            await bench.cell(memory, question, asked.rounds, rng, lambda: bar.advance(task))
+            for memory in asked.memories
+            for question in asked.questions
+        ]
         await bench.engine.close()
     await store.close()
     return {

@@ -245,7 +245,7 @@ class TransformersEngine:
         reading.add_done_callback(self._reading.discard)
         reading.add_done_callback(lambda task: task.cancelled() or task.exception())  # the queue may be full
 
-    async def open_adapter(self, path: Path, cube: MemCube, *, checked: bool = False) -> "LoraAdapter":  # noqa: ARG002
+    async def open_adapter(self, path: Path, cube: MemCube, *, checked: bool = False) -> "LoraAdapter":
         """Return an adapter for `generate`, on the device of the model. It is checked each time: it is small.
 
         Raises:

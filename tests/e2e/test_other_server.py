@@ -1,0 +1,41 @@
+"""A system whose model runs on another server, a real one that speaks chat completions."""
+
+import pytest
+
+from chat_server import chat_server
+from deployment import Deployment
+from memos_client import ChatEnd, ChatPlan
+from memos_inference.adapters.checkpoint import bundled_tiny
+
+FACT = "The violin of Marta is in the cellar."
+
+
+@pytest.fixture
+async def client(tmp_path):
+    checkpoint = bundled_tiny().folder
+    with chat_server(checkpoint) as url:
+        env = {
+            "MEMOS_INFERENCE__ENGINE": "openai",
+            "MEMOS_INFERENCE__OPENAI_URL": url,
+            "MEMOS_INFERENCE__MODEL": str(checkpoint),
+        }
+        with Deployment.one_process(tmp_path / "state", env=env) as system:
+            async with system.client() as opened:
+                yield opened
+
+
+async def test_it_answers_from_text_and_says_that_it_takes_nothing_else(client):
+    (added,) = (await client.add("main", [FACT])).added
+    events = [event async for event in client.chat("Where is the violin of Marta?", vaults=["main"], form="kv")]
+    plan, end = events[0], events[-1]
+    assert isinstance(plan, ChatPlan)
+    assert isinstance(end, ChatEnd)
+    assert [memory.form for memory in plan.chosen] == ["text"]
+    # this server repeats what it was asked before it answers
+    assert "cellar" in end.text.rpartition("<|assistant|>")[2]
+    assert (end.prompt_tokens > 20, end.completion_tokens > 0, end.cached_tokens) == (True, True, 0)
+    for convert in (client.build_activation, client.train_adapter):
+        async for job in client.watch_job((await convert("main", [added.cube.name])).name):
+            state = job
+        assert state.state == 4
+        assert "text only" in state.last_error
