@@ -12,6 +12,7 @@ from memos_inference.domain.models import EmbedderDescription, Embeddings, Engin
 from memos_kernel.cube import MemCube
 from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.names import CubeName
+from memos_kernel.speed import Speed
 
 
 class Embedder(Protocol):
@@ -47,7 +48,16 @@ Opened = TypeVar("Opened", covariant=True)
 
 
 class Copies(Protocol[Opened]):
-    """Blobs of derived cubes, brought to where the model is and opened."""
+    """Blobs of derived cubes, brought to where the model is and opened.
+
+    Attributes:
+        fetching: how long it takes to bring one here, by its bytes; None if none has come yet.
+    """
+
+    @property
+    def fetching(self) -> Speed | None:
+        """See the attributes."""
+        ...
 
     def use(self, cube: MemCube) -> AbstractAsyncContextManager[Opened]:
         """Hold what the blob of a cube is for the model; nothing removes it meanwhile.

@@ -17,6 +17,7 @@ from memos_inference.usecases.embed_texts import EmbedTexts
 from memos_inference.usecases.generate_answer import GenerateAnswer
 from memos_inference.usecases.train_adapter import Adapted, TrainAdapter
 from memos_kernel.names import VaultName
+from memos_kernel.speed import Speed
 from memos_runtime.context import current_grant
 from memos_wire.cubes import activation_to_proto, cube_from_proto, identity_to_proto, parametric_to_proto
 
@@ -103,7 +104,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
 
     async def DescribeEngine(self, request: pb.DescribeEngineRequest, context: Any) -> pb.DescribeEngineResponse:
         """Describe the models."""
-        engine, embedder = await self.describe_models()
+        engine, embedder, fetching = await self.describe_models()
         return pb.DescribeEngineResponse(
             model=engine.model,
             context_length=engine.context_length,
@@ -112,7 +113,15 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
             embedder=embedder.id,
             embedding_dimensions=embedder.dimensions,
             composes=engine.composes,
+            reading=_speed_to_proto(engine.reading),
+            fetching=_speed_to_proto(fetching),
         )
+
+
+def _speed_to_proto(speed: Speed | None) -> pb.Speed | None:
+    if speed is None:
+        return None
+    return pb.Speed(seconds=speed.seconds, seconds_per_unit=speed.seconds_per_unit)
 
 
 def _event_to_proto(event: GenerationEvent) -> pb.GenerateResponse:

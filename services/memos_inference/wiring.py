@@ -77,7 +77,7 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         ),
         build_activation=BuildActivation(engine=engine, clock=context.clock, seals=seals, folder=builds),
         train_adapter=TrainAdapter(engine=engine, training=training, clock=context.clock, seals=seals, folder=builds),
-        describe_models=DescribeModels(engine, embedders[0]),
+        describe_models=DescribeModels(engine, embedders[0], caches),
         describe_embedder=DescribeEmbedder(served),
     )
 
@@ -137,7 +137,11 @@ def _engine(
     )
     compose = Compose(config.kv_recompute, context.state_dir / "composed.json") if config.kv_compose else None
     engine = TransformersEngine(
-        partial(load_model, config, digests), batcher=batcher, kv_encoding=config.kv_encoding, compose=compose
+        partial(load_model, config, digests),
+        batcher=batcher,
+        kv_encoding=config.kv_encoding,
+        compose=compose,
+        calibrate=True,
     )
     return engine, ProcessTraining(config)
 

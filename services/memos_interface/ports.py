@@ -439,6 +439,10 @@ class Spans(Protocol):
         """Link the running span to the spans in which what it reads or uses was first written."""
         ...
 
+    def foretold(self, *, expected_ms: float, actual_ms: float) -> None:
+        """Say how long the model was expected to take until the first token, and how long it took."""
+        ...
+
     def trace_id(self) -> str:
         """Return the id of the running trace, or an empty string if none is recorded."""
         ...

@@ -46,6 +46,8 @@ MEMOS_REASON = "memos.error.reason"
 MEMOS_DEGRADED = "memos.degraded"
 MEMOS_LINK = "memos.link"
 """Attribute of a span link: what the linked cube was used for."""
+MEMOS_FIRST_EXPECTED_MS = "memos.first_token.expected_ms"
+MEMOS_FIRST_MS = "memos.first_token.ms"
 
 # metrics
 METRIC_RPC_DURATION = "rpc_server_duration_seconds"

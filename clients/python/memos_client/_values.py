@@ -192,7 +192,8 @@ class Difference:
 class PlannedMemory:
     """A memory and what was decided about it.
 
-    Its form is `text`, `kv` if a KV cache has it, or `lora` if an adapter knows it.
+    Its form is `text`, `kv` if a KV cache has it, or `lora` if an adapter knows it. `estimated_ms` is what it is
+    expected to add to the time until the first token.
     """
 
     cube: Cube
@@ -200,6 +201,7 @@ class PlannedMemory:
     reason: str
     score: float
     tokens: int
+    estimated_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,10 @@ class CacheRefusal:
 
 @dataclass(frozen=True, slots=True)
 class ChatPlan:
-    """First event of a chat: what was understood, and which memories enter the prompt."""
+    """First event of a chat: what was understood, and which memories enter the prompt.
+
+    `estimated_ms` is what the model is expected to take until the first token; 0 if it is not known how fast it reads.
+    """
 
     name: str
     query: str
@@ -222,6 +227,7 @@ class ChatPlan:
     degraded: bool
     caches: tuple[PlannedMemory, ...] = ()
     adapter: PlannedMemory | None = None
+    estimated_ms: float = 0.0
 
     def __str__(self) -> str:
         lines = (f"- {memory.cube} ({memory.reason})" for memory in self.chosen)
@@ -280,6 +286,7 @@ def chat_event(message: chat_service_pb2.ChatResponse) -> ChatEvent:
                 degraded=plan.degraded,
                 caches=_planned(plan.caches),
                 adapter=_planned([plan.adapter])[0] if plan.HasField("adapter") else None,
+                estimated_ms=plan.estimated_ms,
             )
         case "delta":
             return ChatDelta(message.delta.text)
@@ -301,7 +308,10 @@ def chat_event(message: chat_service_pb2.ChatResponse) -> ChatEvent:
 
 
 def _planned(messages: Iterable[chat_service_pb2.PlannedMemory]) -> tuple[PlannedMemory, ...]:
-    return tuple(PlannedMemory(Cube(item.cube), item.form, item.reason, item.score, item.tokens) for item in messages)
+    return tuple(
+        PlannedMemory(Cube(item.cube), item.form, item.reason, item.score, item.tokens, item.estimated_ms)
+        for item in messages
+    )
 
 
 _FORMS = {

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from memos_inference.domain.estimates import SpeedMeter
 from memos_kernel.errors import ContextExceeded, Draining, InternalError, Overloaded
+from memos_kernel.speed import Speed
 
 if TYPE_CHECKING:
     from memos_inference.adapters.kv_cache import Reused
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 _SMOOTHING = 0.2
 _RETRY_MIN, _RETRY_MAX = 0.1, 30.0
+_TELLING = 16
+"""Tokens of a pass by which it is learned what reading costs; shorter ones write answers."""
 
 _log = logging.getLogger(__name__)
 
@@ -160,8 +164,14 @@ class Batcher:
         self._seconds_a_work = 0.0
         self._closed = False
         self._entered = False
+        self._meter = SpeedMeter()
         self.after_pass: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    @property
+    def speed(self) -> Speed | None:
+        """Seconds of a pass, by its tokens; None before the first."""
+        return self._meter.speed
 
     def start(self) -> None:
         """Start the thread."""
@@ -309,6 +319,7 @@ class Batcher:
         if not parts:
             return
         decoder = parts[0][0].work.decoder
+        begun = time.perf_counter()
         try:
             logits = decoder.step([(running.state, ids) for running, ids in parts], again=again)
         except Exception as error:
@@ -325,6 +336,9 @@ class Batcher:
             for running, _ in parts:
                 self._drop(running, error)
             return
+        tokens_read = sum(len(ids) for _, ids in parts)
+        if tokens_read >= _TELLING:
+            self._meter.note(tokens_read, time.perf_counter() - begun)
         with self._wake:
             for running, ids in parts:
                 self._shares.count(running.work.tenant, len(ids))

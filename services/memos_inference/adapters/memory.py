@@ -18,6 +18,7 @@ from memos_inference.ports import Adapter, Cache, Trained
 from memos_kernel.cube import MemCube
 from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.names import CubeName
+from memos_kernel.speed import Speed
 
 Opened = TypeVar("Opened")
 
@@ -128,6 +129,7 @@ class MemoryCopies(Generic[Opened]):
 
     opened: dict[CubeName, Opened] = field(default_factory=dict)
     broken: Exception | None = None
+    fetching: Speed | None = None
 
     @asynccontextmanager
     async def use(self, cube: MemCube) -> AsyncIterator[Opened]:

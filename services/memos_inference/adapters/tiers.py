@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import logging
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from memos_inference.domain.activation import GreedyDual
+from memos_inference.domain.estimates import SpeedMeter
 from memos_inference.ports import BlobSource
 from memos_kernel import limits
 from memos_kernel.cube import Activation, MemCube, Parametric
@@ -27,6 +29,7 @@ from memos_kernel.errors import (
     StoreFull,
 )
 from memos_kernel.ids import Clock
+from memos_kernel.speed import Speed
 from memos_runtime.context import allow
 from memos_runtime.workers import Worker
 
@@ -117,7 +120,13 @@ class TieredCopies(Generic[Opened]):
         self._files = Worker("kv_tiers")
         self._entries: dict[str, _Entry[Opened]] = {}
         self._order = GreedyDual()
+        self._meter = SpeedMeter()
         self._sweeper: asyncio.Task[None] | None = None
+
+    @property
+    def fetching(self) -> Speed | None:
+        """See `Copies`."""
+        return self._meter.speed
 
     async def start(self) -> None:
         """Take stock of the files that are there; what was cut off, or not used for a while, is removed."""
@@ -219,7 +228,7 @@ class TieredCopies(Generic[Opened]):
 
     async def _download(self, path: Path, cube: MemCube) -> None:
         assert isinstance(cube.payload, Activation | Parametric)
-        part = path.with_suffix(_PART)
+        part, begun = path.with_suffix(_PART), time.perf_counter()
         try:
             digest = await self._source.fetch(cube.name, part)
         except OSError as error:
@@ -227,6 +236,7 @@ class TieredCopies(Generic[Opened]):
         if digest != cube.payload.blob.sha256:
             raise DataCorrupted(f"The bytes of {cube.name} are not those that it names.", name=str(cube.name))
         await self._files.run(part.replace, path)
+        self._meter.note(cube.payload.blob.size_bytes, time.perf_counter() - begun)
 
     async def _fit_disk(self, wanted: _Entry[Opened]) -> None:
         """Make room for a file.

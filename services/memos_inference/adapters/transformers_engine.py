@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _ANSWER_TOKENS = 24
 """Tokens of an answer by which it is seen whether caches can be composed."""
 
+_TRIED = (16, 96, 24, 64)
+"""Tokens that the model reads when it is new, to see how fast it is; the first pass is slower than others."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -54,6 +57,7 @@ class TransformersEngine:
         batcher: Batcher,
         kv_encoding: str = "native",
         compose: Compose | None = None,
+        calibrate: bool = False,
         first_pause: float = FIRST_PAUSE,
     ) -> None:
         """Take what loads the model, and how it works.
@@ -63,6 +67,7 @@ class TransformersEngine:
             batcher: decides who reads and writes next; the engine starts and closes it.
             kv_encoding: how KV caches are written, `native` or `int8`; with `native` none in eight bits is used.
             compose: how several caches serve one prompt, for a model that gives right answers then; None: they do not.
+            calibrate: whether to let the model read a little as soon as it is loaded, to see how fast it is.
             first_pause: seconds between the first two tries to load.
         """
         self._kv_encoding = kv_encoding
@@ -73,8 +78,9 @@ class TransformersEngine:
         self._reading: set[asyncio.Task[None]] = set()
         self._batcher = batcher
         self._compose = compose
+        self._calibrate = calibrate
         self._composes = False
-        self._gate: asyncio.Task[None] | None = None
+        self._trying: asyncio.Task[None] | None = None
 
     @property
     def healthy(self) -> bool:
@@ -87,15 +93,14 @@ class TransformersEngine:
         self._batcher.after_pass = self._post.send
         self._batcher.start()
         self._loader.start()
-        if self._compose is not None:
-            self._gate = asyncio.create_task(self._pass_gate(self._compose), name="composition gate")
+        self._trying = asyncio.create_task(self._try(), name="engine.try")
 
     async def close(self) -> None:
         """Fail what waits and what runs, end the threads. A model that is being loaded is waited for only shortly."""
-        if self._gate is not None:
-            self._gate.cancel()
+        if self._trying is not None:
+            self._trying.cancel()
             with suppress(asyncio.CancelledError, Exception):
-                await self._gate
+                await self._trying
         await self._loader.close()
         await asyncio.to_thread(self._batcher.close)
         await self._tokens.close()
@@ -104,7 +109,8 @@ class TransformersEngine:
 
     async def describe(self) -> EngineDescription:
         """See `Engine`."""
-        return replace((await self._loader.model()).description, composes=self._composes)
+        described = (await self._loader.model()).description
+        return replace(described, composes=self._composes, reading=self._batcher.speed)
 
     async def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
         """See `Engine`."""
@@ -198,9 +204,21 @@ class TransformersEngine:
         finally:
             self._batcher.withdraw(reading)
 
-    async def _pass_gate(self, compose: Compose) -> None:
-        """Let several caches serve one prompt, if this model answers well from them."""
+    async def _try(self) -> None:
+        """Learn how fast the model reads here, and whether several caches may serve one prompt."""
         model = await self._loader.model()
+        if model.decoder.geometry is None:
+            return
+        try:
+            for tokens in _TRIED if self._calibrate else ():
+                await self._read(model, [0] * min(tokens, model.description.context_length))
+            if self._compose is not None:
+                self._composes = await self._pass_gate(model, self._compose)
+        except Exception:  # the system works without
+            _log.exception("what the model is like here could not be found out")
+
+    async def _pass_gate(self, model: LoadedModel, compose: Compose) -> bool:
+        """Return whether the model answers well from several caches in one prompt."""
 
         async def read(ids: Sequence[int]) -> "KvPrefix":
             from memos_inference.adapters.kv_cache import KvPrefix
@@ -218,10 +236,7 @@ class TransformersEngine:
             read=read,
             answer=answer,
         )
-        try:
-            self._composes = await gate.passed(model)
-        except Exception:  # the system works without
-            _log.exception("whether caches can be composed could not be found out")
+        return await gate.passed(model)
 
     async def open_cache(self, path: Path, cube: MemCube, *, checked: bool = False) -> "KvPrefix":
         """Return a cache for `generate`, on the device of the model.

@@ -7,6 +7,7 @@ from memos_inference.domain.sizes import check_number, check_size
 from memos_kernel import limits
 from memos_kernel.errors import MissingField
 from memos_kernel.identity import CompatibilityIdentity
+from memos_kernel.speed import Speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class EmbedderDescription:
 class EngineDescription:
     """The generating model: id with revision, tokens it holds, memories it reads well, identity for payloads.
 
-    `composes` says whether several caches may serve one prompt.
+    `composes` says whether several caches may serve one prompt, `reading` how long prompts take by their tokens; None
+    if that is not known.
     """
 
     model: str
@@ -37,6 +39,7 @@ class EngineDescription:
     memories_read_well: int
     identity: CompatibilityIdentity
     composes: bool = False
+    reading: Speed | None = None
 
 
 def check_texts(texts: Sequence[str], *, empty_allowed: bool = False, limit: int = limits.TEXT_BYTES) -> None:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from memos_inference.domain.models import EmbedderDescription, EngineDescription
-from memos_inference.ports import Embedder, Engine
+from memos_inference.ports import Cache, Copies, Embedder, Engine
 from memos_inference.usecases.choose_embedder import ServedEmbedders
+from memos_kernel.speed import Speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,10 +14,11 @@ class DescribeModels:
 
     engine: Engine
     embedder: Embedder
+    caches: Copies[Cache]
 
-    async def __call__(self) -> tuple[EngineDescription, EmbedderDescription]:
-        """Return what the generating model and the embedder are."""
-        return await self.engine.describe(), await self.embedder.describe()
+    async def __call__(self) -> tuple[EngineDescription, EmbedderDescription, Speed | None]:
+        """Return what the generating model and the embedder are, and how long caches take to come, by their bytes."""
+        return await self.engine.describe(), await self.embedder.describe(), self.caches.fetching
 
 
 @dataclass(frozen=True, slots=True)

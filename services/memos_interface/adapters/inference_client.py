@@ -77,6 +77,7 @@ def _event(message: pb.GenerateResponse) -> Delta | GenerationEnd:
         prompt_tokens=end.prompt_tokens,
         completion_tokens=end.completion_tokens,
         model=end.model,
+        first_token_ms=end.first_token_ms,
         cached_tokens=end.cached_tokens,
         approximate_tokens=end.approximate_tokens,
         refusals=tuple(CacheRefusal(one.cube, one.reason, one.message) for one in end.refusals),

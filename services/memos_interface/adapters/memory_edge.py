@@ -178,6 +178,7 @@ class MemorySpans:
     def __init__(self) -> None:
         self.operations: list[str] = []
         self.links: list[tuple[str, TraceRef]] = []
+        self.forecasts: list[tuple[float, float]] = []
 
     def mark(self, operation: str, *, about: str = "") -> None:
         """See the port."""
@@ -186,6 +187,10 @@ class MemorySpans:
     def link(self, origins: Iterable[TraceRef | None], *, used_for: str) -> None:
         """See the port."""
         self.links.extend((used_for, origin) for origin in origins if origin is not None)
+
+    def foretold(self, *, expected_ms: float, actual_ms: float) -> None:
+        """See the port."""
+        self.forecasts.append((expected_ms, actual_ms))
 
     def trace_id(self) -> str:
         """See the port."""

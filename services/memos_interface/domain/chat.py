@@ -40,6 +40,7 @@ class PlannedMemory:
     reason: str
     score: float
     tokens: int
+    estimated_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class Plan:
     Attributes:
         caches: KV caches of some of them.
         adapter: LoRA adapter that knows those whose form is `lora`.
+        estimated_ms: from the start of the model's work to the first token; 0 if it is not known how fast it reads.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Plan:
     degraded: bool = False
     caches: tuple[PlannedMemory, ...] = ()
     adapter: PlannedMemory | None = None
+    estimated_ms: float = 0.0
 
     @property
     def used(self) -> tuple[PlannedMemory, ...]:
@@ -86,6 +89,7 @@ class GenerationEnd:
     """How a generation ended.
 
     Attributes:
+        first_token_ms: from the start of the model's work to the first token.
         cached_tokens: tokens of the prompt that were not read, for a KV cache has what reading them gives.
         approximate_tokens: those of them that a cache had read behind other words.
         refusals: caches whose memories were read as text.
@@ -95,6 +99,7 @@ class GenerationEnd:
     prompt_tokens: int
     completion_tokens: int
     model: str
+    first_token_ms: float = 0.0
     cached_tokens: int = 0
     approximate_tokens: int = 0
     refusals: tuple[CacheRefusal, ...] = ()

@@ -104,6 +104,7 @@ class Chat:
         if end is None:
             raise InternalError("The generation broke off without an end.")
         watch.end_stage("generate")
+        self.spans.foretold(expected_ms=plan.estimated_ms, actual_ms=end.first_token_ms)
         answered = self._answered(question, caller, plan, end, said, "".join(pieces))
         recorded = await self.finishing.run(self.record_turn(answered, caller=caller, key=key))
         watch.end_stage("record")

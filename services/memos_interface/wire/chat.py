@@ -21,6 +21,7 @@ def plan_from_proto(message: chat_service_pb2.ChatPlan, *, call: MemoryCall) -> 
         degraded=message.degraded,
         caches=tuple(_planned_from_proto(planned) for planned in message.caches),
         adapter=_planned_from_proto(message.adapter) if message.HasField("adapter") else None,
+        estimated_ms=message.estimated_ms,
     )
 
 
@@ -34,6 +35,7 @@ def plan_to_proto(plan: Plan) -> chat_service_pb2.ChatPlan:
         degraded=plan.degraded,
         caches=[_planned_to_proto(planned, payload=True) for planned in plan.caches],
         adapter=_planned_to_proto(plan.adapter, payload=True) if plan.adapter is not None else None,
+        estimated_ms=plan.estimated_ms,
     )
 
 
@@ -44,6 +46,7 @@ def _planned_from_proto(message: chat_service_pb2.PlannedMemory) -> PlannedMemor
         reason=message.reason,
         score=message.score,
         tokens=message.tokens,
+        estimated_ms=message.estimated_ms,
     )
 
 
@@ -54,4 +57,5 @@ def _planned_to_proto(planned: PlannedMemory, *, payload: bool) -> chat_service_
         reason=planned.reason,
         score=planned.score,
         tokens=planned.tokens,
+        estimated_ms=planned.estimated_ms,
     )

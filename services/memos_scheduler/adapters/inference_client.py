@@ -7,7 +7,8 @@ from memos_api.internal.v1 import inference_service_pb2 as pb
 from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.ids import Clock
-from memos_scheduler.domain.plan import EngineFacts
+from memos_kernel.speed import Speed
+from memos_scheduler.domain.plan import ASSUMED_FETCHING, EngineFacts
 from memos_scheduler.ports import Engine, QueryVector
 from memos_wire.cubes import identity_from_proto
 
@@ -31,6 +32,8 @@ class InferenceEngine:
             context_length=response.context_length,
             memories_read_well=response.memories_read_well,
             composes=response.composes,
+            reading=_speed(response.reading) if response.HasField("reading") else None,
+            fetching=_speed(response.fetching) if response.HasField("fetching") else ASSUMED_FETCHING,
             identity=identity_from_proto(response.identity),
         )
 
@@ -92,3 +95,7 @@ class CachingEngine:
     async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...]:
         """See the port."""
         return await self._engine.count_tokens(texts)
+
+
+def _speed(message: pb.Speed) -> Speed:
+    return Speed(message.seconds, message.seconds_per_unit)

@@ -17,6 +17,9 @@ KV = "kv"
 LORA = "lora"
 """Form of injection: an adapter that was trained on the memories."""
 
+_WORTH = 0.7
+"""What a KV cache may take to come, as a share of the time in which its words would be read."""
+
 REFUSED_SHOWN = 3
 """Caches or adapters that were not taken and that a plan still names."""
 
@@ -75,9 +78,12 @@ def pick_caches(
         assert isinstance(cube.payload, Activation)
         sources, held = _held(cube, choice)
         covered, tokens = sum(memory.tokens for memory in held), cube.payload.token_count
-        obstacle = _unusable(cube, choice) or _not_worth(sources, covered, choice)
+        obstacle = _unusable(cube, choice) or _not_worth(sources, covered, cube.payload.blob.size_bytes, choice)
         reason = obstacle or f"holds {len(held)} of the memories found, among {len(sources)}; spares {covered} tokens"
-        planned = PlannedMemory(cube=cube, reason=reason, score=_best_score(held), tokens=tokens, form=KV)
+        coming = 1e3 * choice.engine.fetching.of(cube.payload.blob.size_bytes)
+        planned = PlannedMemory(
+            cube=cube, reason=reason, score=_best_score(held), tokens=tokens, form=KV, estimated_ms=coming
+        )
         looked.append(_Looked(planned, usable=not obstacle, rank=(-covered, tokens)))
     picked, others = _picked(
         looked,
@@ -204,7 +210,7 @@ def _unusable(cube: MemCube, choice: Choice) -> str:
     return ""
 
 
-def _not_worth(sources: set[CubeName], covered: int, choice: Choice) -> str:
+def _not_worth(sources: set[CubeName], covered: int, nbytes: int, choice: Choice) -> str:
     if not covered:
         return "holds nothing of what was chosen"
     if choice.filtered and not sources <= choice.found:
@@ -214,4 +220,10 @@ def _not_worth(sources: set[CubeName], covered: int, choice: Choice) -> str:
     if not sources <= {memory.cube.name for memory in choice.chosen}:
         return "holds memories that were not chosen"
     least = choice.rule.least_tokens
-    return f"spares {covered} tokens; it takes {least} to be worth it" if covered < least else ""
+    if covered < least:
+        return f"spares {covered} tokens; it takes {least} to be worth it"
+    reading, fetching = choice.engine.reading, choice.engine.fetching.of(nbytes)
+    if reading is not None and fetching > _WORTH * reading.seconds_per_unit * covered:
+        read = reading.seconds_per_unit * covered
+        return f"takes {1e3 * fetching:.0f} ms to come, and the words {1e3 * read:.0f} ms to be read"
+    return ""

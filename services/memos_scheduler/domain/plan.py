@@ -8,6 +8,7 @@ from memos_kernel import limits
 from memos_kernel.cube import Kind, MemCube, fingerprint
 from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.names import CubeName, PlanName
+from memos_kernel.speed import Speed
 from memos_kernel.states import INJECTABLE, is_over
 
 REJECTED_SHOWN = 20
@@ -24,6 +25,9 @@ TURN_TOKENS = 8
 
 ANSWER_SHARE = 0.25
 """Part of the context that is kept for an answer however long it may get; what else is left over it gets too."""
+
+ASSUMED_FETCHING = Speed(0.02, 1 / 200e6)
+"""Of a KV cache, before the first has come: a slow answer of an object store, then 200 MB a second."""
 
 _DAWN = datetime.min.replace(tzinfo=UTC)
 
@@ -79,6 +83,8 @@ class EngineFacts:
         memories_read_well: memories that it reads well in one prompt; 0 means no known bound.
         identity: what a KV cache has to be made with; None if it is not known.
         composes: whether several KV caches may serve one prompt.
+        reading: how long prompts take, by tokens; None if it is not known.
+        fetching: how long KV caches take to come, by bytes.
     """
 
     model: str
@@ -86,6 +92,8 @@ class EngineFacts:
     memories_read_well: int
     identity: CompatibilityIdentity | None = None
     composes: bool = False
+    reading: Speed | None = None
+    fetching: Speed = ASSUMED_FETCHING
 
 
 UNKNOWN_ENGINE = EngineFacts(model="", context_length=2_048, memories_read_well=8)
@@ -137,6 +145,7 @@ class PlannedMemory:
 
     Attributes:
         tokens: 0 where they were not counted.
+        estimated_ms: to be read, or to be brought to the model; 0 while it is not known.
     """
 
     cube: MemCube
@@ -144,6 +153,7 @@ class PlannedMemory:
     score: float
     tokens: int = 0
     form: str = TEXT
+    estimated_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +165,7 @@ class Plan:
         rejected: best first.
         caches: have those whose form is `kv`.
         adapter: knows those whose form is `lora`.
+        estimated_ms: from the start of the model's work to the first token; 0 while it is not known.
     """
 
     name: PlanName
@@ -164,6 +175,7 @@ class Plan:
     degraded: bool
     caches: tuple[PlannedMemory, ...] = ()
     adapter: PlannedMemory | None = None
+    estimated_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

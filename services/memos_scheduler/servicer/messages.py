@@ -38,6 +38,7 @@ def plan_to_proto(plan: Plan) -> chat_service_pb2.ChatPlan:
         degraded=plan.degraded,
         caches=[_memory_to_proto(cache, payload=True) for cache in plan.caches],
         adapter=_memory_to_proto(plan.adapter, payload=True) if plan.adapter is not None else None,
+        estimated_ms=plan.estimated_ms,
     )
 
 
@@ -85,4 +86,5 @@ def _memory_to_proto(memory: PlannedMemory, *, payload: bool) -> chat_service_pb
         reason=memory.reason,
         score=memory.score,
         tokens=memory.tokens,
+        estimated_ms=memory.estimated_ms,
     )

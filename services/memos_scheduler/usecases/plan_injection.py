@@ -14,6 +14,7 @@ from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName, PlanName, TenantName, VaultName
 from memos_kernel.prompt import memory_line
 from memos_kernel.text import check_text
+from memos_scheduler.domain.estimate import expected_ms, with_estimates
 from memos_scheduler.domain.forms import CacheRule, Choice, Room, pick_adapter, pick_caches, with_adapter, with_caches
 from memos_scheduler.domain.plan import (
     REJECTED_SHOWN,
@@ -103,14 +104,16 @@ class PlanInjection:
             told = await self._with_adapter(choice)
         elif choice.worth_a_look:
             told = await self._with_caches(choice)
+        chosen = with_estimates(told.chosen, engine)
         return Plan(
             name=PlanName(tenant.tenant, self.new_id()),
             call=call,
-            chosen=told.chosen,
+            chosen=chosen,
             rejected=(*told.rejected, *rejected)[:REJECTED_SHOWN],
             degraded=found.degraded or vector is None or facts is None or tokens.estimated or told.degraded,
             caches=told.caches,
             adapter=told.adapter,
+            estimated_ms=expected_ms(chosen, told.caches, engine, turns=turns),
         )
 
     async def _with_adapter(self, choice: Choice) -> "_Told":

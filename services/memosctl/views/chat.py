@@ -25,9 +25,12 @@ def used(plan: "ChatPlan") -> RenderableType:
         for item in plan.chosen
     ]
     for cache in plan.caches:
-        told = Text(f"KV cache of {cache.tokens} tokens", style="dim")
-        rows.append((short(cache.cube.name), cache.form, "", told, Text(cache.reason)))
-    return table("cube form said text why", rows)
+        what = Text(f"KV cache of {cache.tokens} tokens", style="dim")
+        rows.append((short(cache.cube.name), cache.form, "", what, Text(cache.reason)))
+    told = table("cube form said text why", rows)
+    if not plan.estimated_ms:
+        return told
+    return Group(told, Text(f"first token expected after {milliseconds(plan.estimated_ms)}", style="dim"))
 
 
 def footer(end: "ChatEnd") -> RenderableType:

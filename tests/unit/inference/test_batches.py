@@ -1,11 +1,12 @@
 import pytest
 
-from memos_inference.adapters.memory import EchoEngine, HashEmbedder
+from memos_inference.adapters.memory import EchoEngine, HashEmbedder, MemoryCopies
 from memos_inference.usecases.choose_embedder import ServedEmbedders
 from memos_inference.usecases.count_tokens import CountTokens
 from memos_inference.usecases.describe_models import DescribeEmbedder, DescribeModels
 from memos_inference.usecases.embed_texts import EmbedTexts
 from memos_kernel.errors import LimitExceeded, MissingField
+from memos_kernel.speed import Speed
 
 
 async def test_texts_are_embedded_in_order_under_the_embedders_name():
@@ -30,8 +31,11 @@ async def test_too_many_texts_are_not_counted():
 
 
 async def test_both_models_are_described():
-    engine, embedder = await DescribeModels(EchoEngine(memories_read_well=4), HashEmbedder(dimensions=8))()
-    assert (engine.memories_read_well, embedder.dimensions) == (4, 8)
+    describe = DescribeModels(
+        EchoEngine(memories_read_well=4), HashEmbedder(dimensions=8), MemoryCopies(fetching=Speed(1.0, 2.0))
+    )
+    engine, embedder, fetching = await describe()
+    assert (engine.memories_read_well, embedder.dimensions, fetching) == (4, 8, Speed(1.0, 2.0))
 
 
 async def test_the_next_embedder_answers_to_its_id_and_the_main_one_to_everything_else():

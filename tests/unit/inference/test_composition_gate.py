@@ -40,7 +40,7 @@ async def start(tmp_path):
         made.append(engine)
         engine.start()
         async with asyncio.timeout(120):
-            await engine._gate
+            await engine._trying
         return engine
 
     yield start
@@ -106,8 +106,8 @@ async def test_without_the_setting_nobody_asks(tmp_path):
     engine = TransformersEngine(load, batcher=make_batcher())
     engine.start()
     try:
+        await engine._trying
         assert not (await engine.describe()).composes
-        assert engine._gate is None
     finally:
         await engine.close()
 

@@ -27,6 +27,17 @@ def test_the_running_span_is_marked_and_linked_once_to_each_origin():
     assert dict(link.attributes) == {"memos.link": "search"}
 
 
+def test_what_was_foretold_stands_beside_what_came(caplog):
+    exporter, spans = InMemorySpanExporter(), RunningSpan()
+    telemetry = Telemetry("interface", tracing=Tracing.to_exporter(exporter))
+    with telemetry.span("memos.v1.ChatService/Chat", kind="server"), caplog.at_level("INFO"):
+        spans.foretold(expected_ms=12.3, actual_ms=45.6)
+    (made,) = exporter.get_finished_spans()
+    told = ("memos.first_token.expected_ms", "memos.first_token.ms")
+    assert [made.attributes[name] for name in told] == [12.3, 45.6]
+    assert "expected after 12 ms, came after 46 ms" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("about", "names"),
     [

@@ -13,15 +13,17 @@ from memos_kernel.forms import MemoryForm
 from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.jobs import CUBES
 from memos_kernel.names import CubeName, JobName, PrincipalName, TenantName, VaultName
+from memos_kernel.speed import Speed
 from memos_scheduler.adapters.memory import TWIN_FACTS, MemoryEngine, MemoryMemories, MemoryRetriever
 from memos_scheduler.domain.forms import CacheRule
 from memos_scheduler.domain.jobs import BUILD_ACTIVATION, Job
-from memos_scheduler.domain.plan import BudgetRule, MemoryCall
+from memos_scheduler.domain.plan import PROMPT_TOKENS, TURN_TOKENS, BudgetRule, Conversation, MemoryCall
 from memos_scheduler.domain.policies import SimilarityPolicy
 from memos_scheduler.usecases.build_activation import BuildActivation
 from memos_scheduler.usecases.plan_injection import PlanInjection
 
 MAIN = VaultName("acme", "main")
+SEVERAL = {"composes": True}
 RUNNING = CompatibilityIdentity("m", "w", "t", "c", "{}", "float32", "none", "", "base")
 
 
@@ -46,11 +48,11 @@ def found(make_candidate):
 @pytest.fixture
 def plan(clock, new_id, found):
     async def make(
-        *caches, wish=MemoryForm.KV, budget=0, least=10, identity=RUNNING, memories=None, composes=False, **options
+        *caches, wish=MemoryForm.KV, budget=0, least=10, identity=RUNNING, memories=None, facts=None, **options
     ):
         held = {cube.name: cube for cube in (*(one.cube for one in found), *caches)}
         planner = PlanInjection(
-            engine=MemoryEngine(facts=replace(TWIN_FACTS, identity=identity, composes=composes)),
+            engine=MemoryEngine(facts=replace(TWIN_FACTS, identity=identity, **(facts or {}))),
             retriever=MemoryRetriever(tuple(found[:3])),
             memories=memories or MemoryMemories(held),
             policy=SimilarityPolicy(),
@@ -103,7 +105,7 @@ async def test_the_cache_that_holds_most_of_what_was_found_is_taken_and_the_othe
 async def test_a_model_that_may_be_given_several_caches_gets_those_that_share_no_memory(plan, found):
     one, two, three, _ = (item.cube for item in found)
     given = cache_of(one, two, id="large"), cache_of(two, id="same"), cache_of(three, id="other", tokens=9)
-    made = await plan(*given, composes=True)
+    made = await plan(*given, facts=SEVERAL)
     assert [cache.cube.name.id for cache in made.caches] == ["large", "other"]
     assert told(made) == [("kv", "c1"), ("kv", "c2"), ("kv", "c3")]
     assert refused(made) == ["another cache holds more of what was found"]
@@ -112,7 +114,7 @@ async def test_a_model_that_may_be_given_several_caches_gets_those_that_share_no
 
 async def test_no_prompt_is_given_more_caches_than_it_may_use(plan, found, make_candidate):
     found[:] = [make_candidate(f"memory number {number}") for number in range(12)]
-    made = await plan(*(cache_of(item.cube, id=f"kv{index}") for index, item in enumerate(found)), composes=True)
+    made = await plan(*(cache_of(item.cube, id=f"kv{index}") for index, item in enumerate(found)), facts=SEVERAL)
     assert len(made.caches) <= limits.PROMPT_CACHES
     assert {memory.form for memory in made.chosen} == {"kv"} or len(made.chosen) > len(made.caches)
 
@@ -121,7 +123,7 @@ async def test_of_several_caches_that_do_not_fit_together_the_best_is_taken(plan
     more = make_candidate("five five five five five")
     found.append(more)
     one, two, _, four, five = (item.cube for item in found)
-    made = await plan(cache_of(one, four, id="a"), cache_of(two, five, id="b"), composes=True, budget=18)
+    made = await plan(cache_of(one, four, id="a"), cache_of(two, five, id="b"), facts=SEVERAL, budget=18)
     assert [cache.cube.name.id for cache in made.caches] == ["a"]
     assert told(made) == [("kv", "c1"), ("text", "c2"), ("kv", "c4")]
 
@@ -263,3 +265,46 @@ async def test_a_job_that_names_no_memories_or_too_many_fails(clock, fields):
     handler = BuildActivation(memories=MemoryMemories(), builder=Builder())
     with pytest.raises(InvalidField):
         await anext(handler.run(job(clock, "c1", **fields)))
+
+
+READING = Speed(0.010, 0.001)
+"""A millisecond a token, and ten for each pass."""
+
+
+async def test_a_plan_says_what_it_is_expected_to_take(plan, found):
+    made = await plan(facts={"reading": READING}, wish=MemoryForm.TEXT, conversation=Conversation(("one two",)))
+    assert [memory.estimated_ms for memory in made.chosen] == [pytest.approx(6.0)] * 3
+    around = PROMPT_TOKENS + 2 + TURN_TOKENS
+    assert made.estimated_ms == pytest.approx(10 + around + 18)
+
+
+async def test_what_a_cache_has_is_not_read_and_the_cache_has_to_come(plan, found):
+    one, two, _, _ = (item.cube for item in found)
+    facts = {"reading": READING, "fetching": Speed(0.002, 1e-6)}
+    made = await plan(cache_of(one, two), facts=facts)
+    assert [memory.estimated_ms for memory in made.chosen] == [0.0, 0.0, pytest.approx(6.0)]
+    assert made.caches[0].estimated_ms == pytest.approx(3.0)
+    assert made.estimated_ms == pytest.approx(10 + PROMPT_TOKENS + 6 + 3)
+
+
+async def test_nothing_is_foretold_while_nobody_knows_how_fast_the_model_reads(plan):
+    made = await plan(wish=MemoryForm.TEXT)
+    assert (made.estimated_ms, [memory.estimated_ms for memory in made.chosen]) == (0.0, [0.0] * 3)
+
+
+@pytest.mark.parametrize(
+    ("fetching", "wish", "taken"),
+    [
+        (Speed(0.001, 1e-6), MemoryForm.AUTO, True),
+        (Speed(0.100, 1e-6), MemoryForm.AUTO, False),
+        (Speed(0.100, 1e-6), MemoryForm.KV, True),
+    ],
+)
+async def test_a_cache_that_takes_longer_to_come_than_its_words_to_be_read_is_left_unless_it_is_asked_for(
+    plan, found, fetching, wish, taken
+):
+    given = cache_of(*(item.cube for item in found[:3]))
+    made = await plan(given, wish=wish, facts={"reading": READING, "fetching": fetching})
+    assert bool(made.caches) is taken
+    if not taken:
+        assert refused(made) == ["takes 101 ms to come, and the words 18 ms to be read"]

@@ -176,10 +176,15 @@ class ChatPlan(_message.Message):
     DEGRADED_FIELD_NUMBER: _builtins.int
     CACHES_FIELD_NUMBER: _builtins.int
     ADAPTER_FIELD_NUMBER: _builtins.int
+    ESTIMATED_MS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name, `tenants/{tenant}/plans/{plan}`."""
     degraded: _builtins.bool
     """Whether an optional part of retrieval was missing."""
+    estimated_ms: _builtins.float
+    """Milliseconds from the start of the model's work to the first token that are expected, for the memories and the turns;
+    0 while it is not known how fast the model reads.
+    """
     @_builtins.property
     def call(self) -> Global___MemoryCall:
         """What was understood of the question."""
@@ -212,10 +217,11 @@ class ChatPlan(_message.Message):
         degraded: _builtins.bool = ...,
         caches: _abc.Iterable[Global___PlannedMemory] | None = ...,
         adapter: Global___PlannedMemory | None = ...,
+        estimated_ms: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "call", b"call"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "caches", b"caches", "call", b"call", "chosen", b"chosen", "degraded", b"degraded", "name", b"name", "rejected", b"rejected"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "caches", b"caches", "call", b"call", "chosen", b"chosen", "degraded", b"degraded", "estimated_ms", b"estimated_ms", "name", b"name", "rejected", b"rejected"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -268,6 +274,7 @@ class PlannedMemory(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
+    ESTIMATED_MS_FIELD_NUMBER: _builtins.int
     form: _builtins.str
     """How it enters the model: `text`, `kv` if a KV cache has it, or `lora` if an adapter knows it."""
     reason: _builtins.str
@@ -276,6 +283,8 @@ class PlannedMemory(_message.Message):
     """Retrieval score."""
     tokens: _builtins.int
     """Tokens it takes in the prompt."""
+    estimated_ms: _builtins.float
+    """Those of the plan's expected milliseconds that are for it: to be read, or for a KV cache to be brought to the model."""
     @_builtins.property
     def cube(self) -> _memcube_pb2.MemCube:
         """The cube; with payload where it entered the prompt."""
@@ -288,10 +297,11 @@ class PlannedMemory(_message.Message):
         reason: _builtins.str = ...,
         score: _builtins.float = ...,
         tokens: _builtins.int = ...,
+        estimated_ms: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "form", b"form", "reason", b"reason", "score", b"score", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "estimated_ms", b"estimated_ms", "form", b"form", "reason", b"reason", "score", b"score", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

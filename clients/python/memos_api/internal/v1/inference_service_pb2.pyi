@@ -603,6 +603,8 @@ class DescribeEngineResponse(_message.Message):
     EMBEDDER_FIELD_NUMBER: _builtins.int
     EMBEDDING_DIMENSIONS_FIELD_NUMBER: _builtins.int
     COMPOSES_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
+    FETCHING_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Id of the generating model."""
     context_length: _builtins.int
@@ -619,6 +621,14 @@ class DescribeEngineResponse(_message.Message):
     def identity(self) -> _memcube_pb2.CompatibilityIdentity:
         """Identity that derived payloads must match."""
 
+    @_builtins.property
+    def reading(self) -> Global___Speed:
+        """How long the model reads, by tokens; unset while that is not known."""
+
+    @_builtins.property
+    def fetching(self) -> Global___Speed:
+        """How long a KV cache takes to come from storage, by bytes; unset while none has come."""
+
     def __init__(
         self,
         *,
@@ -629,11 +639,39 @@ class DescribeEngineResponse(_message.Message):
         embedder: _builtins.str = ...,
         embedding_dimensions: _builtins.int = ...,
         composes: _builtins.bool = ...,
+        reading: Global___Speed | None = ...,
+        fetching: Global___Speed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fetching", b"fetching", "identity", b"identity", "reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["composes", b"composes", "context_length", b"context_length", "embedder", b"embedder", "embedding_dimensions", b"embedding_dimensions", "identity", b"identity", "memories_read_well", b"memories_read_well", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["composes", b"composes", "context_length", b"context_length", "embedder", b"embedder", "embedding_dimensions", b"embedding_dimensions", "fetching", b"fetching", "identity", b"identity", "memories_read_well", b"memories_read_well", "model", b"model", "reading", b"reading"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DescribeEngineResponse: _TypeAlias = DescribeEngineResponse  # noqa: Y015
+
+@_typing.final
+class Speed(_message.Message):
+    """How long work takes by its size."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECONDS_FIELD_NUMBER: _builtins.int
+    SECONDS_PER_UNIT_FIELD_NUMBER: _builtins.int
+    seconds: _builtins.float
+    """Seconds that it takes however small it is."""
+    seconds_per_unit: _builtins.float
+    """Seconds of each unit."""
+    def __init__(
+        self,
+        *,
+        seconds: _builtins.float = ...,
+        seconds_per_unit: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seconds", b"seconds", "seconds_per_unit", b"seconds_per_unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Speed: _TypeAlias = Speed  # noqa: Y015
