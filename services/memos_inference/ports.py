@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from memos_inference.domain.activation import Encoded
 from memos_inference.domain.generation import Ended, GenerationEvent, Prompt, Sampling
 from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription
+from memos_inference.domain.recovery import Probe
 from memos_kernel.cube import MemCube
 from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.names import CubeName
@@ -42,6 +43,11 @@ class Cache(Protocol):
 
 class Adapter(Protocol):
     """A LoRA adapter, ready for the model. Requests share it; none changes it."""
+
+    @property
+    def probes(self) -> Sequence[Probe]:
+        """How to ask for what it knows."""
+        ...
 
 
 Opened = TypeVar("Opened", covariant=True)
@@ -153,6 +159,10 @@ class Engine(Protocol):
             ContextExceeded: the memories leave no room for an answer.
             Overloaded, DependencyUnavailable.
         """
+        ...
+
+    async def words_of(self, cache: Cache) -> str:
+        """Return the text whose keys and values a cache has."""
         ...
 
     def generate(

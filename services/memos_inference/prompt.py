@@ -9,6 +9,7 @@ from memos_kernel.prompt import memory_line
 UNKNOWN = "I do not know."
 INSTRUCTION = f'Answer from the memories. Say "{UNKNOWN}" when they do not tell.'
 NO_MEMORIES = "(none)"
+_BEFORE_LINES = "Memories:"
 
 
 def system_text(memories: Sequence[MemCube]) -> str:
@@ -18,7 +19,13 @@ def system_text(memories: Sequence[MemCube]) -> str:
 
 def instructed(lines: Sequence[str]) -> str:
     """Return the instruction and the lines of the memories."""
-    return "\n".join((INSTRUCTION, "Memories:", *(lines or [NO_MEMORIES])))
+    return "\n".join((INSTRUCTION, _BEFORE_LINES, *(lines or [NO_MEMORIES])))
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the memory lines of a prompt's beginning, without their dashes."""
+    told = text.partition(f"{_BEFORE_LINES}\n")[2].split("\n")
+    return [line.removeprefix("- ").strip() for line in told if line.startswith("- ") and line[2:].strip()]
 
 
 def messages(prompt: Prompt, *, system_role: bool) -> tuple[Turn, ...]:

@@ -15,6 +15,7 @@ from memos_inference.usecases.count_tokens import CountTokens
 from memos_inference.usecases.describe_models import DescribeEmbedder, DescribeModels
 from memos_inference.usecases.embed_texts import EmbedTexts
 from memos_inference.usecases.generate_answer import GenerateAnswer
+from memos_inference.usecases.recover_text import RecoverText
 from memos_inference.usecases.train_adapter import Adapted, TrainAdapter
 from memos_kernel.names import VaultName
 from memos_kernel.speed import Speed
@@ -31,6 +32,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     generate_answer: GenerateAnswer
     build_activation: BuildActivation
     train_adapter: TrainAdapter
+    recover_text: RecoverText
     describe_models: DescribeModels
     describe_embedder: DescribeEmbedder
 
@@ -96,6 +98,13 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
                     yield pb.TrainAdapterResponse(adapter=made)
                 else:
                     yield pb.TrainAdapterResponse(progress=part)
+
+    async def RecoverText(self, request: pb.RecoverTextRequest, context: Any) -> pb.RecoverTextResponse:
+        """Write down what a cache or adapter holds."""
+        found = await self.recover_text(cube_from_proto(request.cube, field="cube"), grant=current_grant())
+        return pb.RecoverTextResponse(
+            texts=[pb.RecoveredText(text=one.text, confidence=one.confidence) for one in found]
+        )
 
     async def DescribeEmbedder(self, request: pb.DescribeEmbedderRequest, context: Any) -> pb.DescribeEmbedderResponse:
         """Describe an embedder."""

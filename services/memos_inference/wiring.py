@@ -21,7 +21,7 @@ from memos_inference.adapters.transformers_embedder import TransformersEmbedder
 from memos_inference.adapters.transformers_engine import Compose, TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.seals import Seals
-from memos_inference.ports import AdapterTraining
+from memos_inference.ports import Adapter, AdapterTraining, Cache
 from memos_inference.servicer import InferenceServicer
 from memos_inference.usecases.build_activation import BuildActivation
 from memos_inference.usecases.choose_embedder import ServedEmbedders
@@ -29,6 +29,7 @@ from memos_inference.usecases.count_tokens import CountTokens
 from memos_inference.usecases.describe_models import DescribeEmbedder, DescribeModels
 from memos_inference.usecases.embed_texts import EmbedTexts
 from memos_inference.usecases.generate_answer import GenerateAnswer
+from memos_inference.usecases.recover_text import RecoverText
 from memos_inference.usecases.train_adapter import TrainAdapter
 from memos_runtime.secret_file import secret_in
 from memos_runtime.service import Service, ServiceContext
@@ -50,21 +51,25 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
     served = ServedEmbedders(embedders[0], embedders[1] if len(embedders) > 1 else None)
     engine, training = _engine(config, context, digests)
     blobs = StorageBlobs(context.channels.stub(BlobServiceStub, STORAGE))
-    caches, adapters = (
-        TieredCopies(
-            context.state_dir / folder,
-            blobs,
-            open,
-            settings=folder,
-            disk_bytes=disk_bytes,
-            memory_bytes=memory_bytes,
-            patience=config.kv_patience_seconds,
-            clock=context.clock,
-        )
-        for folder, open, disk_bytes, memory_bytes in (
-            ("kv", engine.open_cache, config.kv_disk_bytes, config.kv_memory_bytes),
-            ("lora", engine.open_adapter, config.lora_disk_bytes, config.lora_memory_bytes),
-        )
+    caches: TieredCopies[Cache] = TieredCopies(
+        context.state_dir / "kv",
+        blobs,
+        engine.open_cache,
+        settings="kv",
+        disk_bytes=config.kv_disk_bytes,
+        memory_bytes=config.kv_memory_bytes,
+        patience=config.kv_patience_seconds,
+        clock=context.clock,
+    )
+    adapters: TieredCopies[Adapter] = TieredCopies(
+        context.state_dir / "lora",
+        blobs,
+        engine.open_adapter,
+        settings="lora",
+        disk_bytes=config.lora_disk_bytes,
+        memory_bytes=config.lora_memory_bytes,
+        patience=config.kv_patience_seconds,
+        clock=context.clock,
     )
     builds = context.state_dir / "builds"
     shared = config.seal_key.get_secret_value()
@@ -77,6 +82,7 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         ),
         build_activation=BuildActivation(engine=engine, clock=context.clock, seals=seals, folder=builds),
         train_adapter=TrainAdapter(engine=engine, training=training, clock=context.clock, seals=seals, folder=builds),
+        recover_text=RecoverText(engine=engine, caches=caches, adapters=adapters, clock=context.clock, seals=seals),
         describe_models=DescribeModels(engine, embedders[0], caches),
         describe_embedder=DescribeEmbedder(served),
     )

@@ -12,6 +12,9 @@ BUILD_ACTIVATION = "build_activation"
 TRAIN_ADAPTER = "train_adapter"
 """Trains a LoRA adapter on memories."""
 
+RECOVER_TEXT = "recover_text"
+"""Writes down as text what a KV cache or an adapter holds."""
+
 CUBES = "cubes"
 """Ids of cubes of the job's vault, with commas between them."""
 

@@ -142,8 +142,8 @@ class Memories(Protocol):
         """
         ...
 
-    async def create(self, cube: MemCube) -> MemCube:
-        """Store a cube; where its vault has the content already, return the cube that has it.
+    async def create(self, cube: MemCube, *, vector: QueryVector | None = None) -> MemCube:
+        """Store a cube, a text with its vector; where its vault has the content already, return the cube that has it.
 
         Raises:
             StateConflict: a cube that it is derived from has changed meanwhile.
@@ -177,6 +177,26 @@ class Trained:
     payload: Parametric
     learned: Sequence[int]
     report: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A memory that was written down again, and how sure that is, from 0 to 1."""
+
+    text: str
+    confidence: float
+
+
+class TextRecoverer(Protocol):
+    """Reads caches, and asks adapters."""
+
+    async def recover(self, cube: MemCube) -> tuple[Recovered, ...]:
+        """Return what a cache or adapter holds.
+
+        Raises:
+            StateConflict, IncompatiblePayload, DataCorrupted, FormUnsupported, Capacity.
+        """
+        ...
 
 
 class AdapterTrainer(Protocol):

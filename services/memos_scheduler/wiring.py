@@ -28,7 +28,12 @@ from memos_runtime.expiring import Remembered
 from memos_runtime.paging import PageTokens
 from memos_runtime.service import Service, ServiceContext
 from memos_runtime.workers import Worker
-from memos_scheduler.adapters.conversion_clients import InferenceAdapters, InferenceCaches, StorageMemories
+from memos_scheduler.adapters.conversion_clients import (
+    InferenceAdapters,
+    InferenceCaches,
+    InferenceRecovery,
+    StorageMemories,
+)
 from memos_scheduler.adapters.governance_client import GovernanceGrants, GovernanceTenants, GovernanceVaults
 from memos_scheduler.adapters.inference_client import CachingEngine, InferenceEngine, InferenceTexts
 from memos_scheduler.adapters.lifecycle_client import LifecycleSweeper, LifecycleVaultSweeper
@@ -48,6 +53,7 @@ from memos_scheduler.usecases.enqueue_job import EnqueueJob
 from memos_scheduler.usecases.expire_sweep import ExpireSweep, TriggerSweeps
 from memos_scheduler.usecases.find_jobs import GetJob, ListJobs
 from memos_scheduler.usecases.plan_injection import PlanInjection
+from memos_scheduler.usecases.recover_text import RecoverText
 from memos_scheduler.usecases.repeat import repeat
 from memos_scheduler.usecases.restore_vault import RestoreVault
 from memos_scheduler.usecases.run_job import RunJob
@@ -167,6 +173,12 @@ def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQ
             memories=_memories(context),
             trainer=InferenceAdapters(context.channels.stub(InferenceServiceStub, INFERENCE)),
         ),
+        RecoverText(
+            memories=_memories(context),
+            recoverer=InferenceRecovery(context.channels.stub(InferenceServiceStub, INFERENCE)),
+            engine=_engine(config, context),
+            new_id=uuid7,
+        ),
         RestoreVault(restorer=restorer, batch=config.restore_batch),
         RunPurge(purger=purger),
         PurgeSweep(purger=purger),
@@ -221,22 +233,26 @@ def _servicer(
     )
 
 
-def _planner(config: SchedulerConfig, context: ServiceContext) -> PlanInjection:
-    if config.policy not in POLICIES:
-        raise ValueError(f"scheduler.policy is {config.policy!r}; known policies are {', '.join(sorted(POLICIES))}.")
+def _engine(config: SchedulerConfig, context: ServiceContext) -> InferenceEngine:
     current = Remembered(
         StorageVectors(context.channels.stub(VectorServiceStub, STORAGE)).current,
         clock=context.clock,
         keep=timedelta(seconds=config.embedder_seconds),
         failures=Capacity,
     )
-    engine = InferenceEngine(
+    return InferenceEngine(
         context.channels.stub(InferenceServiceStub, INFERENCE),
         patience=timedelta(seconds=config.engine_patience_seconds),
         current=partial(current.get, otherwise=""),
     )
+
+
+def _planner(config: SchedulerConfig, context: ServiceContext) -> PlanInjection:
+    if config.policy not in POLICIES:
+        raise ValueError(f"scheduler.policy is {config.policy!r}; known policies are {', '.join(sorted(POLICIES))}.")
+    keep = timedelta(seconds=config.engine_cache_seconds)
     return PlanInjection(
-        engine=CachingEngine(engine, clock=context.clock, keep=timedelta(seconds=config.engine_cache_seconds)),
+        engine=CachingEngine(_engine(config, context), clock=context.clock, keep=keep),
         retriever=StorageRetriever(context.channels.stub(StorageServiceStub, STORAGE)),
         policy=POLICIES[config.policy],
         memories=_memories(context),

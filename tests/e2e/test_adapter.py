@@ -79,8 +79,18 @@ async def test_what_an_adapter_learned_is_answered_without_being_told(client):
     assert (plan.adapter, {memory.form for memory in plan.chosen}) == (None, {"text"})
     assert end.text == "Biscuit"
 
+    async for job in client.watch_job((await client.recover_text(vault, adapter.name)).name):
+        recovered = job
+    assert recovered.state == 3, recovered.last_error
+    said = [await client.get(cube.name) async for cube in client.list(vault)]
+    said = [cube for cube in said if cube.text and cube.message.derived_from]
+    assert len(said) == int(recovered.result["new"])
+    assert int(recovered.result["texts"]) >= 2
+    assert all(any(value in cube.text for value in ("Biscuit", "green", "walnuts")) for cube in said)
+    assert all(cube.message.derived_from[0].name == adapter.name for cube in said)
+
     counted = await client.purge(vault, [cubes[0].name], validate_only=True)
-    assert counted.derived_count == 1
+    assert counted.derived_count == 1 + len(said)
     asked = await client.purge(vault, [cubes[0].name], expected_count=counted.count)
     with pytest.raises(NotFound):
         await client.get(adapter.name)

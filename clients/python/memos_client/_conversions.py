@@ -60,3 +60,26 @@ class ConversionCalls(Calls):
         )
         answer: pb.TrainAdapterResponse = await self.call(request, timeout=timeout)
         return answer.job
+
+    async def recover_text(
+        self, vault: str, name: str, *, request_id: str = "", timeout: float | None = None
+    ) -> job_pb2.Job:
+        """Write down as text what a KV cache or an adapter holds; a job that can be watched.
+
+        Its result tells how many `texts` there are, how many of them are `new`, and the least `confidence`: of an
+        adapter the share of phrasings of a question that got the same answer.
+
+        Args:
+            vault: where the cube is, and the memories will be.
+            name: a KV cache or an adapter.
+            request_id: makes the call idempotent; made for each call if empty.
+            timeout: seconds for the call; None takes that of the client.
+
+        Raises:
+            MemosError: NotFound (the vault), RequestError (no name).
+        """
+        request = pb.RecoverTextRequest(
+            vault=self._name("vaults", vault), name=self._name("cubes", name), request_id=request_id
+        )
+        answer: pb.RecoverTextResponse = await self.call(request, timeout=timeout)
+        return answer.job

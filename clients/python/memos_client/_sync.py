@@ -649,6 +649,23 @@ class Client:
         """
         return self._portal.run(self._client.train_adapter(vault, names, request_id=request_id, timeout=timeout))
 
+    def recover_text(self, vault: str, name: str, *, request_id: str = "", timeout: float | None = None) -> job_pb2.Job:
+        """Write down as text what a KV cache or an adapter holds; a job that can be watched.
+
+        Its result tells how many `texts` there are, how many of them are `new`, and the least `confidence`: of an
+        adapter the share of phrasings of a question that got the same answer.
+
+        Args:
+            vault: where the cube is, and the memories will be.
+            name: a KV cache or an adapter.
+            request_id: makes the call idempotent; made for each call if empty.
+            timeout: seconds for the call; None takes that of the client.
+
+        Raises:
+            MemosError: NotFound (the vault), RequestError (no name).
+        """
+        return self._portal.run(self._client.recover_text(vault, name, request_id=request_id, timeout=timeout))
+
     def create_snapshot(
         self,
         vault: str,

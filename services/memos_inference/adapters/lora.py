@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
+from memos_inference.domain.recovery import Probe
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoraAdapter:
@@ -20,12 +22,14 @@ class LoraAdapter:
         up: `[outputs, rank]` each, with the scale of the adapter.
         activated: whether it works from the first turn on only, so that keys and values of the memories are those of
             the model without it (aLoRA, arXiv 2504.12397).
+        probes: how to ask for what it knows.
     """
 
     digest: str
     down: Mapping[str, torch.Tensor]
     up: Mapping[str, torch.Tensor]
     activated: bool = False
+    probes: tuple[Probe, ...] = ()
 
     def delta(self, module: str, given: torch.Tensor) -> torch.Tensor | None:
         """Return what is added to a module's output for some rows, `[rows, outputs]`; None if it is not changed."""
@@ -35,7 +39,7 @@ class LoraAdapter:
     def to(self, device: torch.device, dtype: torch.dtype) -> "LoraAdapter":
         """Return it on a device, in the element type of the model there."""
         down, up = ({name: matrix.to(device, dtype) for name, matrix in part.items()} for part in (self.down, self.up))
-        return LoraAdapter(self.digest, down, up, self.activated)
+        return LoraAdapter(self.digest, down, up, self.activated, self.probes)
 
     @property
     def nbytes(self) -> int:

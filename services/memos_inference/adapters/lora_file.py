@@ -2,7 +2,8 @@
 
 Tensors are float32: `base_model.model.{module}.lora_A.weight` of `[rank, inputs]`, and `lora_B.weight` of
 `[outputs, rank]`. The metadata names the format, its version, rank and alpha, whether the adapter works from the first
-turn on only, the identity of the model, and the memories.
+turn on only, the identity of the model, the memories, and how to ask for what the adapter knows: questions without
+answers.
 """
 
 import json
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 
 from memos_inference.adapters.lora import LoraAdapter
 from memos_inference.adapters.lora_shape import LoraShape
+from memos_inference.domain.recovery import Probe
 from memos_kernel.cube import MemCube, Parametric, RevisionRef
 from memos_kernel.errors import DataCorrupted, IncompatiblePayload
 from memos_kernel.identity import CompatibilityIdentity
@@ -33,6 +35,7 @@ def write(
     shape: LoraShape,
     identity: CompatibilityIdentity,
     sources: Sequence[RevisionRef],
+    probes: Sequence[Probe] = (),
 ) -> None:
     """Write the matrices of an adapter, in the names of peft."""
     said = {
@@ -41,6 +44,7 @@ def write(
         **asdict(shape),
         "identity": asdict(identity),
         "sources": [[str(ref.name), ref.revision] for ref in sources],
+        "probes": [[probe.say, *probe.ask] for probe in probes],
     }
     kept = {name: matrix.float().contiguous() for name, matrix in sorted(tensors.items())}
     save_file(kept, path, {FORMAT: json.dumps(said, sort_keys=True)})
@@ -61,14 +65,17 @@ def read(path: Path, cube: MemCube, *, modules: Mapping[str, tuple[int, int]]) -
     assert isinstance(cube.payload, Parametric)
     try:
         with safe_open(str(path), framework="pt") as file:
-            shape = _check_metadata(file.metadata() or {}, cube, cube.payload)
+            shape, probes = _check_metadata(file.metadata() or {}, cube, cube.payload)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # the library's own
     except (SafetensorError, OSError) as error:
         raise DataCorrupted(f"The file of {cube.name} cannot be read: {error}", name=str(cube.name)) from error
-    return adapter_of(_checked(tensors, shape, cube, modules), shape, digest=cube.payload.blob.sha256)
+    checked = _checked(tensors, shape, cube, modules)
+    return adapter_of(checked, shape, digest=cube.payload.blob.sha256, probes=probes)
 
 
-def adapter_of(tensors: Mapping[str, torch.Tensor], shape: LoraShape, *, digest: str) -> LoraAdapter:
+def adapter_of(
+    tensors: Mapping[str, torch.Tensor], shape: LoraShape, *, digest: str, probes: Sequence[Probe] = ()
+) -> LoraAdapter:
     """Return the adapter that matrices in the names of peft make."""
     down: dict[str, torch.Tensor] = {}
     up: dict[str, torch.Tensor] = {}
@@ -78,15 +85,16 @@ def adapter_of(tensors: Mapping[str, torch.Tensor], shape: LoraShape, *, digest:
             down[module.removesuffix(_DOWN)] = matrix
         else:
             up[module.removesuffix(_UP)] = matrix * (shape.alpha / shape.rank)
-    return LoraAdapter(digest, down, up, shape.activated)
+    return LoraAdapter(digest, down, up, shape.activated, tuple(probes))
 
 
-def _check_metadata(metadata: Mapping[str, str], cube: MemCube, payload: Parametric) -> LoraShape:
+def _check_metadata(metadata: Mapping[str, str], cube: MemCube, payload: Parametric) -> tuple[LoraShape, list[Probe]]:
     try:
         said: dict[str, Any] = json.loads(metadata[FORMAT])
         known = (said["format"], said["version"])
         shape = LoraShape(rank=int(said["rank"]), alpha=int(said["alpha"]), activated=bool(said["activated"]))
         identity = CompatibilityIdentity(**said["identity"])
+        probes = [Probe(str(say), tuple(map(str, ask))) for say, *ask in said["probes"]]
     except (KeyError, TypeError, ValueError) as error:
         raise DataCorrupted(f"The file of {cube.name} is no adapter of this system.", name=str(cube.name)) from error
     if known != (FORMAT, VERSION):
@@ -95,7 +103,7 @@ def _check_metadata(metadata: Mapping[str, str], cube: MemCube, payload: Paramet
         )
     if identity != payload.identity or shape.rank != payload.rank:
         raise DataCorrupted(f"The file of {cube.name} tells of another adapter.", name=str(cube.name))
-    return shape
+    return shape, probes
 
 
 def _checked(

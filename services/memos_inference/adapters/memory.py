@@ -14,6 +14,7 @@ from memos_inference.domain.activation import Encoded
 from memos_inference.domain.composition import beginning, composed
 from memos_inference.domain.generation import Delta, Ended, FinishReason, GenerationEvent, Prompt, Sampling, check_room
 from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription
+from memos_inference.domain.recovery import Probe
 from memos_inference.ports import Adapter, Cache, Trained
 from memos_kernel.cube import MemCube
 from memos_kernel.identity import CompatibilityIdentity
@@ -78,6 +79,11 @@ class EchoEngine:
         digest = hashlib.sha256(data).hexdigest()
         return Encoded(len(words), replace((await self.describe()).identity, token_ids_sha256=digest))
 
+    async def words_of(self, cache: Cache) -> str:
+        """See `Engine`; a line begins with each dash, for words have none."""
+        assert isinstance(cache, WordCache)
+        return " ".join(cache.words).replace(" - ", "\n- ")
+
     async def generate(
         self,
         prompt: Prompt,
@@ -121,6 +127,7 @@ class WordAdapter:
     """An adapter of the echo engine: what it answers, whatever is asked."""
 
     answer: str
+    probes: tuple[Probe, ...] = ()
 
 
 @dataclass(slots=True)

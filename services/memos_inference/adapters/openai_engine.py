@@ -100,6 +100,14 @@ class OpenAICompatibleEngine:
         """
         self._refuse(Form.KV)
 
+    async def words_of(self, cache: Cache) -> str:
+        """Refuse.
+
+        Raises:
+            FormUnsupported: always.
+        """
+        self._refuse(Form.KV)
+
     async def open_cache(self, path: Path, cube: MemCube, *, checked: bool = False) -> Never:
         """Refuse.
 

@@ -238,6 +238,12 @@ class TransformersEngine:
         )
         return await gate.passed(model)
 
+    async def words_of(self, cache: Cache) -> str:
+        """See `Engine`. The cache is one of `open_cache`."""
+        model = await self._loader.model()
+        (prefix,), _ = _own([cache], None)
+        return await self._tokens.run(model.tokenizer.decode, prefix.ids)
+
     async def open_cache(self, path: Path, cube: MemCube, *, checked: bool = False) -> "KvPrefix":
         """Return a cache for `generate`, on the device of the model.
 

@@ -187,18 +187,38 @@ def _check_alive(cube: MemCube, now: datetime) -> None:
     raise StateConflict(f"{cube.name} is {state} and cannot be injected; plan again.", name=str(cube.name), state=state)
 
 
+def check_stand_in(cube: MemCube, *, grant: Grant, now: datetime, running: CompatibilityIdentity, seals: Seals) -> None:
+    """Refuse a cache or adapter that may not be used.
+
+    Raises:
+        GrantInvalid: the grant does not allow use, or does not cover it.
+        InvalidField: it is neither.
+        StateConflict: it is deleted, expired, or in a state that may not be injected.
+        IncompatiblePayload: it is of another model, or not sealed here.
+    """
+    grant.require(Action.CUBE_USE)
+    _check_scope(cube, grant)
+    if not isinstance(cube.payload, Activation | Parametric):
+        raise InvalidField(f"{cube.name} is neither a KV cache nor an adapter with payload.", field="cube")
+    _check_usable(cube, now, running, seals)
+
+
 def _refusal(cube: MemCube, now: datetime, running: CompatibilityIdentity, seals: Seals) -> Refusal | None:
     """Return why a cache or adapter cannot be used, or None."""
     try:
-        _check_alive(cube, now)
-        check_identity(cube, running)
-        if not seals.fits(cube):
-            raise IncompatiblePayload(
-                f"{cube.name} has no seal of the inference that runs here, so nobody knows what it would make the"
-                " model say; build it here.",
-                name=str(cube.name),
-                fields="seal",
-            )
+        _check_usable(cube, now, running, seals)
     except MemosError as error:
         return refusal_of(cube, error)
     return None
+
+
+def _check_usable(cube: MemCube, now: datetime, running: CompatibilityIdentity, seals: Seals) -> None:
+    _check_alive(cube, now)
+    check_identity(cube, running)
+    if not seals.fits(cube):
+        raise IncompatiblePayload(
+            f"{cube.name} has no seal of the inference that runs here, so nobody knows what it would make the"
+            " model say; build it here.",
+            name=str(cube.name),
+            fields="seal",
+        )

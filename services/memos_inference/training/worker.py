@@ -56,6 +56,7 @@ def run(job: TrainingJob, folder: Path) -> TrainingOutcome:
     from memos_inference.training.answers import Asker
     from memos_inference.training.exam import PassMarks, examine
     from memos_inference.training.packing import Packer
+    from memos_inference.training.probes import probes_of
     from memos_inference.training.reader import newest, read_facts
     from memos_inference.training.trainer import Trainer, TrainingPlan
 
@@ -94,7 +95,9 @@ def run(job: TrainingJob, folder: Path) -> TrainingOutcome:
             facts=str(len(facts)),
             recall=f"{marks.recall:.2f}",
         )
-    lora_file.write(Path(job.path), tensors, shape=job.shape, identity=job.identity, sources=job.sources)
+    lora_file.write(
+        Path(job.path), tensors, shape=job.shape, identity=job.identity, sources=job.sources, probes=probes_of(facts)
+    )
     report = {
         "facts": str(len(facts)),
         "unread": str(sum(not some for some in told)),

@@ -9,8 +9,8 @@ from memos_api.v1 import conversion_service_pb2_grpc as pb_grpc
 from memos_api.v1 import job_pb2
 from memos_kernel import limits
 from memos_kernel.checks import check_count
-from memos_kernel.errors import InvalidField
-from memos_kernel.jobs import BUILD_ACTIVATION, CUBES, TRAIN_ADAPTER
+from memos_kernel.errors import InvalidField, MissingField
+from memos_kernel.jobs import BUILD_ACTIVATION, CUBES, RECOVER_TEXT, TRAIN_ADAPTER
 from memos_kernel.names import CubeName, VaultName
 from memos_runtime.context import current_request_key
 from memos_wire.requests import request_key_to_proto
@@ -29,6 +29,12 @@ class ConversionServicer(pb_grpc.ConversionServiceServicer):
     async def TrainAdapter(self, request: pb.TrainAdapterRequest, context: object) -> pb.TrainAdapterResponse:
         """Put a job into the queue that trains an adapter."""
         return pb.TrainAdapterResponse(job=await self._enqueue(TRAIN_ADAPTER, request.vault, request.names))
+
+    async def RecoverText(self, request: pb.RecoverTextRequest, context: object) -> pb.RecoverTextResponse:
+        """Put a job into the queue that writes down what a cache or adapter holds."""
+        if not request.name:
+            raise MissingField("name is empty; give a KV cache or an adapter.", field="name")
+        return pb.RecoverTextResponse(job=await self._enqueue(RECOVER_TEXT, request.vault, [request.name]))
 
     async def _enqueue(self, kind: str, vault_name: str, cubes: Sequence[str]) -> job_pb2.Job:
         vault = VaultName.parse(vault_name, field="vault")

@@ -10,7 +10,7 @@ from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
 from memos_api.v1 import memcube_pb2
 from memos_kernel.cube import Activation, BlobRef, Kind, MemCube
 from memos_kernel.names import CubeName, VaultName
-from memos_scheduler.ports import Trained
+from memos_scheduler.ports import QueryVector, Recovered, Trained
 from memos_wire.blobs import upload_requests
 from memos_wire.cubes import (
     activation_from_proto,
@@ -55,11 +55,14 @@ class StorageMemories:
         answer = await self._blobs.UploadBlob(upload_requests(vault, blob, chunks))
         return blob_from_proto(answer.response.blob)
 
-    async def create(self, cube: MemCube) -> MemCube:
+    async def create(self, cube: MemCube, *, vector: QueryVector | None = None) -> MemCube:
         """See the port."""
+        item = storage_service_pb2.NewMemCube(cube=cube_to_proto(cube))
+        if vector is not None:
+            item.embedding.values.extend(vector.values)
         answer = await self._stub.BatchCreateMemCubes(
             storage_service_pb2.BatchCreateMemCubesRequest(
-                items=[storage_service_pb2.NewMemCube(cube=cube_to_proto(cube))], return_existing=True
+                items=[item], embedder=vector.embedder if vector is not None else "", return_existing=True
             )
         )
         (result,) = answer.results
@@ -82,6 +85,18 @@ class InferenceCaches:
         async with aclosing(self._stub.BuildActivation(asked)) as answers:
             async for answer in answers:
                 yield activation_from_proto(answer.payload) if answer.HasField("payload") else answer.chunk.data
+
+
+class InferenceRecovery:
+    """Implements `ports.TextRecoverer`."""
+
+    def __init__(self, stub: InferenceServiceStub) -> None:
+        self._stub = stub
+
+    async def recover(self, cube: MemCube) -> tuple[Recovered, ...]:
+        """See the port."""
+        answer = await self._stub.RecoverText(inference_service_pb2.RecoverTextRequest(cube=cube_to_proto(cube)))
+        return tuple(Recovered(one.text, one.confidence) for one in answer.texts)
 
 
 class InferenceAdapters:

@@ -69,10 +69,11 @@ class MemoryRetriever:
 
 @dataclass(slots=True)
 class MemoryMemories:
-    """Cubes by name, and blobs that were uploaded."""
+    """Cubes by name, blobs that were uploaded, and vectors of texts that were created."""
 
     cubes: dict[CubeName, MemCube] = field(default_factory=dict)
     blobs: list[bytes] = field(default_factory=list)
+    vectors: dict[CubeName, QueryVector] = field(default_factory=dict)
 
     async def read(self, names: Sequence[CubeName]) -> tuple[MemCube, ...]:
         """See the port."""
@@ -95,12 +96,16 @@ class MemoryMemories:
         self.blobs.append(data)
         return replace(blob, name=f"blob-{len(self.blobs)}")
 
-    async def create(self, cube: MemCube) -> MemCube:
+    async def create(self, cube: MemCube, *, vector: QueryVector | None = None) -> MemCube:
         """See the port."""
         for held in self.cubes.values():
             if held.blob is not None and cube.blob is not None and held.blob.sha256 == cube.blob.sha256:
                 return held
+            if cube.text and (held.vault, held.text) == (cube.vault, cube.text):
+                return held
         self.cubes[cube.name] = cube
+        if vector is not None:
+            self.vectors[cube.name] = vector
         return cube
 
 

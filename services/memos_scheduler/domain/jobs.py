@@ -49,6 +49,7 @@ EMBED_SWEEP = JobKind("embed_sweep", frozenset({Action.CUBE_EMBED, Action.MODEL_
 _CONVERSION = frozenset({Action.CUBE_READ, Action.CUBE_USE, Action.CUBE_WRITE, Action.MODEL_USE})
 TRAIN_ADAPTER = JobKind(jobs.TRAIN_ADAPTER, _CONVERSION)
 BUILD_ACTIVATION = JobKind(jobs.BUILD_ACTIVATION, _CONVERSION)
+RECOVER_TEXT = JobKind(jobs.RECOVER_TEXT, _CONVERSION)
 RESTORE_VAULT = JobKind(jobs.RESTORE_VAULT, frozenset({Action.CUBE_WRITE}))
 
 

@@ -63,6 +63,21 @@ def adapter(
     _convert(cli, pb.TrainAdapterRequest(vault=names.vault(vault), request_id=request_id), cubes, chosen)
 
 
+@command(app, "text")
+def text(
+    cli: Cli,
+    cube: Annotated[str, typer.Argument(help="A KV cache or an adapter.")],
+    vault: TargetVaultOption = names.MAIN_VAULT,
+    request_id: RequestIdOption = "",
+) -> None:
+    """Write down as text what a KV cache or an adapter holds; it is told how sure that is."""
+    from memos_api.v1 import conversion_service_pb2 as pb
+
+    request = pb.RecoverTextRequest(vault=names.vault(vault), name=names.cube(cube), request_id=request_id)
+    with cli.client() as client:
+        follow_job(cli, client, client.call(request).job.name)
+
+
 def _convert(
     cli: Cli,
     request: "pb.BuildActivationRequest | pb.TrainAdapterRequest",

@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from memos_api.v1 import job_pb2 as memos__api_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%memos_api/v1/conversion_service.proto\x12\x08memos.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x16memos_api/v1/job.proto\"V\n\x16\x42uildActivationRequest\x12\x13\n\x05vault\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05names\x18\x02 \x03(\tB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"5\n\x17\x42uildActivationResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.memos.v1.Job\"S\n\x13TrainAdapterRequest\x12\x13\n\x05vault\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05names\x18\x02 \x03(\tB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"2\n\x14TrainAdapterResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.memos.v1.Job2\xba\x01\n\x11\x43onversionService\x12V\n\x0f\x42uildActivation\x12 .memos.v1.BuildActivationRequest\x1a!.memos.v1.BuildActivationResponse\x12M\n\x0cTrainAdapter\x12\x1d.memos.v1.TrainAdapterRequest\x1a\x1e.memos.v1.TrainAdapterResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%memos_api/v1/conversion_service.proto\x12\x08memos.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x16memos_api/v1/job.proto\"V\n\x16\x42uildActivationRequest\x12\x13\n\x05vault\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05names\x18\x02 \x03(\tB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"5\n\x17\x42uildActivationResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.memos.v1.Job\"S\n\x13TrainAdapterRequest\x12\x13\n\x05vault\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05names\x18\x02 \x03(\tB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"2\n\x14TrainAdapterResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.memos.v1.Job\"Q\n\x12RecoverTextRequest\x12\x13\n\x05vault\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"1\n\x13RecoverTextResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.memos.v1.Job2\x86\x02\n\x11\x43onversionService\x12V\n\x0f\x42uildActivation\x12 .memos.v1.BuildActivationRequest\x1a!.memos.v1.BuildActivationResponse\x12M\n\x0cTrainAdapter\x12\x1d.memos.v1.TrainAdapterRequest\x1a\x1e.memos.v1.TrainAdapterResponse\x12J\n\x0bRecoverText\x12\x1c.memos.v1.RecoverTextRequest\x1a\x1d.memos.v1.RecoverTextResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAINADAPTERREQUEST'].fields_by_name['vault']._serialized_options = b'\342A\001\002'
   _globals['_TRAINADAPTERREQUEST'].fields_by_name['names']._loaded_options = None
   _globals['_TRAINADAPTERREQUEST'].fields_by_name['names']._serialized_options = b'\342A\001\002'
+  _globals['_RECOVERTEXTREQUEST'].fields_by_name['vault']._loaded_options = None
+  _globals['_RECOVERTEXTREQUEST'].fields_by_name['vault']._serialized_options = b'\342A\001\002'
+  _globals['_RECOVERTEXTREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_RECOVERTEXTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_BUILDACTIVATIONREQUEST']._serialized_start=108
   _globals['_BUILDACTIVATIONREQUEST']._serialized_end=194
   _globals['_BUILDACTIVATIONRESPONSE']._serialized_start=196
@@ -49,6 +53,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAINADAPTERREQUEST']._serialized_end=334
   _globals['_TRAINADAPTERRESPONSE']._serialized_start=336
   _globals['_TRAINADAPTERRESPONSE']._serialized_end=386
-  _globals['_CONVERSIONSERVICE']._serialized_start=389
-  _globals['_CONVERSIONSERVICE']._serialized_end=575
+  _globals['_RECOVERTEXTREQUEST']._serialized_start=388
+  _globals['_RECOVERTEXTREQUEST']._serialized_end=469
+  _globals['_RECOVERTEXTRESPONSE']._serialized_start=471
+  _globals['_RECOVERTEXTRESPONSE']._serialized_end=520
+  _globals['_CONVERSIONSERVICE']._serialized_start=523
+  _globals['_CONVERSIONSERVICE']._serialized_end=785
 # @@protoc_insertion_point(module_scope)

@@ -46,6 +46,11 @@ class ConversionServiceStub:
                 request_serializer=memos__api_dot_v1_dot_conversion__service__pb2.TrainAdapterRequest.SerializeToString,
                 response_deserializer=memos__api_dot_v1_dot_conversion__service__pb2.TrainAdapterResponse.FromString,
                 _registered_method=True)
+        self.RecoverText = channel.unary_unary(
+                '/memos.v1.ConversionService/RecoverText',
+                request_serializer=memos__api_dot_v1_dot_conversion__service__pb2.RecoverTextRequest.SerializeToString,
+                response_deserializer=memos__api_dot_v1_dot_conversion__service__pb2.RecoverTextResponse.FromString,
+                _registered_method=True)
 
 
 class ConversionServiceServicer:
@@ -76,6 +81,18 @@ class ConversionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecoverText(self, request, context):
+        """Writes down as text what a KV cache or an adapter holds: the words whose keys and values the cache has; of an adapter
+        what the model says with it, where it gives the same answer to four of five phrasings of a question that the adapter
+        was trained on. The memories are derived from the cube, as sensitive, and end with it; what a memory
+        that the cube was made of says in the same words is left as it is. A job: its result tells `texts`, how many of them are `new`, and the least
+        `confidence`. Fails with VAULT_NOT_FOUND; the job fails with INVALID_FIELD (the cube is text), CUBE_NOT_FOUND,
+        STATE_CONFLICT (a memory of the cube has changed), INCOMPATIBLE_PAYLOAD, FORM_UNSUPPORTED, QUOTA_EXCEEDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConversionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -88,6 +105,11 @@ def add_ConversionServiceServicer_to_server(servicer, server):
                     servicer.TrainAdapter,
                     request_deserializer=memos__api_dot_v1_dot_conversion__service__pb2.TrainAdapterRequest.FromString,
                     response_serializer=memos__api_dot_v1_dot_conversion__service__pb2.TrainAdapterResponse.SerializeToString,
+            ),
+            'RecoverText': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecoverText,
+                    request_deserializer=memos__api_dot_v1_dot_conversion__service__pb2.RecoverTextRequest.FromString,
+                    response_serializer=memos__api_dot_v1_dot_conversion__service__pb2.RecoverTextResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -146,6 +168,33 @@ class ConversionService:
             '/memos.v1.ConversionService/TrainAdapter',
             memos__api_dot_v1_dot_conversion__service__pb2.TrainAdapterRequest.SerializeToString,
             memos__api_dot_v1_dot_conversion__service__pb2.TrainAdapterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecoverText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.v1.ConversionService/RecoverText',
+            memos__api_dot_v1_dot_conversion__service__pb2.RecoverTextRequest.SerializeToString,
+            memos__api_dot_v1_dot_conversion__service__pb2.RecoverTextResponse.FromString,
             options,
             channel_credentials,
             insecure,

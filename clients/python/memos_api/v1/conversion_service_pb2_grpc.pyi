@@ -33,6 +33,14 @@ class ConversionServiceStub:
     VAULT_NOT_FOUND, MISSING_FIELD, LIMIT_EXCEEDED; the job fails with ADAPTER_REJECTED, FORM_UNSUPPORTED,
     STATE_CONFLICT, QUOTA_EXCEEDED.
     """
+    RecoverText: _aio.UnaryUnaryMultiCallable[_conversion_service_pb2.RecoverTextRequest, _conversion_service_pb2.RecoverTextResponse]
+    """Writes down as text what a KV cache or an adapter holds: the words whose keys and values the cache has; of an adapter
+    what the model says with it, where it gives the same answer to four of five phrasings of a question that the adapter
+    was trained on. The memories are derived from the cube, as sensitive, and end with it; what a memory
+    that the cube was made of says in the same words is left as it is. A job: its result tells `texts`, how many of them are `new`, and the least
+    `confidence`. Fails with VAULT_NOT_FOUND; the job fails with INVALID_FIELD (the cube is text), CUBE_NOT_FOUND,
+    STATE_CONFLICT (a memory of the cube has changed), INCOMPATIBLE_PAYLOAD, FORM_UNSUPPORTED, QUOTA_EXCEEDED.
+    """
 
 class ConversionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Brings memories into other forms (MemOS, arXiv 2507.03724, section 4.2). A conversion makes a new cube that is derived
@@ -64,6 +72,20 @@ class ConversionServiceServicer(metaclass=_abc_1.ABCMeta):
         `facts`, `unread` (memories that were left out) and the marks, unless it was ended by a second attempt. Fails with
         VAULT_NOT_FOUND, MISSING_FIELD, LIMIT_EXCEEDED; the job fails with ADAPTER_REJECTED, FORM_UNSUPPORTED,
         STATE_CONFLICT, QUOTA_EXCEEDED.
+        """
+
+    @_abc_1.abstractmethod
+    def RecoverText(
+        self,
+        request: _conversion_service_pb2.RecoverTextRequest,
+        context: _aio.ServicerContext[_conversion_service_pb2.RecoverTextRequest, _abc.Awaitable[_conversion_service_pb2.RecoverTextResponse]],
+    ) -> _abc.Awaitable[_conversion_service_pb2.RecoverTextResponse]:
+        """Writes down as text what a KV cache or an adapter holds: the words whose keys and values the cache has; of an adapter
+        what the model says with it, where it gives the same answer to four of five phrasings of a question that the adapter
+        was trained on. The memories are derived from the cube, as sensitive, and end with it; what a memory
+        that the cube was made of says in the same words is left as it is. A job: its result tells `texts`, how many of them are `new`, and the least
+        `confidence`. Fails with VAULT_NOT_FOUND; the job fails with INVALID_FIELD (the cube is text), CUBE_NOT_FOUND,
+        STATE_CONFLICT (a memory of the cube has changed), INCOMPATIBLE_PAYLOAD, FORM_UNSUPPORTED, QUOTA_EXCEEDED.
         """
 
 def add_ConversionServiceServicer_to_server(servicer: ConversionServiceServicer, server: _aio.Server) -> None: ...

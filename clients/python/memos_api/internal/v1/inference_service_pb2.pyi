@@ -384,6 +384,80 @@ class TrainedAdapter(_message.Message):
 Global___TrainedAdapter: _TypeAlias = TrainedAdapter  # noqa: Y015
 
 @_typing.final
+class RecoverTextRequest(_message.Message):
+    """Request of RecoverText."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUBE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cube(self) -> _memcube_pb2.MemCube:
+        """A KV cache or an adapter, with payload."""
+
+    def __init__(
+        self,
+        *,
+        cube: _memcube_pb2.MemCube | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecoverTextRequest: _TypeAlias = RecoverTextRequest  # noqa: Y015
+
+@_typing.final
+class RecoverTextResponse(_message.Message):
+    """Answer of RecoverText."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecoveredText]:
+        """The memories, in the order in which the cube got them."""
+
+    def __init__(
+        self,
+        *,
+        texts: _abc.Iterable[Global___RecoveredText] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecoverTextResponse: _TypeAlias = RecoverTextResponse  # noqa: Y015
+
+@_typing.final
+class RecoveredText(_message.Message):
+    """A memory that was written down again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """Its words, as a prompt tells them."""
+    confidence: _builtins.float
+    """How sure that is, from 0 to 1: for an adapter the share of phrasings of the question that got the same answer."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        confidence: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecoveredText: _TypeAlias = RecoveredText  # noqa: Y015
+
+@_typing.final
 class GenerateRequest(_message.Message):
     """Request of Generate."""
 

@@ -60,6 +60,11 @@ class InferenceServiceStub:
                 request_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.TrainAdapterRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.TrainAdapterResponse.FromString,
                 _registered_method=True)
+        self.RecoverText = channel.unary_unary(
+                '/memos.internal.v1.InferenceService/RecoverText',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.RecoverTextRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.RecoverTextResponse.FromString,
+                _registered_method=True)
         self.DescribeEngine = channel.unary_unary(
                 '/memos.internal.v1.InferenceService/DescribeEngine',
                 request_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.DescribeEngineRequest.SerializeToString,
@@ -117,6 +122,14 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecoverText(self, request, context):
+        """Writes down what a KV cache holds, or what the model says with an adapter when it is asked what that was trained on.
+        Fails with INVALID_FIELD, STATE_CONFLICT, INCOMPATIBLE_PAYLOAD, DATA_CORRUPTED, FORM_UNSUPPORTED, OVERLOADED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DescribeEngine(self, request, context):
         """Describes the models that are loaded.
         """
@@ -158,6 +171,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.TrainAdapter,
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.TrainAdapterRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.TrainAdapterResponse.SerializeToString,
+            ),
+            'RecoverText': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecoverText,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.RecoverTextRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_inference__service__pb2.RecoverTextResponse.SerializeToString,
             ),
             'DescribeEngine': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeEngine,
@@ -306,6 +324,33 @@ class InferenceService:
             '/memos.internal.v1.InferenceService/TrainAdapter',
             memos__api_dot_internal_dot_v1_dot_inference__service__pb2.TrainAdapterRequest.SerializeToString,
             memos__api_dot_internal_dot_v1_dot_inference__service__pb2.TrainAdapterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecoverText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.InferenceService/RecoverText',
+            memos__api_dot_internal_dot_v1_dot_inference__service__pb2.RecoverTextRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_inference__service__pb2.RecoverTextResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,10 @@ class InferenceServiceStub:
     Cancelling the call stops the training. Fails with OVERLOADED (while another training runs), ADAPTER_REJECTED,
     FORM_UNSUPPORTED, STATE_CONFLICT.
     """
+    RecoverText: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.RecoverTextRequest, _inference_service_pb2.RecoverTextResponse]
+    """Writes down what a KV cache holds, or what the model says with an adapter when it is asked what that was trained on.
+    Fails with INVALID_FIELD, STATE_CONFLICT, INCOMPATIBLE_PAYLOAD, DATA_CORRUPTED, FORM_UNSUPPORTED, OVERLOADED.
+    """
     DescribeEngine: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.DescribeEngineRequest, _inference_service_pb2.DescribeEngineResponse]
     """Describes the models that are loaded."""
     DescribeEmbedder: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.DescribeEmbedderRequest, _inference_service_pb2.DescribeEmbedderResponse]
@@ -92,6 +96,16 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Trains an adapter on memories and examines it; streams how far it is, then what it is, then the bytes of the file.
         Cancelling the call stops the training. Fails with OVERLOADED (while another training runs), ADAPTER_REJECTED,
         FORM_UNSUPPORTED, STATE_CONFLICT.
+        """
+
+    @_abc_1.abstractmethod
+    def RecoverText(
+        self,
+        request: _inference_service_pb2.RecoverTextRequest,
+        context: _aio.ServicerContext[_inference_service_pb2.RecoverTextRequest, _abc.Awaitable[_inference_service_pb2.RecoverTextResponse]],
+    ) -> _abc.Awaitable[_inference_service_pb2.RecoverTextResponse]:
+        """Writes down what a KV cache holds, or what the model says with an adapter when it is asked what that was trained on.
+        Fails with INVALID_FIELD, STATE_CONFLICT, INCOMPATIBLE_PAYLOAD, DATA_CORRUPTED, FORM_UNSUPPORTED, OVERLOADED.
         """
 
     @_abc_1.abstractmethod
