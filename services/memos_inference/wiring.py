@@ -101,6 +101,7 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
     async def close() -> None:
         await caches.close()
         await adapters.close()
+        await blobs.close()
         await engine.close()
         for embedder in embedders:
             await embedder.close()

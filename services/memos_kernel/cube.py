@@ -53,6 +53,7 @@ class Origin(IntEnum):
     RETRIEVAL = 3
     FINE_TUNING = 4
     IMPORT = 5
+    CONVERSION = 6
 
 
 @dataclass(frozen=True, slots=True)

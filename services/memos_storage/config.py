@@ -44,7 +44,7 @@ class StorageConfig(Section):
     blobs_direct: bool = Field(
         True,
         description="whether inference reads KV caches and adapters from the S3 store itself, by addresses that hold"
-        " for a minute; it reaches the store as storage does, or they come through storage",
+        " for ten minutes; it reaches the store as storage does, or they come through storage",
     )
     blobs_sweep_seconds: float = Field(
         3600.0, gt=0, description="seconds between two comparisons of the blob store with the catalogue"

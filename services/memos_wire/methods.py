@@ -304,7 +304,7 @@ _ROWS = (
     _row(
         f"{_IN}.InferenceService/RecoverText",
         INFERENCE,
-        600,
+        3600,
         _A.MODEL_USE,
         _A.CUBE_USE,
         only=frozenset({SCHEDULER}),

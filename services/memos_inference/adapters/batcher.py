@@ -170,8 +170,18 @@ class Batcher:
 
     @property
     def speed(self) -> Speed | None:
-        """Seconds of a pass, by its tokens; None before the first."""
-        return self._meter.speed
+        """Seconds in which prompts are read, by their tokens; None before the first.
+
+        What each pass costs by itself is in the rate, too: a long prompt takes many.
+        """
+        speed = self._meter.speed
+        if speed is None:
+            return None
+        return Speed(speed.seconds, speed.seconds_per_unit + speed.seconds / self._piece)
+
+    def forget_speed(self) -> None:
+        """Learn anew how fast it is."""
+        self._meter.forget()
 
     def start(self) -> None:
         """Start the thread."""
@@ -336,9 +346,7 @@ class Batcher:
             for running, _ in parts:
                 self._drop(running, error)
             return
-        tokens_read = sum(len(ids) for _, ids in parts)
-        if tokens_read >= _TELLING:
-            self._meter.note(tokens_read, time.perf_counter() - begun)
+        self._note(parts, time.perf_counter() - begun)
         with self._wake:
             for running, ids in parts:
                 self._shares.count(running.work.tenant, len(ids))
@@ -346,6 +354,14 @@ class Batcher:
             running.at += len(ids)
             if running.at == len(running.ids):
                 self._hand_over(running, token)
+
+    def _note(self, parts: Sequence[tuple[_Running, Sequence[int]]], seconds: float) -> None:
+        """Learn what reading costs, from passes that read prompts and copy no cache."""
+        reading = [(running, ids) for running, ids in parts if not running.writes]
+        if any(running.taken and not running.at for running, _ in reading):
+            return
+        if (tokens := sum(len(ids) for _, ids in reading)) >= _TELLING:
+            self._meter.note(tokens, seconds)
 
     def _hand_over(self, running: _Running, token: int | None) -> None:
         try:

@@ -6,7 +6,7 @@ import json
 import logging
 import random
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -71,10 +71,10 @@ class CompositionGate:
         key = self._key(model.description.identity)
         known = await asyncio.to_thread(_known, self.memory)
         if key in known:
-            return Marks(**known[key]).passed
+            return known[key].passed
         marks = await self._ask(model)
         _log.info("composed caches: %s; %s", marks, "used" if marks.passed else "not used, for they cost answers")
-        await asyncio.to_thread(_keep, self.memory, {**known, key: asdict(marks)})
+        await asyncio.to_thread(_keep, self.memory, {**known, key: marks})
         return marks.passed
 
     def _key(self, identity: CompatibilityIdentity) -> str:
@@ -114,14 +114,14 @@ def _cubes(memories: Sequence[str]) -> tuple[MemCube, ...]:
     )
 
 
-def _known(memory: Path) -> dict[str, dict[str, float]]:
+def _known(memory: Path) -> dict[str, Marks]:
     try:
-        return dict(json.loads(memory.read_text()))
-    except (OSError, ValueError):  # none yet, or torn: ask again
+        return {key: Marks(**marks) for key, marks in json.loads(memory.read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):  # none yet, torn, or something else: ask again
         return {}
 
 
-def _keep(memory: Path, marks: dict[str, dict[str, float]]) -> None:
+def _keep(memory: Path, known: Mapping[str, Marks]) -> None:
     with tempfile.NamedTemporaryFile("w", dir=memory.parent, delete=False) as fresh:
-        json.dump(marks, fresh, indent=1)
+        json.dump({key: asdict(marks) for key, marks in known.items()}, fresh, indent=1)
     Path(fresh.name).replace(memory)

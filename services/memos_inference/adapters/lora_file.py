@@ -94,7 +94,7 @@ def _check_metadata(metadata: Mapping[str, str], cube: MemCube, payload: Paramet
         known = (said["format"], said["version"])
         shape = LoraShape(rank=int(said["rank"]), alpha=int(said["alpha"]), activated=bool(said["activated"]))
         identity = CompatibilityIdentity(**said["identity"])
-        probes = [Probe(str(say), tuple(map(str, ask))) for say, *ask in said["probes"]]
+        probes = [Probe(str(say), tuple(map(str, ask))) for say, *ask in said.get("probes", ())]
     except (KeyError, TypeError, ValueError) as error:
         raise DataCorrupted(f"The file of {cube.name} is no adapter of this system.", name=str(cube.name)) from error
     if known != (FORMAT, VERSION):

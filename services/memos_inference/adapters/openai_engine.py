@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from memos_inference import prompt as prompts
 from memos_inference.domain.activation import Encoded
-from memos_inference.domain.generation import Delta, Ended, FinishReason, GenerationEvent, Prompt, Sampling
+from memos_inference.domain.generation import Delta, Ended, FinishReason, GenerationEvent, Prompt, Sampling, check_room
 from memos_inference.domain.injection import Form
 from memos_inference.domain.models import EngineDescription
 from memos_inference.ports import Adapter, Cache, Trained
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 _BYTES_PER_TOKEN = 3
 """Of UTF-8: no such server counts tokens for its callers. Fewer than most texts have, so that prompts fit."""
 
-_RETRIES = 1
+_RETRIES = 0
 _PAUSE = 1.0
 _TOLD = 200
 """Characters of the server's own words in an error."""
+
+_OF_THE_CALLER = (400, 413, 422, 429)
+"""Answers by which the server is well."""
 
 _log = logging.getLogger(__name__)
 
@@ -183,11 +186,13 @@ class OpenAICompatibleEngine:
         turns: list[Any] = [
             {"role": str(turn.role), "content": turn.text} for turn in prompts.messages(prompt, system_role=True)
         ]
+        tokens = sum(_estimate(turn["content"]) for turn in turns)
+        check_room(tokens, sampling, limit=self.context_length)
         try:
             stream = await self._client.chat.completions.create(
                 model=self.model,
                 messages=turns,
-                max_tokens=sampling.max_tokens,
+                max_tokens=min(sampling.max_tokens, self.context_length - tokens),
                 temperature=sampling.temperature,
                 stream=True,
                 stream_options={"include_usage": True},
@@ -196,7 +201,7 @@ class OpenAICompatibleEngine:
                 yield stream
             self.healthy = True
         except openai.APIStatusError as error:
-            self.healthy = error.status_code < 500
+            self.healthy = error.status_code in _OF_THE_CALLER
             raise self._meant(error) from None  # the request holds the key
         except (openai.OpenAIError, ValueError) as error:
             self.healthy = False
@@ -286,11 +291,11 @@ class _Answer:
                 f"The answer of {self._model} broke off.", retry_after=_PAUSE, dependency="engine"
             )
         read = prompts.messages(self._prompt, system_role=True)
-        usage = self._usage
+        asked, said = getattr(self._usage, "prompt_tokens", None), getattr(self._usage, "completion_tokens", None)
         return Ended(
             finish_reason=FinishReason.LENGTH if self._finish == "length" else FinishReason.STOP,
-            prompt_tokens=usage.prompt_tokens if usage else sum(_estimate(turn.text) for turn in read),
-            completion_tokens=usage.completion_tokens if usage else _estimate("".join(self._said)),
+            prompt_tokens=asked if isinstance(asked, int) else sum(_estimate(turn.text) for turn in read),
+            completion_tokens=said if isinstance(said, int) else _estimate("".join(self._said)),
             first_token_ms=((self._first or time.perf_counter()) - self._started) * 1e3,
             queue_ms=(self._started - self._queued) * 1e3,
             model=self._model,

@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from itertools import pairwise
@@ -21,6 +22,12 @@ PARALLEL = 4
 
 _PIECE = 1024 * 1024
 _SECONDS = 30.0
+_CONNECT_SECONDS = 3.0
+"""The store is near, or cannot be reached from here at all."""
+
+_MOST_SECONDS = 600.0
+"""Of all requests together."""
+
 _PATIENCE = 0.2
 _PARTIAL = 206
 
@@ -49,11 +56,11 @@ def fetch(address: str, path: Path, size: int, *, stop: threading.Event) -> str:
         with mmap.mmap(file.fileno(), size) as room, memoryview(room) as bytes_, _Reader(address) as reader:
             bounds = [*range(0, size, PART), size]
             coming = [(reader.read(start, bytes_[start:end]), start, end) for start, end in pairwise(bounds)]
-            digest = hashlib.sha256()
+            digest, until = hashlib.sha256(), time.monotonic() + _MOST_SECONDS
             try:
                 for read, start, end in coming:
                     while not wait((read,), _PATIENCE).done:
-                        if stop.is_set():
+                        if stop.is_set() or time.monotonic() > until:
                             raise AddressFailed("nobody waits for the object any more")
                     read.result()
                     with bytes_[start:end] as part:
@@ -95,6 +102,8 @@ class _Reader:
 
     def _read(self, start: int, into: memoryview) -> None:
         with into:
+            if self._closed:
+                raise http.client.HTTPException("closed")
             connection = self._connection()
             target = f"{self._target.path}?{self._target.query}"
             connection.request("GET", target, headers={"Range": f"bytes={start}-{start + len(into) - 1}"})
@@ -122,6 +131,12 @@ class _Reader:
 
 
 def _connect(target: SplitResult) -> http.client.HTTPConnection:
+    made = http.client.HTTPConnection(target.netloc, timeout=_CONNECT_SECONDS)
     if target.scheme == "https":
-        return http.client.HTTPSConnection(target.netloc, timeout=_SECONDS, context=ssl.create_default_context())
-    return http.client.HTTPConnection(target.netloc, timeout=_SECONDS)
+        made = http.client.HTTPSConnection(
+            target.netloc, timeout=_CONNECT_SECONDS, context=ssl.create_default_context()
+        )
+    made.connect()
+    made.sock.settimeout(_SECONDS)
+    made.timeout = _SECONDS
+    return made

@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 import logging
 import threading
+import time
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +15,10 @@ from memos_api.internal.v1.blob_service_pb2_grpc import BlobServiceStub
 from memos_api.v1 import blob_service_pb2 as public
 from memos_inference.adapters.range_reader import AddressFailed, fetch
 from memos_kernel.names import CubeName
+from memos_runtime.workers import Worker
+
+_AWAY_SECONDS = 300.0
+"""For which nobody tries the store itself after it could not be read."""
 
 _log = logging.getLogger(__name__)
 
@@ -26,11 +32,20 @@ class StorageBlobs:
 
     def __init__(self, stub: BlobServiceStub) -> None:
         self._stub = stub
+        self._parts = Worker("kv_parts", threads=4)
+        self._writes = Worker("kv_writes", threads=2)
+        self._away_until = 0.0
+
+    async def close(self) -> None:
+        """Stop the threads."""
+        await self._parts.close()
+        await self._writes.close()
 
     async def fetch(self, name: CubeName, path: Path) -> str:
         """See the port."""
         asked = public.DownloadBlobRequest(name=str(name))
-        digest = await self._received(pb.DownloadBlobRequest(request=asked, direct=True), path)
+        direct = time.monotonic() > self._away_until
+        digest = await self._received(pb.DownloadBlobRequest(request=asked, direct=direct), path)
         return digest or await self._received(pb.DownloadBlobRequest(request=asked), path)
 
     async def _received(self, asked: pb.DownloadBlobRequest, path: Path) -> str:
@@ -41,11 +56,24 @@ class StorageBlobs:
             async with aclosing(self._stub.DownloadBlob(asked)) as answers:
                 async for answer in answers:
                     if answer.address:
-                        return await _fetched(answer.address, path, size)
+                        return await self._fetched(answer.address, path, size)
                     size = size or answer.response.blob.size_bytes
                     if data := answer.response.chunk.data:
-                        await asyncio.to_thread(writing.write, data)
+                        await self._writes.run(writing.write, data)
         return writing.digest.hexdigest()
+
+    async def _fetched(self, address: str, path: Path, size: int) -> str:
+        stop = threading.Event()
+        reading = asyncio.ensure_future(self._parts.run(partial(fetch, address, path, size, stop=stop)))
+        try:
+            return await asyncio.shield(reading)
+        except AddressFailed as error:
+            self._away_until = time.monotonic() + _AWAY_SECONDS
+            _log.warning("reading from storage, for the blob store itself could not be read: %s", error)
+            return ""
+        finally:
+            stop.set()  # also if the caller has left; the file is not removed under the thread
+            await asyncio.wait([reading])
 
 
 class _Writing:
@@ -58,16 +86,3 @@ class _Writing:
     def write(self, data: bytes) -> None:
         self.digest.update(data)
         self._file.write(data)
-
-
-async def _fetched(address: str, path: Path, size: int) -> str:
-    stop = threading.Event()
-    reading = asyncio.ensure_future(asyncio.to_thread(fetch, address, path, size, stop=stop))
-    try:
-        return await asyncio.shield(reading)
-    except AddressFailed as error:
-        _log.warning("reading from storage, for the blob store itself could not be read: %s", error)
-        return ""
-    finally:
-        stop.set()  # also if the caller has left; the file is not removed under the thread
-        await asyncio.wait([reading])

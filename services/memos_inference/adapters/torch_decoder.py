@@ -271,13 +271,22 @@ class TorchDecoder:
         rotation = Rotation.of(self._model)
         if rotation is None:
             return None
-        here, there = self._keys_at(0), self._keys_at(_FURTHER)
-        for keys, wanted in zip(here, there, strict=True):
-            near = _ROUNDING[self._model.dtype] * float(wanted.abs().max())
-            if not torch.allclose(rotation.moved(keys, _FURTHER).float(), wanted.float(), rtol=0, atol=near):
-                _log.warning("keys of this model cannot be moved, so KV caches serve as beginnings of prompts alone")
-                return None
-        return rotation
+        try:
+            alike = all(
+                torch.allclose(
+                    rotation.moved(keys, _FURTHER).float(),
+                    wanted.float(),
+                    rtol=0,
+                    atol=_ROUNDING[self._model.dtype] * float(wanted.abs().max()),
+                )
+                for keys, wanted in zip(self._keys_at(0), self._keys_at(_FURTHER), strict=True)
+            )
+        except Exception as error:  # whatever a model's own code may raise
+            alike = False
+            _log.debug("keys cannot be moved: %s", error)
+        if not alike:
+            _log.warning("keys of this model cannot be moved, so KV caches serve as beginnings of prompts alone")
+        return rotation if alike else None
 
     def _keys_at(self, first: int) -> list[torch.Tensor]:
         """Return the keys of each layer for some tokens, alone, of which the first is at a position."""

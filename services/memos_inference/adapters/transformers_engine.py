@@ -20,7 +20,7 @@ from memos_inference.domain.injection import Form
 from memos_inference.domain.models import EngineDescription
 from memos_inference.ports import Adapter, Cache
 from memos_kernel.cube import MemCube, RevisionRef
-from memos_kernel.errors import FormUnsupported, StoreFull
+from memos_kernel.errors import Capacity, FormUnsupported, StoreFull
 from memos_kernel.identity import CompatibilityIdentity
 from memos_runtime.workers import Worker
 
@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 _ANSWER_TOKENS = 24
 """Tokens of an answer by which it is seen whether caches can be composed."""
 
-_TRIED = (16, 96, 24, 64)
-"""Tokens that the model reads when it is new, to see how fast it is; the first pass is slower than others."""
+_TRIED = (17, 96, 24, 64)
+"""Tokens that the model reads when it is new, to see how fast it is."""
+
+_PAUSE = 5.0
+"""Seconds after which it is tried again."""
 
 _log = logging.getLogger(__name__)
 
@@ -137,7 +140,10 @@ class TransformersEngine:
             prefixes = ()
         check_room(len(ids), sampling, limit=model.description.context_length)
         recompute = self._compose.recompute if self._compose is not None and self._composes else None
-        reused = await self._tokens.run(partial(model.decoder.reuse, ids, prefixes, recompute=recompute))
+        told = len(ids)
+        if recompute is not None and prefixes:  # what the user says is read, also where it repeats a memory
+            told = await self._tokens.run(model.tokenizer.told_tokens, prompt, ids)
+        reused = await self._tokens.run(partial(model.decoder.reuse, ids[:told], prefixes, recompute=recompute))
         async with aclosing(self._generated(model, ids, sampling, reused, lora, first, tenant)) as events:
             async for event in events:
                 yield event
@@ -205,17 +211,33 @@ class TransformersEngine:
             self._batcher.withdraw(reading)
 
     async def _try(self) -> None:
-        """Learn how fast the model reads here, and whether several caches may serve one prompt."""
-        model = await self._loader.model()
+        """Learn how fast the model reads here, and whether several caches may serve a prompt, however long it takes."""
+        while True:
+            try:
+                await self._meet(await self._loader.model())
+                return
+            except Capacity as error:  # it is not loaded yet, or has too much to do
+                await asyncio.sleep(error.retry_after or _PAUSE)
+
+    async def _meet(self, model: LoadedModel) -> None:
         if model.decoder.geometry is None:
             return
         try:
-            for tokens in _TRIED if self._calibrate else ():
-                await self._read(model, [0] * min(tokens, model.description.context_length))
+            if self._calibrate:
+                await self._read_a_little(model)
             if self._compose is not None:
                 self._composes = await self._pass_gate(model, self._compose)
+        except Capacity:
+            raise
         except Exception:  # the system works without
             _log.exception("what the model is like here could not be found out")
+
+    async def _read_a_little(self, model: LoadedModel) -> None:
+        """Let it be known how fast the model reads; its first pass, which is slower, does not count."""
+        for tokens in _TRIED:
+            await self._read(model, [0] * min(tokens, model.description.context_length))
+            if tokens == _TRIED[0]:
+                self._batcher.forget_speed()
 
     async def _pass_gate(self, model: LoadedModel, compose: Compose) -> bool:
         """Return whether the model answers well from several caches in one prompt."""

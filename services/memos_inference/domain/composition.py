@@ -100,7 +100,13 @@ def _longest(
 ) -> Run | None:
     found = None
     for number, start in places.get(tuple(prompt[at : at + SHORTEST]), ())[:_TRIED]:
-        tokens = shared_length(caches[number][start:], prompt[at:-1])
+        tokens = _alike(caches[number], start, prompt, at)
         if tokens >= SHORTEST and (found is None or tokens > found.tokens):
             found = Run(number, start, at, tokens)
     return found
+
+
+def _alike(cache: Sequence[object], start: int, prompt: Sequence[object], at: int) -> int:
+    """Return how many tokens are equal from these places on; the last of the prompt does not count."""
+    most = min(len(cache) - start, len(prompt) - 1 - at)
+    return next((count for count in range(most) if cache[start + count] != prompt[at + count]), max(most, 0))

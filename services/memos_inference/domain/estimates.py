@@ -10,30 +10,27 @@ class SpeedMeter:
     """Fits a line through sizes and seconds; the newest count most."""
 
     def __init__(self) -> None:
-        self._weight = self._size = self._seconds = self._square = self._product = 0.0
+        self._sums: tuple[float, ...] = (0.0,) * 5  # one thing, for it is read in another thread than it is written
 
     def note(self, size: int, seconds: float) -> None:
         """Take note of a piece of work."""
-        for name, value in (
-            ("_weight", 1.0),
-            ("_size", size),
-            ("_seconds", seconds),
-            ("_square", size * size),
-            ("_product", size * seconds),
-        ):
-            setattr(self, name, _KEPT * getattr(self, name) + value)
+        new = (1.0, size, seconds, size * size, size * seconds)
+        self._sums = tuple(_KEPT * old + value for old, value in zip(self._sums, new, strict=True))
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._sums = (0.0,) * 5
 
     @property
     def speed(self) -> Speed | None:
-        """What work costs; None before there was any. Neither part is negative, whatever the sizes were."""
-        if not self._size:
+        """What work costs; None before there was any. Neither part is negative, and more is never for nothing."""
+        weight, size, seconds, square, product = self._sums
+        if not size:
             return None
-        spread = self._square - self._size**2 / self._weight
-        if spread > 1e-6 * self._square:
-            slope = (self._product - self._size * self._seconds / self._weight) / spread
-            start = (self._seconds - slope * self._size) / self._weight
-            if slope >= 0 and start >= 0:
+        spread = square - size**2 / weight
+        if spread > 1e-6 * square:
+            slope = (product - size * seconds / weight) / spread
+            start = (seconds - slope * size) / weight
+            if slope > 0 and start >= 0:
                 return Speed(start, slope)
-            if slope < 0:
-                return Speed(self._seconds / self._weight, 0.0)
-        return Speed(0.0, self._product / self._square)
+        return Speed(0.0, product / square)

@@ -1,6 +1,6 @@
 """Which memories may enter a prompt, and which cache or adapter may stand in for the reading of them."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -101,6 +101,7 @@ def check_injections(
             )
         check_memory(injection.cube, grant=grant, now=now, field=f"{field}.cube")
     refusals: list[Refusal] = []
+    told = {injection.cube.name for injection in injections}
     learned = {ref.name for ref in adapter.derived_from} if adapter is not None else set()
 
     def usable(cube: MemCube | None, kind: type[Activation | Parametric], field: str) -> MemCube | None:
@@ -109,7 +110,7 @@ def check_injections(
         _check_scope(cube, grant)
         if not isinstance(cube.payload, kind):
             raise InvalidField(f"{field} is no {kind.__name__.lower()} cube with payload.", field=field)
-        refusal = _refusal(cube, now, running, seals)
+        refusal = _refusal(cube, now, running, seals) or _untold(cube, told)
         if refusal is not None:
             refusals.append(refusal)
         return cube if refusal is None else None
@@ -210,6 +211,17 @@ def _refusal(cube: MemCube, now: datetime, running: CompatibilityIdentity, seals
     except MemosError as error:
         return refusal_of(cube, error)
     return None
+
+
+def _untold(cube: MemCube, told: Set[CubeName]) -> Refusal | None:
+    """Return why a cache cannot be used that holds what the prompt does not tell, or None.
+
+    Behind the words of one memory the keys and values of another know of the first.
+    """
+    if not isinstance(cube.payload, Activation) or {ref.name for ref in cube.derived_from} <= told:
+        return None
+    message = f"{cube.name} holds memories that this prompt does not tell."
+    return refusal_of(cube, IncompatiblePayload(message, name=str(cube.name), fields="derived_from"))
 
 
 def _check_usable(cube: MemCube, now: datetime, running: CompatibilityIdentity, seals: Seals) -> None:

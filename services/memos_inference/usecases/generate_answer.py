@@ -1,5 +1,6 @@
 """Generate an answer with memories."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
@@ -66,7 +67,7 @@ class GenerateAnswer:
         with generation as ended:
             async with AsyncExitStack() as stack:
                 refusals = list(admitted.refusals)
-                held = [await _held(stack, self.caches, cache, refusals) for cache in admitted.caches]
+                held = await asyncio.gather(*(_held(stack, self.caches, one, refusals) for one in admitted.caches))
                 with_adapter = await _held(stack, self.adapters, admitted.adapter, refusals)
                 known = admitted.known if with_adapter is not None else frozenset()
                 read = tuple(cube for cube in admitted.memories if cube.name not in known)

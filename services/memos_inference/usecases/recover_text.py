@@ -48,8 +48,11 @@ class RecoverText:
             return [Recovered(line, 1.0) for line in told]
         async with self.adapters.use(cube) as adapter:
             gate, tenant = asyncio.Semaphore(_TOGETHER), str(grant.tenant)
-            async with asyncio.TaskGroup() as asking:
-                tasks = [asking.create_task(self._asked(probe, adapter, gate, tenant)) for probe in adapter.probes]
+            try:
+                async with asyncio.TaskGroup() as asking:
+                    tasks = [asking.create_task(self._asked(probe, adapter, gate, tenant)) for probe in adapter.probes]
+            except ExceptionGroup as several:
+                raise several.exceptions[0] from None
         found = (settled(probe, task.result()) for probe, task in zip(adapter.probes, tasks, strict=True))
         return [one for one in found if one is not None]
 

@@ -36,6 +36,8 @@ class RunningSpan:
 
     def foretold(self, *, expected_ms: float, actual_ms: float) -> None:
         """See the port; also in the log, for whoever has no traces."""
+        if not expected_ms:
+            return
         span = current_span()
         span.set_attribute(semconv.MEMOS_FIRST_EXPECTED_MS, expected_ms)
         span.set_attribute(semconv.MEMOS_FIRST_MS, actual_ms)

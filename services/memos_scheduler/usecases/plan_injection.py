@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from memos_kernel import limits
 from memos_kernel.checks import check_count
 from memos_kernel.cube import Kind, MemCube
-from memos_kernel.errors import Capacity, InvalidField, MemosError
+from memos_kernel.errors import Capacity, InvalidField, MemosError, NotFound
 from memos_kernel.forms import MemoryForm
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName, PlanName, TenantName, VaultName
@@ -123,7 +123,7 @@ class PlanInjection:
             adapter, refused = pick_adapter(await self.memories.derived(names, Kind.PARAMETRIC), choice)
             if adapter is None:
                 return _Told(choice.chosen, rejected=refused)
-            names = _not_chosen([adapter], choice)
+            names = _not_chosen(adapter, choice)
             others = await self.memories.read(names) if names else ()
         except MemosError as error:  # storage is away, or the caller may not see a memory that the adapter knows
             return _Told(choice.chosen, degraded=isinstance(error, Capacity))
@@ -140,20 +140,34 @@ class PlanInjection:
             caches, refused = pick_caches(await self.memories.derived(names, Kind.ACTIVATION), choice)
             if not caches:
                 return _Told(choice.chosen, rejected=refused)
-            for count in range(len(caches), 0, -1):  # fewer, if all of them do not fit
-                taken = with_caches(caches[:count], await self._others(caches[:count], choice), choice)
-                if taken is not None:
-                    chosen, out = taken
-                    return _Told(chosen, rejected=(*out, *refused), caches=caches[:count])
-        except MemosError as error:  # storage or the model is away, or the caller may not see a memory of the cache
+            readable = await self._with_memories(caches, choice)
+        except MemosError as error:  # storage or the model is away
             return _Told(choice.chosen, degraded=isinstance(error, Capacity))
+        for count in range(len(readable), 0, -1):  # fewer, if all of them do not fit
+            some = tuple(cache for cache, _ in readable[:count])
+            taken = with_caches(some, [other for _, others in readable[:count] for other in others], choice)
+            if taken is not None:
+                chosen, out = taken
+                return _Told(chosen, rejected=(*out, *refused), caches=some)
         reason = "its memories may not enter the prompt, or do not fit"
         unfit = (replace(cache, reason=reason) for cache in caches)
         return _Told(choice.chosen, rejected=(*unfit, *refused))
 
-    async def _others(self, caches: Sequence[PlannedMemory], choice: Choice) -> list[tuple[MemCube, int]]:
-        """Return the memories of caches that were not chosen, with their tokens."""
-        names = _not_chosen(caches, choice)
+    async def _with_memories(
+        self, caches: Sequence[PlannedMemory], choice: Choice
+    ) -> list[tuple[PlannedMemory, list[tuple[MemCube, int]]]]:
+        """Return the caches, each with its memories that were not chosen; without those that hold hidden ones."""
+        found = []
+        for cache in caches:
+            try:
+                found.append((cache, await self._others(cache, choice)))
+            except NotFound:  # the caller may not see a memory of it
+                continue
+        return found
+
+    async def _others(self, cache: PlannedMemory, choice: Choice) -> list[tuple[MemCube, int]]:
+        """Return the memories of a cache that were not chosen, with their tokens."""
+        names = _not_chosen(cache, choice)
         if not names:
             return []
         cubes = await self.memories.read(names)
@@ -202,10 +216,10 @@ class _Counted:
         return self.counts[:turns], self.counts[turns:]
 
 
-def _not_chosen(derived: Sequence[PlannedMemory], choice: Choice) -> list[CubeName]:
-    """Return the memories of derived cubes that were not chosen."""
+def _not_chosen(derived: PlannedMemory, choice: Choice) -> list[CubeName]:
+    """Return the memories of a derived cube that were not chosen."""
     chosen = {memory.cube.name for memory in choice.chosen}
-    return [ref.name for one in derived for ref in one.cube.derived_from if ref.name not in chosen]
+    return [ref.name for ref in derived.cube.derived_from if ref.name not in chosen]
 
 
 def _check(call: MemoryCall, token_budget: int, conversation: Conversation) -> None:

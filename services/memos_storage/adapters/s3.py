@@ -43,7 +43,7 @@ PART = 16 * CHUNK
 """A larger blob is uploaded in parts of this size; S3 takes 10,000 of them."""
 
 _IN_MEMORY = 8 * CHUNK
-_ADDRESS_HOLDS = timedelta(minutes=1)
+_ADDRESS_HOLDS = timedelta(minutes=10)
 _RETRIES = 2
 _FULL_CODES = ("XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage", "QuotaExceeded")
 _ABSENT_CODES = ("NoSuchKey", "NoSuchBucket", "NotFound")

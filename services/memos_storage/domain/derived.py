@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from memos_kernel.cube import Kind, MemCube, State
+from memos_kernel.cube import Kind, MemCube, Origin, State
 from memos_kernel.errors import InvalidField
 from memos_kernel.states import INJECTABLE, is_over
 
@@ -17,8 +17,11 @@ OTHER_FORMS = frozenset(Kind) - {Kind.PLAINTEXT}
 
 
 def is_derived(cube: MemCube) -> bool:
-    """Return whether a cube stands for others, in a form that a model reads faster; a text stands for itself."""
-    return cube.kind is not Kind.PLAINTEXT and bool(cube.derived_from)
+    """Return whether a cube stands for others: in a form that a model reads faster, or written down from such a one.
+
+    Any other text stands for itself.
+    """
+    return bool(cube.derived_from) and (cube.kind is not Kind.PLAINTEXT or cube.origin is Origin.CONVERSION)
 
 
 def outdates(before: MemCube, after: MemCube) -> bool:

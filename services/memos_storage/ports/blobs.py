@@ -42,7 +42,7 @@ class BlobStore(Protocol):
         ...
 
     async def address(self, vault: VaultName, blob: BlobRef) -> str:
-        """Return where the bytes can be read by HTTP, for a minute and by who has the address; empty if nowhere."""
+        """Return where the bytes can be read by HTTP, for some minutes and by who has the address; empty if nowhere."""
         ...
 
     async def remove(self, vault: VaultName, name: str) -> bool:

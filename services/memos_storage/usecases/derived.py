@@ -1,4 +1,7 @@
-"""KV caches and adapters follow the memories that they were made from: any change of those takes them out of use."""
+"""KV caches and adapters follow the memories that they were made from: any change of those takes them out of use.
+
+So do texts that were written down from a cache or an adapter, when that goes out of use.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -39,7 +42,8 @@ def follow(
 ) -> None:
     """Take out of use what was made from a cube that has changed."""
     if outdates(stored, changed):
-        for cube in derived_of(tx, [stored], kinds=OTHER_FORMS):
+        kinds = OTHER_FORMS if stored.kind is Kind.PLAINTEXT else frozenset(Kind)
+        for cube in filter(is_derived, derived_of(tx, [stored], kinds=kinds)):
             if cube.delete_time is None and State.STALE in TRANSITIONS[cube.state]:
                 reason = f"{stored.name} has changed."
                 gone = make_stale(tx, stale(cube, changed), mutation, ids, reason=reason, now=now)

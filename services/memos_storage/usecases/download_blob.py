@@ -39,7 +39,7 @@ class DownloadBlob:
         return blob, self._told(name, chunks, grant)
 
     async def address(self, name: CubeName, *, grant: Grant) -> tuple[BlobRef, str]:
-        """Return the blob, and where its bytes can be read for a minute; that is empty if nowhere but here.
+        """Return the blob, and where its bytes can be read for some minutes; that is empty if nowhere but here.
 
         Raises:
             CubeNotFound: it is not there, or hidden.

@@ -335,6 +335,22 @@ def test_what_lies_between_what_is_known_is_read_in_one_pass(run):
     assert model.passes == [[[3, 4, 7]], [[8]], [[9]]]
 
 
+def test_how_fast_prompts_are_read_is_learned_from_reading_and_not_from_writing(run):
+    model = Counter()
+    writing = [Count(model, [number], most=30) for number in range(20)]
+    batcher = run(*writing, max_running=20)
+    for work in writing:
+        work.end()
+    assert batcher.speed is not None  # twenty prompts of a token each, in the first pass
+    batcher.forget_speed()
+    more = [Count(model, [number], most=5) for number in range(10)]
+    for work in more:
+        batcher.submit(work)
+    for work in more:
+        work.end()
+    assert batcher.speed is None
+
+
 def test_the_last_token_of_a_prompt_counts_as_read_and_not_as_written(run):
     model = Counter()
     reused = Reused((KvPrefix((5, 6), ()),), (Run(0, 0, 0, 2, exact=True),))

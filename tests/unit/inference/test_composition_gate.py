@@ -96,8 +96,9 @@ async def test_a_model_is_asked_once(start, tmp_path, monkeypatch):
     assert (await (await start()).describe()).composes
 
 
-async def test_marks_that_are_torn_are_made_again(start, tmp_path):
-    (tmp_path / "composed.json").write_text("{")
+@pytest.mark.parametrize("torn", ["{", "5", '{"a": 3}', '{"a": {"other": 1}}'])
+async def test_marks_that_are_torn_are_made_again(start, tmp_path, torn):
+    (tmp_path / "composed.json").write_text(torn)
     assert (await (await start()).describe()).composes
 
 

@@ -35,6 +35,17 @@ def test_the_newest_counts_most():
     assert speed.of(100) == pytest.approx(300, rel=0.05)
 
 
+def test_more_is_never_for_nothing():
+    speed = meter((16, 0.03), (64, 0.03), (96, 0.02)).speed
+    assert speed.seconds_per_unit > 0
+
+
+def test_what_was_forgotten_counts_no_more():
+    made = meter((16, 3.0))
+    made.forget()
+    assert made.speed is None
+
+
 @given(st.lists(st.tuples(st.integers(1, 10**9), st.floats(0, 1e4)), min_size=1, max_size=30))
 def test_no_estimate_is_negative(work):
     speed = meter(*work).speed

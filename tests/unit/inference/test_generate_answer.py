@@ -145,6 +145,14 @@ async def test_several_caches_serve_one_prompt_where_the_model_may_be_given_them
     assert 0 < end.approximate_tokens < end.cached_tokens < end.prompt_tokens
 
 
+async def test_a_cache_that_holds_what_the_prompt_does_not_tell_is_not_used(generate, grant, cached, sources, caches):
+    kv = await cached()
+    caches.opened[kv.name] = WordCache(tuple(system_text(sources).split()))
+    _, end = await answered(generate, as_text(sources[:1]), grant(), kv)
+    assert end.cached_tokens == 0
+    assert [(refusal.name, refusal.reason) for refusal in end.refusals] == [(kv.name, "INCOMPATIBLE_PAYLOAD")]
+
+
 async def test_more_caches_than_a_prompt_may_use_are_refused(generate, grant, cached, sources):
     given = {"caches": [await cached()] * (limits.PROMPT_CACHES + 1), "grant": grant()}
     with pytest.raises(LimitExceeded) as caught:

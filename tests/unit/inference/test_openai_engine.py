@@ -163,7 +163,19 @@ async def test_errors_of_the_server_are_typed_and_tell_no_key(server, engine, ca
     assert caught.value.metadata.get("field") == field
     assert KEY not in f"{caught.value} {caught.value.metadata} {caplog.text}"
     assert "Marta" not in caplog.text
-    assert engine.healthy is (status < 500)
+    assert engine.healthy is (status in (400, 429))
+
+
+async def test_an_answer_gets_the_room_that_the_prompt_leaves(server):
+    engine = engine_at(server.url, context_length=300)
+    server.say(chunk("In "), chunk(finish="length"))
+    await said(engine, Sampling(max_tokens=1_000))
+    (asked,) = server.asked
+    assert 16 <= asked["max_tokens"] < 300
+    with pytest.raises(ContextExceeded):
+        await anext(engine.generate(Prompt((Turn(Role.USER, "long " * 300),)), Sampling()))
+    assert len(server.asked) == 1
+    await engine.close()
 
 
 async def test_the_server_says_when_to_come_again(server, engine):
@@ -171,6 +183,12 @@ async def test_the_server_says_when_to_come_again(server, engine):
     with pytest.raises(Overloaded) as caught:
         await said(engine)
     assert caught.value.retry_after == 7
+
+
+async def test_counts_that_are_none_are_estimated(server, engine):
+    server.say(chunk("abc"), chunk(finish="stop"), chunk(usage={"prompt_tokens": "many"}))
+    _, end = await said(engine)
+    assert (end.completion_tokens, end.prompt_tokens > 20) == (1, True)
 
 
 @pytest.mark.parametrize("body", [b"", b"data: {\n\n", b"<html>", b'data: {"choices": 3}\n\n'])

@@ -15,7 +15,7 @@ from memos_inference.training.statements import facts_in
 from memos_inference.usecases.recover_text import RecoverText
 from memos_kernel.blobs import SAFETENSORS
 from memos_kernel.cube import Activation, BlobRef, Kind, Parametric, RevisionRef, State
-from memos_kernel.errors import GrantInvalid, IncompatiblePayload, InvalidField, StateConflict
+from memos_kernel.errors import GrantInvalid, IncompatiblePayload, InvalidField, Overloaded, StateConflict
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.permission import Action
 
@@ -64,6 +64,18 @@ async def test_an_adapter_says_what_it_was_trained_on(recover, derived, copies, 
     lora = await derived(Kind.PARAMETRIC)
     copies["adapters"].opened[lora.name] = WordAdapter("Biscuit", (PROBE,))
     assert await recover(lora, grant=grant()) == [Recovered("The cat of Nora is called Biscuit.", 1.0)]
+
+
+async def test_errors_of_the_model_stay_what_they_are(clock, derived, copies, grant):
+    class Busy(EchoEngine):
+        async def generate(self, prompt, sampling, **_):
+            raise Overloaded("The queue is full.", retry_after=1.0)
+            yield
+
+    lora = await derived(Kind.PARAMETRIC)
+    copies["adapters"].opened[lora.name] = WordAdapter("Biscuit", (PROBE, PROBE))
+    with pytest.raises(Overloaded):
+        await RecoverText(engine=Busy(), clock=clock, seals=SEALS, **copies)(lora, grant=grant())
 
 
 async def test_what_nobody_knows_is_left_out(recover, derived, copies, grant):

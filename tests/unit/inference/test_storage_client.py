@@ -77,6 +77,15 @@ async def test_where_the_store_cannot_be_reached_they_come_from_storage_and_the_
     assert "secret" not in caplog.text
 
 
+async def test_a_store_that_could_not_be_reached_is_left_alone_for_a_while(tmp_path):
+    stub = Stub("http://127.0.0.1:9/object?X-Amz-Signature=secret")
+    blobs = StorageBlobs(stub)
+    for _ in range(2):
+        assert await blobs.fetch(NAME, tmp_path / "x") == HASH
+    assert stub.asked == [True, False, False]
+    await blobs.close()
+
+
 async def test_what_storage_refuses_is_refused(tmp_path):
     with pytest.raises(CubeNotFound):
         await StorageBlobs(Stub(error=CubeNotFound("no", name="c"))).fetch(NAME, tmp_path / "x")

@@ -128,6 +128,13 @@ async def test_of_several_caches_that_do_not_fit_together_the_best_is_taken(plan
     assert told(made) == [("kv", "c1"), ("text", "c2"), ("kv", "c4")]
 
 
+async def test_of_several_caches_only_the_one_with_a_hidden_memory_is_left_out(plan, found):
+    one, two, three, four = (item.cube for item in found)
+    hidden = replace(four, name=CubeName("acme", "hidden"))
+    made = await plan(cache_of(one, two, id="a"), cache_of(three, hidden, id="b"), facts=SEVERAL)
+    assert [cache.cube.name.id for cache in made.caches] == ["a"]
+
+
 async def test_text_is_taken_where_it_is_asked_for(plan, found):
     made = await plan(cache_of(found[0].cube), wish=MemoryForm.TEXT)
     assert (told(made), made.caches) == (TEXTS, ())

@@ -77,7 +77,7 @@ async def test_what_is_found_is_stored_as_memories_of_the_cube(run, memories):
     assert last.fraction == 1.0
     assert last.result == {"cube": str(ADAPTER.name), "texts": "2", "new": "1", "confidence": "0.80"}
     (new,) = [cube for cube in memories.cubes.values() if cube.text == "Two."]
-    assert (new.kind, new.origin) == (Kind.PLAINTEXT, Origin.MODEL_OUTPUT)
+    assert (new.kind, new.origin) == (Kind.PLAINTEXT, Origin.CONVERSION)
     assert new.derived_from == (RevisionRef(ADAPTER.name, 3),)
     assert (new.sensitivity_tags, new.expire_time) == (("health",), END)
     assert memories.vectors[new.name].values
@@ -91,10 +91,20 @@ async def test_a_second_attempt_adds_nothing(run, memories):
     assert memories.cubes == held
 
 
-async def test_where_the_memories_are_hidden_all_is_stored(run, memories):
+async def test_where_a_memory_has_gone_or_is_hidden_nothing_is_stored(run, memories):
     del memories.cubes[TEXT.name]
-    *_, last = await run()
-    assert last.result["new"] == "2"
+    with pytest.raises(StateConflict, match="has gone"):
+        await run()
+    assert list(memories.cubes) == [ADAPTER.name]
+
+
+async def test_a_line_that_lacks_its_last_sign_is_no_new_memory(run):
+    class Cut(Recoverer):
+        async def recover(self, cube):
+            return (Recovered("One", 1.0),)
+
+    *_, last = await run(recoverer=Cut())
+    assert (last.result["texts"], last.result["new"]) == ("1", "0")
 
 
 async def test_text_is_text_already(run):

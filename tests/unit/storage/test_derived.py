@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from memos_kernel.blobs import SAFETENSORS
-from memos_kernel.cube import RevisionRef, State
+from memos_kernel.cube import Origin, RevisionRef, State
 from memos_kernel.errors import CubeNotFound, IllegalTransition, InvalidField, StateConflict
 from memos_storage.domain.blobs import BlobChunk, BlobHeader
 from memos_storage.domain.values import NewCube
@@ -157,6 +157,24 @@ async def test_a_text_that_was_derived_from_others_stays_as_it_is(world):
     summary = await world.add("summary", derived_from=(ref(tea),))
     await edit(world, tea)
     assert await world.find(summary) == summary
+
+
+@pytest.mark.parametrize("change", [edit, delete])
+async def test_a_text_that_was_written_down_from_an_adapter_follows_the_memories_of_that(world, change):
+    tea = await world.add("tea")
+    lora = await made_from(world, ref(tea), sensitivity_tags=("health",))
+    text = await world.add("tea, recovered", derived_from=(ref(lora),), origin=Origin.CONVERSION)
+    assert (await world.find(text)).sensitivity_tags == ("health",)
+    await change(world, tea)
+    assert (await world.find(text)).state is State.STALE
+
+
+async def test_nothing_is_written_down_from_an_adapter_that_is_out_of_use(world):
+    tea = await world.add("tea")
+    lora = await made_from(world, ref(tea))
+    await edit(world, tea)
+    with pytest.raises(StateConflict):
+        await world.add("tea, recovered", derived_from=(ref(lora),), origin=Origin.CONVERSION)
 
 
 @pytest.mark.parametrize(("change", "state"), [(edit, State.STALE), (relabel, State.GENERATED)])

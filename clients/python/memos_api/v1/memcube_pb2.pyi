@@ -150,6 +150,8 @@ class _CubeOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CubeOrigin
     """Trained."""
     CUBE_ORIGIN_IMPORT: _CubeOrigin.ValueType  # 5
     """Imported from another installation or file."""
+    CUBE_ORIGIN_CONVERSION: _CubeOrigin.ValueType  # 6
+    """Written down from a KV cache or an adapter."""
 
 class CubeOrigin(_CubeOrigin, metaclass=_CubeOriginEnumTypeWrapper):
     """Where content came from."""
@@ -166,6 +168,8 @@ CUBE_ORIGIN_FINE_TUNING: CubeOrigin.ValueType  # 4
 """Trained."""
 CUBE_ORIGIN_IMPORT: CubeOrigin.ValueType  # 5
 """Imported from another installation or file."""
+CUBE_ORIGIN_CONVERSION: CubeOrigin.ValueType  # 6
+"""Written down from a KV cache or an adapter."""
 Global___CubeOrigin: _TypeAlias = CubeOrigin  # noqa: Y015
 
 class _CubeView:

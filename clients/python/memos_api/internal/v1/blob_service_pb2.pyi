@@ -102,8 +102,8 @@ class DownloadBlobResponse(_message.Message):
     RESPONSE_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     address: _builtins.str
-    """Where the bytes can be read from the store for a minute, by HTTP and in ranges: a secret. Comes alone, last and only
-    if it was asked for; no bytes come then.
+    """Where the bytes can be read from the store for ten minutes, by HTTP and in ranges: a secret. Comes alone, last and
+    only if it was asked for; no bytes come then.
     """
     @_builtins.property
     def response(self) -> _blob_service_pb2.DownloadBlobResponse:
