@@ -80,12 +80,6 @@ async def test_a_cache_is_written_down_as_the_memories_that_it_was_made_of(clien
     job = await ended(client, await client.recover_text(vault, cache.name))
     assert (job.state, job.last_error) == (3, "")
     assert (job.result["texts"], job.result["new"], job.result["confidence"]) == ("3", "0", "1.00")
-    await client.delete(cubes[0].name)
-    job = await ended(client, await client.recover_text(vault, cache.name))
-    assert job.state == 4
-    assert "STALE" in job.last_error
-    job = await ended(client, await client.recover_text(vault, cubes[1].name))
-    assert "text already" in job.last_error
 
 
 async def test_what_is_told_beside_a_cache_counts_too(client, vault):
