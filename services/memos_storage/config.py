@@ -46,6 +46,11 @@ class StorageConfig(Section):
         description="whether inference reads KV caches and adapters from the S3 store itself, by addresses that hold"
         " for ten minutes; it reaches the store as storage does, or they come through storage",
     )
+    blobs_key: SecretStr = Field(
+        SecretStr(""),
+        description="keys that wrap those of blobs, 32 bytes as base64 each (`openssl rand -base64 32`), the newest"
+        " first and commas between them: new blobs are encrypted; empty: they are not",
+    )
     blobs_sweep_seconds: float = Field(
         3600.0, gt=0, description="seconds between two comparisons of the blob store with the catalogue"
     )

@@ -19,7 +19,7 @@ from memos_storage.adapters.sql.outbox import SqlOutbox
 from memos_storage.config import StorageConfig
 from memos_storage.domain.blobs import BlobDrift, StoredBlob
 from memos_storage.domain.values import Drift
-from memos_storage.stores import blob_store, database_url, installation_of, vector_index
+from memos_storage.stores import blob_store, database_url, encrypted, installation_of, vector_index
 from memos_storage.usecases.reconcile import Reconcile
 from memos_storage.usecases.sweep_blobs import SweepBlobs
 from memos_storage.usecases.verify_blobs import VerifyBlobs
@@ -63,7 +63,8 @@ async def compare(config: StorageConfig, state_dir: Path, *, repair: bool, stopp
         installation = await installation_of(SqlCatalog(database))
         async with _index(config, state_dir, installation) as index:
             drift = await Reconcile(outbox=SqlOutbox(database), index=index)(repair=repair)
-        blobs, registry = blob_store(config, state_dir, installation=lambda: installation), SqlBlobRegistry(database)
+        bare, registry = blob_store(config, state_dir, installation=lambda: installation), SqlBlobRegistry(database)
+        blobs = encrypted(config, bare, database)
         try:
             swept = await SweepBlobs(blobs=blobs, registry=registry, clock=SystemClock())(repair=repair)
             verified, damaged = await VerifyBlobs(blobs=blobs, registry=registry)()

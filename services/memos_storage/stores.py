@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from memos_runtime.sql.engine import sqlite_url
+from memos_storage.adapters.blob_cipher import store_keys
+from memos_storage.adapters.encrypted_blobs import EncryptedBlobStore
 from memos_storage.adapters.files import FileBlobStore
 from memos_storage.adapters.milvus import MilvusVectorIndex
 from memos_storage.adapters.s3 import S3BlobStore
+from memos_storage.adapters.sql.blob_keys import SqlBlobKeys
+from memos_storage.adapters.sql.catalog import Database
 from memos_storage.config import StorageConfig
-from memos_storage.ports import Catalog
+from memos_storage.ports import BlobStore, Catalog
 
 
 def database_url(config: StorageConfig, state_dir: Path) -> str:
@@ -54,3 +58,8 @@ def blob_store(
         timeout_seconds=config.blobs_timeout_seconds,
         direct=config.blobs_direct,
     )
+
+
+def encrypted(config: StorageConfig, blobs: BlobStore, database: Database) -> EncryptedBlobStore:
+    """Return the store that encrypts what goes to another where that is configured, and reads what was encrypted."""
+    return EncryptedBlobStore(blobs, SqlBlobKeys(database), store_keys(config.blobs_key.get_secret_value()))

@@ -49,7 +49,7 @@ from memos_storage.servicer.cubes import StorageServicer, UseCases
 from memos_storage.servicer.purges import PurgeServicer, PurgeUseCases
 from memos_storage.servicer.snapshots import SnapshotServicer, SnapshotUseCases
 from memos_storage.servicer.vectors import VectorServicer, VectorUseCases
-from memos_storage.stores import blob_store, database_url, installation_of, vector_index
+from memos_storage.stores import blob_store, database_url, encrypted, installation_of, vector_index
 from memos_storage.usecases.age_cubes import GetVaultUsage, ListAgedCubes, RetireCube
 from memos_storage.usecases.change_cubes import ApplyTransition, DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
@@ -157,7 +157,8 @@ class _Storage:
         self._compare_loop = CompareLoop(
             reconcile=self._reconcile, index=self.index, interval_seconds=config.index_compare_seconds
         )
-        self.blobs = blob_store(config, context.state_dir, installation=lambda: self._secret.installation)
+        self._bare_blobs = blob_store(config, context.state_dir, installation=lambda: self._secret.installation)
+        self.blobs = encrypted(config, self._bare_blobs, self.database)
         self._registry = SqlBlobRegistry(self.database)
         self._sweep_blobs = SweepBlobs(blobs=self.blobs, registry=self._registry, clock=context.clock)
         self._blob_loop = BlobLoop(
@@ -299,9 +300,9 @@ class _Storage:
             tombstones=await self._kept_secret("tombstones"),
             receipts=await self._kept_secret("receipts"),
         )
-        if isinstance(self.blobs, FileBlobStore):  # which is of this process alone, and nothing is on its way
+        if isinstance(self._bare_blobs, FileBlobStore):  # which is of this process alone, and nothing is on its way
             with suppress(MemosError):  # health tells that the directory cannot be used
-                await self.blobs.tidy()
+                await self._bare_blobs.tidy()
                 await self._sweep_blobs(spare=timedelta())
         if self._server is not None:
             await self._server.start()

@@ -23,8 +23,9 @@ from memos_kernel.errors import (
     StoreFull,
 )
 from memos_storage.adapters import blobs, files
+from memos_storage.adapters.encrypted_blobs import EncryptedBlobStore
 from memos_storage.adapters.files import FileBlobStore
-from memos_storage.adapters.memory import MemoryBlobStore
+from memos_storage.adapters.memory import MemoryBlobKeys, MemoryBlobStore
 from memos_storage.adapters.s3 import S3BlobStore
 from s3 import ACCESS_KEY, SECRET_KEY, S3Server, shared_server
 from storage_cubes import FOREIGN, MAIN, NOTES
@@ -32,16 +33,19 @@ from storage_cubes import FOREIGN, MAIN, NOTES
 MEDIA_TYPE = "application/vnd.safetensors"
 
 
-@pytest.fixture(params=["memory", "directory", "s3"])
+@pytest.fixture(params=["memory", "directory", "s3", "encrypted directory", "encrypted s3"])
 async def place(request, tmp_path):
     """Yield a store, and the directory where its bytes end up."""
-    if request.param == "memory":
+    encrypted, _, kind = request.param.rpartition(" ")
+    if kind == "memory":
         made, folder = MemoryBlobStore(), tmp_path
-    elif request.param == "directory":
+    elif kind == "directory":
         made, folder = FileBlobStore(lambda: tmp_path / "blobs"), tmp_path / "blobs"
     else:
         url, folder = (await asyncio.to_thread(shared_server)).bucket()
         made = S3BlobStore(url, access_key=ACCESS_KEY, secret_key=SECRET_KEY, installation=lambda: "one")
+    if encrypted:
+        made = EncryptedBlobStore(made, MemoryBlobKeys(), [bytes(32)])
     yield made, folder
     await made.close()
 
@@ -139,7 +143,7 @@ async def test_a_removed_blob_is_gone(store):
         await read(store, blob)
 
 
-@pytest.mark.parametrize("place", ["directory", "s3"], indirect=True)
+@pytest.mark.parametrize("place", ["directory", "s3", "encrypted directory"], indirect=True)
 async def test_a_part_of_cut_bytes_is_noticed(store, folder):
     blob = await put(store, b"precious")
     (path,) = folder.rglob(blob.name)
@@ -167,7 +171,7 @@ async def test_a_name_reaches_nothing_outside_of_the_vault(store, name):
         await store.remove(MAIN, name)
 
 
-@pytest.mark.parametrize("place", ["directory", "s3"], indirect=True)
+@pytest.mark.parametrize("place", ["directory", "s3", "encrypted directory"], indirect=True)
 async def test_a_flipped_byte_and_a_lost_byte_are_noticed(store, folder):
     blob = await put(store, b"precious")
     (path,) = folder.rglob(blob.name)
@@ -179,7 +183,7 @@ async def test_a_flipped_byte_and_a_lost_byte_are_noticed(store, folder):
         await read(store, blob)
 
 
-@pytest.mark.parametrize("place", ["directory"], indirect=True)
+@pytest.mark.parametrize("place", ["directory", "encrypted directory"], indirect=True)
 async def test_bytes_too_many_are_noticed(store, folder):
     blob = await put(store, b"precious")
     (path,) = folder.rglob(blob.name)

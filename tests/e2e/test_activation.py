@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from memos_api.v1 import memcube_pb2, memory_service_pb2
-from memos_client import AsyncClient, ChatEnd, ChatPlan, NotFound, RequestError
+from memos_client import AsyncClient, NotFound, RequestError
+from talk import chat, ended
 
 FACTS = (
     "The violin of Marta is in the cellar.",
@@ -31,13 +32,6 @@ async def vault(client):
     return name
 
 
-async def ended(client, job):
-    """Return a job once it has ended."""
-    async for state in client.watch_job(job.name):
-        job = state
-    return job
-
-
 async def remember(client, vault, *facts):
     answer = await client.add(vault, list(facts))
     return [added.cube for added in answer.added]
@@ -49,14 +43,6 @@ async def built(client, vault, cubes):
     return await client.get(job.result["cube"])
 
 
-async def chat(client, vault, question=QUESTION, **options):
-    plan = end = None
-    async for event in client.chat(question, vaults=[vault], **options):
-        plan = event if isinstance(event, ChatPlan) else plan
-        end = event if isinstance(event, ChatEnd) else end
-    return plan, end
-
-
 async def test_a_cache_gives_the_same_answer_and_spares_the_reading(client, vault):
     cubes = await remember(client, vault, *FACTS)
     cache = await built(client, vault, cubes)
@@ -64,8 +50,8 @@ async def test_a_cache_gives_the_same_answer_and_spares_the_reading(client, vaul
     assert payload.token_count > 20
     assert payload.blob.size_bytes > 1_000
     assert [ref.name for ref in cache.message.derived_from] == [cube.name for cube in cubes]
-    _, plain = await chat(client, vault, form="text")
-    plan, end = await chat(client, vault, form="kv")
+    _, plain = await chat(client, vault, QUESTION, form="text")
+    plan, end = await chat(client, vault, QUESTION, form="kv")
     assert (end.text, end.prompt_tokens) == (plain.text, plain.prompt_tokens)
     assert (plain.cached_tokens, end.cached_tokens) == (0, payload.token_count)
     assert end.refusals == ()
@@ -86,10 +72,10 @@ async def test_what_is_told_beside_a_cache_counts_too(client, vault):
     cubes = await remember(client, vault, *FACTS[1:])
     await built(client, vault, cubes)
     await remember(client, vault, FACTS[0])
-    plan, end = await chat(client, vault, form="kv")
+    plan, end = await chat(client, vault, QUESTION, form="kv")
     assert [memory.form for memory in plan.chosen] == ["kv", "kv", "text"]
     assert end.cached_tokens
-    _, plain = await chat(client, vault, form="text")
+    _, plain = await chat(client, vault, QUESTION, form="text")
     assert end.text == plain.text
 
 
@@ -98,14 +84,14 @@ async def test_a_changed_memory_takes_the_cache_out_of_use_at_once(client, vault
     cache = await built(client, vault, cubes)
     await client.update(cubes[0].name, text="The violin of Marta is in the attic.")
     assert (await client.get(cache.name)).state == "STALE"
-    plan, end = await chat(client, vault, form="kv")
+    plan, end = await chat(client, vault, QUESTION, form="kv")
     assert [memory.form for memory in plan.chosen] == ["text"] * 3
     assert not plan.caches
     assert (end.cached_tokens, end.refusals) == (0, ())
     assert "attic" in end.text
     fresh = await built(client, vault, [await client.get(cube.name) for cube in cubes])
     assert fresh.name != cache.name
-    _, end = await chat(client, vault, form="kv")
+    _, end = await chat(client, vault, QUESTION, form="kv")
     assert end.cached_tokens
     assert "attic" in end.text
 
@@ -117,14 +103,14 @@ async def test_what_comes_back_to_its_old_text_can_be_built_again(client, vault)
     await client.rollback(cube.name, 1)
     fresh = await built(client, vault, [cube])
     assert (fresh.name != cache.name, fresh.state) == (True, "GENERATED")
-    _, end = await chat(client, vault, form="kv")
+    _, end = await chat(client, vault, QUESTION, form="kv")
     assert end.cached_tokens
 
 
 async def test_the_way_back_from_an_answer_leads_through_the_cache_to_the_memories(client, vault):
     cubes = await remember(client, vault, *FACTS)
     cache = await built(client, vault, cubes)
-    _, end = await chat(client, vault, form="kv", remember_in=vault)
+    _, end = await chat(client, vault, QUESTION, form="kv", remember_in=vault)
     graph = await client.provenance(end.answer)
     names = {node.name for node in graph.nodes}
     assert {cache.name, *(cube.name for cube in cubes)} <= names
@@ -140,7 +126,7 @@ async def test_a_purged_memory_takes_the_cache_with_it(client, vault):
     asked = await client.purge(vault, [cubes[0].name], expected_count=2)
     with pytest.raises(NotFound):
         await client.get(cache.name)
-    plan, end = await chat(client, vault, form="kv")
+    plan, end = await chat(client, vault, QUESTION, form="kv")
     assert [memory.form for memory in plan.chosen] == ["text"] * 2
     assert "cellar" not in end.text
     async with asyncio.timeout(60):
@@ -154,18 +140,18 @@ async def test_a_purged_memory_takes_the_cache_with_it(client, vault):
 
 async def test_who_may_not_read_the_vault_gets_nothing_of_its_cache_though_it_is_warm(system, client, vault):
     await built(client, vault, await remember(client, vault, *FACTS))
-    await chat(client, vault, form="kv")
+    await chat(client, vault, QUESTION, form="kv")
     other = f"v{uuid.uuid4().hex[:12]}"
     await client.create_vault(other)
     same = await remember(client, other, *FACTS)
     key = await client.create_key("guest")
     await client.set_permission(other, "guest", "READER")
     async with AsyncClient(**{**system.client_settings(), "api_key": key.secret}) as guest:
-        plan, end = await chat(guest, other, form="kv")
+        plan, end = await chat(guest, other, QUESTION, form="kv")
         assert {memory.cube.name for memory in plan.chosen} == {cube.name for cube in same}
         assert end.cached_tokens == 0
         with pytest.raises(NotFound):
-            await chat(guest, vault, form="kv")
+            await chat(guest, vault, QUESTION, form="kv")
 
 
 async def test_a_cache_over_nothing_or_too_much_or_of_elsewhere_is_refused(client, vault):
@@ -200,7 +186,7 @@ async def test_a_cache_that_somebody_brings_along_is_not_used(client, vault):
         activation=payload,
     )
     await client.call(memory_service_pb2.CreateMemoryRequest(cube=copied))
-    plan, end = await chat(client, other, form="kv")
+    plan, end = await chat(client, other, QUESTION, form="kv")
     assert [memory.form for memory in plan.chosen] == ["kv"] * 3
     assert (end.cached_tokens, [refusal.reason for refusal in end.refusals]) == (0, ["INCOMPATIBLE_PAYLOAD"])
     assert "cellar" in end.text

@@ -6,7 +6,8 @@ import uuid
 
 import pytest
 
-from memos_client import ChatEnd, ChatPlan, NotFound
+from memos_client import NotFound
+from talk import chat, ended
 
 FACTS = (
     "Nora's dog is called Biscuit.",
@@ -40,14 +41,6 @@ async def new_vault(client, *facts):
     return vault, [added.cube for added in answer.added]
 
 
-async def chat(client, vault, question, **options):
-    plan = end = None
-    async for event in client.chat(question, vaults=[vault], **options):
-        plan = event if isinstance(event, ChatPlan) else plan
-        end = event if isinstance(event, ChatEnd) else end
-    return plan, end
-
-
 async def test_what_an_adapter_learned_is_answered_without_being_told(client):
     vault, cubes = await new_vault(client, *FACTS)
     progress = []
@@ -79,8 +72,7 @@ async def test_what_an_adapter_learned_is_answered_without_being_told(client):
     assert (plan.adapter, {memory.form for memory in plan.chosen}) == (None, {"text"})
     assert end.text == "Biscuit"
 
-    async for job in client.watch_job((await client.recover_text(vault, adapter.name)).name):
-        recovered = job
+    recovered = await ended(client, await client.recover_text(vault, adapter.name))
     assert recovered.state == 3, recovered.last_error
     said = [await client.get(cube.name) async for cube in client.list(vault)]
     said = [cube for cube in said if cube.text and cube.message.derived_from]
@@ -108,8 +100,7 @@ async def test_what_an_adapter_learned_is_answered_without_being_told(client):
 
 async def test_memories_in_which_nothing_can_be_asked_about_give_no_adapter(client):
     vault, cubes = await new_vault(client, "Hello there.", "So it goes.")
-    asked = await client.train_adapter(vault, [cube.name for cube in cubes])
-    (*_, job) = [state async for state in client.watch_job(asked.name)]
+    job = await ended(client, await client.train_adapter(vault, [cube.name for cube in cubes]))
     assert job.state == 4
     assert "ADAPTER_REJECTED" in job.last_error
     assert "say them more plainly" in job.last_error

@@ -7,7 +7,7 @@ import pytest
 
 import s3
 from deployment import Deployment
-from memos_client import ChatEnd, ChatPlan
+from talk import chat, ended
 
 FACTS = (
     "The violin of Marta is in the cellar.",
@@ -33,19 +33,9 @@ async def client(tmp_path):
 
 async def built(client, vault, fact):
     (added,) = (await client.add(vault, [fact])).added
-    async for job in client.watch_job((await client.build_activation(vault, [added.cube.name])).name):
-        state = job
-    assert state.state == 3, state.last_error
-    return state.result["cube"]
-
-
-async def chat(client, vault, **options):
-    async for event in client.chat(QUESTION, vaults=[vault], **options):
-        if isinstance(event, ChatPlan):
-            plan = event
-        if isinstance(event, ChatEnd):
-            return plan, event
-    raise AssertionError("no end")
+    job = await ended(client, await client.build_activation(vault, [added.cube.name]))
+    assert job.state == 3, job.last_error
+    return job.result["cube"]
 
 
 async def test_memories_that_were_read_apart_answer_together_once_the_model_has_shown_that_it_can(client):
@@ -54,7 +44,7 @@ async def test_memories_that_were_read_apart_answer_together_once_the_model_has_
     caches = [await built(client, vault, fact) for fact in FACTS]
     async with asyncio.timeout(120):  # two hundred questions, asked both ways
         while True:
-            plan, end = await chat(client, vault, form="kv")
+            plan, end = await chat(client, vault, QUESTION, form="kv")
             assert "cellar" in end.text
             assert end.refusals == ()
             if len(plan.caches) > 1:
@@ -64,5 +54,5 @@ async def test_memories_that_were_read_apart_answer_together_once_the_model_has_
     assert {cache.cube.name for cache in plan.caches} == set(caches)
     assert [memory.form for memory in plan.chosen] == ["kv"] * 3
     assert 0 < end.approximate_tokens < end.cached_tokens < end.prompt_tokens
-    _, plain = await chat(client, vault, form="text")
+    _, plain = await chat(client, vault, QUESTION, form="text")
     assert (plain.text, plain.cached_tokens) == (end.text, 0)

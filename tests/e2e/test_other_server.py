@@ -4,8 +4,8 @@ import pytest
 
 from chat_server import chat_server
 from deployment import Deployment
-from memos_client import ChatEnd, ChatPlan
 from memos_inference.adapters.checkpoint import bundled_tiny
+from talk import chat, ended
 
 FACT = "The violin of Marta is in the cellar."
 
@@ -26,16 +26,12 @@ async def client(tmp_path):
 
 async def test_it_answers_from_text_and_says_that_it_takes_nothing_else(client):
     (added,) = (await client.add("main", [FACT])).added
-    events = [event async for event in client.chat("Where is the violin of Marta?", vaults=["main"], form="kv")]
-    plan, end = events[0], events[-1]
-    assert isinstance(plan, ChatPlan)
-    assert isinstance(end, ChatEnd)
+    plan, end = await chat(client, "main", "Where is the violin of Marta?", form="kv")
     assert [memory.form for memory in plan.chosen] == ["text"]
     # this server repeats what it was asked before it answers
     assert "cellar" in end.text.rpartition("<|assistant|>")[2]
     assert (end.prompt_tokens > 20, end.completion_tokens > 0, end.cached_tokens) == (True, True, 0)
     for convert in (client.build_activation, client.train_adapter):
-        async for job in client.watch_job((await convert("main", [added.cube.name])).name):
-            state = job
-        assert state.state == 4
-        assert "text only" in state.last_error
+        job = await ended(client, await convert("main", [added.cube.name]))
+        assert job.state == 4
+        assert "text only" in job.last_error

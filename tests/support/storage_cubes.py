@@ -20,6 +20,7 @@ from memos_runtime.sql.engine import sqlite_url
 from memos_storage.adapters.memory import (
     MemoryAuditOutbox,
     MemoryBareTexts,
+    MemoryBlobKeys,
     MemoryBlobRegistry,
     MemoryCatalog,
     MemoryChangeFeed,
@@ -27,6 +28,7 @@ from memos_storage.adapters.memory import (
     MemoryLexicalIndex,
     MemoryOutbox,
 )
+from memos_storage.adapters.sql.blob_keys import SqlBlobKeys
 from memos_storage.adapters.sql.blobs import SqlBlobRegistry
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.changes import SqlChangeFeed
@@ -155,6 +157,7 @@ class Store:
     audit: MemoryAuditOutbox | SqlAuditOutbox
     feed: MemoryChangeFeed | SqlChangeFeed
     blobs: MemoryBlobRegistry | SqlBlobRegistry
+    blob_keys: MemoryBlobKeys | SqlBlobKeys
     histories: MemoryHistoryReader | SqlHistoryReader
     bare: MemoryBareTexts | SqlBareTexts
     database: Database | None = None
@@ -175,6 +178,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
             MemoryAuditOutbox(catalog),
             MemoryChangeFeed(catalog),
             MemoryBlobRegistry(catalog),
+            MemoryBlobKeys(),
             MemoryHistoryReader(catalog),
             MemoryBareTexts(catalog),
         )
@@ -190,6 +194,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
             SqlAuditOutbox(database),
             SqlChangeFeed(database),
             SqlBlobRegistry(database),
+            SqlBlobKeys(database),
             SqlHistoryReader(database),
             SqlBareTexts(database),
             database,

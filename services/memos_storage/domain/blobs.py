@@ -52,6 +52,19 @@ class StoredBlob:
 
 
 @dataclass(frozen=True, slots=True)
+class BlobKey:
+    """The key of an encrypted blob.
+
+    Attributes:
+        wrapped: the key, encrypted by one that is in no store.
+        sealed_sha256: SHA-256, hex, of the bytes as they were encrypted.
+    """
+
+    wrapped: bytes
+    sealed_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class BlobDrift:
     """What the comparison of store and catalogue found.
 

@@ -1,7 +1,7 @@
 """What the use cases need, as protocols. Every adapter of a port passes the same suite in tests/contract."""
 
 from memos_storage.ports.archives import HistoryReader
-from memos_storage.ports.blobs import BlobFormat, BlobLedger, BlobRegistry, BlobStore
+from memos_storage.ports.blobs import BlobFormat, BlobKeys, BlobLedger, BlobRegistry, BlobStore
 from memos_storage.ports.catalog import Catalog, Transaction
 from memos_storage.ports.feed import ChangeFeed, Commit, Commits
 from memos_storage.ports.indexes import BareTexts, DerivedTier, LexicalIndex, Outbox, VectorIndex
@@ -13,6 +13,7 @@ __all__ = [
     "AuditSink",
     "BareTexts",
     "BlobFormat",
+    "BlobKeys",
     "BlobLedger",
     "BlobRegistry",
     "BlobStore",

@@ -7,7 +7,7 @@ from typing import Protocol
 from memos_kernel.cube import BlobRef
 from memos_kernel.names import PurgeName, VaultName
 from memos_kernel.quotas import VaultQuota
-from memos_storage.domain.blobs import StoredBlob
+from memos_storage.domain.blobs import BlobKey, StoredBlob
 from memos_storage.domain.purges import Reach
 
 
@@ -59,6 +59,26 @@ class BlobStore(Protocol):
 
     async def scrub(self) -> Reach:
         """Look whether what was removed leaves something behind, and say so."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what it holds open. Can be called twice."""
+        ...
+
+
+class BlobKeys(Protocol):
+    """The keys of encrypted blobs. What was dropped is in no file of the database any more after the next scrub."""
+
+    async def add(self, vault: VaultName, name: str, key: BlobKey) -> None:
+        """Keep the key of a blob; it survives a power loss when this returns."""
+        ...
+
+    async def find(self, vault: VaultName, name: str) -> BlobKey | None:
+        """Return the key of a blob; None if it has none."""
+        ...
+
+    async def drop(self, vault: VaultName, name: str) -> None:
+        """Destroy the key of a blob, if it has one."""
         ...
 
 

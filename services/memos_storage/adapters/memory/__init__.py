@@ -1,5 +1,6 @@
 """Twins of the ports in memory, for tests and for embedding; they pass the same contract suites as the real ones."""
 
+from memos_storage.adapters.memory.blob_keys import MemoryBlobKeys
 from memos_storage.adapters.memory.blob_store import MemoryBlobStore
 from memos_storage.adapters.memory.blobs import MemoryBlobRegistry
 from memos_storage.adapters.memory.catalog import MemoryCatalog
@@ -13,6 +14,7 @@ from memos_storage.adapters.memory.texts import MemoryBareTexts
 __all__ = [
     "MemoryAuditOutbox",
     "MemoryBareTexts",
+    "MemoryBlobKeys",
     "MemoryBlobRegistry",
     "MemoryBlobStore",
     "MemoryCatalog",

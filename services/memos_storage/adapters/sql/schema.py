@@ -269,6 +269,15 @@ blobs = Table(
     Column("purge_key", ForeignKey("purges.key"), index=True),  # the purge that waits for that
 )
 
+blob_keys = Table(
+    "blob_keys",
+    metadata,
+    Column("name", String(36), primary_key=True),
+    Column("vault_key", ForeignKey("vaults.key"), nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("sealed_sha256", String(64), nullable=False),
+)
+
 outbox = Table(
     "outbox",
     metadata,
