@@ -38,7 +38,7 @@ class Embedder(Protocol):
 
 
 class Cache(Protocol):
-    """Keys and values of the first tokens of prompts, ready for the model. Requests share it; none changes it."""
+    """Keys and values of some tokens that prompts have, ready for the model. Requests share it; none changes it."""
 
 
 class Adapter(Protocol):

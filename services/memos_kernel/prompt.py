@@ -16,13 +16,18 @@ def told(text: str, *, speaker: str = "", date: str = "") -> str:
 
 
 def memory_line(cube: MemCube) -> str:
-    """Return what a cube tells after a dash.
+    """Return the line of a cube: a dash, and its words."""
+    return f"- {memory_words(cube)}"
+
+
+def memory_words(cube: MemCube) -> str:
+    """Return what a cube tells, and who said it when.
 
     The date is that of the first source that has one, on the speaker's own clock. The line holds no line feed, so that
     a memory cannot pass for two.
     """
     date = next((local_date(source) for source in cube.sources if source.event_time), "")
-    return f"- {told(_one_line(cube.text), speaker=speaker_of(cube), date=date)}"
+    return told(_one_line(cube.text), speaker=speaker_of(cube), date=date)
 
 
 def speaker_of(cube: MemCube) -> str:

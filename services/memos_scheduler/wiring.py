@@ -86,7 +86,8 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
     queue = SqlJobQueue(database, threads, clock=context.clock, queued_limit=config.queued_limit)
     policy_stub = context.channels.stub(PolicyServiceStub, GOVERNANCE)
     grants = GovernanceGrants(policy_stub, verifier=context.verifier)
-    dispatch = _dispatcher(config, context, queue=queue, grants=grants)
+    memories, engine = _memories(context), _engine(config, context)
+    dispatch = _dispatcher(config, context, queue=queue, grants=grants, memories=memories, engine=engine)
     trigger = partial(
         TriggerSweeps,
         tenants=GovernanceTenants(policy_stub),
@@ -111,7 +112,8 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
         (PURGE_SWEEP.name, trigger(kind=PURGE_SWEEP), config.purge_sweep_seconds),
         (EMBED_SWEEP.name, embedding, config.sweep_seconds),
     )
-    servicer = _servicer(config, context, queue=queue, grants=grants, dispatch=dispatch)
+    plan = _planner(config, context, memories=memories, engine=engine)
+    servicer = _servicer(config, context, queue=queue, grants=grants, dispatch=dispatch, plan=plan)
     background: list[asyncio.Task[None]] = []
 
     def register(server: grpc.aio.Server) -> None:
@@ -154,8 +156,17 @@ def _database_url(config: SchedulerConfig, state_dir: Path) -> str:
     return config.database_url.get_secret_value() or sqlite_url(state_dir / "jobs.db")
 
 
-def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQueue, grants: Grants) -> DispatchJobs:
+def _dispatcher(
+    config: SchedulerConfig,
+    context: ServiceContext,
+    *,
+    queue: JobQueue,
+    grants: Grants,
+    memories: StorageMemories,
+    engine: InferenceEngine,
+) -> DispatchJobs:
     lifecycle = context.channels.stub(LifecycleServiceStub, LIFECYCLE)
+    inference = context.channels.stub(InferenceServiceStub, INFERENCE)
     restorer = StorageRestorer(context.channels.stub(SnapshotServiceStub, STORAGE))
     purger = StoragePurger(context.channels.stub(PurgeServiceStub, STORAGE))
     handlers: list[Handler] = [
@@ -165,25 +176,14 @@ def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQ
             sweeper=LifecycleVaultSweeper(lifecycle),
             batch=config.sweep_batch,
         ),
-        BuildActivation(
-            memories=_memories(context),
-            builder=InferenceCaches(context.channels.stub(InferenceServiceStub, INFERENCE)),
-        ),
-        TrainAdapter(
-            memories=_memories(context),
-            trainer=InferenceAdapters(context.channels.stub(InferenceServiceStub, INFERENCE)),
-        ),
-        RecoverText(
-            memories=_memories(context),
-            recoverer=InferenceRecovery(context.channels.stub(InferenceServiceStub, INFERENCE)),
-            engine=_engine(config, context),
-            new_id=uuid7,
-        ),
+        BuildActivation(memories=memories, builder=InferenceCaches(inference)),
+        TrainAdapter(memories=memories, trainer=InferenceAdapters(inference)),
+        RecoverText(memories=memories, recoverer=InferenceRecovery(inference), engine=engine, new_id=uuid7),
         RestoreVault(restorer=restorer, batch=config.restore_batch),
         RunPurge(purger=purger),
         PurgeSweep(purger=purger),
         EmbedSweep(
-            embedder=InferenceTexts(context.channels.stub(InferenceServiceStub, INFERENCE)),
+            embedder=InferenceTexts(inference),
             vectors=StorageVectors(context.channels.stub(VectorServiceStub, STORAGE)),
             batch=config.embed_batch,
         ),
@@ -212,11 +212,17 @@ def _dispatcher(config: SchedulerConfig, context: ServiceContext, *, queue: JobQ
 
 
 def _servicer(
-    config: SchedulerConfig, context: ServiceContext, *, queue: JobQueue, grants: Grants, dispatch: DispatchJobs
+    config: SchedulerConfig,
+    context: ServiceContext,
+    *,
+    queue: JobQueue,
+    grants: Grants,
+    dispatch: DispatchJobs,
+    plan: PlanInjection,
 ) -> SchedulerServicer:
     find = GetJob(queue=queue)
     return SchedulerServicer(
-        plan=_planner(config, context),
+        plan=plan,
         enqueue=EnqueueJob(
             queue=queue,
             kinds=dispatch.kinds,
@@ -247,15 +253,17 @@ def _engine(config: SchedulerConfig, context: ServiceContext) -> InferenceEngine
     )
 
 
-def _planner(config: SchedulerConfig, context: ServiceContext) -> PlanInjection:
+def _planner(
+    config: SchedulerConfig, context: ServiceContext, *, memories: StorageMemories, engine: InferenceEngine
+) -> PlanInjection:
     if config.policy not in POLICIES:
         raise ValueError(f"scheduler.policy is {config.policy!r}; known policies are {', '.join(sorted(POLICIES))}.")
     keep = timedelta(seconds=config.engine_cache_seconds)
     return PlanInjection(
-        engine=CachingEngine(_engine(config, context), clock=context.clock, keep=keep),
+        engine=CachingEngine(engine, clock=context.clock, keep=keep),
         retriever=StorageRetriever(context.channels.stub(StorageServiceStub, STORAGE)),
         policy=POLICIES[config.policy],
-        memories=_memories(context),
+        memories=memories,
         caches=CacheRule(least_tokens=config.kv_least_tokens),
         budget=BudgetRule(share=config.budget_share, cap=config.budget_cap, requested_share=config.requested_share),
         candidates=config.candidates,

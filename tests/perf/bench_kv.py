@@ -22,12 +22,12 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from random_qwen import prompt_of, random_ids, random_qwen
+from reading import pairs_of
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -37,13 +37,13 @@ from memos_inference.adapters import environment, kv_file, range_reader
 from memos_inference.adapters.batcher import Batcher
 from memos_inference.adapters.engine_work import LoadedModel
 from memos_inference.adapters.kv_cache import KvPrefix
-from memos_inference.adapters.packed import Packed
 from memos_inference.adapters.tiers import TieredCopies
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.generation import Ended, Sampling
 from memos_kernel.blobs import SAFETENSORS
 from memos_kernel.cube import Activation, BlobRef, Kind, MemCube
+from memos_kernel.ids import SystemClock
 from memos_kernel.names import CubeName, VaultName
 from memos_storage.adapters.s3 import S3BlobStore
 
@@ -56,14 +56,6 @@ PARTS = 4
 """Caches that are composed."""
 
 NEVER = threading.Event()
-
-
-class Now:
-    """A clock."""
-
-    def now(self) -> datetime:
-        """Return the time."""
-        return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -125,7 +117,6 @@ class Bench:
         self.folder = folder
         batcher = Batcher(max_running=1, max_waiting=4, max_bytes=2**34, piece=PIECE)
         self.engine = TransformersEngine(lambda: model, batcher=batcher)
-        self._copies = 0
 
     async def cell(self, memory: int, question: int, rounds: int, rng: random.Random, tick: Callable[[], None]) -> Cell:
         """Measure one length of memories and question."""
@@ -133,8 +124,9 @@ class Bench:
         cube, path = await self._cached(told)
         opened = await self.engine.open_cache(path, cube)
         cell = Cell(memory, question, path.stat().st_size)
+        each = memory // PARTS
         parts = [
-            await self._opened(told[start : start + memory // PARTS]) for start in range(0, memory, memory // PARTS)
+            await asyncio.to_thread(self._read, told[start : start + each]) for start in range(0, PARTS * each, each)
         ]
         arms: dict[str, Callable[[], Awaitable[float]]] = {
             "text": lambda: self._first_token([*told, *asked]),
@@ -143,7 +135,7 @@ class Bench:
             "disk": lambda: self._from_disk(cube, path, [*told, *asked]),
             "memory": lambda: self._first_token([*told, *asked], opened),
             "floor": lambda: asyncio.to_thread(self._floor, opened, [*told, *asked]),
-            "composed": lambda: asyncio.to_thread(self._composed, parts[:PARTS], [*told, *asked]),
+            "composed": lambda: asyncio.to_thread(self._composed, parts, [*told, *asked]),
         }
         for _ in range(rounds + 1):  # the first warms up
             for arm, measure in arms.items():
@@ -179,30 +171,27 @@ class Bench:
         decoder, begun = self.model.decoder, time.perf_counter()
         reused = decoder.reuse(ids, parts, recompute=InferenceConfig().kv_recompute)
         state = decoder.begin(len(ids), reused=reused)
-        left = [ids[index] for gap in reused.gaps(len(ids)) for index in gap]
-        decoder.choose(decoder.step([(state, left)]), [0.0])
+        decoder.choose(decoder.step([(state, reused.left(ids))]), [0.0])
         return time.perf_counter() - begun
 
     async def _from_s3(self, cube: MemCube, ids: Sequence[int]) -> float:
-        self._copies += 1
-        copies: TieredCopies[KvPrefix] = TieredCopies(
-            self.folder / f"copies-{self._copies}",
-            Direct(self.store),
-            self.engine.open_cache,
-            settings="kv",
-            disk_bytes=2**40,
-            memory_bytes=2**40,
-            patience=600,
-            clock=Now(),
-        )
-        await copies.start()
-        begun = time.perf_counter()
-        async with copies.use(cube) as cache:
-            await self._first_token(ids, cache)
-        seconds = time.perf_counter() - begun
-        await copies.close()
-        for path in (self.folder / f"copies-{self._copies}").iterdir():
-            path.unlink()
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            copies: TieredCopies[KvPrefix] = TieredCopies(
+                Path(folder),
+                Direct(self.store),
+                self.engine.open_cache,
+                settings="kv",
+                disk_bytes=2**40,
+                memory_bytes=2**40,
+                patience=600,
+                clock=SystemClock(),
+            )
+            await copies.start()
+            begun = time.perf_counter()
+            async with copies.use(cube) as cache:
+                await self._first_token(ids, cache)
+            seconds = time.perf_counter() - begun
+            await copies.close()
         return seconds
 
     async def _from_disk(self, cube: MemCube, path: Path, ids: Sequence[int]) -> float:
@@ -211,23 +200,15 @@ class Bench:
         await self._first_token(ids, await self.engine.open_cache(path, cube, checked=True))
         return time.perf_counter() - begun
 
-    async def _opened(self, ids: Sequence[int]) -> KvPrefix:
-        return await asyncio.to_thread(self._read, ids)
-
     def _read(self, ids: Sequence[int]) -> KvPrefix:
-        state = self.model.decoder.begin(len(ids))
-        assert isinstance(state, Packed)
-        self.model.decoder.step([(state, ids)])
-        return KvPrefix.of(ids, state.cache.pairs())
+        return kv_file.prefix_of(ids, pairs_of(self.model.decoder, ids))
 
     async def _cached(self, ids: Sequence[int]) -> tuple[MemCube, Path]:
         """Write the cache of some tokens to the disk and to the store."""
         path = self.folder / f"{len(ids)}-{time.monotonic_ns()}.safetensors"
         identity = replace(self.model.description.identity, token_ids_sha256=kv_file.digest_of(ids))
-        state = self.model.decoder.begin(len(ids))
-        assert isinstance(state, Packed)
-        await asyncio.to_thread(self.model.decoder.step, [(state, ids)])
-        await asyncio.to_thread(kv_file.write, path, state.cache.pairs(), ids=ids, identity=identity, sources=())
+        pairs = await asyncio.to_thread(pairs_of, self.model.decoder, ids)
+        await asyncio.to_thread(kv_file.write, path, pairs, ids=ids, identity=identity, sources=())
         blob = await self.store.put(VAULT, _bytes(path), media_type=SAFETENSORS)
         payload = Activation(blob, identity, len(ids))
         name = CubeName("local", f"{blob.size_bytes}-{blob.name}")

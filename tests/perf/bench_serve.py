@@ -27,6 +27,7 @@ from typing import Any
 import torch
 from measure import memory_mib, summary
 from random_qwen import prompt_of, random_ids, random_qwen
+from reading import pairs_of
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -38,15 +39,14 @@ from memos_inference.adapters.checkpoint import FileDigests, bundled_tiny
 from memos_inference.adapters.engine_work import LoadedModel
 from memos_inference.adapters.kv_cache import KvPrefix
 from memos_inference.adapters.kv_chunks import NativeChunk, Pair
+from memos_inference.adapters.kv_file import prefix_of
 from memos_inference.adapters.loading import load_model
-from memos_inference.adapters.packed import Packed
 from memos_inference.adapters.torch_decoder import State, TorchDecoder
 from memos_inference.adapters.transformers_engine import TransformersEngine
 from memos_inference.config import InferenceConfig
-from memos_inference.domain.generation import Ended, Prompt, Role, Sampling, Turn
+from memos_inference.domain.generation import Ended, Prompt, Sampling
 from memos_inference.tiny_model.evaluate import TOLD, draw_items
-from memos_kernel.cube import Kind, MemCube, Plaintext
-from memos_kernel.names import CubeName, VaultName
+from memos_inference.training.packing import prompt_of as asking
 
 LEVELS = (1, 2, 4, 8, 16)
 MEMORY_TOKENS, QUESTION_TOKENS = 583, 167
@@ -73,12 +73,7 @@ class Subject:
 
 def cache_of(decoder: TorchDecoder, ids: Sequence[int]) -> KvPrefix:
     """Return the cache of some tokens."""
-    state = decoder.begin(len(ids))
-    assert isinstance(state, Packed)
-    for at in range(0, len(ids), 256):
-        decoder.step([(state, ids[at : at + 256])])
-    data = torch.stack([torch.stack((keys[0], values[0])) for keys, values in state.cache.pairs()])
-    return KvPrefix(tuple(ids), tuple(NativeChunk(part) for part in data.split(256, dim=3)))
+    return prefix_of(ids, pairs_of(decoder, ids, piece=256))
 
 
 def tiny(dtype: str, rng: random.Random) -> Subject:
@@ -87,13 +82,8 @@ def tiny(dtype: str, rng: random.Random) -> Subject:
         model = load_model(InferenceConfig(dtype=dtype), FileDigests(Path(folder) / "digests.json"))
     chats = []
     for number, item in enumerate(draw_items(rng, memories=4, shared=True, kinds=TOLD, count=max(LEVELS))):
-        vault = VaultName("local", "bench")
-        cubes = tuple(
-            MemCube(name=CubeName("local", f"m{index}"), vault=vault, kind=Kind.PLAINTEXT, payload=Plaintext(text))
-            for index, text in enumerate(item.memories)
-        )
-        prompt = Prompt((Turn(Role.USER, item.question.text),), cubes)
-        cache = cache_of(model.decoder, model.tokenizer.prefix_ids(cubes)) if number % 2 else None
+        prompt = asking(item.memories, item.question.text)
+        cache = cache_of(model.decoder, model.tokenizer.prefix_ids(prompt.memories)) if number % 2 else None
         chats.append(Chat(prompt, model.tokenizer.prompt_ids(prompt), cache))
     library = AutoModelForCausalLM.from_pretrained(bundled_tiny().folder, dtype=getattr(torch, dtype)).eval()
     return Subject(model, chats, library)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from reading import pairs_of
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -32,14 +33,14 @@ from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.engine_work import LoadedModel
 from memos_inference.adapters.kv_cache import NOTHING, KvPrefix, Reused
 from memos_inference.adapters.loading import load_model
-from memos_inference.adapters.packed import Packed
 from memos_inference.adapters.rotation import Rotation
 from memos_inference.config import InferenceConfig
 from memos_inference.domain.composition import composed
-from memos_inference.domain.generation import Prompt, Role, Turn
+from memos_inference.domain.generation import Prompt
 from memos_inference.tiny_model.evaluate import TOLD, Item, draw_items
+from memos_inference.training.packing import prompt_of
 from memos_kernel.blobs import SAFETENSORS
-from memos_kernel.cube import Activation, BlobRef, Kind, MemCube, Plaintext, RevisionRef
+from memos_kernel.cube import Activation, BlobRef, Kind, MemCube, RevisionRef
 from memos_kernel.names import CubeName, VaultName
 
 TOKENS = 24
@@ -82,26 +83,16 @@ class Cell:
         }
 
 
-def cubes(memories: Sequence[str]) -> tuple[MemCube, ...]:
-    """Return the memories of an episode as cubes."""
-    return tuple(
-        MemCube(name=CubeName("local", f"m{number}"), vault=VAULT, kind=Kind.PLAINTEXT, payload=Plaintext(text))
-        for number, text in enumerate(memories)
-    )
-
-
 def cached(
     model: LoadedModel, memories: tuple[MemCube, ...], path: Path, encoding: kv_file.KvEncoding = NATIVE
 ) -> KvPrefix:
     """Return the cache of memories, by way of its file."""
     ids = model.tokenizer.prefix_ids(memories)
     assert model.decoder.geometry is not None
-    state = model.decoder.begin(len(ids))
-    assert isinstance(state, Packed)
-    model.decoder.step([(state, ids)])
+    pairs = pairs_of(model.decoder, ids)
     identity = replace(model.description.identity, token_ids_sha256=kv_file.digest_of(ids))
     sources = tuple(RevisionRef(memory.name, 1) for memory in memories)
-    kv_file.write(path, state.cache.pairs(), ids=ids, identity=identity, sources=sources, encoding=encoding)
+    kv_file.write(path, pairs, ids=ids, identity=identity, sources=sources, encoding=encoding)
     cube = MemCube(
         name=CubeName("local", "kv"),
         vault=VAULT,
@@ -124,7 +115,8 @@ class Subject:
 
     def ask(self, item: Item, folder: Path) -> None:
         """Ask one question in every form."""
-        decoder, memories = self._model.decoder, cubes(item.memories)
+        prompt = prompt_of(item.memories, item.question.text)
+        decoder, memories = self._model.decoder, prompt.memories
         whole, small = (cached(self._model, memories, folder / encoding, encoding) for encoding in (NATIVE, INT8))
         apart = [cached(self._model, (one,), folder / str(number)) for number, one in enumerate(memories)]
         share = f"{self._recompute:.0%}"
@@ -138,11 +130,10 @@ class Subject:
             "a cache a memory, moved": lambda ids: decoder.reuse(ids, apart, recompute=0),
             "a cache a memory, as they are": partial(_naive, apart),
         }
-        turns = (Turn(Role.USER, item.question.text),)
-        prompt, answers = Prompt(turns, memories), {}
+        answers: dict[str, list[int]] = {}
         for name, reuse in forms.items():
             answers[name] = self._note(name, item, prompt, reuse, answers.get("text"))
-        self._note("no memories", item, Prompt(turns), forms["text"], answers["text"])
+        self._note("no memories", item, Prompt(prompt.turns), forms["text"], answers["text"])
         for path in folder.iterdir():
             path.unlink()
 
@@ -159,7 +150,7 @@ class Subject:
         cell = self.cells.setdefault(name, Cell(f"{name}, {self._dtype}"))
         given = model.tokenizer.prompt_ids(prompt)
         reused = reuse(given)
-        unread = [given[index] for gap in reused.gaps(len(given)) for index in gap]
+        unread = reused.left(given)
         started = time.perf_counter()
         state = decoder.begin(len(given) + TOKENS, reused=reused)
         logits = decoder.step([(state, unread)])

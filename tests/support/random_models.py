@@ -66,7 +66,7 @@ def state_of(decoder, prompt, *, piece=16, room=40, **options):
     """Return the state of a prompt that was read, and the logits after it."""
     state = decoder.begin(len(prompt) + room, **options)
     reused = options.get("reused", NOTHING)
-    left = [prompt[index] for gap in reused.gaps(len(prompt)) for index in gap]
+    left = reused.left(prompt)
     for at in range(0, len(left), piece):
         logits = decoder.step([(state, left[at : at + piece])])
     return state, logits[0]

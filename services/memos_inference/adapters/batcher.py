@@ -303,8 +303,7 @@ class Batcher:
         work.begin()
         reused = work.reused
         state = work.decoder.begin(work.capacity, reused=reused, adapter=work.adapter, adapter_from=work.adapter_from)
-        left = [work.prompt[index] for gap in reused.gaps(len(work.prompt)) for index in gap]
-        self._running.append(_Running(work, state, left, reused.tokens, _bytes_of(work)))
+        self._running.append(_Running(work, state, reused.left(work.prompt), reused.tokens, _bytes_of(work)))
 
     def _plan(self) -> list[tuple[_Running, Sequence[int]]]:
         """Return what the next pass reads: the next token of those that write, and pieces of prompts."""

@@ -2,14 +2,13 @@
 
 import hashlib
 import importlib.resources
-import json
 import logging
 import os
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from memos_inference.adapters.json_file import read_json, write_json
 from memos_kernel.errors import DataCorrupted, DependencyUnavailable
 
 WEIGHTS = "*.safetensors"
@@ -88,24 +87,12 @@ class FileDigests:
 
     def _one(self, path: Path) -> str:
         stat = path.stat()
-        known = self._load()
+        known = read_json(self._memory)
         entry = known.get(str(path))
         if entry is None or entry[:2] != [stat.st_size, stat.st_mtime_ns]:
             entry = [stat.st_size, stat.st_mtime_ns, sha256_of(path)]
-            self._store({**known, str(path): entry})
+            write_json(self._memory, {**known, str(path): entry})
         return str(entry[2])
-
-    def _load(self) -> dict[str, list[int | str]]:
-        try:
-            return dict(json.loads(self._memory.read_text()))
-        except (OSError, ValueError):  # none yet, or torn: hash again
-            return {}
-
-    def _store(self, known: Mapping[str, list[int | str]]) -> None:
-        # A name of its own each time: models that are loaded at once write here at once.
-        with tempfile.NamedTemporaryFile("w", dir=self._memory.parent, delete=False) as fresh:
-            json.dump(known, fresh, indent=1)
-        Path(fresh.name).replace(self._memory)
 
 
 def sha256_of(path: Path) -> str:

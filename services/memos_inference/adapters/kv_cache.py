@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-from memos_inference.adapters.kv_chunks import Int8Chunk, KvChunk, NativeChunk, Pair
+from memos_inference.adapters.kv_chunks import KvChunk, Pair
 from memos_inference.adapters.rotation import Rotation
 from memos_inference.domain.composition import Run
 
@@ -34,7 +34,7 @@ class KvGeometry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KvPrefix:
-    """Keys and values of the first tokens of prompts. Requests share it, and none writes to it.
+    """Keys and values of some tokens that prompts have. Requests share it, and none writes to it.
 
     Attributes:
         ids: the tokens.
@@ -43,12 +43,6 @@ class KvPrefix:
 
     ids: tuple[int, ...]
     chunks: tuple[KvChunk, ...]
-
-    @classmethod
-    def of(cls, ids: Sequence[int], layers: Sequence[Pair], *, encoding: str = "native") -> "KvPrefix":
-        """Return it from keys and values of each layer, `[1, kv_heads, tokens, head_dim]`."""
-        data = torch.stack([torch.stack((keys[0], values[0])) for keys, values in layers])
-        return cls(tuple(ids), (Int8Chunk.of(data) if encoding == "int8" else NativeChunk(data),))
 
     def layer(self, index: int, start: int, end: int) -> Iterator[Pair]:
         """Yield keys and values of one layer and some of the tokens, in pieces of `[1, kv_heads, tokens, head_dim]`."""
@@ -62,11 +56,6 @@ class KvPrefix:
     def to(self, device: torch.device) -> "KvPrefix":
         """Return it on a device."""
         return KvPrefix(self.ids, tuple(chunk.to(device) for chunk in self.chunks))
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that keys and values take."""
-        return sum(chunk.nbytes for chunk in self.chunks)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +87,10 @@ class Reused:
         starts = [0, *(run.end for run in self.runs)]
         ends = [*(run.at for run in self.runs), capacity]
         return [range(start, end) for start, end in zip(starts, ends, strict=True) if start < end]
+
+    def left(self, prompt: Sequence[int]) -> list[int]:
+        """Return the tokens of a prompt that have to be read."""
+        return [token for gap in self.gaps(len(prompt)) for token in prompt[gap.start : gap.stop]]
 
     def layer(self, index: int) -> Iterator[tuple[int, Pair]]:
         """Yield keys and values of one layer, `[1, kv_heads, tokens, head_dim]`, and where each piece begins."""

@@ -18,11 +18,6 @@ class KvChunk(Protocol):
         """Number of tokens."""
         ...
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that it takes."""
-        ...
-
     def layer(self, index: int, part: slice) -> Pair:
         """Return keys and values of one layer and some of the tokens, each `[1, kv_heads, tokens, head_dim]`."""
         ...
@@ -42,11 +37,6 @@ class NativeChunk:
     def tokens(self) -> int:
         """See `KvChunk`."""
         return int(self.data.shape[3])
-
-    @property
-    def nbytes(self) -> int:
-        """See `KvChunk`."""
-        return self.data.nbytes
 
     def layer(self, index: int, part: slice) -> Pair:
         """See `KvChunk`."""
@@ -88,11 +78,6 @@ class Int8Chunk:
     def tokens(self) -> int:
         """See `KvChunk`."""
         return int(self.data.shape[3])
-
-    @property
-    def nbytes(self) -> int:
-        """See `KvChunk`."""
-        return self.data.nbytes + self.key_scale.nbytes + self.value_scale.nbytes
 
     def layer(self, index: int, part: slice) -> Pair:
         """See `KvChunk`."""

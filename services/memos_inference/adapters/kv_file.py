@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from memos_inference.adapters.kv_cache import KvGeometry, KvPrefix
-from memos_inference.adapters.kv_chunks import Int8Chunk, KvChunk, NativeChunk
+from memos_inference.adapters.kv_chunks import Int8Chunk, KvChunk, NativeChunk, Pair
 from memos_kernel.cube import Activation, MemCube, RevisionRef
 from memos_kernel.errors import DataCorrupted, IncompatiblePayload
 from memos_kernel.identity import CompatibilityIdentity
@@ -50,7 +50,7 @@ def digest_of(ids: Sequence[int]) -> str:
 
 def write(
     path: Path,
-    layers: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    layers: Sequence[Pair],
     *,
     ids: Sequence[int],
     identity: CompatibilityIdentity,
@@ -68,9 +68,8 @@ def write(
         encoding: how the keys and values are written.
     """
     tensors = {_IDS: torch.tensor(ids, dtype=torch.int64)}
-    for number, part in enumerate(_parts(len(ids), encoding)):
-        pairs = [torch.stack((keys[0, :, part], values[0, :, part])) for keys, values in layers]
-        tensors |= _tensors(number, torch.stack(pairs).cpu(), encoding)
+    for number, chunk in enumerate(_chunks(layers, len(ids), encoding)):
+        tensors |= _tensors(number, chunk.to(torch.device("cpu")))
     said = {
         "encoding": encoding,
         "format": FORMAT,
@@ -80,6 +79,18 @@ def write(
     }
     # one entry: the library writes several in an order of chance, and equal caches are to have equal bytes
     save_file(tensors, path, {FORMAT: json.dumps(said, sort_keys=True)})
+
+
+def prefix_of(ids: Sequence[int], layers: Sequence[Pair], encoding: KvEncoding = KvEncoding.NATIVE) -> KvPrefix:
+    """Return what reading a file of these would give; see `write`."""
+    return KvPrefix(tuple(ids), tuple(_chunks(layers, len(ids), encoding)))
+
+
+def _chunks(layers: Sequence[Pair], tokens: int, encoding: KvEncoding) -> Iterator[NativeChunk | Int8Chunk]:
+    """Yield the chunks in which keys and values are written."""
+    for number, part in enumerate(_parts(tokens, encoding)):
+        data = torch.stack([torch.stack((keys[0, :, part], values[0, :, part])) for keys, values in layers])
+        yield NativeChunk(data) if encoding is KvEncoding.NATIVE or number == 0 else Int8Chunk.of(data)
 
 
 def read(
@@ -138,7 +149,7 @@ def read_ahead(path: Path, layers: int) -> None:
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         said = json.loads(file.read(length))
-        places = [span["data_offsets"] for name, span in said.items() if name.startswith(_CHUNK[:3])]
+        places = [span["data_offsets"] for name, span in said.items() if name.startswith(_CHUNK.partition("{")[0])]
         for layer in range(layers):
             for start, end in places:
                 size = (end - start) // layers
@@ -151,12 +162,14 @@ def _parts(tokens: int, encoding: KvEncoding) -> list[slice]:
     return [slice(start, end) for start, end in zip(starts, [*starts[1:], tokens], strict=True)]
 
 
-def _tensors(number: int, data: torch.Tensor, encoding: KvEncoding) -> dict[str, torch.Tensor]:
-    if encoding is KvEncoding.NATIVE or number == 0:
-        return {_CHUNK.format(number): data}
-    small = Int8Chunk.of(data)
-    scales = {_KEY_SCALE.format(number): small.key_scale, _VALUE_SCALE.format(number): small.value_scale}
-    return {_CHUNK.format(number): small.data, **{name: scale.contiguous() for name, scale in scales.items()}}
+def _tensors(number: int, chunk: NativeChunk | Int8Chunk) -> dict[str, torch.Tensor]:
+    tensors = {_CHUNK.format(number): chunk.data}
+    if isinstance(chunk, Int8Chunk):
+        tensors |= {
+            _KEY_SCALE.format(number): chunk.key_scale.contiguous(),
+            _VALUE_SCALE.format(number): chunk.value_scale.contiguous(),
+        }
+    return tensors
 
 
 def _chunk(

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _BYTES_PER_TOKEN = 3
 """Of UTF-8: no such server counts tokens for its callers. Fewer than most texts have, so that prompts fit."""
 
-_RETRIES = 0
 _PAUSE = 1.0
 _TOLD = 200
 """Characters of the server's own words in an error."""
@@ -72,9 +71,7 @@ class OpenAICompatibleEngine:
         for library in ("openai", "httpx", "httpx2"):  # when they tell everything, they tell what the turns say
             logging.getLogger(library).setLevel(logging.WARNING)
         self._turns = asyncio.Semaphore(self.max_running)
-        self._client = AsyncOpenAI(
-            base_url=self.url, api_key=self.key or "none", timeout=self.seconds, max_retries=_RETRIES
-        )
+        self._client = AsyncOpenAI(base_url=self.url, api_key=self.key or "none", timeout=self.seconds, max_retries=0)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -151,9 +148,14 @@ class OpenAICompatibleEngine:
         assert not caches
         assert adapter is None
         queued = time.perf_counter()
+        turns: list[Any] = [
+            {"role": str(turn.role), "content": turn.text} for turn in prompts.messages(prompt, system_role=True)
+        ]
+        tokens = sum(_estimate(turn["content"]) for turn in turns)
+        check_room(tokens, sampling, limit=self.context_length)
         async with self._turn():
-            answer = _Answer(prompt, self.model, queued=queued)
-            async with self._asked(prompt, sampling) as chunks:
+            answer = _Answer(tokens, self.model, queued=queued)
+            async with self._asked(turns, tokens, sampling) as chunks:
                 async for chunk in chunks:
                     if piece := answer.take(chunk):
                         yield Delta(piece)
@@ -174,8 +176,8 @@ class OpenAICompatibleEngine:
             self._turns.release()
 
     @asynccontextmanager
-    async def _asked(self, prompt: Prompt, sampling: Sampling) -> "AsyncIterator[AsyncIterator[Any]]":
-        """Ask the server, and yield the parts of what it says.
+    async def _asked(self, turns: list[Any], tokens: int, sampling: Sampling) -> "AsyncIterator[AsyncIterator[Any]]":
+        """Ask the server, and yield the parts of what it says; the turns have about so many tokens.
 
         Raises:
             DependencyUnavailable, Overloaded, ContextExceeded, InvalidField: what the server's errors mean here.
@@ -183,11 +185,6 @@ class OpenAICompatibleEngine:
         import openai
 
         assert self._client is not None
-        turns: list[Any] = [
-            {"role": str(turn.role), "content": turn.text} for turn in prompts.messages(prompt, system_role=True)
-        ]
-        tokens = sum(_estimate(turn["content"]) for turn in turns)
-        check_room(tokens, sampling, limit=self.context_length)
         try:
             stream = await self._client.chat.completions.create(
                 model=self.model,
@@ -248,8 +245,8 @@ class OpenAICompatibleEngine:
 class _Answer:
     """What the server has said so far."""
 
-    def __init__(self, prompt: Prompt, model: str, *, queued: float) -> None:
-        self._prompt = prompt
+    def __init__(self, tokens: int, model: str, *, queued: float) -> None:
+        self._tokens = tokens
         self._model = model
         self._queued = queued
         self._started = time.perf_counter()
@@ -290,11 +287,10 @@ class _Answer:
             raise DependencyUnavailable(
                 f"The answer of {self._model} broke off.", retry_after=_PAUSE, dependency="engine"
             )
-        read = prompts.messages(self._prompt, system_role=True)
         asked, said = getattr(self._usage, "prompt_tokens", None), getattr(self._usage, "completion_tokens", None)
         return Ended(
             finish_reason=FinishReason.LENGTH if self._finish == "length" else FinishReason.STOP,
-            prompt_tokens=asked if isinstance(asked, int) else sum(_estimate(turn.text) for turn in read),
+            prompt_tokens=asked if isinstance(asked, int) else self._tokens,
             completion_tokens=said if isinstance(said, int) else _estimate("".join(self._said)),
             first_token_ms=((self._first or time.perf_counter()) - self._started) * 1e3,
             queue_ms=(self._started - self._queued) * 1e3,

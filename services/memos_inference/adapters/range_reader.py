@@ -75,6 +75,7 @@ class _Reader:
 
     def __init__(self, address: str) -> None:
         self._target = urlsplit(address)
+        self._tls = ssl.create_default_context() if self._target.scheme == "https" else None
         self._closed = False
         self._own = threading.local()
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="kv_parts")
@@ -125,17 +126,16 @@ class _Reader:
         with suppress(AttributeError):
             known: http.client.HTTPConnection = self._own.connection
             return known
-        made = self._own.connection = _connect(self._target)
+        made = self._own.connection = _connect(self._target, self._tls)
         self._connections.append(made)
         return made
 
 
-def _connect(target: SplitResult) -> http.client.HTTPConnection:
-    made = http.client.HTTPConnection(target.netloc, timeout=_CONNECT_SECONDS)
-    if target.scheme == "https":
-        made = http.client.HTTPSConnection(
-            target.netloc, timeout=_CONNECT_SECONDS, context=ssl.create_default_context()
-        )
+def _connect(target: SplitResult, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
+    if tls is None:
+        made = http.client.HTTPConnection(target.netloc, timeout=_CONNECT_SECONDS)
+    else:
+        made = http.client.HTTPSConnection(target.netloc, timeout=_CONNECT_SECONDS, context=tls)
     made.connect()
     made.sock.settimeout(_SECONDS)
     made.timeout = _SECONDS

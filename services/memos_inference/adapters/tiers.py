@@ -69,7 +69,9 @@ class _Entry(Generic[Opened]):
     value: float = 0.0
     used: float = 0.0
     sure: bool = False
+    """The file has the bytes that the cube names."""
     checked: bool = False
+    """The engine has opened these bytes without an error."""
     opened: Opened | None = None
     loading: asyncio.Task[Opened] | None = None
     refusal: MemosError | None = None
@@ -146,7 +148,7 @@ class TieredCopies(Generic[Opened]):
 
     @asynccontextmanager
     async def use(self, cube: MemCube) -> AsyncIterator[Opened]:
-        """See `Caches`."""
+        """See `Copies`."""
         assert isinstance(cube.payload, Activation | Parametric)
         key, blob = _key(cube), cube.payload.blob
         entry = self._entries.get(key)

@@ -23,7 +23,7 @@ from memos_kernel.errors import (
     Overloaded,
 )
 from memos_kernel.identity import CompatibilityIdentity
-from memos_kernel.prompt import memory_line, speaker_of
+from memos_kernel.prompt import memory_words, speaker_of
 
 _MODULE = "memos_inference.training.worker"
 _NEEDED = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "XDG_CACHE_HOME")
@@ -59,7 +59,7 @@ class ProcessTraining:
         path = folder / "adapter.safetensors"
         job = TrainingJob(
             path=str(path),
-            memories=[Told(cube.text, speaker_of(cube), memory_line(cube).removeprefix("- ")) for cube in memories],
+            memories=[Told(cube.text, speaker_of(cube), memory_words(cube)) for cube in memories],
             shape=shape,
             model=config.model,
             device=config.device,

@@ -6,7 +6,6 @@ import struct
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,7 +81,7 @@ class TransformersEngine:
         self._batcher = batcher
         self._compose = compose
         self._calibrate = calibrate
-        self._composes = False
+        self._recompute: float | None = None
         self._trying: asyncio.Task[None] | None = None
 
     @property
@@ -113,7 +112,7 @@ class TransformersEngine:
     async def describe(self) -> EngineDescription:
         """See `Engine`."""
         described = (await self._loader.model()).description
-        return replace(described, composes=self._composes, reading=self._batcher.speed)
+        return replace(described, composes=self._recompute is not None, reading=self._batcher.speed)
 
     async def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
         """See `Engine`."""
@@ -132,33 +131,22 @@ class TransformersEngine:
         """See `Engine`. The caches are of `open_cache`, the adapter is one of `open_adapter`."""
         model = await self._loader.model()
         prefixes, lora = _own(caches, adapter)
-        ids = await self._tokens.run(model.tokenizer.prompt_ids, prompt)
-        first = 0
-        if lora is not None and lora.activated:
-            first = await self._tokens.run(model.tokenizer.told_tokens, prompt, ids)
-        if lora is not None and not lora.activated:
-            prefixes = ()
-        check_room(len(ids), sampling, limit=model.description.context_length)
-        recompute = self._compose.recompute if self._compose is not None and self._composes else None
-        told = len(ids)
-        if recompute is not None and prefixes:  # what the user says is read, also where it repeats a memory
-            told = await self._tokens.run(model.tokenizer.told_tokens, prompt, ids)
-        reused = await self._tokens.run(partial(model.decoder.reuse, ids[:told], prefixes, recompute=recompute))
-        async with aclosing(self._generated(model, ids, sampling, reused, lora, first, tenant)) as events:
+        async with aclosing(self._answered(model, prompt, sampling, prefixes, lora, self._recompute, tenant)) as events:
             async for event in events:
                 yield event
 
-    async def _generated(
+    async def _answered(
         self,
         model: LoadedModel,
-        ids: Sequence[int],
+        prompt: Prompt,
         sampling: Sampling,
-        reused: "Reused",
-        adapter: "LoraAdapter | None" = None,
-        adapter_from: int = 0,
+        prefixes: "Sequence[KvPrefix]",
+        lora: "LoraAdapter | None",
+        recompute: float | None,
         tenant: str = "",
     ) -> AsyncGenerator[GenerationEvent]:
-        """Yield the answer to tokens, of which some need not be read."""
+        """Yield the answer; with `recompute`, several caches serve the prompt."""
+        ids, reused, first = await self._tokens.run(_prepared, model, prompt, sampling, prefixes, lora, recompute)
         generation = Generation(
             loop=asyncio.get_running_loop(),
             post=self._post,
@@ -167,8 +155,8 @@ class TransformersEngine:
             sampling=sampling,
             tenant=tenant,
             reused=reused,
-            adapter=adapter,
-            adapter_from=adapter_from,
+            adapter=lora,
+            adapter_from=first,
         )
         self._batcher.submit(generation)
         try:
@@ -225,8 +213,8 @@ class TransformersEngine:
         try:
             if self._calibrate:
                 await self._read_a_little(model)
-            if self._compose is not None:
-                self._composes = await self._pass_gate(model, self._compose)
+            if self._compose is not None and await self._pass_gate(model, self._compose):
+                self._recompute = self._compose.recompute
         except Capacity:
             raise
         except Exception:  # the system works without
@@ -242,13 +230,13 @@ class TransformersEngine:
     async def _pass_gate(self, model: LoadedModel, compose: Compose) -> bool:
         """Return whether the model answers well from several caches in one prompt."""
 
-        async def read(ids: Sequence[int]) -> "KvPrefix":
-            from memos_inference.adapters.kv_cache import KvPrefix
+        async def read(memories: Sequence[MemCube]) -> "KvPrefix":
+            ids = await self._tokens.run(model.tokenizer.prefix_ids, memories)
+            return await self._files.run(_as_written, ids, await self._read(model, ids), self._kv_encoding)
 
-            return KvPrefix.of(ids, await self._read(model, ids), encoding=self._kv_encoding)
-
-        async def answer(ids: Sequence[int], reused: "Reused") -> str:
-            events = self._generated(model, ids, Sampling(max_tokens=_ANSWER_TOKENS), reused)
+        async def answer(prompt: Prompt, caches: "Sequence[KvPrefix]") -> str:
+            sampling = Sampling(max_tokens=_ANSWER_TOKENS)
+            events = self._answered(model, prompt, sampling, caches, None, compose.recompute)
             return "".join([event.text async for event in events if isinstance(event, Delta)])
 
         gate = CompositionGate(
@@ -308,6 +296,39 @@ def _own(caches: Sequence[Cache], adapter: Adapter | None) -> "tuple[Sequence[Kv
     if len(own) < len(caches) or not isinstance(adapter, LoraAdapter | None):
         raise TypeError(f"{caches!r} and {adapter!r} are not of this engine")
     return own, adapter
+
+
+def _prepared(
+    model: LoadedModel,
+    prompt: Prompt,
+    sampling: Sampling,
+    prefixes: "Sequence[KvPrefix]",
+    lora: "LoraAdapter | None",
+    recompute: float | None,
+) -> "tuple[list[int], Reused, int]":
+    """Return the tokens of a prompt, what need not be read of them, and the place from which the adapter works.
+
+    Raises:
+        InvalidField: the template refuses the turns.
+        ContextExceeded: there is no room for them.
+    """
+    ids = model.tokenizer.prompt_ids(prompt)
+    check_room(len(ids), sampling, limit=model.description.context_length)
+    activated = lora is not None and lora.activated
+    if lora is not None and not activated:
+        prefixes = ()
+    composing = recompute is not None and bool(prefixes)
+    told = model.tokenizer.told_tokens(prompt, ids) if activated or composing else len(ids)
+    # what the user says is read, also where it repeats a memory
+    reused = model.decoder.reuse(ids[:told] if composing else ids, prefixes, recompute=recompute)
+    return ids, reused, told if activated else 0
+
+
+def _as_written(ids: Sequence[int], pairs: "Sequence[Pair]", encoding: str) -> "KvPrefix":
+    """Return the cache that a file of these keys and values would give."""
+    from memos_inference.adapters import kv_file
+
+    return kv_file.prefix_of(ids, pairs, kv_file.KvEncoding(encoding))
 
 
 def _write(

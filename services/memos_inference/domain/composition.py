@@ -55,7 +55,8 @@ def beginning(prompt: Sequence[object], caches: Sequence[Sequence[object]]) -> t
         prompt: its tokens.
         caches: the tokens of each.
     """
-    lengths = [shared_length(cache, prompt[:-1]) for cache in caches]
+    but_last = prompt[:-1]
+    lengths = [shared_length(cache, but_last) for cache in caches]
     most = max(lengths, default=0)
     return (Run(lengths.index(most), 0, 0, most, exact=True),) if most else ()
 
@@ -70,7 +71,7 @@ def composed(prompt: Sequence[object], caches: Sequence[Sequence[object]], *, re
     """
     runs = list(beginning(prompt, caches))
     at = runs[0].end if runs else 0
-    places = _places(caches)
+    places = _places(caches) if at + SHORTEST < len(prompt) else {}
     while at + SHORTEST < len(prompt):
         run = _longest(prompt, at, caches, places)
         if run is None:
@@ -98,15 +99,12 @@ def _longest(
     caches: Sequence[Sequence[object]],
     places: dict[tuple[object, ...], list[tuple[int, int]]],
 ) -> Run | None:
-    found = None
-    for number, start in places.get(tuple(prompt[at : at + SHORTEST]), ())[:_TRIED]:
-        tokens = _alike(caches[number], start, prompt, at)
-        if tokens >= SHORTEST and (found is None or tokens > found.tokens):
-            found = Run(number, start, at, tokens)
-    return found
+    tried = places.get(tuple(prompt[at : at + SHORTEST]), ())[:_TRIED]
+    runs = (Run(number, start, at, _alike(caches[number], start, prompt, at)) for number, start in tried)
+    return max(runs, key=lambda run: run.tokens, default=None)
 
 
 def _alike(cache: Sequence[object], start: int, prompt: Sequence[object], at: int) -> int:
     """Return how many tokens are equal from these places on; the last of the prompt does not count."""
     most = min(len(cache) - start, len(prompt) - 1 - at)
-    return next((count for count in range(most) if cache[start + count] != prompt[at + count]), max(most, 0))
+    return next((count for count in range(most) if cache[start + count] != prompt[at + count]), most)

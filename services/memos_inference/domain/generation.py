@@ -79,7 +79,7 @@ class Ended:
         queue_ms: milliseconds spent waiting for the model.
         cached_tokens: those of the prompt that were not read, for a cache had their keys and values.
         approximate_tokens: those of them that the caches had read behind other words.
-        refusals: caches that were not used.
+        refusals: caches and adapters that were not used.
     """
 
     finish_reason: FinishReason

@@ -110,10 +110,13 @@ def check_injections(
         _check_scope(cube, grant)
         if not isinstance(cube.payload, kind):
             raise InvalidField(f"{field} is no {kind.__name__.lower()} cube with payload.", field=field)
-        refusal = _refusal(cube, now, running, seals) or _untold(cube, told)
-        if refusal is not None:
-            refusals.append(refusal)
-        return cube if refusal is None else None
+        try:
+            _check_usable(cube, now, running, seals)
+            _check_told(cube, told)
+        except MemosError as error:
+            refusals.append(refusal_of(cube, error))
+            return None
+        return cube
 
     return Admitted(
         memories=tuple(injection.cube for injection in injections),
@@ -204,24 +207,15 @@ def check_stand_in(cube: MemCube, *, grant: Grant, now: datetime, running: Compa
     _check_usable(cube, now, running, seals)
 
 
-def _refusal(cube: MemCube, now: datetime, running: CompatibilityIdentity, seals: Seals) -> Refusal | None:
-    """Return why a cache or adapter cannot be used, or None."""
-    try:
-        _check_usable(cube, now, running, seals)
-    except MemosError as error:
-        return refusal_of(cube, error)
-    return None
-
-
-def _untold(cube: MemCube, told: Set[CubeName]) -> Refusal | None:
-    """Return why a cache cannot be used that holds what the prompt does not tell, or None.
+def _check_told(cube: MemCube, told: Set[CubeName]) -> None:
+    """Refuse a cache that holds what the prompt does not tell.
 
     Behind the words of one memory the keys and values of another know of the first.
     """
-    if not isinstance(cube.payload, Activation) or {ref.name for ref in cube.derived_from} <= told:
-        return None
-    message = f"{cube.name} holds memories that this prompt does not tell."
-    return refusal_of(cube, IncompatiblePayload(message, name=str(cube.name), fields="derived_from"))
+    if isinstance(cube.payload, Activation) and not {ref.name for ref in cube.derived_from} <= told:
+        raise IncompatiblePayload(
+            f"{cube.name} holds memories that this prompt does not tell.", name=str(cube.name), fields="derived_from"
+        )
 
 
 def _check_usable(cube: MemCube, now: datetime, running: CompatibilityIdentity, seals: Seals) -> None:

@@ -1,13 +1,12 @@
 """Write down as text what a KV cache or an adapter holds."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memos_inference import prompt as prompts
 from memos_inference.domain.generation import Delta, Prompt, Role, Sampling, Turn
 from memos_inference.domain.injection import check_stand_in
-from memos_inference.domain.recovery import Probe, Recovered, settled
+from memos_inference.domain.recovery import Recovered, settled
 from memos_inference.domain.seals import Seals
 from memos_inference.ports import Adapter, Cache, Copies, Engine
 from memos_kernel.cube import Activation, MemCube
@@ -50,17 +49,19 @@ class RecoverText:
             gate, tenant = asyncio.Semaphore(_TOGETHER), str(grant.tenant)
             try:
                 async with asyncio.TaskGroup() as asking:
-                    tasks = [asking.create_task(self._asked(probe, adapter, gate, tenant)) for probe in adapter.probes]
+                    tasks = [
+                        [asking.create_task(self._asked(question, adapter, gate, tenant)) for question in probe.ask]
+                        for probe in adapter.probes
+                    ]
             except ExceptionGroup as several:
                 raise several.exceptions[0] from None
-        found = (settled(probe, task.result()) for probe, task in zip(adapter.probes, tasks, strict=True))
+        found = (
+            settled(probe, [task.result() for task in some]) for probe, some in zip(adapter.probes, tasks, strict=True)
+        )
         return [one for one in found if one is not None]
 
-    async def _asked(self, probe: Probe, adapter: Adapter, gate: asyncio.Semaphore, tenant: str) -> Sequence[str]:
-        answers = []
-        for question in probe.ask:
-            async with gate:
-                prompt = Prompt((Turn(Role.USER, question),))
-                events = self.engine.generate(prompt, _ANSWER, tenant=tenant, adapter=adapter)
-                answers.append("".join([event.text async for event in events if isinstance(event, Delta)]))
-        return answers
+    async def _asked(self, question: str, adapter: Adapter, gate: asyncio.Semaphore, tenant: str) -> str:
+        async with gate:
+            prompt = Prompt((Turn(Role.USER, question),))
+            events = self.engine.generate(prompt, _ANSWER, tenant=tenant, adapter=adapter)
+            return "".join([event.text async for event in events if isinstance(event, Delta)])

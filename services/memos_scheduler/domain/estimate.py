@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from memos_scheduler.domain.plan import PROMPT_TOKENS, TEXT, TURN_TOKENS, EngineFacts, PlannedMemory
+from memos_scheduler.domain.plan import TEXT, EngineFacts, PlannedMemory, spoken_tokens
 
 
 def with_estimates(chosen: Sequence[PlannedMemory], engine: EngineFacts) -> tuple[PlannedMemory, ...]:
@@ -33,5 +33,6 @@ def expected_ms(
     """
     if engine.reading is None:
         return 0.0
-    around = PROMPT_TOKENS + sum(tokens + TURN_TOKENS for tokens in turns)
-    return 1e3 * engine.reading.of(around) + sum(memory.estimated_ms for memory in (*chosen, *standing_in))
+    return 1e3 * engine.reading.of(spoken_tokens(turns)) + sum(
+        memory.estimated_ms for memory in (*chosen, *standing_in)
+    )

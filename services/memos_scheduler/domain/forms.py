@@ -78,19 +78,18 @@ def pick_caches(
         assert isinstance(cube.payload, Activation)
         sources, held = _held(cube, choice)
         covered, tokens = sum(memory.tokens for memory in held), cube.payload.token_count
-        obstacle = _unusable(cube, choice) or _not_worth(sources, covered, cube.payload.blob.size_bytes, choice)
-        reason = obstacle or f"holds {len(held)} of the memories found, among {len(sources)}; spares {covered} tokens"
         coming = 1e3 * choice.engine.fetching.of(cube.payload.blob.size_bytes)
+        obstacle = _unusable(cube, choice) or _not_worth(sources, covered, coming, choice)
+        reason = obstacle or f"holds {len(held)} of the memories found, among {len(sources)}; spares {covered} tokens"
         planned = PlannedMemory(
             cube=cube, reason=reason, score=_best_score(held), tokens=tokens, form=KV, estimated_ms=coming
         )
         looked.append(_Looked(planned, usable=not obstacle, rank=(-covered, tokens)))
-    picked, others = _picked(
+    return _picked(
         looked,
         most=limits.PROMPT_CACHES if choice.engine.composes else 1,
         beaten="another cache holds more of what was found",
     )
-    return picked, others
 
 
 def pick_adapter(adapters: Sequence[MemCube], choice: Choice) -> tuple[PlannedMemory | None, tuple[PlannedMemory, ...]]:
@@ -210,7 +209,7 @@ def _unusable(cube: MemCube, choice: Choice) -> str:
     return ""
 
 
-def _not_worth(sources: set[CubeName], covered: int, nbytes: int, choice: Choice) -> str:
+def _not_worth(sources: set[CubeName], covered: int, coming_ms: float, choice: Choice) -> str:
     if not covered:
         return "holds nothing of what was chosen"
     if choice.filtered and not sources <= choice.found:
@@ -222,8 +221,9 @@ def _not_worth(sources: set[CubeName], covered: int, nbytes: int, choice: Choice
     least = choice.rule.least_tokens
     if covered < least:
         return f"spares {covered} tokens; it takes {least} to be worth it"
-    reading, fetching = choice.engine.reading, choice.engine.fetching.of(nbytes)
-    if reading is not None and fetching > _WORTH * reading.seconds_per_unit * covered:
-        read = reading.seconds_per_unit * covered
-        return f"takes {1e3 * fetching:.0f} ms to come, and the words {1e3 * read:.0f} ms to be read"
+    if choice.engine.reading is None:
+        return ""
+    reading_ms = 1e3 * choice.engine.reading.seconds_per_unit * covered
+    if coming_ms > _WORTH * reading_ms:
+        return f"takes {coming_ms:.0f} ms to come, and the words {reading_ms:.0f} ms to be read"
     return ""

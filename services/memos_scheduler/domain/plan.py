@@ -32,6 +32,11 @@ ASSUMED_FETCHING = Speed(0.02, 1 / 200e6)
 _DAWN = datetime.min.replace(tzinfo=UTC)
 
 
+def spoken_tokens(turns: Sequence[int]) -> int:
+    """Return the tokens of a prompt without memories, by the tokens of its turns."""
+    return PROMPT_TOKENS + sum(count + TURN_TOKENS for count in turns)
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryCall:
     """What was understood of a question (MemoryCall of MemReader, MemOS, section 5.1)."""
@@ -134,7 +139,7 @@ class BudgetRule:
         """
         share = self.requested_share if requested else self.share
         wanted = min(requested or self.cap, int(engine.context_length * share))
-        spoken = PROMPT_TOKENS + sum(count + TURN_TOKENS for count in turns) if turns else 0
+        spoken = spoken_tokens(turns) if turns else 0
         kept = min(answer, int(engine.context_length * ANSWER_SHARE))
         return max(0, min(wanted, engine.context_length - spoken - kept))
 

@@ -1,4 +1,4 @@
-"""What jobs have in common that make a cube of memories."""
+"""What jobs have in common that make cubes of other cubes."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import TypeVar
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 def asked(job: Job) -> tuple[VaultName, list[CubeName]]:
-    """Return the vault of a job, and the memories that it names.
+    """Return the vault of a job, and the cubes that it names.
 
     Raises:
-        InvalidField: there is not one vault, or there are no memories, or too many.
+        InvalidField: there is not one vault, or there are no cubes, or too many.
     """
     if len(job.vaults) != 1:
         raise InvalidField(f"The job names {len(job.vaults)} vaults; give one.", field="job.vaults")
@@ -45,7 +45,7 @@ async def made(memories: Memories, name: CubeName) -> MemCube | None:
 
 
 def derived(job: Job, kind: Kind, payload: Payload, sources: Sequence[MemCube]) -> MemCube:
-    """Return the cube that a job makes of memories."""
+    """Return the cube that a job makes of others."""
     return MemCube(
         name=name_of(job),
         vault=job.vaults[0],

@@ -157,20 +157,18 @@ class PlanInjection:
         self, caches: Sequence[PlannedMemory], choice: Choice
     ) -> list[tuple[PlannedMemory, list[tuple[MemCube, int]]]]:
         """Return the caches, each with its memories that were not chosen; without those that hold hidden ones."""
-        found = []
-        for cache in caches:
-            try:
-                found.append((cache, await self._others(cache, choice)))
-            except NotFound:  # the caller may not see a memory of it
-                continue
-        return found
+        others = await asyncio.gather(*(self._others(cache, choice) for cache in caches))
+        return [(cache, found) for cache, found in zip(caches, others, strict=True) if found is not None]
 
-    async def _others(self, cache: PlannedMemory, choice: Choice) -> list[tuple[MemCube, int]]:
-        """Return the memories of a cache that were not chosen, with their tokens."""
+    async def _others(self, cache: PlannedMemory, choice: Choice) -> list[tuple[MemCube, int]] | None:
+        """Return the memories of a cache that were not chosen, with their tokens; None if one of them is hidden."""
         names = _not_chosen(cache, choice)
         if not names:
             return []
-        cubes = await self.memories.read(names)
+        try:
+            cubes = await self.memories.read(names)
+        except NotFound:
+            return None
         tokens = await self.engine.count_tokens([memory_line(cube) + "\n" for cube in cubes])
         return list(zip(cubes, tokens, strict=True))
 

@@ -1,17 +1,17 @@
 """The job `recover_text`: writes down as text what a KV cache or an adapter holds."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from memos_kernel.cube import Kind, MemCube, Origin, Plaintext, RevisionRef
+from memos_kernel.cube import Kind, MemCube, Origin, Plaintext
 from memos_kernel.errors import InvalidField, NotFound, StateConflict
 from memos_kernel.ids import IdFactory
 from memos_kernel.jobs import CUBE
 from memos_kernel.names import CubeName
-from memos_kernel.prompt import memory_line
+from memos_kernel.prompt import memory_words
 from memos_scheduler.domain.jobs import RECOVER_TEXT, Job, JobKind, Progress
-from memos_scheduler.ports import Engine, Memories, Recovered, TextRecoverer
-from memos_scheduler.usecases.conversion import asked
+from memos_scheduler.ports import Engine, Memories, TextRecoverer
+from memos_scheduler.usecases.conversion import asked, derived
 
 _RECOVERED = 0.6
 """How much of the whole is done then."""
@@ -51,7 +51,13 @@ class RecoverText:
         for number, one in enumerate(found, 1):
             # a cache's last line may lack its last sign, where the tokenizer makes one token of it and the line feed
             if not any(said.startswith(one.text) for said in known):
-                cube = _memory(source, one, CubeName(vault.tenant, self.new_id()))
+                cube = replace(
+                    derived(job, Kind.PLAINTEXT, Plaintext(one.text), [source]),
+                    name=CubeName(vault.tenant, self.new_id()),
+                    origin=Origin.CONVERSION,
+                    sensitivity_tags=source.sensitivity_tags,
+                    expire_time=source.expire_time,
+                )
                 stored = await self.memories.create(cube, vector=await self.engine.embed(one.text))
                 new += stored.name == cube.name
             share = _RECOVERED + (1 - _RECOVERED) * number / len(found)
@@ -75,18 +81,4 @@ class RecoverText:
                 name=str(derived.name),
                 state="STALE",
             ) from error
-        return {said for cube in sources for said in (cube.text, memory_line(cube).removeprefix("- "))}
-
-
-def _memory(source: MemCube, recovered: Recovered, name: CubeName) -> MemCube:
-    """Return a memory that is as sensitive as what it came from, and ends with it."""
-    return MemCube(
-        name=name,
-        vault=source.vault,
-        kind=Kind.PLAINTEXT,
-        payload=Plaintext(recovered.text),
-        origin=Origin.CONVERSION,
-        derived_from=(RevisionRef(source.name, source.revision),),
-        sensitivity_tags=source.sensitivity_tags,
-        expire_time=source.expire_time,
-    )
+        return {said for cube in sources for said in (cube.text, memory_words(cube))}

@@ -1,4 +1,4 @@
-"""When a KV cache or an adapter no longer tells what the memories tell that it was made from."""
+"""When a cube no longer tells what those tell that it was made from: a cache, an adapter, or the text of one."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

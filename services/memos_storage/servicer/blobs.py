@@ -45,15 +45,18 @@ class BlobServicer(BlobServiceServicer):
         self, request: pb.DownloadBlobRequest, context: Any
     ) -> AsyncIterator[pb.DownloadBlobResponse]:
         """Stream bytes, or say where they are."""
-        asked, name = request.request, CubeName.parse(request.request.name)
-        if request.direct:
-            blob, address = await self._do.download.address(name, grant=current_grant())
-            if address:
-                yield pb.DownloadBlobResponse(response=public.DownloadBlobResponse(blob=blob_to_proto(blob)))
-                yield pb.DownloadBlobResponse(address=address)
-                return
-        blob, chunks = await self._do.download(name, offset=asked.offset, limit=asked.limit, grant=current_grant())
+        asked = request.request
+        blob, chunks, address = await self._do.download(
+            CubeName.parse(asked.name),
+            offset=asked.offset,
+            limit=asked.limit,
+            grant=current_grant(),
+            direct=request.direct,
+        )
         yield pb.DownloadBlobResponse(response=public.DownloadBlobResponse(blob=blob_to_proto(blob)))
+        if address:
+            yield pb.DownloadBlobResponse(address=address)
+            return
         place = asked.offset
         async with aclosing(chunks):
             async for data in chunks:

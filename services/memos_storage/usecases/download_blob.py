@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from memos_kernel.cube import BlobRef
 from memos_kernel.errors import DataCorrupted, InvalidField, ResourceNotFound
-from memos_kernel.names import CubeName, VaultName
+from memos_kernel.names import CubeName
 from memos_kernel.permission import Grant
 from memos_storage.domain.values import Scope, StoredCube
 from memos_storage.ports import BlobStore, Catalog
@@ -21,39 +21,28 @@ class DownloadBlob:
     blobs: BlobStore
 
     async def __call__(
-        self, name: CubeName, *, offset: int, limit: int, grant: Grant
-    ) -> tuple[BlobRef, AsyncGenerator[bytes, None]]:
+        self, name: CubeName, *, offset: int, limit: int, grant: Grant, direct: bool = False
+    ) -> tuple[BlobRef, AsyncGenerator[bytes, None], str]:
         """Return the blob, and its bytes from `offset` on, with a limit at most so many.
+
+        With `direct` also where all bytes can be read for some minutes; that is empty if nowhere but here.
 
         Raises:
             CubeNotFound: it is not there, or hidden.
             InvalidField: the cube holds text, or the part lies outside.
             DataCorrupted, DependencyUnavailable: while the bytes are read.
         """
-        vault, blob = await self._blob(name, grant)
+        cube = (await self._find(name, grant)).cube
+        blob = cube.blob
+        if blob is None:
+            raise InvalidField(f"{name} holds text, which GetMemory returns; it has no blob.", field="name")
         if not 0 <= offset <= blob.size_bytes:
             raise InvalidField(f"offset is {offset}; the blob has {blob.size_bytes} bytes.", field="offset")
         if limit < 0:
             raise InvalidField(f"limit is {limit}; give a number of bytes, or 0 for all.", field="limit")
-        chunks = self.blobs.get(vault, blob, offset=offset, limit=limit)
-        return blob, self._told(name, chunks, grant)
-
-    async def address(self, name: CubeName, *, grant: Grant) -> tuple[BlobRef, str]:
-        """Return the blob, and where its bytes can be read for some minutes; that is empty if nowhere but here.
-
-        Raises:
-            CubeNotFound: it is not there, or hidden.
-            InvalidField: the cube holds text.
-            DependencyUnavailable.
-        """
-        vault, blob = await self._blob(name, grant)
-        return blob, await self.blobs.address(vault, blob)
-
-    async def _blob(self, name: CubeName, grant: Grant) -> tuple[VaultName, BlobRef]:
-        cube = (await self._find(name, grant)).cube
-        if cube.blob is None:
-            raise InvalidField(f"{name} holds text, which GetMemory returns; it has no blob.", field="name")
-        return cube.vault, cube.blob
+        chunks = self.blobs.get(cube.vault, blob, offset=offset, limit=limit)
+        address = await self.blobs.address(cube.vault, blob) if direct else ""
+        return blob, self._told(name, chunks, grant), address
 
     async def _find(self, name: CubeName, grant: Grant) -> StoredCube:
         found = (await self.catalog.get([name], Scope.of(grant))).get(name)

@@ -1,4 +1,4 @@
-"""`memosctl convert`: memories in forms that a model reads faster, or knows."""
+"""`memosctl convert`: memories in forms that a model reads faster or knows, and such forms as text again."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from memos_client import Client
 
 app = typer.Typer(
-    name="convert", help="Bring memories into forms that a model reads faster, or knows.", no_args_is_help=True
+    name="convert", help="Bring memories into forms that a model reads faster or knows, and back.", no_args_is_help=True
 )
 
 _MOST = 100

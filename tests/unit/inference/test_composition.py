@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memos_inference.adapters.kv_cache import KvPrefix
+from memos_inference.adapters.kv_cache import Reused
+from memos_inference.adapters.kv_file import prefix_of
 from memos_inference.adapters.rotation import Rotation
 from memos_inference.adapters.torch_decoder import TorchDecoder
 from memos_inference.domain.composition import SHORTEST, Run, beginning, composed
@@ -72,7 +73,7 @@ def test_every_run_has_the_tokens_of_the_prompt_and_none_overlaps(caches, prompt
 
 def cache_of(decoder, ids):
     state, _ = state_of(decoder, ids, room=0)
-    return KvPrefix.of(ids, state.cache.pairs())
+    return prefix_of(ids, state.cache.pairs())
 
 
 @pytest.fixture(params=SIDE_BY_SIDE)
@@ -103,7 +104,7 @@ def test_what_was_computed_at_its_place_gives_the_answer_of_the_text(decoder):
     prompt = [*HEAD, *A, *B, *ASKED]
     whole = cache_of(decoder, prompt)
     runs = (Run(0, 0, 0, 9, exact=True), Run(0, 14, 14, 6), Run(0, 27, 27, 9))
-    reused = type(decoder.reuse(prompt, []))((whole,), runs, decoder.rotation)
+    reused = Reused((whole,), runs, decoder.rotation)
     assert written(decoder, prompt, 10, reused=reused)[0] == written(decoder, prompt, 10)[0]
 
 
@@ -122,7 +123,7 @@ def test_composed_caches_come_nearer_than_caches_as_they_are(decoder):
         wanted = state_of(decoder, prompt)[1]
         near = decoder.reuse(prompt, caches, recompute=0.5)
         still = decoder.reuse(prompt, caches, recompute=0)
-        still = type(still)(still.prefixes, still.runs, Still(torch.zeros(1)))
+        still = Reused(still.prefixes, still.runs, Still(torch.zeros(1)))
         for name, reused in (("composed", near), ("as they are", still)):
             assert reused.approximate_tokens > 0
             off[name] += float((state_of(decoder, prompt, reused=reused)[1] - wanted).norm())

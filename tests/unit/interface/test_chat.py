@@ -60,6 +60,7 @@ async def test_an_answer_is_a_plan_then_text_then_the_end(desk):
     assert end.answer.startswith("tenants/t/answers/")
     assert set(end.timings_ms) == {"plan", "first_token", "generate", "record", "total"}
     assert end.timings_ms["total"] >= end.timings_ms["generate"] >= 0
+    assert len(desk.spans.forecasts) == 1
     assert desk.models.prompts == [((Turn("user", QUESTION),), ("the name of the cat is Biscuit",))]
 
 

@@ -55,7 +55,7 @@ async def stored(world, data=DATA, vault=MAIN):
 
 async def downloaded(world, cube, *, by=None, **part):
     asked = {"offset": 0, "limit": 0, **part}
-    blob, data = await world.download(cube.name, grant=by or grant(cube.vault), **asked)
+    blob, data, _ = await world.download(cube.name, grant=by or grant(cube.vault), **asked)
     return blob, b"".join([chunk async for chunk in data])
 
 
@@ -241,11 +241,11 @@ async def test_damaged_bytes_are_not_handed_out_as_whole(world):
 
 async def test_lost_bytes_are_told_as_lost_and_a_lost_cube_as_gone(world):
     cube = await stored(world)
-    _, data = await world.download(cube.name, offset=0, limit=0, grant=grant(MAIN))
+    _, data, _ = await world.download(cube.name, offset=0, limit=0, grant=grant(MAIN))
     world.blobs.bytes.clear()
     with pytest.raises(DataCorrupted):
         await anext(data)
-    _, data = await world.download(cube.name, offset=0, limit=0, grant=grant(MAIN))
+    _, data, _ = await world.download(cube.name, offset=0, limit=0, grant=grant(MAIN))
     await world.delete(cube.name, etag="", mutation=mutation())
     with pytest.raises(CubeNotFound):
         await anext(data)
