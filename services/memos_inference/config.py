@@ -109,7 +109,12 @@ class InferenceConfig(Section):
         gt=0,
         description="seconds that a generation waits for a KV cache or adapter before it reads the text instead",
     )
-    lora_rank: int = Field(16, ge=1, le=256, description="rank of the adapters that are trained")
+    lora_activated: bool = Field(
+        True,
+        description="whether adapters work from the user's first turn on only, so that KV caches of memories serve"
+        " beside them",
+    )
+    lora_rank: int = Field(32, ge=1, le=256, description="rank of the adapters that are trained")
     lora_threads: int = Field(
         1, ge=0, description="threads of a training, which gives way to the serving; 0 means one a core, at most 8"
     )

@@ -83,12 +83,14 @@ class Trained:
     Attributes:
         path: of the file.
         rank: of the matrices.
+        activated: whether it works from the first turn on only.
         learned: which of the memories it knows, by index.
         report: what there is to say of it.
     """
 
     path: Path
     rank: int
+    activated: bool
     learned: Sequence[int]
     report: Mapping[str, str]
 

@@ -86,12 +86,13 @@ class Activation:
 
 @dataclass(frozen=True, slots=True)
 class Parametric:
-    """LoRA adapter."""
+    """LoRA adapter; an activated one leaves the keys and values of the memories as they are without it."""
 
     blob: BlobRef
     identity: CompatibilityIdentity
     rank: int
     seal: str = ""
+    activated: bool = False
 
 
 Payload = Plaintext | Activation | Parametric

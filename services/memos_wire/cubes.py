@@ -240,13 +240,18 @@ def parametric_to_proto(payload: domain.Parametric) -> pb.ParametricPayload:
         identity=identity_to_proto(payload.identity),
         rank=payload.rank,
         seal=payload.seal,
+        activated=payload.activated,
     )
 
 
 def parametric_from_proto(message: pb.ParametricPayload) -> domain.Parametric:
     """Return the adapter of a message."""
     return domain.Parametric(
-        blob_from_proto(message.blob), identity_from_proto(message.identity), message.rank, message.seal
+        blob_from_proto(message.blob),
+        identity_from_proto(message.identity),
+        message.rank,
+        message.seal,
+        message.activated,
     )
 
 

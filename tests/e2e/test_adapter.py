@@ -52,7 +52,8 @@ async def test_what_an_adapter_learned_is_answered_without_being_told(client):
     assert (job.result["facts"], job.result["unread"]) == ("3", "0")
     assert float(job.result["recall"]) >= 0.9
     adapter = await client.get(job.result["cube"])
-    assert adapter.message.parametric.rank == 16
+    assert adapter.message.parametric.rank == 32
+    assert adapter.message.parametric.activated
     assert [ref.name for ref in adapter.message.derived_from] == [cube.name for cube in cubes]
 
     for question, answer in ASKED:

@@ -79,7 +79,7 @@ def loaded(model: LoadedModel, tensors: Mapping[str, torch.Tensor], shape: LoraS
             name=CubeName("local", "lora"),
             vault=VaultName("local", "eval"),
             kind=Kind.PARAMETRIC,
-            payload=Parametric(blob, identity, shape.rank),
+            payload=Parametric(blob, identity, shape.rank, activated=shape.activated),
         )
         for _ in range(50):
             begun = time.perf_counter()
@@ -111,8 +111,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="0 means one a core")
-    parser.add_argument("--activated", action="store_true", help="activated LoRA, which works from the question on")
-    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument(
+        "--activated",
+        action=argparse.BooleanOptionalAction,
+        default=InferenceConfig().lora_activated,
+        help="activated LoRA, which works from the question on",
+    )
+    parser.add_argument("--rank", type=int, default=InferenceConfig().lora_rank)
     parser.add_argument("--questions", type=int, default=200, help="questions of each kind")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     asked = parser.parse_args()

@@ -101,7 +101,7 @@ def _check_metadata(metadata: Mapping[str, str], cube: MemCube, payload: Paramet
         raise IncompatiblePayload(
             f"{cube.name} is {' '.join(known)}; this is {FORMAT} {VERSION}.", name=str(cube.name), fields="version"
         )
-    if identity != payload.identity or shape.rank != payload.rank:
+    if (identity, shape.rank, shape.activated) != (payload.identity, payload.rank, payload.activated):
         raise DataCorrupted(f"The file of {cube.name} tells of another adapter.", name=str(cube.name))
     return shape, probes
 

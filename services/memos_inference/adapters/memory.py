@@ -167,7 +167,9 @@ class EchoTraining:
         path = folder / "adapter"
         await asyncio.to_thread(path.write_bytes, "\n".join(cube.text for cube in memories).encode())
         learned = [index for index, cube in enumerate(memories) if cube.text != "nothing"]
-        yield Trained(path, rank=4, learned=learned, report={"facts": str(len(learned)), "model": identity.model})
+        yield Trained(
+            path, rank=4, activated=False, learned=learned, report={"facts": str(len(learned)), "model": identity.model}
+        )
 
 
 @dataclass(slots=True)

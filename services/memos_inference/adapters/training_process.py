@@ -55,7 +55,7 @@ class ProcessTraining:
         config = self._config
         if self._turn.locked():  # to wait here would keep a place among the jobs from all others
             raise Overloaded("Another adapter is being trained.", retry_after=_PAUSE, queue="training")
-        shape = LoraShape(rank=config.lora_rank, alpha=2 * config.lora_rank, activated=False)
+        shape = LoraShape(rank=config.lora_rank, alpha=2 * config.lora_rank, activated=config.lora_activated)
         path = folder / "adapter.safetensors"
         job = TrainingJob(
             path=str(path),
@@ -86,7 +86,7 @@ class ProcessTraining:
                     raise InternalError("The training broke off; the log of inference says why.")
                 if outcome.reason:
                     raise _error(outcome)
-                yield Trained(path, shape.rank, outcome.learned, outcome.report)
+                yield Trained(path, shape.rank, shape.activated, outcome.learned, outcome.report)
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()

@@ -22,7 +22,7 @@ class Seals:
             "vault": str(vault),
             "sha256": payload.blob.sha256,
             "size": payload.blob.size_bytes,
-            **({"tokens": payload.token_count} if isinstance(payload, Activation) else {"rank": payload.rank}),
+            **_measures(payload),
             "identity": asdict(payload.identity),
             "sources": [[str(ref.name), ref.revision] for ref in sources],
         }
@@ -33,3 +33,9 @@ class Seals:
         assert isinstance(cube.payload, Activation | Parametric)
         wanted = self.of(cube.payload, vault=cube.vault, sources=cube.derived_from)
         return hmac.compare_digest(cube.payload.seal.encode(), wanted.encode())
+
+
+def _measures(payload: Activation | Parametric) -> dict[str, int | bool]:
+    if isinstance(payload, Activation):
+        return {"tokens": payload.token_count}
+    return {"rank": payload.rank, "activated": payload.activated}

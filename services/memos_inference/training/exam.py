@@ -54,7 +54,7 @@ class PassMarks:
             ("answers from the prompt", marks.in_context, marks.in_context_before - self.loss),
             ("answers from a prompt that corrects a memory", marks.corrected, marks.corrected_before - self.loss),
         )
-        return [f"{name}: {found:.2f} of {wanted:.2f}" for name, found, wanted in least if found < wanted]
+        return [f"{name}: {found:.3f} of {wanted:.3f}" for name, found, wanted in least if found < wanted]
 
 
 def examine(

@@ -65,7 +65,7 @@ class TrainAdapter:
                     yield step
             assert isinstance(step, Trained)
             size, sha256 = await asyncio.to_thread(measured, step.path)
-            payload = Parametric(BlobRef("", size, sha256, SAFETENSORS), identity, step.rank)
+            payload = Parametric(BlobRef("", size, sha256, SAFETENSORS), identity, step.rank, activated=step.activated)
             sources = [RevisionRef(cubes[index].name, cubes[index].revision) for index in step.learned]
             sealed = replace(payload, seal=self.seals.of(payload, vault=vault, sources=sources))
             yield Adapted(sealed, step.learned, step.report)

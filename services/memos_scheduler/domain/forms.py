@@ -107,6 +107,11 @@ def pick_adapter(adapters: Sequence[MemCube], choice: Choice) -> tuple[PlannedMe
     return (picked[0] if picked else None), others
 
 
+def leaves_caches(adapter: PlannedMemory) -> bool:
+    """Return whether KV caches serve beside an adapter: one that works on memories changes their keys and values."""
+    return isinstance(adapter.cube.payload, Parametric) and adapter.cube.payload.activated
+
+
 def with_adapter(adapter: PlannedMemory, others: Sequence[MemCube], choice: Choice) -> tuple[PlannedMemory, ...] | None:
     """Return the memories, those that the adapter knows in that form; None if it knows one that may not be used.
 

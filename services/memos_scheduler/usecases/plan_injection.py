@@ -15,9 +15,19 @@ from memos_kernel.names import CubeName, PlanName, TenantName, VaultName
 from memos_kernel.prompt import memory_line
 from memos_kernel.text import check_text
 from memos_scheduler.domain.estimate import expected_ms, with_estimates
-from memos_scheduler.domain.forms import CacheRule, Choice, Room, pick_adapter, pick_caches, with_adapter, with_caches
+from memos_scheduler.domain.forms import (
+    CacheRule,
+    Choice,
+    Room,
+    leaves_caches,
+    pick_adapter,
+    pick_caches,
+    with_adapter,
+    with_caches,
+)
 from memos_scheduler.domain.plan import (
     REJECTED_SHOWN,
+    TEXT,
     UNKNOWN_ENGINE,
     BudgetRule,
     Conversation,
@@ -26,6 +36,7 @@ from memos_scheduler.domain.plan import (
     Plan,
     PlannedMemory,
     choose,
+    in_prompt_order,
     screen,
 )
 from memos_scheduler.ports import Engine, Memories, QueryVector, Retriever, SelectionPolicy
@@ -102,6 +113,8 @@ class PlanInjection:
         told = _Told(chosen)
         if wish is MemoryForm.LORA and chosen:
             told = await self._with_adapter(choice)
+            if told.adapter is not None and leaves_caches(told.adapter):
+                told = await self._and_caches(told, choice)
         elif choice.worth_a_look:
             told = await self._with_caches(choice)
         chosen = with_estimates(told.chosen, engine)
@@ -132,6 +145,22 @@ class PlanInjection:
             unfit = replace(adapter, reason="it knows a memory that may not be used")
             return _Told(choice.chosen, rejected=(unfit, *refused))
         return _Told(known, rejected=refused, adapter=adapter)
+
+    async def _and_caches(self, told: "_Told", choice: Choice) -> "_Told":
+        """Return the plan with caches, too, of the memories that the adapter does not know, if they are worth it."""
+        read = tuple(memory for memory in told.chosen if memory.form == TEXT)
+        beside = replace(choice, wish=MemoryForm.AUTO, chosen=read)
+        if not beside.worth_a_look:
+            return told
+        cached = await self._with_caches(beside)
+        known = [memory for memory in told.chosen if memory.form != TEXT]
+        return _Told(
+            in_prompt_order([*known, *cached.chosen]),
+            rejected=(*told.rejected, *cached.rejected),
+            caches=cached.caches,
+            adapter=told.adapter,
+            degraded=cached.degraded,
+        )
 
     async def _with_caches(self, choice: Choice) -> "_Told":
         """Return the plan with a KV cache, or several, if there are any that will do. It is never worse off for it."""

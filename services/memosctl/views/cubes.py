@@ -98,7 +98,8 @@ def state_word(cube: "MemCube") -> str:
 def _holds(cube: "MemCube") -> str:
     if cube.HasField("parametric"):
         made = cube.parametric
-        return f"a LoRA adapter of rank {made.rank} for {made.identity.model}, {made.blob.size_bytes} bytes"
+        kind = "an activated LoRA adapter" if made.activated else "a LoRA adapter"
+        return f"{kind} of rank {made.rank} for {made.identity.model}, {made.blob.size_bytes} bytes"
     if cube.HasField("activation"):
         cache = cube.activation
         return f"a KV cache of {cache.token_count} tokens for {cache.identity.model}, {cache.blob.size_bytes} bytes"

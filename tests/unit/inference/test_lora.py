@@ -6,6 +6,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 
+from memos_inference.adapters.kv_file import prefix_of
 from memos_inference.adapters.lora_file import adapter_of
 from memos_inference.adapters.lora_shape import LoraShape
 from memos_inference.adapters.torch_decoder import TorchDecoder
@@ -76,6 +77,20 @@ def test_an_adapter_that_is_activated_late_leaves_what_comes_before_as_it_is(mod
         torch.testing.assert_close(late_values[..., :17, :], values[..., :17, :], rtol=0, atol=1e-5)
         assert not torch.allclose(late_keys[..., 17:, :], keys[..., 17:, :], atol=1e-2)
     assert not torch.allclose(logits, state_of(decoder, prompt, adapter=adapter)[1], atol=1e-2)
+
+
+def test_a_cache_serves_beside_an_adapter_that_is_activated_late(model, decoder):
+    adapter, _ = random_adapter(model, 1, activated=True)
+    prompt = prompts(1)[0] + [5] * 20
+    plain, _ = state_of(decoder, prompt[:17], room=0)
+    cache = prefix_of(prompt[:17], plain.cache.pairs())
+    reused = decoder.reuse(prompt, [cache])
+    assert reused.tokens == 17
+    read, wanted = state_of(decoder, prompt, adapter=adapter, adapter_from=17)
+    spared, logits = state_of(decoder, prompt, adapter=adapter, adapter_from=17, reused=reused)
+    torch.testing.assert_close(logits, wanted, rtol=0, atol=1e-4)
+    for mine, theirs in zip(spared.cache.pairs(), read.cache.pairs(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-4)
 
 
 def test_an_adapter_takes_the_bytes_of_its_matrices(model):

@@ -28,7 +28,7 @@ def matrices():
 @pytest.fixture
 def adapter(cube):
     blob = BlobRef("b", 100, "d" * 64, SAFETENSORS)
-    return cube(name=CubeName("t", "lora"), kind=Kind.PARAMETRIC, payload=Parametric(blob, IDENTITY, 2))
+    return cube(name=CubeName("t", "lora"), kind=Kind.PARAMETRIC, payload=Parametric(blob, IDENTITY, 2, activated=True))
 
 
 def written(path, tensors, *, shape=SHAPE, identity=IDENTITY):
@@ -70,7 +70,11 @@ def test_matrices_that_do_not_fit_the_model_are_refused(tmp_path, adapter, chang
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"identity": replace(IDENTITY, weights_sha256="other")}, {"shape": replace(SHAPE, rank=3)}],
+    [
+        {"identity": replace(IDENTITY, weights_sha256="other")},
+        {"shape": replace(SHAPE, rank=3)},
+        {"shape": replace(SHAPE, activated=False)},
+    ],
 )
 def test_a_file_that_tells_of_another_adapter_is_refused(tmp_path, adapter, wrong):
     with pytest.raises(DataCorrupted):

@@ -164,10 +164,10 @@ GOOD = Marks(
     ("changes", "missed"),
     [
         ({}, []),
-        ({"recall": 0.89}, ["answers about the memories: 0.89 of 0.90"]),
-        ({"unknown": 0.9}, ["answers that nobody told, left open: 0.90 of 0.95"]),
-        ({"in_context": 0.9}, ["answers from the prompt: 0.90 of 0.94"]),
-        ({"corrected": 0.8}, ["answers from a prompt that corrects a memory: 0.80 of 0.89"]),
+        ({"recall": 0.89}, ["answers about the memories: 0.890 of 0.900"]),
+        ({"unknown": 0.9}, ["answers that nobody told, left open: 0.900 of 0.950"]),
+        ({"in_context": 0.9}, ["answers from the prompt: 0.900 of 0.940"]),
+        ({"corrected": 0.8}, ["answers from a prompt that corrects a memory: 0.800 of 0.890"]),
     ],
 )
 def test_an_exam_is_failed_for_each_reason_of_its_own(changes, missed):

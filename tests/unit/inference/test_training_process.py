@@ -67,7 +67,8 @@ async def test_it_is_told_the_memories_and_tells_how_it_ends(train, tmp_path, mo
     share, trained = [step async for step in train(LEARNS)]
     assert share == 0.25
     assert isinstance(trained, Trained)
-    assert (trained.learned, trained.rank, trained.path.parent) == ([0], 16, tmp_path)
+    assert (trained.learned, trained.rank, trained.path.parent) == ([0], 32, tmp_path)
+    assert trained.activated
     assert trained.report["texts"] == "/Nora has a dog."
     assert not {"MEMOS_INFERENCE__SEAL_KEY", "AWS_SECRET_ACCESS_KEY"} & set(trained.report["names"].split(","))
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from memos_kernel.blobs import SAFETENSORS
-from memos_kernel.cube import BlobRef, Kind, MemCube, Parametric, RevisionRef, State
+from memos_kernel.cube import Activation, BlobRef, Kind, MemCube, Parametric, RevisionRef, State
 from memos_kernel.errors import AdapterRejected, DependencyUnavailable, InvalidField
 from memos_kernel.forms import MemoryForm
 from memos_kernel.identity import CompatibilityIdentity
@@ -26,13 +26,13 @@ RUNNING = CompatibilityIdentity("m", "w", "t", "c", "{}", "float32", "none", "",
 TEXTS = [("text", "c1"), ("text", "c2"), ("text", "c3")]
 
 
-def adapter_of(*sources, id="lora", identity=RUNNING, seal="s", **fields):
+def adapter_of(*sources, id="lora", identity=RUNNING, seal="s", activated=False, **fields):
     blob = BlobRef(f"blobs/{id}", 1_000, id.ljust(64, "0"), SAFETENSORS)
     return MemCube(
         name=CubeName("acme", id),
         vault=MAIN,
         kind=Kind.PARAMETRIC,
-        payload=Parametric(blob, identity, 16, seal),
+        payload=Parametric(blob, identity, 16, seal, activated),
         derived_from=tuple(RevisionRef(source.name, 1) for source in sources),
         **fields,
     )
@@ -79,6 +79,39 @@ async def test_an_adapter_stands_in_for_the_memories_that_it_knows(plan, found, 
     assert told(made) == [("lora", "c1"), ("lora", "c2"), ("text", "c3")]
     assert (made.adapter.cube.name.id, made.adapter.form, made.caches) == ("lora", "lora", ())
     assert made.adapter.reason == f"knows 2 of the memories found, among {2 + others}"
+
+
+def kv_of(*sources):
+    blob = BlobRef("blobs/kv", 1_000, "k" * 64, SAFETENSORS)
+    return MemCube(
+        name=CubeName("acme", "kv"),
+        vault=MAIN,
+        kind=Kind.ACTIVATION,
+        payload=Activation(blob, replace(RUNNING, token_ids_sha256="i" * 64), 20, "s"),
+        derived_from=tuple(RevisionRef(source.name, 1) for source in sources),
+    )
+
+
+async def test_a_cache_serves_beside_an_activated_adapter_for_what_that_does_not_know(plan, found):
+    cubes = [item.cube for item in found]
+    made = await plan(adapter_of(*cubes[:2], activated=True), kv_of(cubes[2]))
+    assert told(made) == [("lora", "c1"), ("lora", "c2"), ("kv", "c3")]
+    assert [cache.cube.name.id for cache in made.caches] == ["kv"]
+    assert made.adapter.cube.name.id == "lora"
+
+
+@pytest.mark.parametrize("held", [slice(1, 3), slice(2, 4)])
+async def test_beside_an_adapter_no_cache_is_taken_that_holds_more_than_is_read(plan, found, held):
+    cubes = [item.cube for item in found]
+    made = await plan(adapter_of(*cubes[:2], activated=True), kv_of(*cubes[held]))
+    assert told(made) == [("lora", "c1"), ("lora", "c2"), ("text", "c3")]
+    assert [memory.reason for memory in made.rejected if memory.form == "kv"] == ["holds memories that were not chosen"]
+
+
+async def test_an_adapter_that_works_on_memories_leaves_no_place_for_a_cache(plan, found):
+    cubes = [item.cube for item in found]
+    made = await plan(adapter_of(*cubes[:2]), kv_of(cubes[2]))
+    assert (told(made)[2], made.caches) == (("text", "c3"), ())
 
 
 @pytest.mark.parametrize("wish", [MemoryForm.AUTO, MemoryForm.TEXT, MemoryForm.KV])

@@ -40,7 +40,9 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_siz
 IDENTITY = CompatibilityIdentity("m@1", "w", "t", "c", "{}", "float32", "none", "ids", "base")
 BLOB = BlobRef("vaults/x/1", 12, "ab", "application/vnd.safetensors")
 PAYLOADS = st.one_of(
-    st.builds(Plaintext, WORDS, WORDS), st.just(Activation(BLOB, IDENTITY, 3)), st.just(Parametric(BLOB, IDENTITY, 16))
+    st.builds(Plaintext, WORDS, WORDS),
+    st.just(Activation(BLOB, IDENTITY, 3)),
+    st.just(Parametric(BLOB, IDENTITY, 16, "s", activated=True)),
 )
 
 

@@ -484,11 +484,16 @@ class ParametricPayload(_message.Message):
     IDENTITY_FIELD_NUMBER: _builtins.int
     RANK_FIELD_NUMBER: _builtins.int
     SEAL_FIELD_NUMBER: _builtins.int
+    ACTIVATED_FIELD_NUMBER: _builtins.int
     rank: _builtins.int
     """Rank of the adapter."""
     seal: _builtins.str
     """Shows inference that the adapter was trained by it, for this vault and from these memories; an adapter without the
     right seal is never attached. Set by ConversionService.
+    """
+    activated: _builtins.bool
+    """Whether the adapter works from the user's first turn on only (activated LoRA). Then the memories before it have the
+    keys and values of the bare model, and KV caches serve beside the adapter.
     """
     @_builtins.property
     def blob(self) -> Global___BlobRef:
@@ -505,10 +510,11 @@ class ParametricPayload(_message.Message):
         identity: Global___CompatibilityIdentity | None = ...,
         rank: _builtins.int = ...,
         seal: _builtins.str = ...,
+        activated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "identity", b"identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "identity", b"identity", "rank", b"rank", "seal", b"seal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "blob", b"blob", "identity", b"identity", "rank", b"rank", "seal", b"seal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
