@@ -20,6 +20,12 @@ PART = 8 * 1024 * 1024
 PARALLEL = 4
 """Requests at the same time: one stream of an object store is slower than a network, or a disk."""
 
+_AT_FIRST = 2
+"""Such requests until the first has shown how fast the store is, and on if it is: more only share the cores then."""
+
+_FAST = 200e6
+"""Bytes per second of one request."""
+
 _PIECE = 1024 * 1024
 _SECONDS = 30.0
 _CONNECT_SECONDS = 3.0
@@ -54,15 +60,19 @@ def fetch(address: str, path: Path, size: int, *, stop: threading.Event) -> str:
     with path.open("w+b") as file:
         os.posix_fallocate(file.fileno(), 0, size)  # or a disk that is full would end the process, not the call
         with mmap.mmap(file.fileno(), size) as room, memoryview(room) as bytes_, _Reader(address) as reader:
-            bounds = [*range(0, size, PART), size]
-            coming = [(reader.read(start, bytes_[start:end]), start, end) for start, end in pairwise(bounds)]
-            digest, until = hashlib.sha256(), time.monotonic() + _MOST_SECONDS
+            bounds = list(pairwise([*range(0, size, PART), size]))
+            digest, begun, ahead = hashlib.sha256(), time.monotonic(), _AT_FIRST
+            coming = [reader.read(start, bytes_[start:end]) for start, end in bounds[:ahead]]
             try:
-                for read, start, end in coming:
-                    while not wait((read,), _PATIENCE).done:
-                        if stop.is_set() or time.monotonic() > until:
+                for number, (start, end) in enumerate(bounds):
+                    while not wait((coming[number],), _PATIENCE).done:
+                        if stop.is_set() or time.monotonic() > begun + _MOST_SECONDS:
                             raise AddressFailed("nobody waits for the object any more")
-                    read.result()
+                    coming[number].result()
+                    if number == 0 and end < _FAST * (time.monotonic() - begun):
+                        ahead = PARALLEL
+                    more = bounds[len(coming) : number + 1 + ahead]
+                    coming += [reader.read(start, bytes_[start:end]) for start, end in more]
                     with bytes_[start:end] as part:
                         digest.update(part)
             except (OSError, http.client.HTTPException) as error:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 from dataclasses import asdict, replace
 from itertools import pairwise
 
@@ -256,6 +257,18 @@ def test_a_model_of_another_shape_refuses_it(path, cube):
     for other in (replace(GEOMETRY, layers=2), replace(GEOMETRY, kv_heads=1), replace(GEOMETRY, head_dim=8)):
         with pytest.raises(DataCorrupted):
             read(path, of(path, cube), geometry=other, vocabulary=VOCABULARY)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_what_is_no_number_is_found_wherever_it_is(tmp_path, cube, dtype, value):
+    rng = random.Random(value)
+    for number in range(10):
+        given = layers(dtype=dtype)
+        states = rng.choice(rng.choice(given))
+        states.view(-1)[rng.randrange(states.numel())] = float(value)
+        with pytest.raises(DataCorrupted, match="no numbers"):
+            there_and_back(tmp_path / str(number), cube, given, IDS, dtype)
 
 
 def test_bytes_that_were_checked_are_not_looked_at_again(tmp_path, cube):

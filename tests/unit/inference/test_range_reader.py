@@ -52,6 +52,30 @@ async def test_all_bytes_come_in_their_places(stored, tmp_path, size):
     assert (tmp_path / "x").read_bytes() == data
 
 
+@pytest.mark.parametrize(("fast", "most"), [(0, 2), (1e15, 4)])
+async def test_a_store_that_is_fast_gets_fewer_requests_at_a_time(stored, tmp_path, monkeypatch, fast, most):
+    running, seen, lock, read = 0, 0, threading.Lock(), range_reader._Reader._read
+
+    def counted(self, start, into):
+        nonlocal running, seen
+        with lock:
+            running += 1
+            seen = max(seen, running)
+        time.sleep(0.02)
+        try:
+            read(self, start, into)
+        finally:
+            with lock:
+                running -= 1
+
+    monkeypatch.setattr(range_reader, "_FAST", fast)
+    monkeypatch.setattr(range_reader._Reader, "_read", counted)
+    data = os.urandom(1_500_000)
+    await asyncio.to_thread(fetch, await stored(data), tmp_path / "x", len(data), stop=NEVER)
+    assert (tmp_path / "x").read_bytes() == data
+    assert seen == most
+
+
 @pytest.mark.parametrize("size", [500_000, 250_001])
 async def test_an_object_of_another_size_fails(stored, tmp_path, size):
     address = await stored(os.urandom(250_000))
