@@ -11,6 +11,10 @@ BUNDLED_MODEL = "tiny"
 BUNDLED_EMBEDDER = "minilm"
 
 
+LORA_SECONDS = 3000
+"""Most that one attempt at a training may take."""
+
+
 class InferenceConfig(Section):
     """Models, where they run, and how much may wait for them."""
 
@@ -119,7 +123,7 @@ class InferenceConfig(Section):
         1, ge=0, description="threads of a training, which gives way to the serving; 0 means one a core, at most 8"
     )
     lora_seconds: float = Field(
-        1800.0, gt=0, le=3000, description="seconds after which a training that is not done is given up"
+        1800.0, gt=0, le=LORA_SECONDS, description="seconds after which a training that is not done is given up"
     )
     lora_disk_bytes: int = Field(
         1024**3, ge=0, description="bytes of adapters that are kept on the disk of inference, as copies of storage"

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from memos_api.internal.v1.inference_service_pb2_grpc import add_InferenceServic
 from memos_inference.adapters.batcher import Batcher
 from memos_inference.adapters.checkpoint import FileDigests
 from memos_inference.adapters.loading import load_encoder, load_model
+from memos_inference.adapters.old_files import OldFiles
 from memos_inference.adapters.openai_engine import OpenAICompatibleEngine
 from memos_inference.adapters.storage_client import StorageBlobs
 from memos_inference.adapters.tiers import TieredCopies
@@ -19,7 +21,7 @@ from memos_inference.adapters.tracing import TelemetryTracer
 from memos_inference.adapters.training_process import ProcessTraining
 from memos_inference.adapters.transformers_embedder import TransformersEmbedder
 from memos_inference.adapters.transformers_engine import Compose, TransformersEngine
-from memos_inference.config import InferenceConfig
+from memos_inference.config import LORA_SECONDS, InferenceConfig
 from memos_inference.domain.seals import Seals
 from memos_inference.ports import Adapter, AdapterTraining, Cache
 from memos_inference.servicer import InferenceServicer
@@ -31,9 +33,16 @@ from memos_inference.usecases.embed_texts import EmbedTexts
 from memos_inference.usecases.generate_answer import GenerateAnswer
 from memos_inference.usecases.recover_text import RecoverText
 from memos_inference.usecases.train_adapter import TrainAdapter
+from memos_kernel import limits
 from memos_runtime.secret_file import secret_in
 from memos_runtime.service import Service, ServiceContext
 from memos_wire.methods import STORAGE
+
+_TRAININGS = "trainings"
+"""Folder of the checkpoints of adapters that are being trained."""
+
+_CHECKPOINT_KEPT = limits.KV_COPY_RETENTION - timedelta(seconds=LORA_SECONDS)
+"""What a training holds of a memory that is purged meanwhile has to go as soon as any copy, the training included."""
 
 
 def build(config: InferenceConfig, context: ServiceContext) -> Service:
@@ -71,6 +80,7 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         patience=config.kv_patience_seconds,
         clock=context.clock,
     )
+    trainings = OldFiles(context.state_dir / _TRAININGS, keep=_CHECKPOINT_KEPT, clock=context.clock)
     builds = context.state_dir / "builds"
     shared = config.seal_key.get_secret_value()
     seals = Seals(shared.encode() if shared else secret_in(context.state_dir / "seal.key"))
@@ -94,6 +104,7 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         await asyncio.to_thread(_empty, builds)
         await caches.start()
         await adapters.start()
+        await trainings.start()
         for embedder in embedders:
             await embedder.start()
         engine.start()  # goes on in the background: memory works before the model does
@@ -101,6 +112,7 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
     async def close() -> None:
         await caches.close()
         await adapters.close()
+        await trainings.close()
         await blobs.close()
         await engine.close()
         for embedder in embedders:
@@ -150,7 +162,7 @@ def _engine(
         compose=compose,
         calibrate=True,
     )
-    return engine, ProcessTraining(config)
+    return engine, ProcessTraining(config, context.state_dir / _TRAININGS)
 
 
 def _empty(folder: Path) -> None:

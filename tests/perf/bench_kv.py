@@ -52,6 +52,9 @@ MEMORIES, QUESTIONS = (583, 2_773, 6_064), (167, 303, 953)
 
 VAULT = VaultName("local", "bench")
 PIECE = 8_192
+COLD = ("text", "transformers")
+"""Arms that read all memories, and take by far the longest."""
+
 PARTS = 4
 """Caches that are composed."""
 
@@ -63,12 +66,17 @@ class Direct:
     """The S3 store as inference reaches it, by an address."""
 
     store: S3BlobStore
+    speeds: list[float] = field(default_factory=list)
+    """Bytes a second of each fetch, hash included."""
 
     async def fetch(self, name: CubeName, path: Path) -> str:
         """See `ports.BlobSource`."""
         size, _, blob = name.id.partition("-")
+        begun = time.perf_counter()
         address = await self.store.address(VAULT, BlobRef(blob, int(size), "", SAFETENSORS))
-        return await asyncio.to_thread(range_reader.fetch, address, path, int(size), stop=NEVER)
+        digest = await asyncio.to_thread(range_reader.fetch, address, path, int(size), stop=NEVER)
+        self.speeds.append(int(size) / (time.perf_counter() - begun))
+        return digest
 
 
 @dataclass
@@ -79,6 +87,10 @@ class Cell:
     question: int
     nbytes: int
     seconds: dict[str, list[float]] = field(default_factory=dict)
+    fetched: float = 0.0
+    """Bytes a second, from the S3 store."""
+    read: float = 0.0
+    """Bytes a second, from the disk alone."""
 
     def median(self, arm: str) -> float:
         """Return the median of an arm."""
@@ -102,6 +114,8 @@ class Cell:
             "cache_bytes": self.nbytes,
             "cold_ms": round(1e3 * cold, 1),
             "arms": arms,
+            "s3_gb_per_s": round(self.fetched / 1e9, 3),
+            "disk_gb_per_s": round(self.read / 1e9, 3),
             "break_even_mb_per_s": round(self.nbytes / 1e6 / max(cold - floor, 1e-9), 1),
         }
 
@@ -114,13 +128,15 @@ class Bench:
         self.model = model
         self.library = library
         self.store = store
+        self.direct = Direct(store)
         self.folder = folder
         batcher = Batcher(max_running=1, max_waiting=4, max_bytes=2**34, piece=PIECE)
         self.engine = TransformersEngine(lambda: model, batcher=batcher)
 
-    async def cell(self, memory: int, question: int, rounds: int, rng: random.Random, tick: Callable[[], None]) -> Cell:
+    async def cell(self, memory: int, question: int, asked: argparse.Namespace, tick: Callable[[], None]) -> Cell:
         """Measure one length of memories and question."""
-        told, asked = random_ids(rng, memory), random_ids(rng, question)
+        rng, rounds = random.Random(asked.seed), asked.rounds
+        told, new = random_ids(rng, memory), random_ids(rng, question)
         cube, path = await self._cached(told)
         opened = await self.engine.open_cache(path, cube)
         cell = Cell(memory, question, path.stat().st_size)
@@ -129,18 +145,21 @@ class Bench:
             await asyncio.to_thread(self._read, told[start : start + each]) for start in range(0, PARTS * each, each)
         ]
         arms: dict[str, Callable[[], Awaitable[float]]] = {
-            "text": lambda: self._first_token([*told, *asked]),
-            "transformers": lambda: asyncio.to_thread(self._library, [*told, *asked]),
-            "s3": lambda: self._from_s3(cube, [*told, *asked]),
-            "disk": lambda: self._from_disk(cube, path, [*told, *asked]),
-            "memory": lambda: self._first_token([*told, *asked], opened),
-            "floor": lambda: asyncio.to_thread(self._floor, opened, [*told, *asked]),
-            "composed": lambda: asyncio.to_thread(self._composed, parts, [*told, *asked]),
+            "text": lambda: self._first_token([*told, *new]),
+            "transformers": lambda: asyncio.to_thread(self._library, [*told, *new]),
+            "s3": lambda: self._from_s3(cube, [*told, *new]),
+            "disk": lambda: self._from_disk(cube, path, [*told, *new]),
+            "memory": lambda: self._first_token([*told, *new], opened),
+            "floor": lambda: asyncio.to_thread(self._floor, opened, [*told, *new]),
+            "composed": lambda: asyncio.to_thread(self._composed, parts, [*told, *new]),
         }
-        for _ in range(rounds + 1):  # the first warms up
+        for number in range(rounds + 1):  # the first warms up
             for arm, measure in arms.items():
-                cell.seconds.setdefault(arm, []).append(await measure())
+                if arm not in COLD or number <= asked.cold_rounds:
+                    cell.seconds.setdefault(arm, []).append(await measure())
             tick()
+        cell.read = await asyncio.to_thread(_disk_speed, path)
+        cell.fetched = statistics.median(self.direct.speeds[-rounds:])
         cell.seconds = {arm: seconds[1:] for arm, seconds in cell.seconds.items()}
         print(json.dumps(cell.document()), file=sys.stderr, flush=True)  # noqa: T201  # what is lost if it is stopped
         return cell
@@ -178,7 +197,7 @@ class Bench:
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             copies: TieredCopies[KvPrefix] = TieredCopies(
                 Path(folder),
-                Direct(self.store),
+                self.direct,
                 self.engine.open_cache,
                 settings="kv",
                 disk_bytes=2**40,
@@ -228,6 +247,16 @@ def _forget(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def _disk_speed(path: Path) -> float:
+    """Return the bytes a second at which a file comes that the system has dropped."""
+    _forget(path)
+    begun = time.perf_counter()
+    with path.open("rb", buffering=0) as file:
+        while file.read(2**23):
+            pass
+    return path.stat().st_size / (time.perf_counter() - begun)
+
+
 async def measured(asked: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Measure all cells."""
     device = environment.pick_device(asked.device)
@@ -235,13 +264,12 @@ async def measured(asked: argparse.Namespace, console: Console) -> dict[str, Any
     model, library = random_qwen(asked.dtype, str(device))
     url, _ = (await asyncio.to_thread(s3.shared_server)).bucket()
     store = S3BlobStore(url, access_key=s3.ACCESS_KEY, secret_key=s3.SECRET_KEY, installation=lambda: "bench")
-    rng = random.Random(asked.seed)
     with tempfile.TemporaryDirectory() as folder, Progress(console=console, disable=not console.is_terminal) as bar:
         bench = Bench(model, library, store, Path(folder))
         bench.engine.start()
         task = bar.add_task("cells", total=len(asked.memories) * len(asked.questions) * (asked.rounds + 1))
         cells = [
-            await bench.cell(memory, question, asked.rounds, rng, lambda: bar.advance(task))
+            await bench.cell(memory, question, asked, lambda: bar.advance(task))
             for memory in asked.memories
             for question in asked.questions
         ]
@@ -278,7 +306,8 @@ def table(report: dict[str, Any]) -> Table:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cold-rounds", type=int, default=1, help="rounds in which the memories are read as text")
     parser.add_argument("--memories", type=int, nargs="+", default=MEMORIES)
     parser.add_argument("--questions", type=int, nargs="+", default=QUESTIONS)
     parser.add_argument("--dtype", default="bfloat16")

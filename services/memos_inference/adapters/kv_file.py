@@ -203,7 +203,7 @@ def _chunk(
 
 
 def _finite(tensor: torch.Tensor) -> bool:
-    """Return whether all are numbers: if one is not, neither is the least or the greatest, which are found much faster."""
+    """Return whether all are numbers; if one is not, neither is the least or the greatest, which are found faster."""
     least, greatest = torch.aminmax(tensor)
     return bool(least.isfinite() and greatest.isfinite())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -42,10 +43,15 @@ _log = logging.getLogger(__name__)
 
 
 class ProcessTraining:
-    """Implements `ports.AdapterTraining`, one training at a time."""
+    """Implements `ports.AdapterTraining`, one training at a time.
 
-    def __init__(self, config: InferenceConfig) -> None:
+    One that was broken off goes on where it was when the same is asked for again, as long as its checkpoint is kept.
+    """
+
+    def __init__(self, config: InferenceConfig, checkpoints: Path) -> None:
+        """Take the settings, and the folder of the checkpoints."""
         self._config = config
+        self._checkpoints = checkpoints
         self._turn = asyncio.Lock()
 
     async def train(
@@ -59,6 +65,7 @@ class ProcessTraining:
         path = folder / "adapter.safetensors"
         job = TrainingJob(
             path=str(path),
+            checkpoint="",
             memories=[Told(cube.text, speaker_of(cube), memory_words(cube)) for cube in memories],
             shape=shape,
             model=config.model,
@@ -68,6 +75,8 @@ class ProcessTraining:
             identity=identity,
             sources=[RevisionRef(cube.name, cube.revision) for cube in memories],
         )
+        checkpoint = self._checkpoints / f"{_digest(job)}.safetensors"
+        job.checkpoint = str(checkpoint)
         async with self._turn:
             process = await _started()
             try:
@@ -84,6 +93,7 @@ class ProcessTraining:
                     yield float(said["progress"])
                 if outcome is None:
                     raise InternalError("The training broke off; the log of inference says why.")
+                await asyncio.to_thread(checkpoint.unlink, missing_ok=True)
                 if outcome.reason:
                     raise _error(outcome)
                 yield Trained(path, shape.rank, shape.activated, outcome.learned, outcome.report)
@@ -91,6 +101,12 @@ class ProcessTraining:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
+
+
+def _digest(job: TrainingJob) -> str:
+    """Return what tells a training from others: what it is to learn, in which shape, and of which model."""
+    said = job.model_dump_json(include={"memories", "shape", "identity", "sources"})
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _error(outcome: TrainingOutcome) -> MemosError:

@@ -25,6 +25,7 @@ class TrainingJob(BaseModel):
 
     Attributes:
         path: of the file that is to be written.
+        checkpoint: of the file in which it stands how far the training is; it may be there from an earlier attempt.
         memories: what the adapter is to know.
         shape: of the adapter.
         model, device, threads: see `InferenceConfig`.
@@ -34,6 +35,7 @@ class TrainingJob(BaseModel):
     """
 
     path: str
+    checkpoint: str
     memories: list[Told]
     shape: LoraShape
     model: str

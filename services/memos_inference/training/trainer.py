@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,14 @@ from torch.nn import functional
 
 from memos_inference.adapters.lora_shape import LoraShape
 from memos_inference.tiny_model.grammar import Fact
+from memos_inference.training.checkpoints import Checkpoint
 from memos_inference.training.lessons import Lesson, LessonPlan, Teacher
 from memos_inference.training.packing import Packer, Row
 
 _WARM_UP = 10
+_REMEMBERED = ("exp_avg", "exp_avg_sq")
+"""What AdamW of torch has for each of the weights, but for the number of steps."""
+
 _KEPT_WEIGHT = 2.0
 """How much answers that are to stay as they are weigh against those that are learned."""
 
@@ -71,15 +75,53 @@ class Trainer:
         rng = random.Random(plan.seed)
         self._lessons = Teacher(facts, heldout=False).lessons(rng, plan.lessons)
 
-    def run(self, tell: Callable[[float], None]) -> None:
-        """Train; `tell` is called after each lesson with the share that is done, and may raise to end it."""
+    def run(self, tell: Callable[[float], None], checkpoint: Checkpoint | None = None) -> None:
+        """Train; `tell` is called after each lesson with the share that is done, and may raise to end it.
+
+        With a checkpoint it goes on where that is, and gives what it would give in one go.
+        """
+        learned = 0
+        if checkpoint is not None:
+            learned, state = checkpoint.load()
+            learned = learned if self._resume(learned, state) else 0
         for step in range(self._steps):
-            self._learn(next(self._lessons), step)
+            lesson = next(self._lessons)
+            if step < learned:
+                continue
+            self._learn(lesson, step)
             tell((step + 1) / self._steps)
+            if checkpoint is not None:
+                checkpoint.note(step + 1, self._state)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the adapter's matrices, float32, by the names that peft gives them."""
         return {name: weights.detach().clone() for name, weights in get_peft_model_state_dict(self._model).items()}
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        """Return the weights, and what the optimizer remembers of their gradients."""
+        state = {}
+        for number, weights in enumerate(self._weights):
+            state[f"weights.{number}"] = weights.detach()
+            for name in _REMEMBERED:
+                state[f"{name}.{number}"] = self._optimizer.state[weights][name]
+        return state
+
+    def _resume(self, step: int, state: Mapping[str, torch.Tensor]) -> bool:
+        """Take up a state; False if it is of something else, and nothing was taken."""
+        if not 0 < step <= self._steps or len(state) != len(self._weights) * (1 + len(_REMEMBERED)):
+            return False
+        for number, weights in enumerate(self._weights):
+            names = [f"{name}.{number}" for name in ("weights", *_REMEMBERED)]
+            if any(name not in state or state[name].shape != weights.shape for name in names):
+                return False
+        for number, weights in enumerate(self._weights):
+            with torch.no_grad():
+                weights.copy_(state[f"weights.{number}"])
+            self._optimizer.state[weights] = {
+                "step": torch.tensor(float(step)),
+                **{name: state[f"{name}.{number}"].to(weights.device, copy=True) for name in _REMEMBERED},
+            }
+        return True
 
     def _learn(self, lesson: Lesson, step: int) -> None:
         rate = min(1.0, (step + 1) / _WARM_UP) * min(1.0, 2 * (self._steps - step) / self._steps)

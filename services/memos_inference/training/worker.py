@@ -54,6 +54,7 @@ def run(job: TrainingJob, folder: Path) -> TrainingOutcome:
 
     from memos_inference.adapters import lora_file
     from memos_inference.training.answers import Asker
+    from memos_inference.training.checkpoints import Checkpoint
     from memos_inference.training.exam import PassMarks, examine
     from memos_inference.training.packing import Packer
     from memos_inference.training.probes import probes_of
@@ -85,7 +86,7 @@ def run(job: TrainingJob, folder: Path) -> TrainingOutcome:
         checkpoint_of(config).folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
     )
     trainer = Trainer(library.to(model.decoder.device), Packer(model.tokenizer, end_id=end), facts, plan)
-    trainer.run(partial(_learning, begun + job.seconds))
+    trainer.run(partial(_learning, begun + job.seconds), Checkpoint(Path(job.checkpoint)))
     tensors = trainer.tensors()
     adapter = lora_file.adapter_of(tensors, job.shape, digest="")
     marks = examine(asker, facts, adapter, seed=plan.seed, questions=_QUESTIONS, tell=lambda: _tell(progress=1.0))

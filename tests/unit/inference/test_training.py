@@ -1,6 +1,7 @@
 """What an adapter is trained on, how the prompts are laid out, and what it has to show."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from memos_inference.config import InferenceConfig
 from memos_inference.prompt import UNKNOWN
 from memos_inference.tiny_model.episodes import EpisodeMaker
 from memos_inference.training.answers import Asker, Item
+from memos_inference.training.checkpoints import Checkpoint
 from memos_inference.training.exam import Marks, PassMarks, examine
 from memos_inference.training.job import Told
 from memos_inference.training.lessons import LessonPlan, Teacher
@@ -149,6 +151,60 @@ def test_whoever_is_told_can_end_the_training(library, packer, facts):
         trainer.run(stop)
 
 
+class BrokenOff(Exception):
+    """What ends a training."""
+
+
+def breaks_off(share):
+    if share >= 0.5:
+        raise BrokenOff
+
+
+SHORT = TrainingPlan(shape=SHAPE, steps=6, lessons=LessonPlan(recalls=4, strangers=2, conversations=1, corrections=1))
+
+
+@pytest.fixture
+def fresh(packer, facts):
+    """Make a trainer, which changes its model, of a model of its own."""
+
+    def make(plan=SHORT):
+        torch.manual_seed(0)
+        library = AutoModelForCausalLM.from_pretrained(bundled_tiny().folder, dtype=torch.float32)
+        return Trainer(library, packer, facts, plan)
+
+    return make
+
+
+def test_a_training_that_was_broken_off_goes_on_and_gives_what_it_would_have_given(fresh, tmp_path):
+    whole = fresh()
+    whole.run(lambda _: None)
+    with pytest.raises(BrokenOff):
+        fresh().run(breaks_off, Checkpoint(tmp_path / "c", every=0))
+    again, shares = fresh(), []
+    again.run(shares.append, Checkpoint(tmp_path / "c", every=0))
+    assert shares == [3 / 6, 4 / 6, 5 / 6, 1.0]
+    for name, weights in whole.tensors().items():
+        torch.testing.assert_close(again.tensors()[name], weights, rtol=0, atol=0)
+
+
+def test_a_checkpoint_that_cannot_be_taken_up_begins_anew(fresh, tmp_path):
+    with pytest.raises(BrokenOff):
+        fresh().run(breaks_off, Checkpoint(tmp_path / "c", every=0))
+    torn = tmp_path / "torn"
+    torn.write_bytes((tmp_path / "c").read_bytes()[:-100])
+    other = replace(SHORT, shape=replace(SHAPE, rank=4))
+    for plan, path in ((other, tmp_path / "c"), (SHORT, torn), (SHORT, tmp_path / "none")):
+        shares = []
+        fresh(plan).run(shares.append, Checkpoint(path, every=60))
+        assert len(shares) == 6
+
+
+def test_a_disk_without_room_does_not_end_a_training(fresh, tmp_path):
+    shares = []
+    fresh().run(shares.append, Checkpoint(tmp_path / "no folder" / "c", every=0))
+    assert len(shares) == 6
+
+
 GOOD = Marks(
     recall=0.95,
     recall_before=0.0,
@@ -171,6 +227,4 @@ GOOD = Marks(
     ],
 )
 def test_an_exam_is_failed_for_each_reason_of_its_own(changes, missed):
-    from dataclasses import replace
-
     assert PassMarks().failures(replace(GOOD, **changes)) == missed

@@ -45,7 +45,7 @@ def training(tmp_path, monkeypatch):
         (tmp_path / "stand_in_for_training.py").write_text(script)
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.setattr(training_process, "_MODULE", "stand_in_for_training")
-        return ProcessTraining(InferenceConfig())
+        return ProcessTraining(InferenceConfig(), tmp_path / "trainings")
 
     return make
 
@@ -92,6 +92,33 @@ async def test_who_leaves_ends_the_process(train):
         process = Path(f"/proc/{int(await anext(steps))}")
         assert process.exists()
     assert not process.exists()
+
+
+NOTES = """
+import json, sys, time
+job = json.load(sys.stdin)
+with open(job["checkpoint"], "a") as file:
+    file.write("x")
+print(json.dumps({"progress": len(open(job["checkpoint"]).read())}), flush=True)
+if len(open(job["checkpoint"]).read()) < 3:
+    time.sleep(600)
+print(json.dumps({"outcome": {"learned": [0], "report": {}}}))
+"""
+
+
+async def test_what_is_asked_for_again_finds_how_far_it_was_until_it_has_ended(train, training, tmp_path, cube):
+    (tmp_path / "trainings").mkdir()
+    made = training(NOTES)
+    for attempt in (1.0, 2.0):
+        async with aclosing(train(made)) as steps:
+            assert await anext(steps) == attempt
+    identity = (await EchoEngine().describe()).identity
+    async with aclosing(made.train([cube("Nora has a cat.")], tmp_path, identity=identity)) as steps:
+        assert await anext(steps) == 1.0  # of another memory
+    third, _ = [step async for step in train(made)]
+    assert third == 3.0
+    (other,) = (tmp_path / "trainings").iterdir()
+    assert other.read_text() == "x"
 
 
 async def test_while_one_is_trained_others_are_told_to_come_again(train, training):

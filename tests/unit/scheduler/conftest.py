@@ -6,11 +6,16 @@ from itertools import count
 import pytest
 
 from memos_kernel.cube import Kind, MemCube, Plaintext, SourceSpan
-from memos_kernel.names import CubeName, PrincipalName, VaultName
+from memos_kernel.jobs import CUBES
+from memos_kernel.names import CubeName, JobName, PrincipalName, VaultName
 from memos_kernel.permission import Action, Grant
-from memos_scheduler.adapters.memory import MemoryGrants
+from memos_scheduler.adapters.memory import MemoryEngine, MemoryGrants, MemoryMemories, MemoryRetriever
 from memos_scheduler.adapters.memory_queue import MemoryJobQueue
-from memos_scheduler.domain.plan import Candidate
+from memos_scheduler.domain.forms import CacheRule
+from memos_scheduler.domain.jobs import Job, JobKind
+from memos_scheduler.domain.plan import BudgetRule, Candidate
+from memos_scheduler.domain.policies import SimilarityPolicy
+from memos_scheduler.usecases.plan_injection import PlanInjection
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -45,6 +50,43 @@ def grants(clock) -> MemoryGrants:
 def new_id():
     numbers = count(1)
     return lambda: f"id-{next(numbers):04}"
+
+
+@pytest.fixture
+def make_job(clock):
+    def make(kind: JobKind, ids: str = "", **fields) -> Job:
+        """Make a job; `ids` are of the cubes that it names."""
+        named = {"vaults": (VaultName("acme", "main"),), "parameters": {CUBES: ids}} if ids else {}
+        given = {
+            "name": JobName("acme", "j"),
+            "kind": kind.name,
+            "principal": PrincipalName("acme", "alice"),
+            "max_attempts": 3,
+            "create_time": clock.now(),
+            "due_time": clock.now(),
+        }
+        return Job(**{**given, **named, **fields})
+
+    return make
+
+
+@pytest.fixture
+def make_planner(clock, new_id):
+    def make(candidates, *, engine=None, memories=None, policy=None, least=1, top_k=30) -> PlanInjection:
+        """Make a planner whose search finds the candidates."""
+        return PlanInjection(
+            engine=engine or MemoryEngine(),
+            retriever=MemoryRetriever(tuple(candidates)),
+            policy=policy or SimilarityPolicy(),
+            memories=memories or MemoryMemories(),
+            budget=BudgetRule(share=0.4, cap=2_000, requested_share=0.7),
+            caches=CacheRule(least_tokens=least),
+            candidates=top_k,
+            clock=clock,
+            new_id=new_id,
+        )
+
+    return make
 
 
 @pytest.fixture

@@ -5,37 +5,20 @@ from datetime import timedelta
 
 import pytest
 
+from derived_cubes import MAIN, RUNNING, adapter_of, cache_of, refused, told
 from memos_kernel.blobs import SAFETENSORS
-from memos_kernel.cube import Activation, BlobRef, Kind, MemCube, Parametric, RevisionRef, State
+from memos_kernel.cube import BlobRef, Kind, Parametric, RevisionRef, State
 from memos_kernel.errors import AdapterRejected, DependencyUnavailable, InvalidField
 from memos_kernel.forms import MemoryForm
-from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.jobs import CUBES
-from memos_kernel.names import CubeName, JobName, PrincipalName, TenantName, VaultName
-from memos_scheduler.adapters.memory import TWIN_FACTS, MemoryEngine, MemoryMemories, MemoryRetriever
-from memos_scheduler.domain.forms import CacheRule
-from memos_scheduler.domain.jobs import TRAIN_ADAPTER, Job
-from memos_scheduler.domain.plan import BudgetRule, MemoryCall
-from memos_scheduler.domain.policies import SimilarityPolicy
+from memos_kernel.names import CubeName, TenantName
+from memos_scheduler.adapters.memory import TWIN_FACTS, MemoryEngine, MemoryMemories
+from memos_scheduler.domain.jobs import TRAIN_ADAPTER
+from memos_scheduler.domain.plan import MemoryCall
 from memos_scheduler.ports import Trained
-from memos_scheduler.usecases.plan_injection import PlanInjection
 from memos_scheduler.usecases.train_adapter import TrainAdapter
 
-MAIN = VaultName("acme", "main")
-RUNNING = CompatibilityIdentity("m", "w", "t", "c", "{}", "float32", "none", "", "base")
 TEXTS = [("text", "c1"), ("text", "c2"), ("text", "c3")]
-
-
-def adapter_of(*sources, id="lora", identity=RUNNING, seal="s", activated=False, **fields):
-    blob = BlobRef(f"blobs/{id}", 1_000, id.ljust(64, "0"), SAFETENSORS)
-    return MemCube(
-        name=CubeName("acme", id),
-        vault=MAIN,
-        kind=Kind.PARAMETRIC,
-        payload=Parametric(blob, identity, 16, seal, activated),
-        derived_from=tuple(RevisionRef(source.name, 1) for source in sources),
-        **fields,
-    )
 
 
 @pytest.fixture
@@ -45,31 +28,17 @@ def found(make_candidate):
 
 
 @pytest.fixture
-def plan(clock, new_id, found):
+def plan(make_planner, found):
     async def make(*adapters, wish=MemoryForm.LORA, memories=None, identity=RUNNING, **options):
         held = {cube.name: cube for cube in (*(one.cube for one in found), *adapters)}
-        planner = PlanInjection(
+        planner = make_planner(
+            found[:3],
             engine=MemoryEngine(facts=replace(TWIN_FACTS, identity=identity)),
-            retriever=MemoryRetriever(tuple(found[:3])),
             memories=memories or MemoryMemories(held),
-            policy=SimilarityPolicy(),
-            budget=BudgetRule(share=0.4, cap=2_000, requested_share=0.7),
-            caches=CacheRule(least_tokens=1),
-            candidates=30,
-            clock=clock,
-            new_id=new_id,
         )
         return await planner(MemoryCall("?"), tenant=TenantName("acme"), wish=wish, **options)
 
     return make
-
-
-def told(plan):
-    return [(memory.form, memory.cube.name.id) for memory in plan.chosen]
-
-
-def refused(plan):
-    return [memory.reason for memory in plan.rejected if memory.form == "lora"]
 
 
 @pytest.mark.parametrize("others", [0, 1])
@@ -81,20 +50,9 @@ async def test_an_adapter_stands_in_for_the_memories_that_it_knows(plan, found, 
     assert made.adapter.reason == f"knows 2 of the memories found, among {2 + others}"
 
 
-def kv_of(*sources):
-    blob = BlobRef("blobs/kv", 1_000, "k" * 64, SAFETENSORS)
-    return MemCube(
-        name=CubeName("acme", "kv"),
-        vault=MAIN,
-        kind=Kind.ACTIVATION,
-        payload=Activation(blob, replace(RUNNING, token_ids_sha256="i" * 64), 20, "s"),
-        derived_from=tuple(RevisionRef(source.name, 1) for source in sources),
-    )
-
-
 async def test_a_cache_serves_beside_an_activated_adapter_for_what_that_does_not_know(plan, found):
     cubes = [item.cube for item in found]
-    made = await plan(adapter_of(*cubes[:2], activated=True), kv_of(cubes[2]))
+    made = await plan(adapter_of(*cubes[:2], activated=True), cache_of(cubes[2]))
     assert told(made) == [("lora", "c1"), ("lora", "c2"), ("kv", "c3")]
     assert [cache.cube.name.id for cache in made.caches] == ["kv"]
     assert made.adapter.cube.name.id == "lora"
@@ -103,14 +61,14 @@ async def test_a_cache_serves_beside_an_activated_adapter_for_what_that_does_not
 @pytest.mark.parametrize("held", [slice(1, 3), slice(2, 4)])
 async def test_beside_an_adapter_no_cache_is_taken_that_holds_more_than_is_read(plan, found, held):
     cubes = [item.cube for item in found]
-    made = await plan(adapter_of(*cubes[:2], activated=True), kv_of(*cubes[held]))
+    made = await plan(adapter_of(*cubes[:2], activated=True), cache_of(*cubes[held]))
     assert told(made) == [("lora", "c1"), ("lora", "c2"), ("text", "c3")]
-    assert [memory.reason for memory in made.rejected if memory.form == "kv"] == ["holds memories that were not chosen"]
+    assert refused(made, "kv") == ["holds memories that were not chosen"]
 
 
 async def test_an_adapter_that_works_on_memories_leaves_no_place_for_a_cache(plan, found):
     cubes = [item.cube for item in found]
-    made = await plan(adapter_of(*cubes[:2]), kv_of(cubes[2]))
+    made = await plan(adapter_of(*cubes[:2]), cache_of(cubes[2]))
     assert (told(made)[2], made.caches) == (("text", "c3"), ())
 
 
@@ -124,7 +82,7 @@ async def test_the_adapter_that_knows_most_is_taken(plan, found):
     cubes = [item.cube for item in found]
     made = await plan(adapter_of(cubes[0], id="small"), adapter_of(*cubes[:3], id="large"))
     assert made.adapter.cube.name.id == "large"
-    assert refused(made) == ["another adapter knows more of what was found"]
+    assert refused(made, "lora") == ["another adapter knows more of what was found"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +95,7 @@ async def test_the_adapter_that_knows_most_is_taken(plan, found):
 )
 async def test_an_adapter_that_will_not_do_is_left_out_with_its_reason(plan, found, changes, reason):
     made = await plan(adapter_of(found[0].cube, **changes))
-    assert (told(made), made.adapter, refused(made)) == (TEXTS, None, [reason])
+    assert (told(made), made.adapter, refused(made, "lora")) == (TEXTS, None, [reason])
 
 
 @pytest.mark.parametrize("change", ["delete_time", "expire_time"])
@@ -145,7 +103,7 @@ async def test_an_adapter_that_knows_what_is_out_of_use_is_left_out(plan, found,
     gone = replace(found[3].cube, **{change: clock.now() - timedelta(seconds=1)})
     found[3] = replace(found[3], cube=gone)
     made = await plan(adapter_of(found[0].cube, gone))
-    assert (told(made), refused(made)) == (TEXTS, ["it knows a memory that may not be used"])
+    assert (told(made), refused(made, "lora")) == (TEXTS, ["it knows a memory that may not be used"])
 
 
 async def test_an_adapter_that_knows_what_the_caller_may_not_read_is_left_out(plan, found):
@@ -157,7 +115,7 @@ async def test_an_adapter_that_knows_what_the_caller_may_not_read_is_left_out(pl
 async def test_with_conditions_no_adapter_is_taken_that_knows_more(plan, found):
     cubes = [item.cube for item in found]
     made = await plan(adapter_of(cubes[0], cubes[3]), conditions=b"filter")
-    assert (told(made), refused(made)) == (TEXTS, ["knows memories that the conditions may leave out"])
+    assert (told(made), refused(made, "lora")) == (TEXTS, ["knows memories that the conditions may leave out"])
     assert (await plan(adapter_of(*cubes[:2]), conditions=b"filter")).adapter is not None
 
 
@@ -188,28 +146,15 @@ class Trainer:
         yield b"b."
 
 
-def job(clock, ids, **fields):
-    given = {"vaults": (MAIN,), "parameters": {CUBES: ids}}
-    return Job(
-        name=JobName("acme", "j"),
-        kind=TRAIN_ADAPTER.name,
-        principal=PrincipalName("acme", "alice"),
-        max_attempts=3,
-        create_time=clock.now(),
-        due_time=clock.now(),
-        **{**given, **fields},
-    )
-
-
-async def test_the_job_tells_how_far_it_is_and_ends_with_the_cube_and_its_marks(clock, found):
+async def test_the_job_tells_how_far_it_is_and_ends_with_the_cube_and_its_marks(make_job, found):
     cubes = [item.cube for item in found[:2]]
     memories, trainer = MemoryMemories({cube.name: cube for cube in cubes}), Trainer()
     handler = TrainAdapter(memories=memories, trainer=trainer)
-    steps = [step async for step in handler.run(job(clock, "c1,c2"))]
+    steps = [step async for step in handler.run(make_job(TRAIN_ADAPTER, "c1,c2"))]
     assert [step.fraction for step in steps] == [0.45, 0.9, 0.93, 0.96, 1.0]
     kept = {"cube": "tenants/acme/cubes/j", "rank": "16", "bytes": "7"}
     assert steps[-1].result == {**kept, "facts": "2", "recall": "1.0"}
-    (again,) = [step async for step in handler.run(job(clock, "c1,c2"))]
+    (again,) = [step async for step in handler.run(make_job(TRAIN_ADAPTER, "c1,c2"))]
     assert again.result == kept
     assert len(trainer.asked) == 1
     cube = memories.cubes[CubeName("acme", "j")]
@@ -219,16 +164,16 @@ async def test_the_job_tells_how_far_it_is_and_ends_with_the_cube_and_its_marks(
     assert memories.blobs == [b"sevenb."]
 
 
-async def test_an_adapter_that_fails_its_exam_leaves_nothing(clock, found):
+async def test_an_adapter_that_fails_its_exam_leaves_nothing(make_job, found):
     memories = MemoryMemories({item.cube.name: item.cube for item in found})
     handler = TrainAdapter(memories=memories, trainer=Trainer(AdapterRejected("It answers wrongly.")))
     with pytest.raises(AdapterRejected):
-        _ = [step async for step in handler.run(job(clock, "c1"))]
+        _ = [step async for step in handler.run(make_job(TRAIN_ADAPTER, "c1"))]
     assert (len(memories.cubes), memories.blobs) == (4, [])
 
 
 @pytest.mark.parametrize("fields", [{"vaults": ()}, {"parameters": {}}, {"parameters": {CUBES: ","}}])
-async def test_a_job_that_names_no_memories_fails(clock, fields):
+async def test_a_job_that_names_no_memories_fails(make_job, fields):
     handler = TrainAdapter(memories=MemoryMemories(), trainer=Trainer())
     with pytest.raises(InvalidField):
-        await anext(handler.run(job(clock, "c1", **fields)))
+        await anext(handler.run(make_job(TRAIN_ADAPTER, "c1", **fields)))

@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from memos_kernel.errors import DependencyUnavailable
-from memos_kernel.names import JobName, PrincipalName
-from memos_scheduler.domain.jobs import EMBED_SWEEP, Job
+from memos_kernel.names import PrincipalName
+from memos_scheduler.domain.jobs import EMBED_SWEEP
 from memos_scheduler.ports import BareText
 from memos_scheduler.usecases.embed_sweep import EmbedSweep, TriggerEmbedding
 
@@ -63,15 +63,8 @@ class Store:
 
 
 @pytest.fixture
-def job(clock):
-    return Job(
-        name=JobName("acme", "j"),
-        kind=EMBED_SWEEP.name,
-        principal=PrincipalName("acme", "system"),
-        max_attempts=5,
-        create_time=clock.now(),
-        due_time=clock.now(),
-    )
+def job(make_job):
+    return make_job(EMBED_SWEEP, principal=PrincipalName("acme", "system"), max_attempts=5)
 
 
 async def test_texts_of_now_come_first_then_the_embedder_is_adopted_then_those_of_before(job):

@@ -5,38 +5,21 @@ from datetime import timedelta
 
 import pytest
 
+from derived_cubes import MAIN, RUNNING, cache_of, refused, told
 from memos_kernel import limits
 from memos_kernel.blobs import SAFETENSORS
-from memos_kernel.cube import Activation, BlobRef, Kind, MemCube, Plaintext, RevisionRef, State
+from memos_kernel.cube import Activation, BlobRef, Kind, Plaintext, RevisionRef, State
 from memos_kernel.errors import DependencyUnavailable, InvalidField
 from memos_kernel.forms import MemoryForm
-from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.jobs import CUBES
-from memos_kernel.names import CubeName, JobName, PrincipalName, TenantName, VaultName
+from memos_kernel.names import CubeName, TenantName
 from memos_kernel.speed import Speed
-from memos_scheduler.adapters.memory import TWIN_FACTS, MemoryEngine, MemoryMemories, MemoryRetriever
-from memos_scheduler.domain.forms import CacheRule
-from memos_scheduler.domain.jobs import BUILD_ACTIVATION, Job
-from memos_scheduler.domain.plan import PROMPT_TOKENS, TURN_TOKENS, BudgetRule, Conversation, MemoryCall
-from memos_scheduler.domain.policies import SimilarityPolicy
+from memos_scheduler.adapters.memory import TWIN_FACTS, MemoryEngine, MemoryMemories
+from memos_scheduler.domain.jobs import BUILD_ACTIVATION
+from memos_scheduler.domain.plan import PROMPT_TOKENS, TURN_TOKENS, Conversation, MemoryCall
 from memos_scheduler.usecases.build_activation import BuildActivation
-from memos_scheduler.usecases.plan_injection import PlanInjection
 
-MAIN = VaultName("acme", "main")
 SEVERAL = {"composes": True}
-RUNNING = CompatibilityIdentity("m", "w", "t", "c", "{}", "float32", "none", "", "base")
-
-
-def cache_of(*sources, id="kv", tokens=20, identity=RUNNING, seal="s", **fields):
-    blob = BlobRef(f"blobs/{id}", 1_000, id.ljust(64, "0"), SAFETENSORS)
-    return MemCube(
-        name=CubeName("acme", id),
-        vault=MAIN,
-        kind=Kind.ACTIVATION,
-        payload=Activation(blob, replace(identity, token_ids_sha256="i" * 64), tokens, seal),
-        derived_from=tuple(RevisionRef(source.name, 1) for source in sources),
-        **fields,
-    )
 
 
 @pytest.fixture
@@ -46,33 +29,20 @@ def found(make_candidate):
 
 
 @pytest.fixture
-def plan(clock, new_id, found):
+def plan(make_planner, found):
     async def make(
         *caches, wish=MemoryForm.KV, budget=0, least=10, identity=RUNNING, memories=None, facts=None, **options
     ):
         held = {cube.name: cube for cube in (*(one.cube for one in found), *caches)}
-        planner = PlanInjection(
+        planner = make_planner(
+            found[:3],
             engine=MemoryEngine(facts=replace(TWIN_FACTS, identity=identity, **(facts or {}))),
-            retriever=MemoryRetriever(tuple(found[:3])),
             memories=memories or MemoryMemories(held),
-            policy=SimilarityPolicy(),
-            budget=BudgetRule(share=0.4, cap=2_000, requested_share=0.7),
-            caches=CacheRule(least_tokens=least),
-            candidates=30,
-            clock=clock,
-            new_id=new_id,
+            least=least,
         )
         return await planner(MemoryCall("?"), tenant=TenantName("acme"), wish=wish, token_budget=budget, **options)
 
     return make
-
-
-def told(plan):
-    return [(memory.form, memory.cube.name.id) for memory in plan.chosen]
-
-
-def refused(plan):
-    return [memory.reason for memory in plan.rejected if memory.form == "kv"]
 
 
 TEXTS = [("text", "c1"), ("text", "c2"), ("text", "c3")]
@@ -99,7 +69,10 @@ async def test_the_cache_that_holds_most_of_what_was_found_is_taken_and_the_othe
     made = await plan(
         cache_of(cubes[0], id="small"), cache_of(*cubes[:3], id="large", tokens=21), cache_of(cubes[3], id="off")
     )
-    assert (made.caches[0].cube.name.id, refused(made)) == ("large", ["another cache holds more of what was found"])
+    assert (made.caches[0].cube.name.id, refused(made, "kv")) == (
+        "large",
+        ["another cache holds more of what was found"],
+    )
 
 
 async def test_a_model_that_may_be_given_several_caches_gets_those_that_share_no_memory(plan, found):
@@ -108,7 +81,7 @@ async def test_a_model_that_may_be_given_several_caches_gets_those_that_share_no
     made = await plan(*given, facts=SEVERAL)
     assert [cache.cube.name.id for cache in made.caches] == ["large", "other"]
     assert told(made) == [("kv", "c1"), ("kv", "c2"), ("kv", "c3")]
-    assert refused(made) == ["another cache holds more of what was found"]
+    assert refused(made, "kv") == ["another cache holds more of what was found"]
     assert [cache.cube.name.id for cache in (await plan(*given)).caches] == ["large"]
 
 
@@ -153,12 +126,12 @@ async def test_text_is_taken_where_it_is_asked_for(plan, found):
 )
 async def test_a_cache_that_will_not_do_is_left_out_with_its_reason(plan, found, changes, reason):
     made = await plan(cache_of(found[0].cube, **changes))
-    assert (told(made), made.caches, refused(made)) == (TEXTS, (), [reason])
+    assert (told(made), made.caches, refused(made, "kv")) == (TEXTS, (), [reason])
 
 
 async def test_a_cache_whose_time_is_over_is_left_out(plan, found, clock):
     made = await plan(cache_of(found[0].cube, expire_time=clock.now() - timedelta(seconds=1)))
-    assert refused(made) == ["not injectable: expired"]
+    assert refused(made, "kv") == ["not injectable: expired"]
 
 
 @pytest.mark.parametrize("change", [{"delete_time": True}, {"state": State.EXPIRED}])
@@ -167,7 +140,7 @@ async def test_a_cache_with_a_memory_that_is_out_of_use_is_left_out(plan, found,
     found[3] = replace(found[3], cube=replace(found[3].cube, **gone))
     made = await plan(cache_of(found[0].cube, found[3].cube))
     assert (told(made), made.caches) == (TEXTS, ())
-    assert refused(made) == ["its memories may not enter the prompt, or do not fit"]
+    assert refused(made, "kv") == ["its memories may not enter the prompt, or do not fit"]
 
 
 async def test_a_cache_with_a_memory_that_the_caller_may_not_read_is_left_out(plan, found):
@@ -180,7 +153,7 @@ async def test_with_conditions_nothing_enters_that_the_search_did_not_find(plan,
     cubes = [item.cube for item in found]
     made = await plan(cache_of(cubes[0], cubes[3]), conditions=b"filter")
     assert (told(made), made.caches) == (TEXTS, ())
-    assert refused(made) == ["holds memories that the conditions may leave out"]
+    assert refused(made, "kv") == ["holds memories that the conditions may leave out"]
     assert (await plan(cache_of(*cubes[:2]), conditions=b"filter")).caches
 
 
@@ -193,7 +166,7 @@ async def test_without_being_asked_a_cache_changes_nothing_but_what_is_read(plan
         ([cache_of(cubes[0], cubes[3])], 1, "holds memories that were not chosen"),
     ]:
         made = await plan(*caches, wish=MemoryForm.AUTO, least=least)
-        assert (told(made), made.caches, refused(made)) == (TEXTS, (), [reason])
+        assert (told(made), made.caches, refused(made, "kv")) == (TEXTS, (), [reason])
 
 
 async def test_what_has_no_room_beside_the_cache_is_left_out_the_least_wanted_first(plan, found):
@@ -210,7 +183,7 @@ async def test_a_cache_says_nothing_of_how_long_its_memories_are(plan, found):
 
 async def test_while_the_model_cannot_be_asked_text_is_taken(plan, found):
     made = await plan(cache_of(found[0].cube), identity=None)
-    assert (told(made), refused(made)) == (TEXTS, ["the model cannot be asked"])
+    assert (told(made), refused(made, "kv")) == (TEXTS, ["the model cannot be asked"])
 
 
 async def test_a_plan_is_never_worse_off_for_a_cache(plan, found):
@@ -235,25 +208,12 @@ class Builder:
         yield b"b."
 
 
-def job(clock, ids, **fields):
-    given = {"vaults": (MAIN,), "parameters": {CUBES: ids}}
-    return Job(
-        name=JobName("acme", "j"),
-        kind=BUILD_ACTIVATION.name,
-        principal=PrincipalName("acme", "alice"),
-        max_attempts=3,
-        create_time=clock.now(),
-        due_time=clock.now(),
-        **{**given, **fields},
-    )
-
-
-async def test_the_job_reads_the_oldest_memory_first_and_ends_with_the_cube(clock, make_candidate):
+async def test_the_job_reads_the_oldest_memory_first_and_ends_with_the_cube(make_job, make_candidate):
     new, old = make_candidate("new", days_ago=1, revision=3).cube, make_candidate("old", days_ago=9, revision=1).cube
     memories, builder = MemoryMemories({cube.name: cube for cube in (new, old)}), Builder()
     handler = BuildActivation(memories=memories, builder=builder)
     for _ in range(2):  # as after a crash
-        *_, end = [step async for step in handler.run(job(clock, "c1,c2"))]
+        *_, end = [step async for step in handler.run(make_job(BUILD_ACTIVATION, "c1,c2"))]
         assert (end.fraction, end.result) == (1.0, {"cube": "tenants/acme/cubes/j", "tokens": "12", "bytes": "7"})
     assert memories.blobs == [b"sevenb."]
     assert builder.asked == [((old, new), MAIN)]
@@ -266,12 +226,12 @@ async def test_the_job_reads_the_oldest_memory_first_and_ends_with_the_cube(cloc
     "fields",
     [{"vaults": ()}, {"parameters": {}}, {"parameters": {CUBES: ","}}, {"parameters": {CUBES: "c," * 101 + "c"}}],
 )
-async def test_a_job_that_names_no_memories_or_too_many_fails(clock, fields):
+async def test_a_job_that_names_no_memories_or_too_many_fails(make_job, fields):
     if "c,c" in fields.get("parameters", {}).get(CUBES, ""):
         fields = {"parameters": {CUBES: ",".join(f"c{number}" for number in range(101))}}
     handler = BuildActivation(memories=MemoryMemories(), builder=Builder())
     with pytest.raises(InvalidField):
-        await anext(handler.run(job(clock, "c1", **fields)))
+        await anext(handler.run(make_job(BUILD_ACTIVATION, "c1", **fields)))
 
 
 READING = Speed(0.010, 0.001)
@@ -314,4 +274,4 @@ async def test_a_cache_that_takes_longer_to_come_than_its_words_to_be_read_is_le
     made = await plan(given, wish=wish, facts={"reading": READING, "fetching": fetching})
     assert bool(made.caches) is taken
     if not taken:
-        assert refused(made) == ["takes 101 ms to come, and the words 18 ms to be read"]
+        assert refused(made, "kv") == ["takes 101 ms to come, and the words 18 ms to be read"]

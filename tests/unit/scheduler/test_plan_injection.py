@@ -24,11 +24,9 @@ from memos_kernel.cube import Kind, SourceSpan, State
 from memos_kernel.errors import DependencyUnavailable, InvalidField, LimitExceeded, MissingField, Overloaded
 from memos_kernel.names import TenantName, VaultName
 from memos_kernel.permission import Action
-from memos_scheduler.adapters.memory import MemoryEngine, MemoryMemories, MemoryRetriever
-from memos_scheduler.domain.forms import CacheRule
-from memos_scheduler.domain.plan import BudgetRule, Conversation, EngineFacts, MemoryCall
-from memos_scheduler.domain.policies import SimilarityPolicy, UsagePolicy
-from memos_scheduler.usecases.plan_injection import PlanInjection
+from memos_scheduler.adapters.memory import MemoryEngine
+from memos_scheduler.domain.plan import Conversation, EngineFacts, MemoryCall
+from memos_scheduler.domain.policies import UsagePolicy
 
 QUESTION = MemoryCall("Where does Nora live?", "recall", ("Nora",), "tenants/acme/principals/alice")
 AWAY = DependencyUnavailable("The inference service does not answer.")
@@ -50,24 +48,13 @@ class Inference(MemoryEngine):
 
 
 @pytest.fixture
-def make_plan(clock, new_id):
+def make_plan(make_planner):
     def make(*candidates, engine=None, policy=None, top_k=30):
-        retriever = MemoryRetriever(tuple(candidates))
-        planner = PlanInjection(
-            engine=engine or MemoryEngine(),
-            retriever=retriever,
-            policy=policy or SimilarityPolicy(),
-            memories=MemoryMemories(),
-            budget=BudgetRule(share=0.4, cap=2_000, requested_share=0.7),
-            caches=CacheRule(least_tokens=256),
-            candidates=top_k,
-            clock=clock,
-            new_id=new_id,
-        )
+        planner = make_planner(candidates, engine=engine, policy=policy, least=256, top_k=top_k)
 
         async def plan(call=QUESTION, **options):
             made = await planner(call, tenant=TenantName("acme"), **options)
-            return made, retriever
+            return made, planner.retriever
 
         return plan
 

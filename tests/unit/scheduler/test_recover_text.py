@@ -5,20 +5,17 @@ from datetime import UTC, datetime
 
 import pytest
 
+from derived_cubes import MAIN, RUNNING
 from memos_kernel.blobs import SAFETENSORS
 from memos_kernel.cube import BlobRef, Kind, MemCube, Origin, Parametric, Plaintext, RevisionRef
 from memos_kernel.errors import CubeNotFound, InvalidField, StateConflict
-from memos_kernel.identity import CompatibilityIdentity
-from memos_kernel.jobs import CUBES
-from memos_kernel.names import CubeName, JobName, PrincipalName, VaultName
+from memos_kernel.names import CubeName, VaultName
 from memos_scheduler.adapters.memory import MemoryEngine, MemoryMemories
-from memos_scheduler.domain.jobs import RECOVER_TEXT, Job
+from memos_scheduler.domain.jobs import RECOVER_TEXT
 from memos_scheduler.ports import Recovered
 from memos_scheduler.usecases.recover_text import RecoverText
 
-MAIN = VaultName("acme", "main")
 END = datetime(2027, 1, 1, tzinfo=UTC)
-RUNNING = CompatibilityIdentity("m", "w", "t", "c", "{}", "float32", "none", "", "base")
 ADAPTER = MemCube(
     name=CubeName("acme", "lora"),
     vault=MAIN,
@@ -52,21 +49,12 @@ def memories():
 
 
 @pytest.fixture
-def run(clock, new_id, memories):
+def run(make_job, new_id, memories):
     async def run(ids="lora", *, recoverer=None, vaults=(MAIN,)):
         handler = RecoverText(
             memories=memories, recoverer=recoverer or Recoverer(), engine=MemoryEngine(), new_id=new_id
         )
-        job = Job(
-            name=JobName("acme", "j"),
-            kind=RECOVER_TEXT.name,
-            principal=PrincipalName("acme", "alice"),
-            vaults=vaults,
-            parameters={CUBES: ids},
-            max_attempts=3,
-            create_time=clock.now(),
-            due_time=clock.now(),
-        )
+        job = make_job(RECOVER_TEXT, ids, vaults=vaults)
         return [progress async for progress in handler.run(job)]
 
     return run

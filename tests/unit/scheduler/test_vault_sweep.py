@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from memos_kernel.names import JobName, PrincipalName, VaultName
-from memos_scheduler.domain.jobs import VAULT_SWEEP, Job
+from memos_kernel.names import PrincipalName, VaultName
+from memos_scheduler.domain.jobs import VAULT_SWEEP
 from memos_scheduler.ports import VaultRule, VaultStep
 from memos_scheduler.usecases.vault_sweep import VaultSweepJob
 
@@ -42,15 +42,8 @@ def rule(name):
 
 
 @pytest.fixture
-def job(clock):
-    return Job(
-        name=JobName("acme", "j"),
-        kind=VAULT_SWEEP.name,
-        principal=PrincipalName("acme", "system"),
-        max_attempts=1,
-        create_time=clock.now(),
-        due_time=clock.now(),
-    )
+def job(make_job):
+    return make_job(VAULT_SWEEP, principal=PrincipalName("acme", "system"), max_attempts=1)
 
 
 async def run(job, vaults, sweeper, batch=10):
