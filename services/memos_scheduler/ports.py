@@ -430,11 +430,11 @@ class JobQueue(Protocol):
         ...
 
     async def retry(self, name: JobName, *, caller: PrincipalName, request: RequestKey = NO_KEY) -> Job:
-        """Put a dead letter back.
+        """Put a dead letter, or a job that was cancelled, back.
 
         Raises:
             ResourceNotFound: there is none.
-            StateConflict: it is no dead letter.
+            StateConflict: it is neither.
             RequestIdReused: the caller used the key with another body.
         """
         ...

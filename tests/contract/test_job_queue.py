@@ -304,7 +304,22 @@ async def test_a_dead_letter_comes_back_with_all_its_attempts(queue):
     assert (await lease(queue)).job.name == name
 
 
-async def test_only_a_dead_letter_is_retried(queue):
+async def test_a_job_that_was_cancelled_comes_back_and_can_be_cancelled_again(queue):
+    job = await queue.enqueue(new())
+    held = await lease(queue)
+    await queue.cancel(job.name, caller=ALICE)
+    await queue.stop(held, progress=Progress(0.5, {"expired": "3"}))
+
+    back = await queue.retry(job.name, caller=ALICE)
+
+    assert (back.state, back.attempts, back.progress, back.end_time) == (JobState.QUEUED, 0, 0.0, None)
+    held = await lease(queue)
+    assert (held.job.name, await queue.heartbeat(held, progress=0.1, ttl=TTL)) == (job.name, False)
+    await queue.cancel(job.name, caller=ALICE)
+    assert await queue.heartbeat(held, progress=0.2, ttl=TTL) is True
+
+
+async def test_what_has_not_ended_is_not_retried(queue):
     job = await queue.enqueue(new())
 
     with pytest.raises(StateConflict) as refused:

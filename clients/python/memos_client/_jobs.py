@@ -40,10 +40,10 @@ class JobCalls(Calls):
         return answer.job
 
     async def retry_job(self, name: str, *, request_id: str = "") -> job_pb2.Job:
-        """Put a job that failed at every attempt back into the queue.
+        """Put a job that failed at every attempt, or that was cancelled, back into the queue.
 
         Raises:
-            MemosError: NotFound, PreconditionFailed (it is no dead letter).
+            MemosError: NotFound, PreconditionFailed (it is neither).
         """
         request = pb.RetryJobRequest(name=self._name("jobs", name), request_id=request_id)
         answer: pb.RetryJobResponse = await self.call(request)

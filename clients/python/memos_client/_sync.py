@@ -801,10 +801,10 @@ class Client:
         return self._portal.run(self._client.cancel_job(name, request_id=request_id))
 
     def retry_job(self, name: str, *, request_id: str = "") -> job_pb2.Job:
-        """Put a job that failed at every attempt back into the queue.
+        """Put a job that failed at every attempt, or that was cancelled, back into the queue.
 
         Raises:
-            MemosError: NotFound, PreconditionFailed (it is no dead letter).
+            MemosError: NotFound, PreconditionFailed (it is neither).
         """
         return self._portal.run(self._client.retry_job(name, request_id=request_id))
 

@@ -35,7 +35,7 @@ class JobServicer(pb_grpc.JobServiceServicer):
         return answer.response
 
     async def RetryJob(self, request: pb.RetryJobRequest, context: object) -> pb.RetryJobResponse:
-        """Put a dead letter back."""
+        """Put a dead letter, or a job that was cancelled, back."""
         key = request_key_to_proto(current_request_key())
         answer: internal.RetryJobResponse = await self._scheduler.RetryJob(
             internal.RetryJobRequest(request=request, request_key=key)

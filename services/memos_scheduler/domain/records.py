@@ -150,13 +150,13 @@ def cancel(record: Record, *, now: datetime) -> Record:
 
 
 def retry(record: Record, *, now: datetime) -> Record:
-    """Return a dead letter back in the queue, with all its attempts before it.
+    """Return a dead letter, or a job that was cancelled, back in the queue, with all its attempts before it.
 
     Raises:
-        StateConflict: the job is no dead letter.
+        StateConflict: the job is neither.
     """
-    if record.job.state is not JobState.DEAD:
-        raise _conflict(record.job, f"is {record.job.state.name}; only a DEAD job can be retried.")
+    if record.job.state not in (JobState.DEAD, JobState.CANCELLED):
+        raise _conflict(record.job, f"is {record.job.state.name}; only a DEAD or CANCELLED job can be retried.")
     fresh = replace(record.job, attempts=0, progress=0.0, end_time=None)
     return _queued(replace(record, job=fresh), due=now)
 

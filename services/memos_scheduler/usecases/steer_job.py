@@ -1,4 +1,4 @@
-"""Cancels jobs, and brings dead letters back."""
+"""Cancels jobs, and brings dead letters and cancelled jobs back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class CancelJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryJob:
-    """Puts a dead letter back into the queue."""
+    """Puts a dead letter, or a job that was cancelled, back into the queue."""
 
     queue: JobQueue
     find: GetJob
@@ -42,7 +42,7 @@ class RetryJob:
 
         Raises:
             ResourceNotFound: there is none, or the caller may not know of it.
-            StateConflict: it is no dead letter.
+            StateConflict: it is neither.
         """
         await self.find(name, grant=grant)
         job = await self.queue.retry(name, caller=grant.principal, request=request)

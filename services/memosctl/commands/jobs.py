@@ -55,7 +55,7 @@ def cancel(cli: Cli, job: JobArgument) -> None:
 
 @command(app, "retry")
 def retry(cli: Cli, job: JobArgument) -> None:
-    """Put a job that failed at every attempt back into the queue."""
+    """Put a job that failed at every attempt, or that was cancelled, back into the queue."""
     from memos_api.v1.job_service_pb2 import RetryJobRequest
 
     _one(cli, RetryJobRequest(name=names.job(job)))

@@ -88,7 +88,7 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryJob(self, request, context):
-        """Puts a dead letter back into the queue. Fails with STATE_CONFLICT.
+        """Puts a dead letter, or a job that was cancelled, back into the queue. Fails with STATE_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -23,7 +23,7 @@ class JobServiceStub:
     CancelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_service_pb2.CancelJobResponse]
     """Cancels a job that has not ended. Fails with STATE_CONFLICT."""
     RetryJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.RetryJobRequest, _job_service_pb2.RetryJobResponse]
-    """Puts a dead letter back into the queue. Fails with STATE_CONFLICT."""
+    """Puts a dead letter, or a job that was cancelled, back into the queue. Fails with STATE_CONFLICT."""
     WatchJob: _aio.UnaryStreamMultiCallable[_job_service_pb2.WatchJobRequest, _job_service_pb2.WatchJobResponse]
     """Streams a job at each change until it ends."""
 
@@ -60,7 +60,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.RetryJobRequest,
         context: _aio.ServicerContext[_job_service_pb2.RetryJobRequest, _abc.Awaitable[_job_service_pb2.RetryJobResponse]],
     ) -> _abc.Awaitable[_job_service_pb2.RetryJobResponse]:
-        """Puts a dead letter back into the queue. Fails with STATE_CONFLICT."""
+        """Puts a dead letter, or a job that was cancelled, back into the queue. Fails with STATE_CONFLICT."""
 
     @_abc_1.abstractmethod
     def WatchJob(

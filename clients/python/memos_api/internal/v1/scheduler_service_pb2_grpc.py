@@ -114,7 +114,7 @@ class SchedulerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryJob(self, request, context):
-        """Puts a dead letter back.
+        """Puts a dead letter, or a job that was cancelled, back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

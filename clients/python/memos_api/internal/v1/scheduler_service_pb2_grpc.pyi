@@ -29,7 +29,7 @@ class SchedulerServiceStub:
     CancelJob: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.CancelJobRequest, _scheduler_service_pb2.CancelJobResponse]
     """Cancels a job."""
     RetryJob: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.RetryJobRequest, _scheduler_service_pb2.RetryJobResponse]
-    """Puts a dead letter back."""
+    """Puts a dead letter, or a job that was cancelled, back."""
     WatchJob: _aio.UnaryStreamMultiCallable[_scheduler_service_pb2.WatchJobRequest, _scheduler_service_pb2.WatchJobResponse]
     """Streams a job at each change until it ends."""
 
@@ -84,7 +84,7 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scheduler_service_pb2.RetryJobRequest,
         context: _aio.ServicerContext[_scheduler_service_pb2.RetryJobRequest, _abc.Awaitable[_scheduler_service_pb2.RetryJobResponse]],
     ) -> _abc.Awaitable[_scheduler_service_pb2.RetryJobResponse]:
-        """Puts a dead letter back."""
+        """Puts a dead letter, or a job that was cancelled, back."""
 
     @_abc_1.abstractmethod
     def WatchJob(
