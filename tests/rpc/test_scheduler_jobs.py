@@ -178,11 +178,11 @@ async def test_bad_questions_about_jobs_are_refused(scheduler):
     stub = scheduler()
     with use_grant(system()):
         made = (await stub.EnqueueJob(sweep_order())).job
+        with pytest.raises(StateConflict):
+            await stub.RetryJob(pb.RetryJobRequest(request=job_service_pb2.RetryJobRequest(name=made.name)))
         await cancel(stub, made.name)
         with pytest.raises(StateConflict):
             await cancel(stub, made.name)
-        with pytest.raises(StateConflict):
-            await stub.RetryJob(pb.RetryJobRequest(request=job_service_pb2.RetryJobRequest(name=made.name)))
         with pytest.raises(MalformedName):
             await get(stub, "jobs/x")
         with pytest.raises(ResourceNotFound):
