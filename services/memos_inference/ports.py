@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from memos_inference.domain.activation import Encoded
 from memos_inference.domain.generation import Ended, GenerationEvent, Prompt, Sampling
-from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription
+from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription, TokenUse
 from memos_inference.domain.recovery import Probe
 from memos_kernel.cube import MemCube
 from memos_kernel.identity import CompatibilityIdentity
@@ -27,8 +27,10 @@ class Embedder(Protocol):
         """
         ...
 
-    async def embed(self, texts: Sequence[str]) -> Embeddings:
+    async def embed(self, texts: Sequence[str], *, tokens: TokenUse = TokenUse.NONE) -> Embeddings:
         """Return one vector a text. What else is embedded at the same time does not change it (to rounding).
+
+        `tokens`: what vectors of the tokens are wanted for; an embedder that cannot give them leaves them out.
 
         Raises:
             Overloaded: too much is waiting.

@@ -10,6 +10,7 @@ from memos_api.internal.v1 import inference_service_pb2_grpc as pb_grpc
 from memos_api.v1 import blob_service_pb2, chat_service_pb2
 from memos_inference.domain.generation import Delta, GenerationEvent, Turn, parse_role, sampling
 from memos_inference.domain.injection import Injection
+from memos_inference.domain.models import TokenUse
 from memos_inference.usecases.build_activation import BuildActivation
 from memos_inference.usecases.count_tokens import CountTokens
 from memos_inference.usecases.describe_models import DescribeEmbedder, DescribeModels
@@ -21,6 +22,9 @@ from memos_kernel.names import VaultName
 from memos_kernel.speed import Speed
 from memos_runtime.context import current_grant
 from memos_wire.cubes import activation_to_proto, cube_from_proto, identity_to_proto, parametric_to_proto
+from memos_wire.embeddings import embedding_to_proto
+
+_TOKEN_USES = {pb.TOKEN_USE_STORE: TokenUse.STORE, pb.TOKEN_USE_QUERY: TokenUse.QUERY}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +42,9 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
 
     async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:
         """Embed texts."""
-        result = await self.embed_texts(request.texts, embedder=request.embedder)
-        return pb.EmbedResponse(
-            embeddings=[pb.Embedding(values=vector) for vector in result.vectors], embedder=result.embedder
-        )
+        use = _TOKEN_USES.get(request.tokens, TokenUse.NONE)
+        result = await self.embed_texts(request.texts, embedder=request.embedder, tokens=use)
+        return pb.EmbedResponse(embeddings=map(embedding_to_proto, result.texts), embedder=result.embedder)
 
     async def CountTokens(self, request: pb.CountTokensRequest, context: Any) -> pb.CountTokensResponse:
         """Count tokens of texts."""

@@ -20,6 +20,7 @@ from memos_interface.domain.revisions import Difference
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
 from memos_kernel.changes import Change
 from memos_kernel.cube import BlobRef, MemCube, RevisionRef, TraceRef
+from memos_kernel.embedding import Embedding
 from memos_kernel.errors import MemosError
 from memos_kernel.forms import MemoryForm
 from memos_kernel.lineage import Graph
@@ -30,9 +31,9 @@ from memos_kernel.requests import RequestKey
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """One vector a text, float32 and L2-normalised, and the embedder that made them."""
+    """One embedding a text, and the embedder that made them."""
 
-    values: tuple[Sequence[float], ...]
+    values: tuple[Embedding, ...]
     embedder: str
 
 
@@ -89,7 +90,15 @@ class Embedder(Protocol):
     """Makes vectors."""
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        """Embed up to 256 texts.
+        """Embed up to 256 texts to be stored.
+
+        Raises:
+            Capacity: the model is away or its queue is full.
+        """
+        ...
+
+    async def embed_query(self, text: str) -> Vectors:
+        """Embed a text to look for others.
 
         Raises:
             Capacity: the model is away or its queue is full.

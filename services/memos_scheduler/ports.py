@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from memos_kernel.cube import Activation, BlobRef, Kind, MemCube, Parametric
+from memos_kernel.embedding import Embedding
 from memos_kernel.names import CubeName, JobName, PrincipalName, PurgeName, TenantName, VaultName
 from memos_kernel.permission import Action, Grant
 from memos_kernel.requests import RequestKey
@@ -21,9 +22,9 @@ NO_KEY = RequestKey()
 
 @dataclass(frozen=True, slots=True)
 class QueryVector:
-    """Vector of a query (float32, L2-normalised), and the embedder that made it."""
+    """What an embedder made of a text, and which one it was."""
 
-    values: Sequence[float]
+    embedding: Embedding
     embedder: str
 
 
@@ -34,8 +35,12 @@ class Engine(Protocol):
         """Return what is known of the generating model."""
         ...
 
+    async def embed_query(self, text: str) -> QueryVector:
+        """Return what the embedder makes of a text that others are looked for with."""
+        ...
+
     async def embed(self, text: str) -> QueryVector:
-        """Return the vector of a query."""
+        """Return what the embedder makes of a text to be stored."""
         ...
 
     async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...]:
@@ -63,8 +68,8 @@ class TextEmbedder(Protocol):
         """
         ...
 
-    async def embed(self, texts: Sequence[str], *, embedder: str) -> Sequence[Sequence[float]]:
-        """Return one vector a text.
+    async def embed(self, texts: Sequence[str], *, embedder: str) -> Sequence[Embedding]:
+        """Return one embedding a text.
 
         Raises:
             Capacity: it is away, or another one answers.
@@ -86,7 +91,7 @@ class VectorStore(Protocol):
         """
         ...
 
-    async def put(self, embedder: str, vectors: Sequence[tuple[BareText, Sequence[float]]]) -> int:
+    async def put(self, embedder: str, vectors: Sequence[tuple[BareText, Embedding]]) -> int:
         """Store vectors; return how many are new."""
         ...
 

@@ -40,6 +40,7 @@ from memos_storage.adapters.sql.histories import SqlHistoryReader
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.adapters.sql.texts import SqlBareTexts
+from memos_storage.adapters.sql.turn_reader import SqlTurnReader
 from memos_storage.config import StorageConfig
 from memos_storage.ports import VectorIndex
 from memos_storage.servicer.archives import ArchiveServicer, ArchiveUseCases
@@ -63,6 +64,7 @@ from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.past_leg import PastLeg
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.plan_purge import PlanPurge
+from memos_storage.usecases.ranking.defaults import default_ranking
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDerivedCubes, ListDueCubes
 from memos_storage.usecases.read_purges import LiftPurge, ReadPurges
 from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
@@ -230,6 +232,7 @@ class _Storage:
                 pending=PendingLeg(rows=pending, catalog=catalog, spans=spans),
                 lexical=LexicalLeg(index=words, spans=spans),
                 past=PastLeg(catalog=catalog, lexical=words, spans=spans),
+                rank=default_ranking(SqlTurnReader(self.database), catalog, spans),
                 current=partial(current.get, otherwise=""),
                 clock=clock,
                 spans=spans,

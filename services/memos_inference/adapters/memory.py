@@ -9,17 +9,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from memos_inference import prompt as prompts
 from memos_inference.domain.activation import Encoded
 from memos_inference.domain.composition import beginning, composed
 from memos_inference.domain.generation import Delta, Ended, FinishReason, GenerationEvent, Prompt, Sampling, check_room
-from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription
+from memos_inference.domain.models import EmbedderDescription, Embeddings, EngineDescription, TokenUse
 from memos_inference.domain.recovery import Probe
 from memos_inference.ports import Adapter, Cache, Trained
 from memos_kernel.cube import MemCube
+from memos_kernel.embedding import Embedding
 from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.names import CubeName
 from memos_kernel.speed import Speed
+from memos_kernel.token_codes import TokenCodes, pack_query, pack_tokens, rotation
 
 Opened = TypeVar("Opened")
 
@@ -34,9 +38,18 @@ class HashEmbedder:
         """See `Embedder`."""
         return EmbedderDescription(f"hash-{self.dimensions}", self.dimensions)
 
-    async def embed(self, texts: Sequence[str]) -> Embeddings:
-        """See `Embedder`."""
-        return Embeddings(f"hash-{self.dimensions}", [self._vector(text) for text in texts])
+    async def embed(self, texts: Sequence[str], *, tokens: TokenUse = TokenUse.NONE) -> Embeddings:
+        """See `Embedder`. A token is a word."""
+        return Embeddings(
+            f"hash-{self.dimensions}", [Embedding(self._vector(text), self._tokens(text, tokens)) for text in texts]
+        )
+
+    def _tokens(self, text: str, use: TokenUse) -> TokenCodes | None:
+        words = text.split()
+        if use is TokenUse.NONE or not words:
+            return None
+        rotated = np.array([self._vector(word) for word in words], dtype=np.float32) @ rotation(self.dimensions)
+        return pack_tokens(rotated) if use is TokenUse.STORE else pack_query(rotated, words)
 
     def _vector(self, text: str) -> list[float]:
         counts = [0.0] * self.dimensions

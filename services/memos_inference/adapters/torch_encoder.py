@@ -13,7 +13,9 @@ from transformers import MODEL_MAPPING, AutoConfig
 
 from memos_inference.adapters.bert import BertForward
 from memos_inference.adapters.checkpoint import Checkpoint
-from memos_inference.domain.models import EmbedderDescription
+from memos_inference.adapters.token_packing import pack
+from memos_inference.domain.models import EmbedderDescription, TokenUse
+from memos_kernel.embedding import Embedding
 from memos_kernel.errors import DependencyUnavailable
 
 PASS_TOKENS = 512
@@ -35,21 +37,24 @@ class TorchEncoder:
         self._cls = pooling == "cls"
         self._pad_id = pad_id
 
-    def encode(self, texts: Sequence[str], *, max_texts: int) -> list[list[float]]:
-        """Return one vector a text, float32 and of length 1, in order.
+    def encode(self, texts: Sequence[str], *, max_texts: int, uses: Sequence[TokenUse] = ()) -> list[Embedding]:
+        """Return one vector a text, float32 and of length 1, in order, and those of its tokens where they are wanted.
 
         Texts of similar length share a pass of at most `max_texts` and PASS_TOKENS.
         """
-        ids = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
-        vectors: list[list[float]] = [[]] * len(ids)
+        read = self._tokenizer.encode_batch(list(texts))
+        ids = [encoding.ids for encoding in read]
+        found = [Embedding(())] * len(ids)
         for group in _passes(ids, max_texts):
-            for index, vector in zip(group, self._forward([ids[index] for index in group]), strict=True):
-                vectors[index] = vector
-        return vectors
+            hidden, pooled = self._forward([ids[index] for index in group])
+            for place, (index, vector) in enumerate(zip(group, pooled, strict=True)):
+                use = uses[index] if uses else TokenUse.NONE
+                found[index] = Embedding(vector, pack(hidden[place], read[index], texts[index], use))
+        return found
 
     @torch.inference_mode()
-    def _forward(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Run one pass over token ids, which are padded to the longest row."""
+    def _forward(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, list[list[float]]]:
+        """Run one pass over token ids, which are padded to the longest row; return hidden states and vectors."""
         width = max(map(len, rows))
         padded = [[*row, *[self._pad_id] * (width - len(row))] for row in rows]
         ids = torch.tensor(padded, device=self._device)
@@ -59,7 +64,7 @@ class TorchEncoder:
         hidden = self._hidden(ids, None if even else mask)
         pooled = hidden[:, 0] if self._cls else (hidden * mask[..., None]).sum(1) / lengths[:, None]
         vectors: list[list[float]] = normalize(pooled.float(), dim=-1).tolist()
-        return vectors
+        return hidden, vectors
 
 
 def _hidden_states(model: Any) -> Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memos_inference.adapters.lane import Lane
-from memos_inference.domain.models import EmbedderDescription, Embeddings
+from memos_inference.domain.models import EmbedderDescription, Embeddings, TokenUse
+from memos_kernel.embedding import Embedding
 from memos_kernel.errors import DependencyUnavailable, MemosError
 
 if TYPE_CHECKING:
@@ -20,18 +21,19 @@ _TEXT_TOKENS = 256
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One caller and the vectors it still waits for. Belongs to the event loop."""
+    """One caller and the texts it still waits for. Belongs to the event loop."""
 
     loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[list[Sequence[float]]]
-    vectors: list[Sequence[float]]
+    done: asyncio.Future[list[Embedding]]
+    found: list[Embedding]
     missing: int
+    tokens: TokenUse
 
-    def deliver(self, start: int, vectors: Sequence[Sequence[float]]) -> None:
-        self.vectors[start : start + len(vectors)] = vectors
-        self.missing -= len(vectors)
+    def deliver(self, start: int, found: Sequence[Embedding]) -> None:
+        self.found[start : start + len(found)] = found
+        self.missing -= len(found)
         if not self.missing and not self.done.done():
-            self.done.set_result(self.vectors)
+            self.done.set_result(self.found)
 
     def give_up(self, error: Exception) -> None:
         if not self.done.done():
@@ -47,8 +49,8 @@ class _Part:
     texts: list[str]
     size: int
 
-    def deliver(self, vectors: Sequence[Sequence[float]]) -> None:
-        self.call.loop.call_soon_threadsafe(self.call.deliver, self.start, vectors)
+    def deliver(self, found: Sequence[Embedding]) -> None:
+        self.call.loop.call_soon_threadsafe(self.call.deliver, self.start, found)
 
     def fail(self, error: Exception) -> None:
         self.call.loop.call_soon_threadsafe(self.call.give_up, error)
@@ -94,11 +96,11 @@ class TransformersEmbedder:
         """See `Embedder`."""
         return self._loaded().description
 
-    async def embed(self, texts: Sequence[str]) -> Embeddings:
+    async def embed(self, texts: Sequence[str], *, tokens: TokenUse = TokenUse.NONE) -> Embeddings:
         """See `Embedder`."""
         embedder = self._loaded().description.id
         loop = asyncio.get_running_loop()
-        call = _Call(loop, loop.create_future(), [()] * len(texts), len(texts))
+        call = _Call(loop, loop.create_future(), [Embedding(())] * len(texts), len(texts), tokens)
         parts = _split(call, texts)
         self._lane.submit(parts)
         try:
@@ -117,10 +119,11 @@ class TransformersEmbedder:
     def _work(self, parts: Sequence[_Part]) -> None:
         """Embed the texts of several callers together. Runs in the lane's thread."""
         texts = [text for part in parts for text in part.texts]
-        vectors = self._loaded().encode(texts, max_texts=self._max_batch_texts)
+        uses = [part.call.tokens for part in parts for _ in part.texts]
+        found = self._loaded().encode(texts, max_texts=self._max_batch_texts, uses=uses)
         taken = 0
         for part in parts:
-            part.deliver(vectors[taken : taken + len(part.texts)])
+            part.deliver(found[taken : taken + len(part.texts)])
             taken += len(part.texts)
 
 

@@ -2,20 +2,35 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from memos_inference.domain.sizes import check_number, check_size
 from memos_kernel import limits
+from memos_kernel.embedding import Embedding
 from memos_kernel.errors import MissingField
 from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.speed import Speed
 
 
+class TokenUse(Enum):
+    """What vectors of the tokens of a text are wanted for."""
+
+    NONE = auto()
+    STORE = auto()
+    QUERY = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """Vectors of texts, in order: float32, L2-normalised, all of one embedder."""
+    """Vectors of texts, in order, all of one embedder."""
 
     embedder: str
-    vectors: Sequence[Sequence[float]]
+    texts: Sequence[Embedding]
+
+    @property
+    def vectors(self) -> list[Sequence[float]]:
+        """The vectors alone."""
+        return [text.values for text in self.texts]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,16 @@ from datetime import datetime
 from memos_api.internal.v1 import archive_service_pb2 as pb
 from memos_api.internal.v1.archive_service_pb2_grpc import ArchiveServiceStub
 from memos_api.internal.v1.blob_service_pb2_grpc import BlobServiceStub
-from memos_api.internal.v1.inference_service_pb2 import Embedding
 from memos_interface.domain.archives import ArchivedRevision, ArchivedVector, ArchiveOptions, Seal
 from memos_interface.ports import Adopted, AdoptedBatch
 from memos_interface.wire.search import filter_to_proto
 from memos_kernel.cube import BlobRef
+from memos_kernel.embedding import Embedding
 from memos_kernel.names import VaultName
 from memos_wire import signatures
 from memos_wire.blobs import upload_requests
 from memos_wire.cubes import blob_from_proto, cube_from_proto, cube_to_proto
+from memos_wire.embeddings import embedding_to_proto, token_codes
 from memos_wire.errors import error_of
 from memos_wire.times import to_timestamp
 
@@ -88,7 +89,9 @@ class BlobUploader:
 
 
 def _revision(message: pb.ArchivedRevision) -> ArchivedRevision:
-    vectors = tuple(ArchivedVector(one.embedder, one.embedding.values) for one in message.vectors)
+    vectors = tuple(
+        ArchivedVector(one.embedder, one.embedding.values, token_codes(one.embedding)) for one in message.vectors
+    )
     return ArchivedRevision(cube_from_proto(message.cube), message.content_revision, vectors)
 
 
@@ -97,6 +100,7 @@ def _revision_to_proto(revision: ArchivedRevision) -> pb.ArchivedRevision:
         cube=cube_to_proto(revision.cube),
         content_revision=revision.content_revision,
         vectors=[
-            pb.ArchivedVector(embedder=one.embedder, embedding=Embedding(values=one.values)) for one in revision.vectors
+            pb.ArchivedVector(embedder=one.embedder, embedding=embedding_to_proto(Embedding(one.values, one.tokens)))
+            for one in revision.vectors
         ],
     )

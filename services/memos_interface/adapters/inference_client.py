@@ -11,6 +11,7 @@ from memos_interface.domain.extraction import Engine
 from memos_interface.domain.question import Turn
 from memos_interface.ports import EmbedderFacts, Vectors
 from memos_wire.cubes import cube_to_proto
+from memos_wire.embeddings import embedding_from_proto
 
 _TEXT, _LORA = "text", "lora"
 
@@ -25,8 +26,16 @@ class InferenceClient:
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """See the port."""
-        answer = await self._stub.Embed(pb.EmbedRequest(texts=texts, embedder=await self._current()))
-        return Vectors(tuple(embedding.values for embedding in answer.embeddings), answer.embedder)
+        return await self._embed(texts, pb.TOKEN_USE_STORE)
+
+    async def embed_query(self, text: str) -> Vectors:
+        """See the port."""
+        return await self._embed([text], pb.TOKEN_USE_QUERY)
+
+    async def _embed(self, texts: Sequence[str], use: pb.TokenUse.ValueType) -> Vectors:
+        request = pb.EmbedRequest(texts=texts, embedder=await self._current(), tokens=use)
+        answer = await self._stub.Embed(request)
+        return Vectors(tuple(map(embedding_from_proto, answer.embeddings)), answer.embedder)
 
     async def describe_embedder(self) -> EmbedderFacts:
         """See the port."""

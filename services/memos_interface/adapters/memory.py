@@ -15,6 +15,7 @@ from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchHit, S
 from memos_interface.ports import ChangePage, CubePage, Stored, StoredBatch, StoredName, StoredNames, Vectors
 from memos_kernel.changes import Change, ChangeKind, change_of
 from memos_kernel.cube import Access, MemCube, Plaintext, RevisionRef, content_hash, fingerprint
+from memos_kernel.embedding import Embedding
 from memos_kernel.errors import (
     CubeNotFound,
     DuplicateContent,
@@ -43,7 +44,7 @@ class MemoryStorage:
         self.vaults = set(vaults)
         self.cubes: dict[CubeName, MemCube] = {}
         self.history: dict[CubeName, tuple[MemCube, ...]] = {}
-        self.vectors: dict[CubeName, Sequence[float]] = {}
+        self.vectors: dict[CubeName, Embedding] = {}
         self._changes: list[Change] = []
         self._owner = owner
         self._clock = clock
@@ -63,7 +64,7 @@ class MemoryStorage:
         provenance_id = self._new_id()
         results = tuple(
             self._store(cube, vector, provenance_id, return_existing)
-            for cube, vector in zip(cubes, vectors.values if vectors else [()] * len(cubes), strict=True)
+            for cube, vector in zip(cubes, vectors.values if vectors else [Embedding(())] * len(cubes), strict=True)
         )
         answer = StoredBatch(results, provenance_id)
         if request:
@@ -186,7 +187,7 @@ class MemoryStorage:
         return replace(self._replace(rule(self._live_cube(name, etag))), payload=None)
 
     def _store(
-        self, cube: MemCube, vector: Sequence[float], provenance_id: str, return_existing: bool
+        self, cube: MemCube, vector: Embedding, provenance_id: str, return_existing: bool
     ) -> Stored | MemosError:
         if cube.vault not in self.vaults or cube.payload is None:
             return VaultNotFound(f"{cube.vault} is not there.", name=str(cube.vault))

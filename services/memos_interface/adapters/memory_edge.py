@@ -14,6 +14,7 @@ from memos_interface.domain.extraction import Engine
 from memos_interface.domain.question import Turn
 from memos_interface.ports import EmbedderFacts, Vectors
 from memos_kernel.cube import BlobRef, TraceRef
+from memos_kernel.embedding import Embedding
 from memos_kernel.errors import CredentialInvalid, CubeNotFound, MemosError, VaultNotFound
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName, PrincipalName, VaultName
@@ -39,7 +40,11 @@ class MemoryModels:
             raise self.failure
         self.embedded.extend(texts)
         digests = (hashlib.sha256(text.encode()).digest() for text in texts)
-        return Vectors(tuple([byte / 255 for byte in digest[:4]] for digest in digests), "hash-4")
+        return Vectors(tuple(Embedding([byte / 255 for byte in digest[:4]]) for digest in digests), "hash-4")
+
+    async def embed_query(self, text: str) -> Vectors:
+        """See the port."""
+        return await self.embed([text])
 
     async def generate(
         self,

@@ -30,6 +30,7 @@ from memos_interface.domain.archives import (
 from memos_kernel.cube import Plaintext
 from memos_kernel.errors import MemosError
 from memos_kernel.lineage import Edge, Graph, Node, NodeKind, Relation
+from memos_kernel.token_codes import TokenCodes
 from memos_wire.cubes import cube_from_proto, cube_to_proto
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -46,9 +47,8 @@ _REVISIONS = pa.schema(
         ("document", pa.large_string()),
     ]
 )
-_VECTORS = pa.schema(
-    [("uid", pa.string()), ("revision", pa.int64()), ("embedder", pa.string()), ("vector", pa.large_binary())]
-)
+_POOLED = [("uid", pa.string()), ("revision", pa.int64()), ("embedder", pa.string()), ("vector", pa.large_binary())]
+_VECTORS = pa.schema([*_POOLED, ("codebook", pa.int32()), ("tokens", pa.large_binary())])
 _NODES = pa.schema(
     [
         ("name", pa.string()),
@@ -63,6 +63,8 @@ _EDGES = pa.schema(
     [("source", pa.string()), ("target", pa.string()), ("relation", pa.string()), ("detail", pa.string())]
 )
 _SCHEMAS = {REVISIONS: _REVISIONS, VECTORS: _VECTORS, NODES: _NODES, EDGES: _EDGES}
+_OLDER = {VECTORS: pa.schema(_POOLED)}
+"""Columns that a table had in archives of earlier versions, which had fewer."""
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -90,7 +92,7 @@ class ParquetTables:
         vectors: dict[tuple[str, int], list[ArchivedVector]] = {}
         for row in rows.get(VECTORS, ()):
             held = vectors.setdefault((row["uid"], row["revision"]), [])
-            held.append(ArchivedVector(row["embedder"], _floats(row["vector"], f"{directory}/{VECTORS}")))
+            held.append(_vector(row, f"{directory}/{VECTORS}"))
         return Part(
             revisions=[_revision(row, vectors, f"{directory}/{REVISIONS}") for row in rows[REVISIONS]],
             lineage=Graph(
@@ -109,7 +111,8 @@ def _file(rows: Rows, schema: pa.Schema) -> bytes:
 def _rows(data: bytes, name: str, directory: str) -> Rows:
     path = f"{directory}/{name}"
     try:
-        if _columns(pq.read_schema(io.BytesIO(data))) != _columns(_SCHEMAS[name]):
+        columns = _columns(pq.read_schema(io.BytesIO(data)))
+        if columns not in [_columns(schema) for schema in (_SCHEMAS[name], _OLDER.get(name)) if schema is not None]:
             raise invalid(path, "has other columns")
         with pq.ParquetFile(io.BytesIO(data), read_dictionary=_texts_of(_SCHEMAS[name])) as file:
             rows: Rows = _unpacked(file, path).to_pylist()
@@ -171,8 +174,29 @@ def _revision_row(item: ArchivedRevision) -> dict[str, Any]:
 
 
 def _vector_row(item: ArchivedRevision, vector: ArchivedVector) -> dict[str, Any]:
-    values = np.asarray(vector.values, dtype="<f4").tobytes()
-    return {"uid": item.cube.uid, "revision": item.cube.revision, "embedder": vector.embedder, "vector": values}
+    tokens = vector.tokens
+    return {
+        "uid": item.cube.uid,
+        "revision": item.cube.revision,
+        "embedder": vector.embedder,
+        "vector": np.asarray(vector.values, dtype="<f4").tobytes(),
+        "codebook": None if tokens is None else tokens.codebook,
+        "tokens": None if tokens is None else np.asarray(tokens.codes, dtype="<u8").tobytes(),
+    }
+
+
+def _vector(row: Mapping[str, Any], path: str) -> ArchivedVector:
+    return ArchivedVector(row["embedder"], _floats(row["vector"], path), _codes(row, path))
+
+
+def _codes(row: Mapping[str, Any], path: str) -> TokenCodes | None:
+    codebook, data = row.get("codebook"), row.get("tokens")
+    if codebook is None or data is None:
+        return None
+    if codebook < 1 or len(data) % 8:
+        raise invalid(path, "holds something that is no vectors of tokens")
+    codes: list[int] = np.frombuffer(data, dtype="<u8").tolist()
+    return TokenCodes(codebook, codes)
 
 
 def _floats(data: bytes | None, path: str) -> Sequence[float]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from memos_api.internal.v1 import inference_service_pb2, vector_service_pb2
 from memos_api.internal.v1 import storage_service_pb2 as pb
+from memos_api.internal.v1 import vector_service_pb2
 from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
 from memos_api.internal.v1.vector_service_pb2_grpc import VectorServiceStub
 from memos_api.v1 import memcube_pb2, memory_service_pb2
@@ -22,6 +22,7 @@ from memos_kernel.names import CubeName, VaultName
 from memos_kernel.requests import RequestKey
 from memos_wire.changes import change_from_proto
 from memos_wire.cubes import cube_from_proto, cube_to_proto
+from memos_wire.embeddings import embedding_to_proto
 from memos_wire.errors import error_of
 from memos_wire.requests import request_key_to_proto
 from memos_wire.times import to_timestamp
@@ -74,7 +75,7 @@ class StorageClient:
         message = pb.BatchCreateMemCubesRequest(
             items=_items(cubes, vectors), embedder=vectors.embedder if vectors is not None else "", **options
         )
-        _check_size(message)
+        _fit(message)
         answer: pb.BatchCreateMemCubesResponse = await self._stub.BatchCreateMemCubes(message)
         return answer
 
@@ -167,11 +168,15 @@ class StorageClient:
             filter=filter_to_proto(query.filter),
             view=_view(query.full),
             as_of=to_timestamp(query.as_of),
+            ranking=memory_service_pb2.Ranking(without=query.without, token_budget=query.token_budget),
         )
         _put_vector(message, vectors)
         answer = await self._stub.SearchMemCubes(message)
         return SearchAnswer(
-            hits=hits_from_proto(answer.hits), legs=legs_from_proto(answer.legs), degraded=answer.degraded
+            hits=hits_from_proto(answer.hits),
+            legs=legs_from_proto(answer.legs),
+            degraded=answer.degraded,
+            stages=legs_from_proto(answer.stages),
         )
 
 
@@ -179,7 +184,7 @@ def _put_vector(
     message: pb.UpdateMemCubeRequest | pb.RollbackMemCubeRequest | pb.SearchMemCubesRequest, vectors: Vectors | None
 ) -> None:
     if vectors is not None:
-        message.embedding.values.extend(vectors.values[0])
+        message.embedding.CopyFrom(embedding_to_proto(vectors.values[0]))
         message.embedder = vectors.embedder
 
 
@@ -187,7 +192,18 @@ def _view(full: bool) -> memcube_pb2.CubeView.ValueType:
     return memcube_pb2.CUBE_VIEW_FULL if full else memcube_pb2.CUBE_VIEW_BASIC
 
 
-def _check_size(message: pb.BatchCreateMemCubesRequest) -> None:
+def _fit(message: pb.BatchCreateMemCubesRequest) -> None:
+    """Leave vectors of tokens out, the longest first, until the message fits; the job `embed_sweep` brings them later.
+
+    Raises:
+        LimitExceeded: it does not fit without them either.
+    """
+    size = message.ByteSize()
+    for item in sorted(message.items, key=lambda item: -len(item.embedding.tokens.codes)):
+        if size <= _MESSAGE_BYTES or not item.embedding.HasField("tokens"):
+            break
+        size -= item.embedding.tokens.ByteSize()
+        item.embedding.ClearField("tokens")
     size = message.ByteSize()
     if size > _MESSAGE_BYTES:
         raise LimitExceeded(
@@ -203,7 +219,7 @@ def _items(cubes: Sequence[MemCube], vectors: Vectors | None) -> list[pb.NewMemC
     if vectors is None:
         return [pb.NewMemCube(cube=cube_to_proto(cube)) for cube in cubes]
     return [
-        pb.NewMemCube(cube=cube_to_proto(cube), embedding=inference_service_pb2.Embedding(values=vector))
+        pb.NewMemCube(cube=cube_to_proto(cube), embedding=embedding_to_proto(vector))
         for cube, vector in zip(cubes, vectors.values, strict=True)
     ]
 

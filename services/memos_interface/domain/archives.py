@@ -17,6 +17,7 @@ from memos_kernel.errors import ArchiveInvalid, MemosError
 from memos_kernel.lineage import Graph, NodeKind
 from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import Role
+from memos_kernel.token_codes import TokenCodes
 
 FORM = "memos.archive.v1"
 """Form of a manifest."""
@@ -69,10 +70,16 @@ class ArchiveOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArchivedVector:
-    """A vector of a text, float32 and L2-normalised."""
+    """A vector of a text, float32 and L2-normalised, and those of its tokens, if they are known."""
 
     embedder: str
     values: Sequence[float]
+    tokens: TokenCodes | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of it."""
+        return 4 * len(self.values) + (8 * len(self.tokens.codes) if self.tokens is not None else 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +98,7 @@ class ArchivedRevision:
     @property
     def size(self) -> int:
         """Bytes of text and vectors."""
-        return len(self.cube.text.encode()) + sum(4 * len(vector.values) for vector in self.vectors)
+        return len(self.cube.text.encode()) + sum(vector.size for vector in self.vectors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,10 @@ class CubeFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchQuery:
-    """What to look for. `full` asks for payloads, not only headers; `as_of` is a moment of record time, None now."""
+    """What to look for. `full` asks for payloads, not only headers; `as_of` is a moment of record time, None now.
+
+    `without` names legs and stages of the ranking to leave out; `token_budget` 0 is no limit.
+    """
 
     query: str
     vaults: tuple[VaultName, ...] = ()
@@ -36,20 +39,28 @@ class SearchQuery:
     filter: CubeFilter | None = None
     full: bool = True
     as_of: datetime | None = None
+    without: tuple[str, ...] = ()
+    token_budget: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHit:
-    """A cube that fits. `leg_scores` has no entry for a leg that did not find it."""
+    """A cube that fits.
+
+    Attributes:
+        leg_scores: has no entry for a leg that did not find it.
+        features: of the ranking, by name.
+    """
 
     cube: MemCube
     score: float
     leg_scores: Mapping[str, float] = field(default_factory=dict)
+    features: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchLeg:
-    """What one leg of a search did; `reason` tells why it did not run."""
+    """What one leg of a search did, or one stage of its ranking; `reason` tells why it did not run."""
 
     name: str
     ran: bool
@@ -60,11 +71,12 @@ class SearchLeg:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchAnswer:
-    """Hits, best first, and what each leg did."""
+    """Hits, best first, and what each leg and each stage of the ranking did."""
 
     hits: tuple[SearchHit, ...] = ()
     legs: tuple[SearchLeg, ...] = ()
     degraded: bool = False
+    stages: tuple[SearchLeg, ...] = ()
 
 
 def check_search(query: SearchQuery) -> int:

@@ -12,6 +12,7 @@ from memos_interface.usecases.extract_facts import ExtractFacts
 from memos_interface.usecases.record_turn import WRITE_ACTIONS
 from memos_kernel.checks import check_expiry
 from memos_kernel.cube import Kind, MemCube, Plaintext, SemanticType
+from memos_kernel.embedding import embedded_text
 from memos_kernel.errors import ContentPurged, MemosError
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.names import CubeName, VaultName
@@ -76,7 +77,7 @@ class AddMemories:
             return AddAnswer(skipped=reading.skipped)
         cubes = [self._cube(item, request) for item in reading.items]
         async with self.delegation.acting(caller, WRITE_ACTIONS, (request.vault,)):
-            vectors = await embed_all(self.embedder, [item.text for item in reading.items])
+            vectors = await embed_all(self.embedder, [embedded_text(cube) for cube in cubes])
             batch = await self.store.create(cubes, vectors, return_existing=True, request=key)
         results = zip(reading.items, batch.results, strict=True)
         purged = {Skipped(item.index, PURGED) for item, result in results if _is_purged(result)}

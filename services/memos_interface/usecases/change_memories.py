@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from memos_interface.domain.cubes import CubeChange, check_change
-from memos_interface.ports import Embedder, MemoryStore, Spans
+from memos_interface.ports import Embedder, MemoryStore, Spans, Vectors
 from memos_kernel.cube import MemCube
+from memos_kernel.embedding import embedded_text
+from memos_kernel.errors import MemosError
 from memos_kernel.ids import Clock
 from memos_kernel.names import CubeName
 from memos_kernel.requests import RequestKey
@@ -28,8 +30,14 @@ class UpdateMemory:
         """
         check_change(change, now=self.clock.now())
         self.spans.mark("update_memory", about=str(change.name))
-        vectors = await self.embedder.embed([change.text]) if change.changes_text else None
+        vectors = await self._embed(change) if change.changes_text else None
         return await self.store.update(change, vectors, request=key)
+
+    async def _embed(self, change: CubeChange) -> Vectors:
+        (before,) = await self.store.get([change.name], full=False)
+        if isinstance(before, MemosError):
+            raise before
+        return await self.embedder.embed([embedded_text(before, change.text)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

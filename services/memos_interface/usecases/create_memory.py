@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from memos_interface.domain.cubes import finish_new
 from memos_interface.ports import Embedder, MemoryStore, Spans
 from memos_kernel.cube import MemCube, Plaintext
+from memos_kernel.embedding import embedded_text
 from memos_kernel.errors import MemosError
 from memos_kernel.ids import Clock
 from memos_kernel.permission import Principal
@@ -29,7 +30,7 @@ class CreateMemory:
         """
         cube = finish_new(cube, tenant=caller.name.tenant, now=self.clock.now())
         self.spans.mark("create_memory", about=str(cube.vault))
-        vectors = await self.embedder.embed([cube.text]) if isinstance(cube.payload, Plaintext) else None
+        vectors = await self.embedder.embed([embedded_text(cube)]) if isinstance(cube.payload, Plaintext) else None
         batch = await self.store.create([cube], vectors, return_existing=False, request=key)
         result = batch.results[0]
         if isinstance(result, MemosError):

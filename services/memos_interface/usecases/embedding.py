@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from memos_interface.ports import Embedder, Vectors
+from memos_kernel.embedding import Embedding
 from memos_kernel.errors import DependencyUnavailable
 
 _CHUNK = 64
@@ -14,7 +15,7 @@ async def embed_all(embedder: Embedder, texts: Sequence[str]) -> Vectors:
     Raises:
         Capacity: the model is away, or changed between two calls.
     """
-    values: list[Sequence[float]] = []
+    values: list[Embedding] = []
     names: set[str] = set()
     for start in range(0, len(texts), _CHUNK):
         part = await embedder.embed(texts[start : start + _CHUNK])

@@ -15,6 +15,7 @@ from memos_interface.usecases.patience import patiently
 from memos_interface.usecases.record_turn import WRITE_ACTIONS
 from memos_kernel import limits
 from memos_kernel.cube import MemCube, Origin, Plaintext
+from memos_kernel.embedding import Embedding, embedded_text
 from memos_kernel.errors import DependencyUnavailable, InvalidField, LimitExceeded, MemosError
 from memos_kernel.ids import Clock
 from memos_kernel.names import VaultName
@@ -120,14 +121,17 @@ class ImportMemories:
 
     async def _vectors(self, items: Sequence[ImportItem], embedder: str) -> Vectors:
         """Return the vectors that the items have, and those that are missing; it may be another embedder by now."""
-        missing = [item.cube.text for item in items if not item.vector]
+        missing = [embedded_text(item.cube) for item in items if not item.vector]
         computed = await embed_all(self.embedder, missing)
         if len(missing) < len(items) and computed.embedder != embedder:
             await self._facts_for(embedder)
             if missing:
                 raise DependencyUnavailable("The embedder is being changed; try again.", dependency="inference")
         made = iter(computed.values)
-        return Vectors(tuple(item.vector or next(made) for item in items), embedder or computed.embedder)
+        return Vectors(
+            tuple(Embedding(item.vector) if item.vector else next(made) for item in items),
+            embedder or computed.embedder,
+        )
 
     def _checked(
         self, item: ImportItem | MemosError, vault: VaultName, embedder: str, dimensions: int

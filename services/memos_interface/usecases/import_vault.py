@@ -45,6 +45,7 @@ from memos_interface.usecases.archive_files import Incoming, IncomingFiles
 from memos_interface.usecases.patience import patiently
 from memos_kernel import limits
 from memos_kernel.cube import Plaintext
+from memos_kernel.embedding import embedded_text
 from memos_kernel.errors import ArchiveInvalid, InvalidField, MissingField, NotFound, Precondition, RequestError
 from memos_kernel.lineage import Graph
 from memos_kernel.names import PrincipalName, VaultName
@@ -204,10 +205,11 @@ class ImportVault:
         for start in range(0, len(bare), _TEXTS):
             some = bare[start : start + _TEXTS]
             made = await self._patiently(
-                partial(self.embedder.embed, [ready[index].cube.text for index in some]), vault, caller
+                partial(self.embedder.embed, [embedded_text(ready[index].cube) for index in some]), vault, caller
             )
-            for index, values in zip(some, made.values, strict=True):
-                ready[index] = replace(ready[index], vectors=(ArchivedVector(made.embedder, values),))
+            for index, one in zip(some, made.values, strict=True):
+                vector = ArchivedVector(made.embedder, one.values, one.tokens)
+                ready[index] = replace(ready[index], vectors=(vector,))
         tally.embedded = len(bare)
         return ready
 

@@ -10,6 +10,7 @@ from memos_interface.domain.turn import Turn, cubes_of
 from memos_interface.ports import Delegation, Embedder, Lifecycle, Lineage, MemoryStore, Spans
 from memos_interface.usecases.embedding import embed_all
 from memos_kernel.cube import MemCube, RevisionRef
+from memos_kernel.embedding import embedded_text
 from memos_kernel.errors import ContentPurged, MemosError, QuotaExceeded
 from memos_kernel.ids import IdFactory
 from memos_kernel.lineage import Edge, Graph, Node, NodeKind, Relation
@@ -86,7 +87,7 @@ class RecordTurn:
         if not cubes:
             return ()
         async with self.delegation.acting(caller, WRITE_ACTIONS, (cubes[0].vault,)):
-            vectors = await embed_all(self.embedder, [cube.text for cube in cubes])
+            vectors = await embed_all(self.embedder, [embedded_text(cube) for cube in cubes])
             batch = await self.store.create(cubes, vectors, return_existing=True, request=key)
         stored: list[MemCube] = []
         for result in batch.results:

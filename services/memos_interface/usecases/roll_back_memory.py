@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from memos_interface.ports import Embedder, MemoryStore, Spans
 from memos_kernel.cube import MemCube
+from memos_kernel.embedding import embedded_text
 from memos_kernel.errors import InvalidField
 from memos_kernel.names import CubeName
 from memos_kernel.requests import RequestKey
@@ -31,5 +32,5 @@ class RollBackMemory:
             raise InvalidField(f"revision is {revision}; give 1 or more.", field="revision")
         self.spans.mark("update_memory", about=str(name))
         found = await self.store.diff(name, before=revision, after=0)
-        vectors = await self.embedder.embed([found.before.text]) if TEXT in found.paths else None
+        vectors = await self.embedder.embed([embedded_text(found.before)]) if TEXT in found.paths else None
         return await self.store.roll_back(name, revision=revision, etag=etag, vectors=vectors, request=key)

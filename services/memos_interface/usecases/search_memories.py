@@ -44,7 +44,7 @@ class SearchMemories:
     async def _embed(self, text: str) -> tuple[Vectors | None, str]:
         try:
             async with asyncio.timeout(self.embed_timeout):
-                return await self.embedder.embed([text]), ""
+                return await self.embedder.embed_query(text), ""
         except TimeoutError:
             return None, f"The embedder did not answer within {self.embed_timeout:g} s."
         except Capacity as error:

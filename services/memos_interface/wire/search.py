@@ -48,17 +48,27 @@ def filter_to_proto(value: CubeFilter | None) -> memory_service_pb2.CubeFilter |
 def hits_from_proto(messages: Iterable[memory_service_pb2.SearchHit]) -> tuple[SearchHit, ...]:
     """Return the hits of messages."""
     return tuple(
-        SearchHit(cube=cube_from_proto(hit.cube), score=hit.score, leg_scores=dict(hit.leg_scores)) for hit in messages
+        SearchHit(
+            cube=cube_from_proto(hit.cube),
+            score=hit.score,
+            leg_scores=dict(hit.leg_scores),
+            features=dict(hit.features),
+        )
+        for hit in messages
     )
 
 
 def hit_to_proto(hit: SearchHit) -> memory_service_pb2.SearchHit:
     """Return the message of a hit."""
-    return memory_service_pb2.SearchHit(cube=cube_to_proto(hit.cube), score=hit.score, leg_scores=hit.leg_scores)
+    return memory_service_pb2.SearchHit(
+        cube=cube_to_proto(hit.cube), score=hit.score, leg_scores=hit.leg_scores, features=hit.features
+    )
 
 
-def legs_from_proto(messages: Iterable[memory_service_pb2.SearchLeg]) -> tuple[SearchLeg, ...]:
-    """Return the legs of messages."""
+def legs_from_proto(
+    messages: Iterable[memory_service_pb2.SearchLeg | memory_service_pb2.SearchStage],
+) -> tuple[SearchLeg, ...]:
+    """Return the legs, or the stages, of messages."""
     return tuple(
         SearchLeg(name=leg.name, ran=leg.ran, reason=leg.reason, candidates=leg.candidates, duration_ms=leg.duration_ms)
         for leg in messages
@@ -69,4 +79,15 @@ def leg_to_proto(leg: SearchLeg) -> memory_service_pb2.SearchLeg:
     """Return the message of a leg."""
     return memory_service_pb2.SearchLeg(
         name=leg.name, ran=leg.ran, reason=leg.reason, candidates=leg.candidates, duration_ms=leg.duration_ms
+    )
+
+
+def stage_to_proto(stage: SearchLeg) -> memory_service_pb2.SearchStage:
+    """Return the message of a stage of the ranking."""
+    return memory_service_pb2.SearchStage(
+        name=stage.name,
+        ran=stage.ran,
+        reason=stage.reason,
+        candidates=stage.candidates,
+        duration_ms=stage.duration_ms,
     )

@@ -2,7 +2,8 @@
 
 What to look at is compiled once a message type, from the descriptors: `google.api.field_behavior`, the enums and the
 repeated fields. A type without any, at any depth, costs nothing. Lists come first: what is done an entry, here and
-behind, would hold the event loop for the millions that fit into a message. Numbers of a vector are not counted.
+behind, would hold the event loop for the millions that fit into a message. Numbers of a vector are not counted, nor
+are codes of vectors, which are `fixed64`.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -95,7 +96,7 @@ def _collect(descriptor: Descriptor, plans: dict[str, Plan]) -> Plan:
         return plans[descriptor.full_name]
     plan = plans[descriptor.full_name] = Plan()
     for item in descriptor.fields:
-        if item.is_repeated and item.cpp_type not in _NUMBERS:
+        if item.is_repeated and item.cpp_type not in _NUMBERS and item.type != FieldDescriptor.TYPE_FIXED64:
             plan.lists.append(item.name)
         if field_behavior_pb2.REQUIRED in item.GetOptions().Extensions[field_behavior_pb2.field_behavior]:
             plan.required.append((item.name, _presence(item)))

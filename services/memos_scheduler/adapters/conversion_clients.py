@@ -19,6 +19,7 @@ from memos_wire.cubes import (
     cube_to_proto,
     parametric_from_proto,
 )
+from memos_wire.embeddings import embedding_to_proto
 from memos_wire.errors import error_of
 
 
@@ -59,7 +60,7 @@ class StorageMemories:
         """See the port."""
         item = storage_service_pb2.NewMemCube(cube=cube_to_proto(cube))
         if vector is not None:
-            item.embedding.values.extend(vector.values)
+            item.embedding.CopyFrom(embedding_to_proto(vector.embedding))
         answer = await self._stub.BatchCreateMemCubes(
             storage_service_pb2.BatchCreateMemCubesRequest(
                 items=[item], embedder=vector.embedder if vector is not None else "", return_existing=True

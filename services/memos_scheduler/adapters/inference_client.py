@@ -5,12 +5,14 @@ from datetime import datetime, timedelta
 
 from memos_api.internal.v1 import inference_service_pb2 as pb
 from memos_api.internal.v1.inference_service_pb2_grpc import InferenceServiceStub
+from memos_kernel.embedding import Embedding
 from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.ids import Clock
 from memos_kernel.speed import Speed
 from memos_scheduler.domain.plan import ASSUMED_FETCHING, EngineFacts
 from memos_scheduler.ports import Engine, QueryVector
 from memos_wire.cubes import identity_from_proto
+from memos_wire.embeddings import embedding_from_proto
 
 
 class InferenceEngine:
@@ -37,11 +39,18 @@ class InferenceEngine:
             identity=identity_from_proto(response.identity),
         )
 
+    async def embed_query(self, text: str) -> QueryVector:
+        """See the port."""
+        return await self._embed(text, pb.TOKEN_USE_QUERY)
+
     async def embed(self, text: str) -> QueryVector:
         """See the port."""
-        request = pb.EmbedRequest(texts=[text], embedder=await self._current())
+        return await self._embed(text, pb.TOKEN_USE_STORE)
+
+    async def _embed(self, text: str, use: pb.TokenUse.ValueType) -> QueryVector:
+        request = pb.EmbedRequest(texts=[text], embedder=await self._current(), tokens=use)
         response = await self._stub.Embed(request, timeout=self._seconds)
-        return QueryVector(response.embeddings[0].values, response.embedder)
+        return QueryVector(embedding_from_proto(response.embeddings[0]), response.embedder)
 
     async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...]:
         """See the port."""
@@ -59,15 +68,15 @@ class InferenceTexts:
         """See the port."""
         return str((await self._stub.DescribeEmbedder(pb.DescribeEmbedderRequest())).target)
 
-    async def embed(self, texts: Sequence[str], *, embedder: str) -> Sequence[Sequence[float]]:
+    async def embed(self, texts: Sequence[str], *, embedder: str) -> Sequence[Embedding]:
         """See the port."""
-        answer = await self._stub.Embed(pb.EmbedRequest(texts=texts, embedder=embedder))
+        answer = await self._stub.Embed(pb.EmbedRequest(texts=texts, embedder=embedder, tokens=pb.TOKEN_USE_STORE))
         if answer.embedder != embedder:
             raise DependencyUnavailable(
                 f"{answer.embedder} answers in the place of {embedder}; the embedder is being changed.",
                 dependency="inference",
             )
-        return [embedding.values for embedding in answer.embeddings]
+        return list(map(embedding_from_proto, answer.embeddings))
 
 
 class CachingEngine:
@@ -87,6 +96,10 @@ class CachingEngine:
             self._facts = await self._engine.describe()
             self._fresh_until = now + self._keep
         return self._facts
+
+    async def embed_query(self, text: str) -> QueryVector:
+        """See the port."""
+        return await self._engine.embed_query(text)
 
     async def embed(self, text: str) -> QueryVector:
         """See the port."""

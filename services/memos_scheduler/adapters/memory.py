@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from memos_kernel import limits
 from memos_kernel.cube import BlobRef, Kind, MemCube
+from memos_kernel.embedding import Embedding
 from memos_kernel.errors import Capacity, CubeNotFound, MissingField, PermissionDenied
 from memos_kernel.ids import Clock
 from memos_kernel.names import CubeName, PrincipalName, TenantName, VaultName
@@ -31,10 +32,14 @@ class MemoryEngine:
         self.described += 1
         return self.facts
 
+    async def embed_query(self, text: str) -> QueryVector:
+        """See the port."""
+        return await self.embed(text)
+
     async def embed(self, text: str) -> QueryVector:
         """See the port."""
         self._answer("embed")
-        return QueryVector((float(len(text)),), "twin")
+        return QueryVector(Embedding((float(len(text)),)), "twin")
 
     async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...]:
         """See the port."""

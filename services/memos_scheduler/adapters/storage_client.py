@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from memos_api.internal.v1 import (
-    inference_service_pb2,
     purge_service_pb2,
     snapshot_service_pb2,
     storage_service_pb2,
@@ -15,10 +14,12 @@ from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceStub
 from memos_api.internal.v1.vector_service_pb2_grpc import VectorServiceStub
 from memos_api.v1 import memcube_pb2, memory_service_pb2
 from memos_api.v1.purge_service_pb2 import PURGE_STATE_DONE
+from memos_kernel.embedding import Embedding, embedded_text
 from memos_kernel.names import PurgeName, VaultName
 from memos_scheduler.domain.plan import Candidate, Retrieval
 from memos_scheduler.ports import BareText, PurgeStep, QueryVector, RestoreGoal, RestoreStep
 from memos_wire.cubes import cube_from_proto
+from memos_wire.embeddings import embedding_to_proto
 from memos_wire.times import to_timestamp
 
 
@@ -46,7 +47,7 @@ class StorageRetriever:
             view=memcube_pb2.CUBE_VIEW_FULL,
         )
         if vector is not None:
-            request.embedding.CopyFrom(inference_service_pb2.Embedding(values=vector.values))
+            request.embedding.CopyFrom(embedding_to_proto(vector.embedding))
             request.embedder = vector.embedder
         response = await self._stub.SearchMemCubes(request)
         return Retrieval(
@@ -73,15 +74,14 @@ class StorageVectors:
         answer = await self._stub.ListTexts(
             vector_service_pb2.ListTextsRequest(embedder=embedder, past=past, after=after, limit=limit)
         )
-        return [BareText(cube.uid, cube.revision, cube.plaintext.text) for cube in answer.cubes], answer.last
+        cubes = [cube_from_proto(cube) for cube in answer.cubes]
+        return [BareText(cube.uid, cube.revision, embedded_text(cube)) for cube in cubes], answer.last
 
-    async def put(self, embedder: str, vectors: Sequence[tuple[BareText, Sequence[float]]]) -> int:
+    async def put(self, embedder: str, vectors: Sequence[tuple[BareText, Embedding]]) -> int:
         """See the port."""
         items = [
-            vector_service_pb2.TextVector(
-                uid=text.uid, revision=text.revision, embedding=inference_service_pb2.Embedding(values=values)
-            )
-            for text, values in vectors
+            vector_service_pb2.TextVector(uid=text.uid, revision=text.revision, embedding=embedding_to_proto(embedding))
+            for text, embedding in vectors
         ]
         answer = await self._stub.PutVectors(vector_service_pb2.PutVectorsRequest(embedder=embedder, vectors=items))
         return int(answer.stored)

@@ -203,7 +203,7 @@ class PlanInjection:
 
     async def _embed(self, text: str) -> QueryVector | None:
         try:
-            return await self.engine.embed(text)
+            return await self.engine.embed_query(text)
         except Capacity:
             return None
 

@@ -1,26 +1,70 @@
-"""One order out of several legs."""
+"""One order out of several legs, and out of the features of their candidates."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from memos_storage.domain.pool import Feature, Pool, standardized
 
 DENSE, PENDING, PAST, LEXICAL = "dense", "pending", "past", "lexical"
 
+CONTEXT, LATE, LATE_CONTEXT, COVERAGE = "context", "late_interaction", "late_context", "coverage"
+SPEAKER, TIME, SESSION = "speaker", "time", "session"
+LENGTH, ASKS, FIRST_PERSON, TELLS_TIME, ROLE = "length", "asks", "first_person", "tells_time", "role"
+
 WEIGHTS: Mapping[str, float] = {"semantic": 0.5, "lexical": 0.5}
-"""Weights of the two kinds of evidence, both from 0 to 1.
+"""Weights of the two kinds of evidence in the order of the legs, both from 0 to 1.
 
 `semantic` is the cosine of query and cube (legs `dense`, `pending` and `past`: one measure, three places where
 vectors are), below zero taken as zero. `lexical` is the BM25 score over the highest that any document could reach for
-the query in its vault. Neither depends on the other candidates, so a score does not change with what else is found.
+the query in its vault. Neither depends on the other candidates.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """How much a feature counts, as a z-score, where people talk with each other and where they do not.
+
+    `floor` is the least spread that the z-score is taken over; None takes the value as it is.
+    """
+
+    talk: float
+    other: float
+    floor: float | None
+
+
+FEATURES: Mapping[str, Weight] = {
+    LEXICAL: Weight(talk=0.0, other=0.7, floor=0.05),
+    CONTEXT: Weight(talk=0.7, other=0.0, floor=0.05),
+    DENSE: Weight(talk=0.1, other=1.0, floor=0.05),
+    LATE: Weight(talk=0.5, other=1.0, floor=0.04),
+    LATE_CONTEXT: Weight(talk=1.0, other=0.0, floor=0.04),
+    COVERAGE: Weight(talk=0.2, other=0.0, floor=0.05),
+    SPEAKER: Weight(talk=1.6, other=1.6, floor=0.25),
+    TIME: Weight(talk=1.0, other=1.0, floor=0.25),
+    LENGTH: Weight(talk=0.4, other=0.0, floor=0.4),
+    ASKS: Weight(talk=-0.3, other=0.0, floor=0.25),
+    FIRST_PERSON: Weight(talk=0.3, other=0.3, floor=0.25),
+    TELLS_TIME: Weight(talk=0.6, other=0.3, floor=0.25),
+    ROLE: Weight(talk=0.0, other=1.0, floor=None),
+    SESSION: Weight(talk=0.3, other=0.0, floor=0.5),
+}
+"""Nothing here is learned. Between the two columns a search goes by the shape of what it found, see `Pool.talk`.
+
+Where people talk, a turn is short: what is said around it, who says it and whether it tells something count. A long
+answer of an assistant says more than any question about it, and its neighbours only confuse.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """A cube with its fused score and the score of each leg that found it."""
+    """A cube with its fused score, the score of each leg that found it, and its features."""
 
     uid: str
     score: float
     legs: Mapping[str, float]
+    features: Mapping[str, float] = field(default_factory=dict)
 
 
 def fuse(legs: Mapping[str, Mapping[str, float]], *, cosines: Mapping[str, float]) -> list[Fused]:
@@ -37,9 +81,29 @@ def fuse(legs: Mapping[str, Mapping[str, float]], *, cosines: Mapping[str, float
     return sorted(fused, key=lambda item: (-item.score, item.uid))
 
 
+def semantic(scores: Mapping[str, float], cosine: float | None = None) -> float:
+    """Return the cosine of query and cube, whichever leg found it."""
+    return max(_present((*(scores.get(leg) for leg in (DENSE, PENDING, PAST)), cosine)), default=0.0)
+
+
+def total(pool: Pool, names: Iterable[str] | None = None) -> Feature:
+    """Return the weighted sum of a pool's features, or of some of them: z-scores among these candidates."""
+    talk, score = pool.talk, np.zeros(len(pool))
+    # Without the words around them, texts are compared by their own.
+    bare = CONTEXT not in pool.features
+    for name in pool.features if names is None else [name for name in names if name in pool.features]:
+        weight = FEATURES[name]
+        factor = weight.talk * talk + weight.other * (1.0 - talk)
+        if name == LEXICAL and bare:
+            factor = weight.other
+        values = pool.features[name]
+        score += factor * (values if weight.floor is None else standardized(values, floor=weight.floor))
+    return score
+
+
 def _fuse_one(uid: str, scores: Mapping[str, float], cosines: Mapping[str, float]) -> Fused:
-    semantic = max(_present((*(scores.get(leg) for leg in (DENSE, PENDING, PAST)), cosines.get(uid))), default=0.0)
-    score = WEIGHTS["semantic"] * max(0.0, semantic) + WEIGHTS["lexical"] * scores.get(LEXICAL, 0.0)
+    cosine = semantic(scores, cosines.get(uid))
+    score = WEIGHTS["semantic"] * max(0.0, cosine) + WEIGHTS["lexical"] * scores.get(LEXICAL, 0.0)
     return Fused(uid, score, scores)
 
 

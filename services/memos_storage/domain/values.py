@@ -30,10 +30,16 @@ class StoredCube:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vector:
-    """A vector of one embedder: float32, shape (dimensions,), L2 norm 1 within 1e-3."""
+    """A vector of one embedder: float32, shape (dimensions,), L2 norm 1 within 1e-3.
+
+    Attributes:
+        tokens: codes of the tokens' vectors, see `memos_kernel.token_codes`; empty if the embedder gives none of the
+            text, None if they have not been made yet.
+    """
 
     embedder: str
     values: Floats
+    tokens: bytes | None = b""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,9 +6,11 @@ from memos_storage.ports.catalog import Catalog, Transaction
 from memos_storage.ports.feed import ChangeFeed, Commit, Commits
 from memos_storage.ports.indexes import BareTexts, DerivedTier, LexicalIndex, Outbox, VectorIndex
 from memos_storage.ports.purges import PurgeLedger, Signer
+from memos_storage.ports.ranking import Asked, Stage, TurnReader
 from memos_storage.ports.records import AuditOutbox, AuditSink, Span, Spans
 
 __all__ = [
+    "Asked",
     "AuditOutbox",
     "AuditSink",
     "BareTexts",
@@ -29,6 +31,8 @@ __all__ = [
     "Signer",
     "Span",
     "Spans",
+    "Stage",
     "Transaction",
+    "TurnReader",
     "VectorIndex",
 ]

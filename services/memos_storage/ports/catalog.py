@@ -49,7 +49,7 @@ class Transaction(Protocol):
         ...
 
     def add_vector(self, tenant: str, id: PointId, vector: Vector, *, now: datetime) -> bool:
-        """Store another embedder's vector of a text of a tenant; False if it is there already, or the text is not.
+        """Store another embedder's vector of a text of a tenant, or the tokens that one lacks; False if none is new.
 
         If the cube has that text now and is not deleted, the vector index gets it.
         """

@@ -5,24 +5,25 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from memos_api.internal.v1 import archive_service_pb2 as pb
 from memos_api.internal.v1.archive_service_pb2_grpc import ArchiveServiceServicer
-from memos_api.internal.v1.inference_service_pb2 import Embedding
 from memos_kernel.cube import MemCube, State
+from memos_kernel.embedding import Embedding
 from memos_kernel.errors import InvalidField, MemosError
 from memos_kernel.moments import micros, moment
 from memos_kernel.names import VaultName
+from memos_kernel.token_codes import from_bytes
 from memos_runtime.context import current_grant, current_trace
 from memos_storage.domain.archives import ArchivedRevision
 from memos_storage.domain.values import Vector
 from memos_storage.servicer import messages
+from memos_storage.servicer.messages import vector_of
 from memos_storage.usecases.export_cubes import ExportCubes, ExportRequest, Place
 from memos_storage.usecases.import_cubes import Adopted, ImportCubes
 from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.sign_archive import SignArchive
 from memos_wire.cubes import cube_from_proto, cube_to_proto
+from memos_wire.embeddings import embedding_to_proto
 from memos_wire.errors import status_of
 
 _MESSAGE_BYTES = 1024 * 1024
@@ -101,10 +102,14 @@ def _revision_to_proto(revision: ArchivedRevision) -> pb.ArchivedRevision:
         cube=cube_to_proto(revision.cube),
         content_revision=revision.content_revision,
         vectors=[
-            pb.ArchivedVector(embedder=vector.embedder, embedding=Embedding(values=vector.values))
+            pb.ArchivedVector(embedder=vector.embedder, embedding=embedding_to_proto(_embedding(vector)))
             for vector in revision.vectors
         ],
     )
+
+
+def _embedding(vector: Vector) -> Embedding:
+    return Embedding(vector.values.tolist(), from_bytes(vector.tokens) if vector.tokens else None)
 
 
 def _revision(message: pb.ArchivedRevision, field: str) -> ArchivedRevision:
@@ -112,7 +117,8 @@ def _revision(message: pb.ArchivedRevision, field: str) -> ArchivedRevision:
         cube_from_proto(message.cube, field=f"{field}.cube"),
         message.content_revision,
         tuple(
-            Vector(vector.embedder, np.array(vector.embedding.values, dtype=np.float32)) for vector in message.vectors
+            vector_of(vector.embedding, embedder=vector.embedder, field=f"{field}.vectors[{index}].embedding")
+            for index, vector in enumerate(message.vectors)
         ),
     )
 

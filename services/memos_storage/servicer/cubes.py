@@ -256,9 +256,13 @@ class StorageServicer(StorageServiceServicer):
     async def SearchMemCubes(self, request: pb.SearchMemCubesRequest, context: Any) -> pb.SearchMemCubesResponse:
         """Search."""
         payload = messages.wants_payload(request.view)
+        vector, tokens = messages.asked_vector(request)
         query = Query(
             text=request.query,
-            vector=messages.vector(request, embedder=request.embedder),
+            vector=vector,
+            tokens=tokens,
+            without=frozenset(request.ranking.without),
+            token_budget=request.ranking.token_budget,
             vaults=messages.vault_names(list(request.vaults), field="vaults"),
             top_k=request.top_k,
             filter=messages.cube_filter(request.filter),
@@ -269,4 +273,5 @@ class StorageServicer(StorageServiceServicer):
             hits=[messages.search_hit(hit, payload=payload) for hit in found.hits],
             legs=[messages.search_leg(leg) for leg in found.legs],
             degraded=found.degraded,
+            stages=[messages.search_stage(stage) for stage in found.stages],
         )

@@ -14,11 +14,14 @@ from memos_kernel.cube import Kind, MemCube, SemanticType, State
 from memos_kernel.errors import InvalidField, MissingField
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.states import SEARCHED_BY_DEFAULT
+from memos_kernel.token_codes import QueryTokens, query_tokens, to_bytes
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.values import NewCube, Outcome, Vector
 from memos_storage.usecases.legs import LegResult
+from memos_storage.usecases.ranking.rank_candidates import StageResult
 from memos_storage.usecases.search_cubes import Hit
 from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
+from memos_wire.embeddings import token_codes
 from memos_wire.errors import status_of
 from memos_wire.times import from_timestamp, optional_time
 
@@ -50,8 +53,32 @@ def vector(request: Message, *, embedder: str) -> Vector | None:
     """Return the vector in the field `embedding`, or None if it is not set."""
     if not request.HasField("embedding"):
         return None
-    embedding: inference.Embedding = request.embedding  # type: ignore[attr-defined]
-    return Vector(embedder, np.array(embedding.values, dtype=np.float32))
+    return vector_of(request.embedding, embedder=embedder)  # type: ignore[attr-defined]
+
+
+def vector_of(embedding: inference.Embedding, *, embedder: str, field: str = "embedding") -> Vector:
+    """Return the vector of an embedding with the codes of its tokens, if it has them.
+
+    Raises:
+        InvalidField: the codes do not fit the vector.
+    """
+    values = np.array(embedding.values, dtype=np.float32)
+    codes = token_codes(embedding)
+    if codes is None:
+        return Vector(embedder, values, None)
+    try:
+        return Vector(embedder, values, to_bytes(codes, len(values)))
+    except ValueError as error:
+        raise InvalidField(f"{field}.tokens cannot be read: {error}.", field=f"{field}.tokens") from error
+
+
+def asked_vector(request: pb.SearchMemCubesRequest) -> tuple[Vector | None, QueryTokens | None]:
+    """Return the vector of a query and those of its tokens, as far as they are set and known here."""
+    if not request.HasField("embedding"):
+        return None, None
+    vector = Vector(request.embedder, np.array(request.embedding.values, dtype=np.float32))
+    codes = token_codes(request.embedding)
+    return vector, None if codes is None else query_tokens(codes, len(vector.values))
 
 
 def cube_filter(message: public.CubeFilter) -> CubeFilter:
@@ -127,7 +154,21 @@ def cube_result(name: str, outcome: Outcome, *, payload: bool) -> public.CubeRes
 def search_hit(hit: Hit, *, payload: bool) -> public.SearchHit:
     """Return a hit."""
     return public.SearchHit(
-        cube=cube_to_proto(hit.cube, payload=payload), score=hit.fused.score, leg_scores=hit.fused.legs
+        cube=cube_to_proto(hit.cube, payload=payload),
+        score=hit.fused.score,
+        leg_scores=hit.fused.legs,
+        features=hit.fused.features,
+    )
+
+
+def search_stage(stage: StageResult) -> public.SearchStage:
+    """Return what a stage of the ranking did."""
+    return public.SearchStage(
+        name=stage.name,
+        ran=stage.ran,
+        reason=stage.reason,
+        candidates=stage.candidates,
+        duration_ms=stage.duration_ms,
     )
 
 

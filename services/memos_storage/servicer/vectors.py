@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from memos_api.internal.v1 import vector_service_pb2 as pb
 from memos_api.internal.v1.vector_service_pb2_grpc import VectorServiceServicer
 from memos_kernel.errors import InvalidField
 from memos_runtime.context import current_grant
-from memos_storage.domain.values import PointId, TextPlace, Vector
+from memos_storage.domain.values import PointId, TextPlace
 from memos_storage.ports import Catalog
+from memos_storage.servicer.messages import vector_of
 from memos_storage.usecases.embed_texts import AdoptEmbedder, ListTexts, PutVectors
 from memos_wire.cubes import cube_to_proto
 
@@ -52,9 +51,9 @@ class VectorServicer(VectorServiceServicer):
         vectors = [
             (
                 PointId(item.uid, item.revision),
-                Vector(request.embedder, np.array(item.embedding.values, dtype=np.float32)),
+                vector_of(item.embedding, embedder=request.embedder, field=f"vectors[{index}].embedding"),
             )
-            for item in request.vectors
+            for index, item in enumerate(request.vectors)
         ]
         return pb.PutVectorsResponse(stored=await self._do.put(vectors, grant=current_grant()))
 

@@ -153,7 +153,7 @@ def _with_use(item: ArchivedRevision, head: StoredCube) -> ArchivedRevision:
 
 
 def _size(item: ArchivedRevision) -> int:
-    return len(item.cube.text) + sum(vector.values.nbytes for vector in item.vectors)
+    return len(item.cube.text) + sum(vector.values.nbytes + len(vector.tokens or b"") for vector in item.vectors)
 
 
 def _place(head: StoredCube) -> Place:

@@ -1,7 +1,7 @@
 """Find the cubes that fit a query best."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -13,29 +13,44 @@ from memos_kernel.names import VaultName
 from memos_kernel.permission import Grant
 from memos_kernel.states import COLD
 from memos_kernel.text import check_text
+from memos_kernel.token_codes import QueryTokens
 from memos_storage.domain.checks import check_vector
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.fusion import DENSE, LEXICAL, PENDING, Fused, fuse
 from memos_storage.domain.selection import Selection, check_as_of
 from memos_storage.domain.values import StoredCube, Vector
-from memos_storage.ports import Catalog, Span, Spans
+from memos_storage.ports import Asked, Catalog, Span, Spans
 from memos_storage.usecases.access import narrowed, shown
 from memos_storage.usecases.legs import DenseLeg, LegResult, LexicalLeg, PendingLeg, skipped
 from memos_storage.usecases.links import link_origins
 from memos_storage.usecases.past_leg import PastLeg
+from memos_storage.usecases.ranking.budget import Budget
+from memos_storage.usecases.ranking.rank_candidates import LEFT_OUT, RankCandidates, StageResult
 
-DEPTH = 50
+DEPTH = 150
 """Least candidates asked of each leg."""
+
+LEGS = (DENSE, LEXICAL)
+"""Legs that a query can leave out."""
 
 NO_VECTOR = "the query has no vector"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What is looked for. `vaults` empty means those of the grant, `top_k` 0 the default, `as_of` None the present."""
+    """What is looked for. `vaults` empty means those of the grant, `top_k` 0 the default, `as_of` None the present.
+
+    Attributes:
+        tokens: vectors of the query's tokens.
+        without: legs and stages of the ranking that do not run.
+        token_budget: most tokens of all texts together, by estimate; 0 is no limit.
+    """
 
     text: str
     vector: Vector | None = None
+    tokens: QueryTokens | None = None
+    without: frozenset[str] = frozenset()
+    token_budget: int = 0
     vaults: tuple[VaultName, ...] = ()
     top_k: int = 0
     filter: CubeFilter = field(default_factory=CubeFilter)
@@ -52,26 +67,31 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Hits, best first, and what each leg did."""
+    """Hits, best first, and what each leg and each stage of the ranking did."""
 
     hits: tuple[Hit, ...]
     legs: tuple[LegResult, ...]
+    stages: tuple[StageResult, ...] = ()
 
     @property
     def degraded(self) -> bool:
         """Whether a leg was missing, or may have missed something."""
-        return any(leg.reason for leg in self.legs)
+        return any(map(_misses, self.legs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchCubes:
-    """Runs the legs side by side and joins what they found to the catalogue. `current` tells the embedder to go by."""
+    """Runs the legs side by side, ranks what they found and joins it to the catalogue.
+
+    `current` tells the embedder to go by.
+    """
 
     catalog: Catalog
     dense: DenseLeg
     pending: PendingLeg
     lexical: LexicalLeg
     past: PastLeg
+    rank: RankCandidates
     current: Callable[[], Awaitable[str]]
     clock: Clock
     spans: Spans
@@ -83,31 +103,46 @@ class SearchCubes:
             MissingField, InvalidField, LimitExceeded: the query.
             VaultNotFound: the grant does not cover a vault.
         """
-        top_k = _check(query)
+        top_k = _check(query, {*LEGS, *self.rank.names})
         scope, now = narrowed(grant, query.vaults), self.clock.now()
         check_as_of(query.as_of, now=now)
         selection = Selection(scope=scope, filter=query.filter, now=now, as_of=query.as_of)
         with self.spans.span("storage.search") as span:
             legs = await self._run_legs(query, selection, max(DEPTH, 3 * top_k))
-            cosines = await self._missing_cosines(query.vector, legs)
+            vector = None if DENSE in query.without else query.vector
+            cosines = await self._missing_cosines(vector, legs)
             order = fuse({leg.name: leg.scores for leg in legs}, cosines=cosines)
-            hits = await self._join(order, selection, top_k, grant)
+            asked = Asked(
+                text=query.text, vector=vector, tokens=query.tokens, now=query.as_of or now, past=bool(query.as_of)
+            )
+            ranked = await self.rank(order, asked, without=query.without, cosines=cosines)
+            hits, budget = await self._join(ranked.order, selection, top_k, grant, query.token_budget)
             self._describe(span, hits, legs)
-        return Found(tuple(hits), tuple(legs))
+        return Found(tuple(hits), tuple(legs), (*ranked.stages, *budget))
 
     async def _run_legs(self, query: Query, selection: Selection, depth: int) -> list[LegResult]:
         (pending, dense), words = await asyncio.gather(
-            self._by_vector(query.vector, selection, depth), self.lexical(query.text, selection, depth=depth)
+            self._by_vector(query, selection, depth), self._by_words(query, selection, depth)
         )
         if query.vector is not None and dense.ran and not dense.reason:
             dense = replace(dense, reason=await self._outside(query.vector))
         if selection.as_of is None:
             return [dense, pending, words]
         # After the others: what changes while they run is then among what has changed.
-        past = await self.past(query.text, query.vector, selection, depth=depth)
-        return [dense, pending, past.leg, replace(words, scores={**words.scores, **past.words})]
+        vector = None if DENSE in query.without else query.vector
+        past = await self.past(query.text, vector, selection, depth=depth)
+        told = {} if LEXICAL in query.without else past.words
+        return [dense, pending, past.leg, replace(words, scores={**words.scores, **told})]
 
-    async def _by_vector(self, vector: Vector | None, selection: Selection, depth: int) -> tuple[LegResult, LegResult]:
+    async def _by_words(self, query: Query, selection: Selection, depth: int) -> LegResult:
+        if LEXICAL in query.without:
+            return skipped(LEXICAL, LEFT_OUT)
+        return await self.lexical(query.text, selection, depth=depth)
+
+    async def _by_vector(self, query: Query, selection: Selection, depth: int) -> tuple[LegResult, LegResult]:
+        if DENSE in query.without:
+            return skipped(PENDING, LEFT_OUT), skipped(DENSE, LEFT_OUT)
+        vector = query.vector
         if vector is None:
             return skipped(PENDING, NO_VECTOR), skipped(DENSE, NO_VECTOR)
         # What waits is read before the index is asked: a row that goes over meanwhile is found twice, and not never.
@@ -138,25 +173,33 @@ class SearchCubes:
             return {}
         return await self.catalog.cosines(vector, sorted(missing))
 
-    async def _join(self, order: Sequence[Fused], selection: Selection, top_k: int, grant: Grant) -> list[Hit]:
+    async def _join(
+        self, order: Sequence[Fused], selection: Selection, top_k: int, grant: Grant, token_budget: int
+    ) -> tuple[list[Hit], list[StageResult]]:
+        """Return the hits, and what became of the budget if there is one."""
         hits: list[Hit] = []
+        budget = Budget(token_budget)
         for start in range(0, len(order), top_k):
             part = order[start : start + top_k]
             cubes: dict[str, StoredCube] = await self.catalog.resolve([item.uid for item in part], selection)
             found = ((item, cubes[item.uid].cube) for item in part if item.uid in cubes)
-            hits += [Hit(shown(cube, grant, now=selection.now), item) for item, cube in found]
-            if len(hits) >= top_k:
+            hits += [Hit(shown(cube, grant, now=selection.now), item) for item, cube in found if budget.takes(cube)]
+            if len(hits) >= top_k or budget.spent:
                 break
-        return hits[:top_k]
+        return hits[:top_k], [budget.result(min(len(hits), top_k))] if token_budget else []
 
     def _describe(self, span: Span, hits: Sequence[Hit], legs: Sequence[LegResult]) -> None:
         span.set_attribute("gen_ai.memory.search.result.count", len(hits))
         span.set_attribute("memos.search.legs", ",".join(leg.name for leg in legs if leg.ran))
-        span.set_attribute("memos.degraded", any(leg.reason for leg in legs))
+        span.set_attribute("memos.degraded", any(map(_misses, legs)))
         link_origins(span, (hit.cube for hit in hits))
 
 
-def _check(query: Query) -> int:
+def _misses(leg: LegResult) -> bool:
+    return leg.reason not in ("", LEFT_OUT)
+
+
+def _check(query: Query, known: Set[str]) -> int:
     check_text(query.text, field="query", limit=limits.QUERY_BYTES)
     if query.top_k < 0:
         raise InvalidField(f"top_k is {query.top_k}; give 0 or more.", field="top_k")
@@ -166,6 +209,17 @@ def _check(query: Query) -> int:
             field="top_k",
             limit=str(limits.TOP_K),
             unit="cubes",
+        )
+    if unknown := sorted(query.without - known):
+        raise InvalidField(
+            f"ranking.without names {', '.join(unknown)}; there are {', '.join(sorted(known))}.",
+            field="ranking.without",
+        )
+    if query.without.issuperset(LEGS):
+        raise InvalidField("ranking.without leaves no leg to find anything; keep one.", field="ranking.without")
+    if query.token_budget < 0:
+        raise InvalidField(
+            f"ranking.token_budget is {query.token_budget}; give 0 or more.", field="ranking.token_budget"
         )
     if State.EXPIRED in query.filter.states:
         raise InvalidField("Expired cubes are never searched; list them instead.", field="filter.states")

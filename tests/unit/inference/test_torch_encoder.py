@@ -64,7 +64,7 @@ def load(tmp_path):
 @pytest.mark.parametrize("pooling", [MEAN, CLS, None])
 def test_padding_does_not_change_a_vector(load, kind, pooling):
     encoder = load(kind=kind, pooling=pooling)
-    alone = [encoder.encode([text], max_texts=1)[0] for text in TEXTS]
+    alone = [encoder.encode([text], max_texts=1)[0].vector for text in TEXTS]
     for vector, expected in zip(encoder.encode(TEXTS, max_texts=8), alone, strict=True):
         assert vector == pytest.approx(expected, abs=1e-5)
         assert math.hypot(*vector) == pytest.approx(1.0)

@@ -1306,6 +1306,7 @@ class SearchMemoriesRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
+    RANKING_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """What to look for, 1 to 4,096 bytes."""
     top_k: _builtins.int
@@ -1326,6 +1327,10 @@ class SearchMemoriesRequest(_message.Message):
         of now.
         """
 
+    @_builtins.property
+    def ranking(self) -> Global___Ranking:
+        """How what was found is ranked; unset means by all stages."""
+
     def __init__(
         self,
         *,
@@ -1335,14 +1340,49 @@ class SearchMemoriesRequest(_message.Message):
         filter: Global___CubeFilter | None = ...,
         view: _memcube_pb2.CubeView.ValueType = ...,
         as_of: _timestamp_pb2.Timestamp | None = ...,
+        ranking: Global___Ranking | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter", "ranking", b"ranking"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter", "query", b"query", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter", "query", b"query", "ranking", b"ranking", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchMemoriesRequest: _TypeAlias = SearchMemoriesRequest  # noqa: Y015
+
+@_typing.final
+class Ranking(_message.Message):
+    """How the candidates of a search are ranked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WITHOUT_FIELD_NUMBER: _builtins.int
+    TOKEN_BUDGET_FIELD_NUMBER: _builtins.int
+    token_budget: _builtins.int
+    """Most tokens that the texts of all hits may have together, at four bytes of UTF-8 each; one that does not fit is
+    passed over, and the next ones are tried. 0 means no limit.
+    """
+    @_builtins.property
+    def without(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Legs and stages to leave out. Legs: `dense`, `lexical`, of which one has to stay. Stages: `neighbours` (turns around
+        a hit in its conversation, and the words in them), `speaker` (whom the query names), `time` (which the query names),
+        `form` (length, question or statement, first person, role), `late_interaction` (vectors of tokens), `session`
+        (other hits in the same conversation). Without any stage the order is that of the legs.
+        """
+
+    def __init__(
+        self,
+        *,
+        without: _abc.Iterable[_builtins.str] | None = ...,
+        token_budget: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token_budget", b"token_budget", "without", b"without"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ranking: _TypeAlias = Ranking  # noqa: Y015
 
 @_typing.final
 class SearchMemoriesResponse(_message.Message):
@@ -1353,6 +1393,7 @@ class SearchMemoriesResponse(_message.Message):
     HITS_FIELD_NUMBER: _builtins.int
     LEGS_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
     degraded: _builtins.bool
     """Whether a leg was missing."""
     @_builtins.property
@@ -1363,16 +1404,21 @@ class SearchMemoriesResponse(_message.Message):
     def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchLeg]:
         """Legs of the search, those that did not run too."""
 
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchStage]:
+        """Stages of the ranking, those that did not run too, in their order; with a token budget, last of all what became of it."""
+
     def __init__(
         self,
         *,
         hits: _abc.Iterable[Global___SearchHit] | None = ...,
         legs: _abc.Iterable[Global___SearchLeg] | None = ...,
         degraded: _builtins.bool = ...,
+        stages: _abc.Iterable[Global___SearchStage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "hits", b"hits", "legs", b"legs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "hits", b"hits", "legs", b"legs", "stages", b"stages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1404,9 +1450,30 @@ class SearchHit(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class FeaturesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CUBE_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     LEG_SCORES_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
     score: _builtins.float
     """Fused score; only its order within one answer has a meaning."""
     @_builtins.property
@@ -1417,20 +1484,67 @@ class SearchHit(_message.Message):
     def leg_scores(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Score a leg, by the leg's name; a leg that did not find the cube is absent."""
 
+    @_builtins.property
+    def features(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """What the stages of the ranking found of the cube, by name: `lexical` and `context` (BM25 of its words, and of those
+        said around it too, from 0 to 1), `dense` (cosine), `late_interaction`, `late_context` and `coverage` (of the vectors
+        of tokens, from 0 to 1), `speaker`, `time` and `role` (-1 to 1), `length`, `asks`, `first_person`, `tells_time`,
+        `session`. The score is a weighted sum of how far each is from the mean of the candidates.
+        """
+
     def __init__(
         self,
         *,
         cube: _memcube_pb2.MemCube | None = ...,
         score: _builtins.float = ...,
         leg_scores: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        features: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "leg_scores", b"leg_scores", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "features", b"features", "leg_scores", b"leg_scores", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchHit: _TypeAlias = SearchHit  # noqa: Y015
+
+@_typing.final
+class SearchStage(_message.Message):
+    """What one stage of the ranking did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RAN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    DURATION_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name, as in Ranking."""
+    ran: _builtins.bool
+    """Whether it ran."""
+    reason: _builtins.str
+    """Why it did not run, or what it did without; otherwise empty."""
+    candidates: _builtins.int
+    """Candidates that there were after it."""
+    duration_ms: _builtins.float
+    """Time it took, in milliseconds."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        ran: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        candidates: _builtins.int = ...,
+        duration_ms: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "duration_ms", b"duration_ms", "name", b"name", "ran", b"ran", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchStage: _TypeAlias = SearchStage  # noqa: Y015
 
 @_typing.final
 class SearchLeg(_message.Message):

@@ -268,12 +268,15 @@ class MemoryTransaction:
         return next(iter(vectors_of(self.tables, uid, content_revision)), None)
 
     def add_vector(self, tenant: str, id: PointId, vector: Vector, *, now: datetime) -> bool:
-        """Store another embedder's vector of a text; False if it is there already, or the text is not."""
+        """Store another embedder's vector of a text, or the tokens that it lacks; False if there is nothing to add."""
         newest = self.present(id.uid)
         if newest is None or newest.cube.name.tenant != tenant:
             return False
-        if vector.embedder in self.tables.vectors.get(id, {}):
-            return False
+        known = self.tables.vectors.get(id, {}).get(vector.embedder)
+        if known is not None:
+            if known.tokens is None:
+                self.tables.vectors[id][vector.embedder] = replace(known, tokens=vector.tokens)
+            return known.tokens is None
         brought = [
             row for row in self.tables.history[id.uid] if row.cube.revision == row.content_revision == id.revision
         ]

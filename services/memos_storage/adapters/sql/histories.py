@@ -52,7 +52,9 @@ _HISTORY = (
     .order_by(_CUBES.c.uid, _REVISIONS.c.revision)
     .limit(bindparam("limit", type_=Integer))
 )
-_OF_TEXTS = select(_VECTORS.c.cube_key, _VECTORS.c.revision, _VECTORS.c.embedder, _VECTORS.c.data).where(
+_OF_TEXTS = select(
+    _VECTORS.c.cube_key, _VECTORS.c.revision, _VECTORS.c.embedder, _VECTORS.c.data, _VECTORS.c.tokens
+).where(
     _VECTORS.c.cube_key.in_(bindparam("keys", expanding=True)),
     _VECTORS.c.revision.between(bindparam("least"), bindparam("most")),
 )
@@ -110,5 +112,5 @@ def _vectors(connection: Connection, found: Sequence[RowMapping]) -> dict[tuple[
         return held
     parameters = {"keys": sorted({row["key"] for row in found}), "least": min(texts), "most": max(texts)}
     for row in connection.execute(_OF_TEXTS.order_by(_VECTORS.c.embedder), parameters):
-        held.setdefault((row.cube_key, row.revision), []).append(Vector(row.embedder, rows.vector_of(row.data)))
+        held.setdefault((row.cube_key, row.revision), []).append(rows.vector_row(row))
     return held

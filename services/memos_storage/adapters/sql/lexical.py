@@ -56,7 +56,7 @@ class SqlLexicalIndex:
 
         A score is the BM25 sum over what it would be in a text that holds every term of the query very often.
         """
-        wanted = _wanted(query)
+        wanted = wanted_terms(query)
         if not wanted:
             return []
         asked = _Asked(Shape.of(selection), filters.values(selection), limit)
@@ -75,7 +75,7 @@ class SqlLexicalIndex:
 
     async def score(self, query: str, cubes: Sequence[MemCube]) -> list[Scored]:
         """Return those of these cubes that share terms with the query, scored as if their texts were in the index."""
-        wanted = _wanted(query)
+        wanted = wanted_terms(query)
         by_vault: dict[VaultName, list[MemCube]] = {}
         for cube in cubes:
             by_vault.setdefault(cube.vault, []).append(cube)
@@ -88,7 +88,8 @@ class SqlLexicalIndex:
         return await self._database.read(work)
 
 
-def _wanted(query: str) -> list[str]:
+def wanted_terms(query: str) -> list[str]:
+    """Return the different terms of a query that are looked up, in their order."""
     return list(dict.fromkeys(terms(query)))[:QUERY_TERMS]
 
 
@@ -107,7 +108,7 @@ def _score_texts(
 
 
 def _found(connection: Connection, vault: _Vault, wanted: Sequence[str]) -> dict[str, int]:
-    counted = connection.execute(_FREQUENCIES, {"vault_key": vault.key, "terms": wanted})
+    counted = connection.execute(FREQUENCIES, {"vault_key": vault.key, "terms": wanted})
     return {term: int(count) for term, count in counted}
 
 
@@ -172,7 +173,7 @@ def _telling(found: Mapping[str, int]) -> list[str]:
     return telling
 
 
-_FREQUENCIES: Select[Any] = (
+FREQUENCIES: Select[Any] = (
     select(_POSTINGS.c.term, func.count())
     .where(_POSTINGS.c.vault_key == bindparam("vault_key"), _POSTINGS.c.term.in_(bindparam("terms", expanding=True)))
     .group_by(_POSTINGS.c.term)

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Table
 
 from memos_kernel.changes import ChangeKind
-from memos_kernel.cube import MemCube
+from memos_kernel.cube import Kind, MemCube
 from memos_kernel.moments import micros
 from memos_kernel.names import VaultName
 from memos_kernel.quotas import VaultQuota
-from memos_storage.adapters.sql import rows, schema
+from memos_storage.adapters.sql import rows, schema, turns
 from memos_storage.adapters.sql.bulk import insert_all
 from memos_storage.adapters.sql.vaults import Growth, grow, held
 from memos_storage.adapters.terms import frequencies
@@ -46,6 +46,8 @@ class NewRows:
         for table in _TABLES:
             if table.name in self._rows:
                 insert_all(self._connection, table, self._rows[table.name])
+        if schema.turns.name in self._rows:
+            turns.place(self._connection, self._rows[schema.turns.name])
         self._rows = {}
 
     def finish(self, quotas: Mapping[int, tuple[VaultName, VaultQuota]]) -> None:
@@ -103,11 +105,13 @@ class NewRows:
             self.add(schema.labels, row)
 
     def terms(self, key: int, vault_key: int, cube: MemCube) -> None:
-        """Add the terms of a text to the lexical index."""
+        """Add a text to the lexical index and to the turns."""
         counted = frequencies(cube)
+        length = counted.total()
+        if cube.kind is Kind.PLAINTEXT:
+            self.add(schema.turns, turns.row_of(key, vault_key, cube, length=length))
         if not counted:
             return
-        length = counted.total()
         for term, frequency in counted.items():
             self.add(
                 schema.postings,
@@ -124,6 +128,7 @@ class NewRows:
                 "embedder": vector.embedder,
                 "revision": revision,
                 "data": rows.vector_bytes(vector.values),
+                "tokens": vector.tokens,
             },
         )
 

@@ -1,10 +1,10 @@
-"""How texts leave the lexical index."""
+"""How texts leave the lexical index and the turns."""
 
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 
-from memos_storage.adapters.sql import schema
+from memos_storage.adapters.sql import schema, turns
 from memos_storage.adapters.sql.vaults import Growth
 
 _POSTINGS = schema.postings
@@ -24,6 +24,7 @@ _LEAVE = delete(_POSTINGS).where(_KEYS)
 
 def unindex(connection: Connection, keys: Sequence[int]) -> dict[int, Growth]:
     """Take the terms of cubes out of the index; return by how much the counts of their vaults shrink."""
+    turns.take_out(connection, keys)
     leaving = connection.execute(_LEAVING, {"keys": keys}).all()
     if leaving:
         connection.execute(_LEAVE, {"keys": keys})

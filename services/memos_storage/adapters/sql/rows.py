@@ -13,7 +13,7 @@ from memos_kernel.moments import micros, moment
 from memos_storage.adapters.sql import schema
 from memos_storage.domain.filters import event_time, fold
 from memos_storage.domain.quotas import text_bytes
-from memos_storage.domain.values import Floats, StoredCube
+from memos_storage.domain.values import Floats, StoredCube, Vector
 from memos_wire.cubes import cube_from_proto, cube_to_proto
 
 STORED = (
@@ -89,6 +89,11 @@ def label_rows(key: int, cube: MemCube) -> list[dict[str, Any]]:
 def vector_bytes(values: Floats) -> bytes:
     """Return a vector as it is stored."""
     return values.astype("<f4").tobytes()
+
+
+def vector_row(row: Any) -> Vector:
+    """Return the vector of a row with `embedder`, `data` and `tokens`."""
+    return Vector(row.embedder, vector_of(row.data), row.tokens)
 
 
 def vector_of(data: bytes) -> Floats:

@@ -139,6 +139,7 @@ vectors = Table(
     Column("embedder", String(256), primary_key=True),
     Column("revision", BigInteger, primary_key=True),  # the content revision; those of older texts stay
     Column("data", LargeBinary, nullable=False),  # float32, little endian
+    Column("tokens", LargeBinary),  # codes of the tokens' vectors; empty: there are none, NULL: not made yet
 )
 
 embedders = Table(
@@ -158,6 +159,24 @@ postings = Table(
     Column("length", Integer, nullable=False),  # terms in the whole text, kept here to spare a join
     sqlite_with_rowid=False,
 )
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("cube_key", ForeignKey("cubes.key", ondelete="CASCADE"), primary_key=True),
+    Column("vault_key", ForeignKey("vaults.key"), nullable=False),
+    Column("session", String(256), nullable=False),  # empty: it is in no conversation
+    Column("event_time", BigInteger, nullable=False),
+    Column("uid", String(36), nullable=False, unique=True),  # of the cube; uids sort by the time when they were made
+    Column("previous", Key, index=True),  # cube_key of the turn before it in the session
+    Column("speaker", String(256), nullable=False),  # folded; empty: without a name
+    Column("role", SmallInteger, nullable=False),
+    Column("length", Integer, nullable=False),  # terms of the text
+    Column("marks", Integer, nullable=False),  # bits of `domain.turns.Mark`
+)
+"""The live texts as the ranking of searches sees them, and their order in conversations."""
+
+Index("ix_turns_order", turns.c.vault_key, turns.c.session, turns.c.event_time, turns.c.uid)
 
 snapshots = Table(
     "snapshots",

@@ -1,4 +1,4 @@
-"""Texts that have no vector of an embedder."""
+"""Texts that have no vector of an embedder, or none of their tokens yet."""
 
 from sqlalchemy import BigInteger, Connection, Integer, Select, and_, bindparam, exists, select, tuple_
 
@@ -9,19 +9,19 @@ from memos_storage.domain.values import BareText, StoredCube, TextPlace
 
 _CUBES, _REVISIONS, _VECTORS = schema.cubes, schema.revisions, schema.vectors
 
-_HAS_VECTOR = exists(
-    select(1).where(
-        _VECTORS.c.cube_key == _CUBES.c.key,
-        _VECTORS.c.revision == _REVISIONS.c.revision,
-        _VECTORS.c.embedder == bindparam("embedder"),
-    )
+_OF_TEXT = (
+    _VECTORS.c.cube_key == _CUBES.c.key,
+    _VECTORS.c.revision == _REVISIONS.c.revision,
+    _VECTORS.c.embedder == bindparam("embedder"),
 )
+_HAS_VECTOR = exists(select(1).where(*_OF_TEXT))
+_IS_DONE = exists(select(1).where(*_OF_TEXT, _VECTORS.c.tokens.is_not(None)))
 _BRINGS_TEXT = and_(_REVISIONS.c.cube_key == _CUBES.c.key, _REVISIONS.c.content_revision == _REVISIONS.c.revision)
 _BARE = (
     select(_REVISIONS.c.revision, *rows.STORED)
     .select_from(_CUBES)
     .join(_REVISIONS, _BRINGS_TEXT)
-    .where(_CUBES.c.kind == int(Kind.PLAINTEXT), filters.STANDING, ~_HAS_VECTOR)
+    .where(_CUBES.c.kind == int(Kind.PLAINTEXT), filters.STANDING, ~_IS_DONE)
 )
 _OF_NOW = _REVISIONS.c.revision == _CUBES.c.content_revision
 _PAGE = (

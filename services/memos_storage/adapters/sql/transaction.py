@@ -49,10 +49,20 @@ _AT = (
     .limit(1)
 )
 _VECTOR = (
-    select(schema.vectors.c.embedder, schema.vectors.c.data)
+    select(schema.vectors.c.embedder, schema.vectors.c.data, schema.vectors.c.tokens)
     .join(schema.cubes, schema.cubes.c.key == schema.vectors.c.cube_key)
     .where(schema.cubes.c.uid == bindparam("uid"), schema.vectors.c.revision == bindparam("revision"))
     .order_by(case((schema.vectors.c.embedder == bindparam("current"), 0), else_=1), schema.vectors.c.embedder)
+)
+_ADD_TOKENS = (
+    update(schema.vectors)
+    .where(
+        schema.vectors.c.cube_key == bindparam("key"),
+        schema.vectors.c.revision == bindparam("of"),
+        schema.vectors.c.embedder == bindparam("by"),
+        schema.vectors.c.tokens.is_(None),
+    )
+    .values(tokens=bindparam("codes"))
 )
 _TEXT = (
     select(schema.cubes.c.key, schema.cubes.c.content_revision, schema.cubes.c.delete_time, schema.cubes.c.state)
@@ -134,7 +144,7 @@ class SqlTransaction:
         self.flush()
         parameters = {"uid": uid, "revision": content_revision, "current": self.embedder()}
         row = self._connection.execute(_VECTOR, parameters).first()
-        return None if row is None else Vector(row.embedder, rows.vector_of(row.data))
+        return None if row is None else rows.vector_row(row)
 
     def present(self, uid: str) -> StoredCube | None:
         """Return a cube, deleted or not, that is not being erased."""
@@ -289,12 +299,15 @@ class SqlTransaction:
         self._new.grow(row.vault_key, Growth(text_bytes=values["text_bytes"] - row.text_bytes))
 
     def add_vector(self, tenant: str, id: PointId, vector: Vector, *, now: datetime) -> bool:
-        """Store another embedder's vector of a text; False if it is there already, or the text is not."""
+        """Store another embedder's vector of a text, or the tokens that it lacks; False if there is nothing to add."""
         self.flush()
         self._connection.execute(_LOCK_UID, {"uid": id.uid})
         row = self._connection.execute(_TEXT, {"uid": id.uid, "tenant": tenant, "revision": id.revision}).first()
-        if row is None or vector.embedder in self._indexed(row.key, id.revision):
+        if row is None:
             return False
+        if vector.embedder in self._indexed(row.key, id.revision):
+            place = {"key": row.key, "of": id.revision, "by": vector.embedder, "codes": vector.tokens}
+            return self._connection.execute(_ADD_TOKENS, place).rowcount > 0
         self._keep_vector(row.key, id.revision, vector)
         if row.delete_time is None and row.state not in COLD and row.content_revision == id.revision:
             self._new.entry(row.key, vector.embedder, micros(now))
@@ -390,10 +403,10 @@ class SqlTransaction:
         """Return the vectors of a text."""
         self.flush()
         table = schema.vectors
-        found = select(table.c.embedder, table.c.data).where(
+        found = select(table.c.embedder, table.c.data, table.c.tokens).where(
             table.c.cube_key == key, table.c.revision == content_revision
         )
-        return [Vector(row.embedder, rows.vector_of(row.data)) for row in self._connection.execute(found)]
+        return [rows.vector_row(row) for row in self._connection.execute(found)]
 
     def _indexed(self, key: int, content_revision: int) -> frozenset[str]:
         """Return the embedders whose index may hold the vector of a text."""

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from memos_api.v1 import blob_service_pb2 as _blob_service_pb2
 from memos_api.v1 import chat_service_pb2 as _chat_service_pb2
 from memos_api.v1 import memcube_pb2 as _memcube_pb2
@@ -21,6 +22,66 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _TokenUse:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TokenUseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TokenUse.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TOKEN_USE_UNSPECIFIED: _TokenUse.ValueType  # 0
+    """They are not wanted."""
+    TOKEN_USE_STORE: _TokenUse.ValueType  # 1
+    """To be stored beside the text."""
+    TOKEN_USE_QUERY: _TokenUse.ValueType  # 2
+    """To look for texts."""
+
+class TokenUse(_TokenUse, metaclass=_TokenUseEnumTypeWrapper):
+    """What vectors of tokens are wanted for."""
+
+TOKEN_USE_UNSPECIFIED: TokenUse.ValueType  # 0
+"""They are not wanted."""
+TOKEN_USE_STORE: TokenUse.ValueType  # 1
+"""To be stored beside the text."""
+TOKEN_USE_QUERY: TokenUse.ValueType  # 2
+"""To look for texts."""
+Global___TokenUse: _TypeAlias = TokenUse  # noqa: Y015
+
+@_typing.final
+class TokenVectors(_message.Message):
+    """Vectors of the tokens of one text, for late interaction (Khattab and Zaharia 2020): each L2-normalised, rotated by the
+    matrix of the codebook, and quantized.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODEBOOK_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    codebook: _builtins.int
+    """Which rotation, levels and packing they have; those of different codebooks never meet."""
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Codes of all tokens in order, packed from the lowest bits on: of a stored text 2 bits a dimension, of a query 8."""
+
+    @_builtins.property
+    def words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a query: the word that each token belongs to, as it is written. Of a stored text nothing."""
+
+    def __init__(
+        self,
+        *,
+        codebook: _builtins.int = ...,
+        codes: _abc.Iterable[_builtins.int] | None = ...,
+        words: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codebook", b"codebook", "codes", b"codes", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenVectors: _TypeAlias = TokenVectors  # noqa: Y015
+
 @_typing.final
 class Embedding(_message.Message):
     """A vector of one text."""
@@ -28,18 +89,24 @@ class Embedding(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VALUES_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Elements, float32, L2-normalised."""
+
+    @_builtins.property
+    def tokens(self) -> Global___TokenVectors:
+        """Vectors of its tokens; unset if they were not asked for, or the embedder gives none."""
 
     def __init__(
         self,
         *,
         values: _abc.Iterable[_builtins.float] | None = ...,
+        tokens: Global___TokenVectors | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tokens", b"tokens", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -53,8 +120,11 @@ class EmbedRequest(_message.Message):
 
     TEXTS_FIELD_NUMBER: _builtins.int
     EMBEDDER_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
     embedder: _builtins.str
     """Id of the embedder that is wanted; where it is not served, or empty, the main one answers."""
+    tokens: Global___TokenUse.ValueType
+    """What vectors of the tokens are wanted for; unset means not at all."""
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Texts."""
@@ -64,10 +134,11 @@ class EmbedRequest(_message.Message):
         *,
         texts: _abc.Iterable[_builtins.str] | None = ...,
         embedder: _builtins.str = ...,
+        tokens: Global___TokenUse.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedder", b"embedder", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedder", b"embedder", "texts", b"texts", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

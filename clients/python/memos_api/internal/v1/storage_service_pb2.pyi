@@ -1092,6 +1092,7 @@ class SearchMemCubesRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
+    RANKING_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """Text of the query, for the lexical leg."""
     embedder: _builtins.str
@@ -1116,6 +1117,10 @@ class SearchMemCubesRequest(_message.Message):
     def as_of(self) -> _timestamp_pb2.Timestamp:
         """Moment of record time; unset means now."""
 
+    @_builtins.property
+    def ranking(self) -> _memory_service_pb2.Ranking:
+        """How what was found is ranked."""
+
     def __init__(
         self,
         *,
@@ -1127,10 +1132,11 @@ class SearchMemCubesRequest(_message.Message):
         filter: _memory_service_pb2.CubeFilter | None = ...,
         view: _memcube_pb2.CubeView.ValueType = ...,
         as_of: _timestamp_pb2.Timestamp | None = ...,
+        ranking: _memory_service_pb2.Ranking | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "embedding", b"embedding", "filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "embedding", b"embedding", "filter", b"filter", "ranking", b"ranking"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "embedder", b"embedder", "embedding", b"embedding", "filter", b"filter", "query", b"query", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "embedder", b"embedder", "embedding", b"embedding", "filter", b"filter", "query", b"query", "ranking", b"ranking", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1145,6 +1151,7 @@ class SearchMemCubesResponse(_message.Message):
     HITS_FIELD_NUMBER: _builtins.int
     LEGS_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
     degraded: _builtins.bool
     """Whether a leg was missing."""
     @_builtins.property
@@ -1155,16 +1162,21 @@ class SearchMemCubesResponse(_message.Message):
     def legs(self) -> _containers.RepeatedCompositeFieldContainer[_memory_service_pb2.SearchLeg]:
         """What each leg did."""
 
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[_memory_service_pb2.SearchStage]:
+        """Stages of the ranking."""
+
     def __init__(
         self,
         *,
         hits: _abc.Iterable[_memory_service_pb2.SearchHit] | None = ...,
         legs: _abc.Iterable[_memory_service_pb2.SearchLeg] | None = ...,
         degraded: _builtins.bool = ...,
+        stages: _abc.Iterable[_memory_service_pb2.SearchStage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "hits", b"hits", "legs", b"legs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "hits", b"hits", "legs", b"legs", "stages", b"stages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

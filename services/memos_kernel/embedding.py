@@ -1,0 +1,30 @@
+"""What an embedder makes of a text, and what it reads of a cube."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memos_kernel.cube import MemCube, SourceSpan
+from memos_kernel.token_codes import TokenCodes
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The vector of one text: float32, L2-normalised. `tokens` are those of its tokens, if they were asked for."""
+
+    values: Sequence[float]
+    tokens: TokenCodes | None = None
+
+
+def is_named(source: SourceSpan) -> bool:
+    """Return whether a speaker has a name; one that is only called by the role tells nothing."""
+    return bool(source.speaker) and source.speaker != source.role
+
+
+def embedded_text(cube: MemCube, text: str | None = None) -> str:
+    """Return what an embedder reads of a cube: its text, or the one given, behind the name of who said it.
+
+    Who speaks is half of what a message of a conversation means: `I moved to Oslo` is about its speaker.
+    """
+    said = cube.text if text is None else text
+    speakers = {source.speaker: None for source in cube.sources if is_named(source)}
+    return f"{', '.join(speakers)}: {said}" if speakers else said

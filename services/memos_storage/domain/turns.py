@@ -1,0 +1,89 @@
+"""A text as the ranking of searches sees it: who says it in which conversation, how long it is, of what sort."""
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+from memos_kernel.cube import MemCube
+from memos_kernel.embedding import is_named
+from memos_kernel.moments import micros
+from memos_storage.domain.filters import event_time, fold
+
+
+class Role(IntEnum):
+    """Who speaks; the numbers are stored."""
+
+    OTHER = 0
+    USER = 1
+    ASSISTANT = 2
+
+
+class Mark(IntFlag):
+    """What can be told of a text from its surface; the numbers are stored."""
+
+    ASKS = 1
+    """It ends as a question."""
+    FIRST_PERSON = 2
+    """Somebody speaks of himself."""
+    TELLS_TIME = 4
+    """It says when something was, is or will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One text.
+
+    Attributes:
+        session: the conversation, empty if it is in none.
+        time: when it was said, in microseconds since 1970, UTC.
+        speaker: folded; empty if it has no name.
+        length: number of its terms.
+    """
+
+    session: str
+    time: int
+    speaker: str
+    role: Role
+    length: int
+    marks: Mark
+
+
+_ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "tool": Role.ASSISTANT}
+_FIRST_PERSON = re.compile(
+    r"\b(?:i|i['’](?:m|ve|d|ll)|my|mine|me|we|we['’](?:re|ve|d|ll)|our|us)\b|我|俺|咱", re.IGNORECASE
+)
+_TIME = re.compile(
+    r"""\b(?:
+        yesterday|today|tonight|tomorrow|ago|recently|lately|just|already|soon|since|last|next|
+        (?:week|month|year|weekend|morning|evening|night)s?|
+        (?:mon|tues|wednes|thurs|fri|satur|sun)day|
+        january|february|march|april|may|june|july|august|september|october|november|december|
+        (?:19|20)\d\d|\d{1,2}:\d\d
+    )\b|昨天|今天|明天|前天|后天|上周|下周|去年|今年|明年|[年月日号]""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_ASKS = re.compile(r"[?？؟][\s\"'”’)\]]*\Z")
+
+
+def turn_of(cube: MemCube, *, length: int) -> Turn:
+    """Return what ranking needs to know of a cube's text; of several sources the first decides."""
+    first = cube.sources[0] if cube.sources else None
+    moment = micros(event_time(cube))
+    assert moment is not None
+    return Turn(
+        session=first.session if first is not None else "",
+        time=moment,
+        speaker=fold(first.speaker) if first is not None and is_named(first) else "",
+        role=_ROLES.get(first.role, Role.OTHER) if first is not None else Role.OTHER,
+        length=length,
+        marks=marks_of(cube.text),
+    )
+
+
+def marks_of(text: str) -> Mark:
+    """Return what the surface of a text tells."""
+    found = Mark(0)
+    for mark, pattern in ((Mark.ASKS, _ASKS), (Mark.FIRST_PERSON, _FIRST_PERSON), (Mark.TELLS_TIME, _TIME)):
+        if pattern.search(text):
+            found |= mark
+    return found

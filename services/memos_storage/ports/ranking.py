@@ -1,0 +1,56 @@
+"""What the stages of a search's ranking need, and what they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from memos_kernel.token_codes import QueryTokens
+from memos_storage.domain.pool import Pool, Seen
+from memos_storage.domain.values import Vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A query as the stages take it.
+
+    Attributes:
+        vector: of the query; None if the embedder is away.
+        tokens: vectors of its tokens; None if there are none.
+        now: the moment that times in the query are relative to.
+        past: whether it is asked about a moment that has passed.
+    """
+
+    text: str
+    vector: Vector | None = None
+    tokens: QueryTokens | None = field(default=None)
+    now: datetime
+    past: bool = False
+
+
+class TurnReader(Protocol):
+    """Live texts as the ranking sees them."""
+
+    async def turns(self, uids: Sequence[str], query: str, *, words: Sequence[str] = ()) -> Seen:
+        """Return the turns of these cubes and the three before and two behind each, with what they share with a query.
+
+        Cubes without a live text are left out. `words`: those of the query's tokens.
+        """
+        ...
+
+    async def tokens(self, uids: Sequence[str], embedder: str) -> dict[str, bytes]:
+        """Return the codes of the tokens of cubes that have some of an embedder, see `memos_kernel.token_codes`."""
+        ...
+
+
+class Stage(Protocol):
+    """A step of the ranking: adds features to the candidates, or adds candidates."""
+
+    @property
+    def name(self) -> str:
+        """What a query calls it, to leave it out, and what the answer calls it."""
+        ...
+
+    async def __call__(self, pool: Pool, asked: Asked) -> str:
+        """Do it; return why it could not, or an empty text."""
+        ...

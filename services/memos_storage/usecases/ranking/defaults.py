@@ -1,0 +1,21 @@
+"""The stages that a search runs unless its query leaves some out."""
+
+from memos_storage.ports import Catalog, Spans, TurnReader
+from memos_storage.usecases.ranking.forms import FormStage
+from memos_storage.usecases.ranking.late_interaction import LateInteractionStage
+from memos_storage.usecases.ranking.neighbours import NeighbourStage
+from memos_storage.usecases.ranking.rank_candidates import RankCandidates
+from memos_storage.usecases.ranking.sessions import SessionStage
+from memos_storage.usecases.ranking.speakers import SpeakerStage
+from memos_storage.usecases.ranking.times import TimeStage
+
+
+def default_ranking(reader: TurnReader, catalog: Catalog, spans: Spans) -> RankCandidates:
+    """Return the ranking with every stage."""
+    return RankCandidates(
+        early=(NeighbourStage(reader, catalog), SpeakerStage(), TimeStage(), FormStage()),
+        late=(LateInteractionStage(reader), SessionStage()),
+        reader=reader,
+        catalog=catalog,
+        spans=spans,
+    )

@@ -1,0 +1,111 @@
+"""The order of a search: from the candidates of the legs, by stages that a query can leave out."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from memos_storage.domain.fusion import CONTEXT, DENSE, LEXICAL, SPEAKER, Fused, semantic, total
+from memos_storage.domain.pool import Pool
+from memos_storage.ports import Asked, Catalog, Spans, Stage, TurnReader
+from memos_storage.usecases.ranking.words import shares
+
+CANDIDATES = 200
+"""Most candidates that the later stages look at, the best by words, meaning and speaker."""
+
+LEFT_OUT = "the query leaves it out"
+_CHEAP = (LEXICAL, CONTEXT, DENSE, SPEAKER)
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What one stage did, how many candidates it left, and the milliseconds it took."""
+
+    name: str
+    ran: bool
+    reason: str = ""
+    candidates: int = 0
+    duration_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Candidates, best first, and what the stages did."""
+
+    order: Sequence[Fused]
+    stages: tuple[StageResult, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankCandidates:
+    """Runs the stages. The `early` ones see all candidates, the `late` ones the best of them."""
+
+    early: tuple[Stage, ...]
+    late: tuple[Stage, ...]
+    reader: TurnReader
+    catalog: Catalog
+    spans: Spans
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the stages, in the order in which they run."""
+        return tuple(stage.name for stage in (*self.early, *self.late))
+
+    async def __call__(
+        self, found: Sequence[Fused], asked: Asked, *, without: frozenset[str], cosines: Mapping[str, float]
+    ) -> Ranked:
+        """Return the candidates in their final order.
+
+        Args:
+            found: what the legs found, best first by them alone.
+            without: names of stages that do not run; without any of them the order of the legs stays.
+            cosines: uid -> cosine, of those that only words brought.
+        """
+        if not found or without.issuperset(self.names):
+            return Ranked(found, tuple(StageResult(name, ran=False, reason=LEFT_OUT) for name in self.names))
+        with self.spans.span("storage.search.rank"):
+            pool = await self._pool(found, asked, cosines)
+            results = [await _run(stage, pool, asked, without) for stage in self.early]
+            _cut(pool)
+            results += [await _run(stage, pool, asked, without) for stage in self.late]
+        return Ranked(_ordered(pool, {item.uid: item for item in found}), tuple(results))
+
+    async def _pool(self, found: Sequence[Fused], asked: Asked, cosines: Mapping[str, float]) -> Pool:
+        uids = [item.uid for item in found]
+        words = () if asked.tokens is None else asked.tokens.words
+        pool = Pool(uids, await self.reader.turns(uids, asked.text, words=words))
+        known = {item.uid: item.legs.get(LEXICAL, 0.0) for item in found}
+        pool.features[LEXICAL] = shares(uids, pool.seen, otherwise=known)
+        if asked.vector is not None:
+            pool.features[DENSE] = np.array([semantic(item.legs, cosines.get(item.uid)) for item in found])
+        return pool
+
+
+async def _run(stage: Stage, pool: Pool, asked: Asked, without: frozenset[str]) -> StageResult:
+    if stage.name in without:
+        return StageResult(stage.name, ran=False, reason=LEFT_OUT, candidates=len(pool))
+    started, before = time.perf_counter(), set(pool.features)
+    reason = await stage(pool, asked)
+    took = (time.perf_counter() - started) * 1e3
+    return StageResult(stage.name, pool.features.keys() != before or not reason, reason, len(pool), took)
+
+
+def _cut(pool: Pool) -> None:
+    if len(pool) > CANDIDATES:
+        best = np.argsort(-total(pool, _CHEAP), kind="stable")[:CANDIDATES]
+        pool.keep(best.tolist())
+
+
+def _ordered(pool: Pool, found: Mapping[str, Fused]) -> list[Fused]:
+    scores = total(pool).tolist()
+    columns = {name: values.tolist() for name, values in pool.features.items()}
+    ranked = [
+        replace(
+            found.get(uid, Fused(uid, 0.0, {})),
+            score=score,
+            features={name: values[place] for name, values in columns.items()},
+        )
+        for place, (uid, score) in enumerate(zip(pool.uids, scores, strict=True))
+    ]
+    return sorted(ranked, key=lambda item: (-item.score, item.uid))

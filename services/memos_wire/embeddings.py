@@ -1,0 +1,28 @@
+"""Embeddings between domain and messages."""
+
+from memos_api.internal.v1 import inference_service_pb2 as pb
+from memos_kernel.embedding import Embedding
+from memos_kernel.token_codes import TokenCodes
+
+
+def embedding_to_proto(embedding: Embedding) -> pb.Embedding:
+    """Return the message of an embedding."""
+    if embedding.tokens is None:
+        return pb.Embedding(values=embedding.values)
+    tokens = embedding.tokens
+    return pb.Embedding(
+        values=embedding.values,
+        tokens=pb.TokenVectors(codebook=tokens.codebook, codes=tokens.codes, words=tokens.words),
+    )
+
+
+def embedding_from_proto(message: pb.Embedding) -> Embedding:
+    """Return the embedding of a message; its sequences are those of the message."""
+    return Embedding(message.values, token_codes(message))
+
+
+def token_codes(message: pb.Embedding) -> TokenCodes | None:
+    """Return the codes of the tokens, if the message has them."""
+    if not message.HasField("tokens"):
+        return None
+    return TokenCodes(message.tokens.codebook, message.tokens.codes, tuple(message.tokens.words))
