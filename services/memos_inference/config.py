@@ -49,6 +49,11 @@ class InferenceConfig(Section):
         description="embedding model that is to take the place of `embedder`, named in the same way: both are served,"
         " every text gets a vector of it in the background, then searches go by it, and it can become `embedder`",
     )
+    token_vectors: bool = Field(
+        True,
+        description="whether texts get vectors of their tokens too, by which searches rank what they found (late"
+        " interaction): 96 bytes a token with `minilm`; texts stored without them are ranked by the rest",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the models run; auto prefers a GPU")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",

@@ -85,7 +85,7 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
     shared = config.seal_key.get_secret_value()
     seals = Seals(shared.encode() if shared else secret_in(context.state_dir / "seal.key"))
     servicer = InferenceServicer(
-        embed_texts=EmbedTexts(served),
+        embed_texts=EmbedTexts(served, with_tokens=config.token_vectors),
         count_tokens=CountTokens(engine),
         generate_answer=GenerateAnswer(
             engine, caches, adapters, TelemetryTracer(context.telemetry), context.clock, seals

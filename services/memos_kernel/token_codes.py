@@ -38,7 +38,7 @@ _STEPS = 255
 
 @dataclass(frozen=True, slots=True)
 class TokenCodes:
-    """Packed codes of the tokens of one text, with the codebook that they are of.
+    """Packed codes of the tokens of one text, with the codebook that they are of; none if no vectors are made of it.
 
     Attributes:
         codes: 64-bit words, the bytes of all tokens in order, little endian, filled up with zeros.
@@ -76,6 +76,11 @@ def _signs(dimensions: int, which: str) -> npt.NDArray[np.float64]:
     drawn = hashlib.shake_128(f"memos token codes {CODEBOOK} {which}".encode()).digest(dimensions)
     signs: npt.NDArray[np.float64] = 1.0 - 2.0 * (np.frombuffer(drawn, dtype=np.uint8) & 1).astype(np.float64)
     return signs
+
+
+def no_tokens() -> TokenCodes:
+    """Return what stands for a text of which no vectors of tokens are made."""
+    return TokenCodes(CODEBOOK, ())
 
 
 def pack_tokens(rotated: Floats) -> TokenCodes:
@@ -119,10 +124,14 @@ def query_tokens(codes: TokenCodes, dimensions: int) -> QueryTokens | None:
 def to_bytes(codes: TokenCodes, dimensions: int) -> bytes:
     """Return the codes of a stored text as they are kept: the codebook's number, then those of each token.
 
+    Without codes nothing is kept.
+
     Raises:
         ValueError: they are no codes of vectors of so many dimensions.
     """
     each, data = dimensions // _PER_BYTE, np.array(codes.codes, dtype="<u8").view(np.uint8).tobytes()
+    if not data:
+        return b""
     tokens = len(data) // each if each else 0
     if dimensions % _PER_BYTE or not 0 < codes.codebook < 256 or not 0 < tokens <= MAX_TOKENS:
         raise ValueError(f"{len(data)} bytes are no token vectors of {dimensions} dimensions")

@@ -11,6 +11,8 @@ from memos_inference.adapters.loading import load_encoder
 from memos_inference.adapters.memory import HashEmbedder
 from memos_inference.adapters.transformers_embedder import TransformersEmbedder
 from memos_inference.config import BUNDLED_EMBEDDER, InferenceConfig
+from memos_inference.domain.models import TokenUse
+from memos_kernel.token_codes import MAX_TOKENS, maxima, query_tokens, to_bytes
 
 TEXTS = ["Nora has a red bicycle.", "The bicycle of Nora is red.", "It rained in Oslo.", "x", "long words " * 400]
 
@@ -58,3 +60,31 @@ async def test_callers_at_the_same_time_get_their_own_vectors(embedder):
     for result, alone in zip(results, apart, strict=True):
         assert cosine(result.vectors[0], alone) > 1 - 1e-5
         assert cosine(result.vectors[1], apart[0]) > 1 - 1e-5
+
+
+async def test_vectors_of_tokens_come_where_they_are_asked_for(embedder):
+    dimensions = (await embedder.describe()).dimensions
+    plain = await embedder.embed(TEXTS)
+    assert [text.tokens for text in plain.texts] == [None] * len(TEXTS)
+    stored = await embedder.embed(TEXTS, tokens=TokenUse.STORE)
+    codes = [to_bytes(text.tokens, dimensions) for text in stored.texts]
+    for text, found in zip(plain.vectors, stored.vectors, strict=True):
+        assert cosine(text, found) > 1 - 1e-5
+    (asked,) = (await embedder.embed(["Nora's bicycle!"], tokens=TokenUse.QUERY)).texts
+    query = query_tokens(asked.tokens, dimensions)
+    met = maxima(query, codes)
+    assert met.shape == (len(TEXTS), len(query.words))
+    bicycle = [place for place, word in enumerate(query.words) if "bicycle" in word]
+    assert met[0, bicycle].min() > met[2, bicycle].max()
+    assert "Nora" in " ".join(query.words)
+
+
+async def test_a_text_without_letters_and_digits_has_no_vectors_of_tokens(embedder):
+    (found,) = (await embedder.embed(["?!"], tokens=TokenUse.STORE)).texts
+    assert not found.tokens.codes or isinstance(embedder, HashEmbedder)
+
+
+async def test_a_long_text_has_vectors_of_its_first_tokens(embedder):
+    (found,) = (await embedder.embed(["long words " * 400], tokens=TokenUse.STORE)).texts
+    dimensions = (await embedder.describe()).dimensions
+    assert len(to_bytes(found.tokens, dimensions)) <= 1 + MAX_TOKENS * dimensions // 4

@@ -11,6 +11,7 @@ from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.search import CubeFilter, SearchQuery
 from memos_interface.ports import Stored, StoredName, Vectors
 from memos_kernel.cube import Kind, MemCube, Origin, Plaintext, RevisionRef, SemanticType, SourceSpan, State
+from memos_kernel.embedding import Embedding
 from memos_kernel.errors import (
     CredentialInvalid,
     CubeFrozen,
@@ -64,7 +65,7 @@ def cube(ports, text, **fields):
 
 def vectors(count):
     units = ([1.0 if place == index % DIMENSIONS else 0.0 for place in range(DIMENSIONS)] for index in range(count))
-    return Vectors(tuple(units), "unit-8")
+    return Vectors(tuple(map(Embedding, units)), "unit-8")
 
 
 async def create(ports, *cubes, return_existing=True, key=NO_KEY):

@@ -20,6 +20,7 @@ from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.legs import DenseLeg, LexicalLeg, PendingLeg
 from memos_storage.usecases.past_leg import PastLeg
 from memos_storage.usecases.pending_rows import PendingRows
+from memos_storage.usecases.ranking.defaults import default_ranking
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes
 from memos_storage.usecases.read_revisions import ListRevisions
 from memos_storage.usecases.restore_cubes import Restoration, RestoreCubes
@@ -84,6 +85,7 @@ class History:
             lexical=LexicalLeg(index=store.lexical, spans=spans),
             current=catalog.embedder,
             past=PastLeg(catalog=catalog, lexical=store.lexical, spans=spans),
+            rank=default_ranking(store.turns, catalog, spans),
             spans=spans,
         )
         self.told = []

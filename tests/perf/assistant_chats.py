@@ -1,7 +1,7 @@
 """Long chats of a user with an assistant, with known evidence: what the user says in passing, between long answers.
 
-Everything is put together from `assistant_chats.toml`, the same for a seed. Each chat has many sessions; each session has
-a topic, questions of the user and answers of some hundred words. In some of the user's messages a fact is said in
+Everything is put together from `assistant_chats.toml`, the same for a seed. Each chat has many sessions; each session
+has a topic, questions of the user and answers of some hundred words. In some of the user's messages a fact is said in
 passing, half of the time beside a matter that it has nothing to do with, while the assistant talks at length of what
 the fact is about in other sessions.
 """

@@ -1,5 +1,8 @@
 """Measure adding, searching and chatting through the public API; print JSON.
 
+Searches run by all stages and, in turn with them, by the two legs alone; adding one turn runs in turn with a second
+system that makes no vectors of tokens.
+
     make bench                 ours alone
     make bench ARGS=--mem0     with mem0 in the same run as the baseline
 
@@ -28,38 +31,70 @@ from memos_api.v1 import memory_service_pb2 as memory
 
 VAULT = "tenants/local/vaults/main"
 SIZES = (1_000, 10_000)
+SESSION = 20
+SPEAKERS = ("Robin", "Sascha")
+SAID = "2026-01-05T18:00:00+00:00"
+STAGES = ("neighbours", "speaker", "time", "form", "late_interaction", "session")
+ARMS = {"all_stages": (), "legs_alone": STAGES}
 
 
-async def add_one_by_one(caller: Caller, items: list[str]) -> list[float]:
-    """Return the seconds of each call of one text."""
-    durations = []
-    for item in items:
-        begin = time.perf_counter()
-        await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=VAULT, texts=[item]))
-        durations.append(time.perf_counter() - begin)
-    return durations
+def turns(items: list[str], *, first: int = 0) -> list[memory.Message]:
+    """Return texts as turns of conversations between two people, `SESSION` turns each."""
+    return [
+        memory.Message(
+            text=item, session=f"session-{number // SESSION}", speaker=SPEAKERS[number % len(SPEAKERS)], time=SAID
+        )
+        for number, item in enumerate(items, first)
+    ]
 
 
-async def add_in_batches(caller: Caller, items: list[str], size: int = 100) -> list[float]:
-    """Return the seconds of each call of `size` texts."""
-    durations = []
-    for start in range(0, len(items), size):
-        begin = time.perf_counter()
-        await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=VAULT, texts=items[start : start + size]))
-        durations.append(time.perf_counter() - begin)
-    return durations
+async def add(caller: Caller, messages: list[memory.Message]) -> float:
+    """Return the seconds of a call."""
+    begin = time.perf_counter()
+    await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=VAULT, messages=messages))
+    return time.perf_counter() - begin
 
 
-async def search(caller: Caller, questions: list[str]) -> list[float]:
-    """Return the seconds of each search."""
-    durations = []
+async def add_one_by_one(caller: Caller, messages: list[memory.Message]) -> list[float]:
+    """Return the seconds of each call of one turn."""
+    return [await add(caller, [message]) for message in messages]
+
+
+async def add_in_batches(caller: Caller, messages: list[memory.Message], size: int = 100) -> list[float]:
+    """Return the seconds of each call of `size` turns."""
+    return [await add(caller, messages[start : start + size]) for start in range(0, len(messages), size)]
+
+
+async def search(caller: Caller, questions: list[str], arms: dict[str, tuple[str, ...]]) -> dict:
+    """Return the seconds of each search of each arm, in turn, and those of each leg and stage of the first arm."""
+    durations: dict[str, list[float]] = {name: [] for name in arms}
+    parts: dict[str, list[float]] = {}
     for question in questions:
-        begin = time.perf_counter()
-        answer = await caller.memory.SearchMemories(memory.SearchMemoriesRequest(vaults=[VAULT], query=question))
-        durations.append(time.perf_counter() - begin)
-        if answer.degraded or not answer.hits:
-            raise RuntimeError(f"the search did not run whole: {answer.legs}")
-    return durations
+        for name, without in arms.items():
+            request = memory.SearchMemoriesRequest(
+                vaults=[VAULT], query=question, ranking=memory.Ranking(without=without)
+            )
+            begin = time.perf_counter()
+            answer = await caller.memory.SearchMemories(request)
+            durations[name].append(time.perf_counter() - begin)
+            if answer.degraded or not answer.hits:
+                raise RuntimeError(f"the search did not run whole: {answer.legs}")
+            for part in (*answer.legs, *answer.stages) if name == next(iter(arms)) else ():
+                parts.setdefault(part.name, []).append(part.duration_ms / 1e3)
+    return {"seconds": durations, "parts": parts}
+
+
+async def add_with_and_without_tokens(caller: Caller, messages: list[memory.Message]) -> dict[str, list[float]]:
+    """Return the seconds of adding turns here, and in turn to a system that makes no vectors of tokens."""
+    found: dict[str, list[float]] = {"with": [], "without": []}
+    plain = {"MEMOS_INFERENCE__TOKEN_VECTORS": "false"}
+    with tempfile.TemporaryDirectory() as folder, Deployment.one_process(Path(folder), env=plain) as system:
+        async with system.caller() as other:
+            await add_one_by_one(other, turns(texts(3, seed=9)))
+            for message in messages:
+                found["with"].append(await add(caller, [message]))
+                found["without"].append(await add(other, [message]))
+    return found
 
 
 async def talk(caller: Caller, questions: list[str]) -> tuple[list[float], list[float]]:
@@ -128,18 +163,20 @@ async def measure_ours(work: dict) -> dict:
         result["idle"] = memory_mib(system.pid)
         async with system.caller() as caller:
             await search_warm(caller)
+            result["token_vectors"] = await add_with_and_without_tokens(caller, turns(texts(300, seed=6)))
             before = await asyncio.to_thread(system.metrics)
             begin = cpu_seconds(system.pid)
             done = 0
             for size in SIZES:
                 if str(size) not in work["sizes"]:
                     continue
-                result["add"] += await add_one_by_one(caller, work["texts"][done:size])
+                result["add"] += await add_one_by_one(caller, turns(work["texts"][done:size], first=done))
                 done = size
                 await system.settled(caller)
-                result["search"][str(size)] = await search(caller, work["queries"])
+                result["search"][str(size)] = await search(caller, work["queries"], ARMS)
+                result["bytes_a_turn"] = round(_bytes(Path(folder)) / size)
             result["add_cpu_ms_each"] = round((cpu_seconds(system.pid) - begin) / max(done, 1) * 1e3, 2)
-            result["batches"] = await add_in_batches(caller, texts(2_000, seed=8))
+            result["batches"] = await add_in_batches(caller, turns(texts(2_000, seed=8), first=done))
             result["chat_first"], result["chat"] = await talk(caller, work["queries"][:20])
         after = await asyncio.to_thread(system.metrics)
         result["hops"], result["loop_lag"] = hops(before, after), loop_lag(before, after)
@@ -150,8 +187,12 @@ async def measure_ours(work: dict) -> dict:
 
 async def search_warm(caller: Caller) -> None:
     """Make the first call of each kind, which loads what is loaded lazily."""
-    await add_one_by_one(caller, texts(3, seed=9))
-    await search(caller, queries(3, seed=12))
+    await add_one_by_one(caller, turns(texts(3, seed=9)))
+    await search(caller, queries(3, seed=12), ARMS)
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def measure_mem0(work: dict) -> dict:
@@ -176,7 +217,10 @@ def measure_mem0(work: dict) -> dict:
 
 def report(ours: dict, theirs: dict | None) -> dict:
     """Return what is printed."""
-    searches = {f"search_at_{size}": summary(found) for size, found in ours["search"].items()}
+    searches = {
+        f"search_at_{size}": _search_report(found["seconds"], found["parts"]) for size, found in ours["search"].items()
+    }
+    with_tokens, without = (summary(ours["token_vectors"][kind]) for kind in ("with", "without"))
     printed: dict = {
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
         "ready_seconds": ours["ready_seconds"],
@@ -184,6 +228,8 @@ def report(ours: dict, theirs: dict | None) -> dict:
         "add_one": summary(ours["add"]),
         "add_batch_of_100": summary(ours["batches"]),
         **searches,
+        "add_one_without_token_vectors": {**without, "ratio_p50": _ratio(with_tokens, without, "p50_ms")},
+        "bytes_a_turn": ours["bytes_a_turn"],
         "chat_first_text": summary(ours["chat_first"]),
         "chat": summary(ours["chat"]),
         "add_and_search_cpu_ms_each": ours["add_cpu_ms_each"],
@@ -200,6 +246,21 @@ def report(ours: dict, theirs: dict | None) -> dict:
             name: round(printed[name]["p50_ms"] / row["p50_ms"], 2) for name, row in baseline.items()
         }
     return printed
+
+
+def _search_report(seconds: dict[str, list[float]], parts: dict[str, list[float]]) -> dict:
+    ranked, legs = (summary(seconds[arm]) for arm in ARMS)
+    return {
+        **ranked,
+        "legs_alone": legs,
+        "ratio_p50": _ratio(ranked, legs, "p50_ms"),
+        "ratio_p95": _ratio(ranked, legs, "p95_ms"),
+        "in_storage": {name: summary(values) for name, values in parts.items()},
+    }
+
+
+def _ratio(one: dict, other: dict, percentile: str) -> float:
+    return round(one[percentile] / other[percentile], 2)
 
 
 def main() -> None:

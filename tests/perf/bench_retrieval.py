@@ -1,8 +1,8 @@
 """Measure how much of the evidence a search brings back; print JSON.
 
-    make bench-retrieval                                    generated chats of a user with an assistant
-    MEMOS_EVAL_DATA=locomo.json make bench-retrieval        conversations of a file, in the format of LoCoMo or LongMemEval
-    make bench-retrieval ARGS="--ablations --budgets"       and every stage left out, and recall within a token budget
+    make bench-retrieval                                generated chats of a user with an assistant
+    MEMOS_EVAL_DATA=locomo.json make bench-retrieval    conversations of a file in the format of LoCoMo or LongMemEval
+    make bench-retrieval ARGS="--ablations --budgets"   and every stage left out, and recall within a token budget
 
 A fresh `memosctl up` with default settings. Each conversation gets a vault, each turn is a message of AddMemories, each
 question a SearchMemories in the vault of its conversation. In the same run: BM25 alone, pooled vectors alone, and both

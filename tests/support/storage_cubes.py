@@ -27,6 +27,7 @@ from memos_storage.adapters.memory import (
     MemoryHistoryReader,
     MemoryLexicalIndex,
     MemoryOutbox,
+    MemoryTurnReader,
 )
 from memos_storage.adapters.sql.blob_keys import SqlBlobKeys
 from memos_storage.adapters.sql.blobs import SqlBlobRegistry
@@ -36,6 +37,7 @@ from memos_storage.adapters.sql.histories import SqlHistoryReader
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.adapters.sql.texts import SqlBareTexts
+from memos_storage.adapters.sql.turn_reader import SqlTurnReader
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.revisions import first_revision, next_revision
 from memos_storage.domain.selection import Selection
@@ -160,6 +162,7 @@ class Store:
     blob_keys: MemoryBlobKeys | SqlBlobKeys
     histories: MemoryHistoryReader | SqlHistoryReader
     bare: MemoryBareTexts | SqlBareTexts
+    turns: MemoryTurnReader | SqlTurnReader
     database: Database | None = None
 
 
@@ -181,6 +184,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
             MemoryBlobKeys(),
             MemoryHistoryReader(catalog),
             MemoryBareTexts(catalog),
+            MemoryTurnReader(catalog),
         )
         return
     url = await asyncio.to_thread(empty_database, kind, path)
@@ -197,6 +201,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
             SqlBlobKeys(database),
             SqlHistoryReader(database),
             SqlBareTexts(database),
+            SqlTurnReader(database),
             database,
         )
     finally:

@@ -1,6 +1,6 @@
 """The use cases of storage over the twins in memory."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from memos_kernel.ids import uuid7
 from memos_kernel.permission import Grant
@@ -15,6 +15,7 @@ from memos_storage.adapters.memory import (
     MemoryLexicalIndex,
     MemoryOutbox,
     MemorySpans,
+    MemoryTurnReader,
     MemoryVectorIndex,
 )
 from memos_storage.adapters.receipt_key import ReceiptKey
@@ -30,6 +31,7 @@ from memos_storage.usecases.mutation import Mutation
 from memos_storage.usecases.past_leg import PastLeg
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.plan_purge import PlanPurge
+from memos_storage.usecases.ranking.defaults import default_ranking
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.read_purges import LiftPurge, ReadPurges
 from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
@@ -120,6 +122,7 @@ class World:
             lexical=LexicalLeg(index=words, spans=spans),
             current=catalog.embedder,
             past=PastLeg(catalog=catalog, lexical=words, spans=spans),
+            rank=default_ranking(MemoryTurnReader(catalog), catalog, spans),
             clock=clock,
             spans=spans,
         )
@@ -132,9 +135,11 @@ class World:
             lease_seconds=10,
         )
 
-    async def add(self, text, *, seed=None, vault=MAIN, trace=None, by=None, **fields):
+    async def add(self, text, *, seed=None, vector=None, vault=MAIN, trace=None, by=None, **fields):
         """Store one cube and return it."""
         new = item(text, seed if seed is not None else abs(hash(text)) % 1000, vault, **fields)
+        if vector is not None:
+            new = replace(new, vector=vector)
         made = await self.create([new], return_existing=False, mutation=mutation(by or grant(vault), trace=trace))
         (outcome,) = made.answer.outcomes
         if outcome.error:

@@ -289,6 +289,8 @@ class MemoryCalls(Calls):
         top_k: int = 0,
         filter: Filter | None = None,
         as_of: datetime | None = None,
+        without: Iterable[str] = (),
+        token_budget: int = 0,
         timeout: float | None = None,
     ) -> SearchAnswer:
         """Find the cubes that fit a query best.
@@ -299,13 +301,21 @@ class MemoryCalls(Calls):
             top_k: most cubes, 1 to 100; 0 means 10.
             filter: conditions.
             as_of: moment of the past to search at; None is the present.
+            without: legs (`dense`, `lexical`) and stages of the ranking (`neighbours`, `speaker`, `time`, `form`,
+                `late_interaction`, `session`) to leave out.
+            token_budget: most tokens of all texts together, by estimate; 0 is no limit.
             timeout: seconds for all attempts.
 
         Raises:
             MemosError: RequestError, NotFound (a vault), Unavailable.
         """
         request = pb.SearchMemoriesRequest(
-            vaults=self._vaults(vaults), query=query, top_k=top_k, filter=_filter(filter), as_of=timestamp(as_of)
+            vaults=self._vaults(vaults),
+            query=query,
+            top_k=top_k,
+            filter=_filter(filter),
+            as_of=timestamp(as_of),
+            ranking=pb.Ranking(without=without, token_budget=token_budget),
         )
         return SearchAnswer.from_proto(await self.call(request, timeout=timeout))
 

@@ -347,6 +347,8 @@ class Client:
         top_k: int = 0,
         filter: Filter | None = None,
         as_of: datetime | None = None,
+        without: Iterable[str] = (),
+        token_budget: int = 0,
         timeout: float | None = None,
     ) -> SearchAnswer:
         """Find the cubes that fit a query best.
@@ -357,13 +359,25 @@ class Client:
             top_k: most cubes, 1 to 100; 0 means 10.
             filter: conditions.
             as_of: moment of the past to search at; None is the present.
+            without: legs (`dense`, `lexical`) and stages of the ranking (`neighbours`, `speaker`, `time`, `form`,
+                `late_interaction`, `session`) to leave out.
+            token_budget: most tokens of all texts together, by estimate; 0 is no limit.
             timeout: seconds for all attempts.
 
         Raises:
             MemosError: RequestError, NotFound (a vault), Unavailable.
         """
         return self._portal.run(
-            self._client.search(query, vaults=vaults, top_k=top_k, filter=filter, as_of=as_of, timeout=timeout)
+            self._client.search(
+                query,
+                vaults=vaults,
+                top_k=top_k,
+                filter=filter,
+                as_of=as_of,
+                without=without,
+                token_budget=token_budget,
+                timeout=timeout,
+            )
         )
 
     def provenance(self, name: str, *, depth: int = 0, timeout: float | None = None) -> provenance_pb2.Provenance:

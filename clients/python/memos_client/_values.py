@@ -138,16 +138,20 @@ class AddAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A cube that fits a query. Only the order of scores within one answer has a meaning."""
+    """A cube that fits a query. Only the order of scores within one answer has a meaning.
+
+    `features` are what the stages of the ranking found of it, by name.
+    """
 
     cube: Cube
     score: float
     leg_scores: Mapping[str, float]
+    features: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """What one leg of a search did; `reason` tells why it did not run."""
+    """What one leg of a search did, or one stage of its ranking; `reason` tells why it did not run."""
 
     name: str
     ran: bool
@@ -163,15 +167,25 @@ class SearchAnswer:
     hits: tuple[Hit, ...]
     legs: tuple[Leg, ...]
     degraded: bool
+    stages: tuple[Leg, ...]
 
     @classmethod
     def from_proto(cls, message: memory_service_pb2.SearchMemoriesResponse) -> "SearchAnswer":
         """Return the value of a message."""
         return cls(
-            hits=tuple(Hit(Cube(hit.cube), hit.score, dict(hit.leg_scores)) for hit in message.hits),
-            legs=tuple(Leg(leg.name, leg.ran, leg.reason, leg.candidates, leg.duration_ms) for leg in message.legs),
+            hits=tuple(
+                Hit(Cube(hit.cube), hit.score, dict(hit.leg_scores), dict(hit.features)) for hit in message.hits
+            ),
+            legs=_legs(message.legs),
             degraded=message.degraded,
+            stages=_legs(message.stages),
         )
+
+
+def _legs(
+    messages: Iterable[memory_service_pb2.SearchLeg] | Iterable[memory_service_pb2.SearchStage],
+) -> tuple[Leg, ...]:
+    return tuple(Leg(one.name, one.ran, one.reason, one.candidates, one.duration_ms) for one in messages)
 
 
 @dataclass(frozen=True, slots=True)

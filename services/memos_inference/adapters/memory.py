@@ -23,7 +23,7 @@ from memos_kernel.embedding import Embedding
 from memos_kernel.identity import CompatibilityIdentity
 from memos_kernel.names import CubeName
 from memos_kernel.speed import Speed
-from memos_kernel.token_codes import TokenCodes, pack_query, pack_tokens, rotation
+from memos_kernel.token_codes import TokenCodes, no_tokens, pack_query, pack_tokens, rotation
 
 Opened = TypeVar("Opened")
 
@@ -46,8 +46,10 @@ class HashEmbedder:
 
     def _tokens(self, text: str, use: TokenUse) -> TokenCodes | None:
         words = text.split()
-        if use is TokenUse.NONE or not words:
+        if use is TokenUse.NONE:
             return None
+        if not words:
+            return no_tokens()
         rotated = np.array([self._vector(word) for word in words], dtype=np.float32) @ rotation(self.dimensions)
         return pack_tokens(rotated) if use is TokenUse.STORE else pack_query(rotated, words)
 

@@ -5,7 +5,7 @@ from tokenizers import Encoding
 from torch.nn.functional import normalize
 
 from memos_inference.domain.models import TokenUse
-from memos_kernel.token_codes import TokenCodes, pack_query, pack_tokens, rotation
+from memos_kernel.token_codes import TokenCodes, no_tokens, pack_query, pack_tokens, rotation
 
 _EIGHT_CODES = 8
 """Codes of a stored token fill whole 16-bit units in models of every usual size; others do without."""
@@ -13,15 +13,17 @@ _EIGHT_CODES = 8
 
 @torch.inference_mode()
 def pack(hidden: torch.Tensor, encoding: Encoding, text: str, use: TokenUse) -> TokenCodes | None:
-    """Return the codes of a text's tokens; None if they are not wanted, or nothing in it can be compared.
+    """Return the codes of a text's tokens; None if they are not wanted.
 
     Tokens that the model adds by itself and those without a letter or digit are left out.
 
     Args:
         hidden: last hidden states, shape (at least the number of tokens, d).
     """
-    if use is TokenUse.NONE or hidden.shape[1] % _EIGHT_CODES:
+    if use is TokenUse.NONE:
         return None
+    if hidden.shape[1] % _EIGHT_CODES:
+        return no_tokens()
     kept = [
         place
         for place, (special, (start, end)) in enumerate(
@@ -30,7 +32,7 @@ def pack(hidden: torch.Tensor, encoding: Encoding, text: str, use: TokenUse) -> 
         if not special and any(map(str.isalnum, text[start:end]))
     ]
     if not kept:
-        return None
+        return no_tokens()
     vectors = normalize(hidden[kept].float(), dim=-1).cpu().numpy() @ rotation(hidden.shape[1])
     return pack_tokens(vectors) if use is TokenUse.STORE else pack_query(vectors, _words(encoding, kept, text))
 

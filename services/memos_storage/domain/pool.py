@@ -10,26 +10,15 @@ from memos_storage.domain.turns import Role, Turn
 
 Feature = npt.NDArray[np.float64]
 """One value a candidate, in the order of the pool."""
+Places = npt.NDArray[np.int64]
+
+STEPS = (-3, -2, -1, 1, 2)
+"""Distances at which the turns around one are known: -1 is the turn before it, 1 the next one."""
+NOBODY = -1
+"""In a list of places: there is none."""
 
 _SHORT = 40.0
 """Terms of a turn of a talk; half of the turns may be longer before a conversation counts less as one."""
-
-
-@dataclass(frozen=True, slots=True)
-class SeenTurn:
-    """A live text, and the turns around it in its conversation.
-
-    Attributes:
-        vault: a number of its vault, for its statistics.
-        counts: how often each term of the query is in it.
-        around: distance -> uid: -1 is the turn before it, 1 the next one.
-    """
-
-    uid: str
-    turn: Turn
-    vault: int
-    counts: tuple[int, ...]
-    around: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,48 +30,141 @@ class VaultWords:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenTurn:
+    """A live text: a number of its vault, how often each term of the query is in it, and the uids around it by step."""
+
+    uid: str
+    turn: Turn
+    vault: int
+    counts: tuple[int, ...]
+    around: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """Turns by uid, with those around them, and the statistics of their vaults.
+    """Live texts in columns, those that were asked for and those around them, with the statistics of their vaults.
 
     Attributes:
+        uids: of the texts; the other columns are in this order.
+        times: in microseconds since 1970, UTC.
+        counts: how often each term of the query is in each, shape (texts, terms).
+        around: places of the turns at each of `STEPS`, shape (texts, steps); NOBODY where there is none, and throughout
+            for texts that are here only as those around others.
         words: for each word of the query's tokens, the places of its terms among those of the query.
     """
 
-    turns: Mapping[str, SeenTurn]
-    vaults: Mapping[int, VaultWords]
+    uids: Sequence[str]
+    vaults: Places
+    sessions: Sequence[str]
+    speakers: Sequence[str]
+    times: Places
+    roles: Places
+    marks: Places
+    lengths: Feature
+    counts: Feature
+    around: Places
+    statistics: Mapping[int, VaultWords]
     words: tuple[tuple[int, ...], ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        turns: Sequence[SeenTurn],
+        statistics: Mapping[int, VaultWords],
+        *,
+        terms: int,
+        words: tuple[tuple[int, ...], ...] = (),
+    ) -> "Seen":
+        """Return turns as columns."""
+        place = {seen.uid: index for index, seen in enumerate(turns)}
+        around = [[place.get(seen.around.get(step, ""), NOBODY) for step in STEPS] for seen in turns]
+        return cls(
+            uids=[seen.uid for seen in turns],
+            vaults=np.array([seen.vault for seen in turns], dtype=np.int64),
+            sessions=[seen.turn.session for seen in turns],
+            speakers=[seen.turn.speaker for seen in turns],
+            times=np.array([seen.turn.time for seen in turns], dtype=np.int64),
+            roles=np.array([seen.turn.role for seen in turns], dtype=np.int64),
+            marks=np.array([seen.turn.marks for seen in turns], dtype=np.int64),
+            lengths=np.array([seen.turn.length for seen in turns], dtype=np.float64),
+            counts=np.array([seen.counts for seen in turns], dtype=np.float64).reshape(len(turns), terms),
+            around=np.array(around, dtype=np.int64).reshape(len(turns), len(STEPS)),
+            statistics=statistics,
+            words=words,
+        )
+
     def with_others(self, other: "Seen") -> "Seen":
-        """Return both together."""
-        return Seen({**other.turns, **self.turns}, {**other.vaults, **self.vaults}, self.words or other.words)
+        """Return both together; what the other knows of the turns around a text is taken over."""
+        place = {uid: index for index, uid in enumerate(self.uids)}
+        new = [index for index, uid in enumerate(other.uids) if uid not in place]
+        place |= {other.uids[index]: len(self.uids) + count for count, index in enumerate(new)}
+        moved = np.array([*(place[uid] for uid in other.uids), NOBODY], dtype=np.int64)
+        around = np.concatenate([self.around, np.full((len(new), len(STEPS)), NOBODY, dtype=np.int64)])
+        known = np.flatnonzero((other.around != NOBODY).any(axis=1))
+        around[moved[known]] = moved[other.around[known]]
+        return Seen(
+            uids=[*self.uids, *(other.uids[index] for index in new)],
+            vaults=np.concatenate([self.vaults, other.vaults[new]]),
+            sessions=[*self.sessions, *(other.sessions[index] for index in new)],
+            speakers=[*self.speakers, *(other.speakers[index] for index in new)],
+            times=np.concatenate([self.times, other.times[new]]),
+            roles=np.concatenate([self.roles, other.roles[new]]),
+            marks=np.concatenate([self.marks, other.marks[new]]),
+            lengths=np.concatenate([self.lengths, other.lengths[new]]),
+            counts=np.concatenate([self.counts, other.counts[new]]),
+            around=around,
+            statistics={**other.statistics, **self.statistics},
+            words=self.words or other.words,
+        )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pool:
-    """The candidates, best first as far as the legs know, and their features by name."""
+    """The candidates, best first as far as the legs know, and their features by name.
+
+    Attributes:
+        places: of each candidate in `seen`; NOBODY for one whose text of then is no live one.
+    """
 
     uids: list[str]
     seen: Seen
     features: dict[str, Feature] = field(default_factory=dict)
+    places: Places = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._find()
 
     def __len__(self) -> int:
         return len(self.uids)
 
     @property
-    def turns(self) -> list[SeenTurn | None]:
-        """What is known of each candidate; None of one whose text of then is no live one."""
-        return [self.seen.turns.get(uid) for uid in self.uids]
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Which candidates are live texts."""
+        known: npt.NDArray[np.bool_] = self.places != NOBODY
+        return known
 
-    def add(self, uids: Sequence[str], features: Mapping[str, Sequence[float]]) -> None:
-        """Add candidates with their values of the features that there are so far."""
+    def add(self, uids: Sequence[str], seen: Seen, features: Mapping[str, Sequence[float]]) -> None:
+        """Add candidates with what is seen of them, and their values of the features that there are so far."""
         self.uids += uids
+        self.seen = self.seen.with_others(seen)
         for name, values in self.features.items():
             self.features[name] = np.concatenate([values, np.asarray(features[name], dtype=np.float64)])
+        self._find()
 
-    def keep(self, places: Sequence[int]) -> None:
+    def keep(self, places: Places) -> None:
         """Drop the candidates at other places."""
         self.uids = [self.uids[place] for place in places]
-        self.features = {name: values[list(places)] for name, values in self.features.items()}
+        self.features = {name: values[places] for name, values in self.features.items()}
+        self.places = self.places[places]
+
+    def around(self, step: int) -> Places:
+        """Return, for each candidate, the place in the pool of the turn at that distance; NOBODY if it is not there."""
+        here = np.full(len(self.seen.uids) + 1, NOBODY, dtype=np.int64)
+        known = np.flatnonzero(self.known)
+        here[self.places[known]] = known
+        found = np.full(len(self), NOBODY, dtype=np.int64)
+        found[known] = here[self.seen.around[self.places[known], STEPS.index(step)]]
+        return found
 
     @property
     def talk(self) -> float:
@@ -91,13 +173,17 @@ class Pool:
         Such turns are short, and mean little without those around them; what an assistant answers is long, and stands
         for itself.
         """
-        known = [seen.turn for seen in self.turns if seen is not None]
-        if not known:
+        places = self.places[self.known]
+        if not len(places):
             return 0.0
-        named = float(np.mean([bool(turn.speaker and turn.session) for turn in known]))
-        answers = float(np.mean([turn.role is Role.ASSISTANT for turn in known]))
-        length = float(np.median([turn.length for turn in known]))
+        named = sum(1 for place in places if self.seen.speakers[place] and self.seen.sessions[place]) / len(places)
+        answers = float((self.seen.roles[places] == Role.ASSISTANT).mean())
+        length = float(np.median(self.seen.lengths[places]))
         return named * max(0.0, 1.0 - 3.0 * answers) * min(1.0, _SHORT / max(length, 1.0))
+
+    def _find(self) -> None:
+        place = {uid: index for index, uid in enumerate(self.seen.uids)}
+        self.places = np.array([place.get(uid, NOBODY) for uid in self.uids], dtype=np.int64)
 
 
 def standardized(values: Feature, *, floor: float) -> Feature:

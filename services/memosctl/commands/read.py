@@ -38,6 +38,17 @@ def search(
     before: BeforeOption = None,
     valid_at: ValidOption = None,
     as_of: AsOfOption = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Leg or stage of the ranking to leave out: dense, lexical, neighbours, speaker, time, form,"
+            " late_interaction or session; repeatable.",
+        ),
+    ] = None,
+    tokens: Annotated[
+        int, typer.Option("--tokens", min=0, help="Most tokens of all texts together, by estimate; 0 is no limit.")
+    ] = 0,
 ) -> None:
     """Find the memories that fit a query best."""
     from memos_api.v1 import memory_service_pb2 as pb
@@ -58,6 +69,7 @@ def search(
             valid_at=valid_at,
         ),
         as_of=inputs.as_of(as_of),
+        ranking=pb.Ranking(without=without or (), token_budget=tokens),
     )
     with cli.client() as client:
         response = client.call(request)

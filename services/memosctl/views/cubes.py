@@ -13,7 +13,7 @@ from memosctl.views.text import content, day, enum_word, excerpt, milliseconds, 
 
 if TYPE_CHECKING:
     from memos_api.v1.memcube_pb2 import MemCube
-    from memos_api.v1.memory_service_pb2 import AddMemoriesResponse, SearchLeg, SearchMemoriesResponse
+    from memos_api.v1.memory_service_pb2 import AddMemoriesResponse, SearchLeg, SearchMemoriesResponse, SearchStage
 
 
 def added(response: "AddMemoriesResponse") -> RenderableType:
@@ -31,13 +31,13 @@ def added(response: "AddMemoriesResponse") -> RenderableType:
 
 
 def hits(response: "SearchMemoriesResponse") -> RenderableType:
-    """Return search hits, best first, with the legs that ran."""
+    """Return search hits, best first, with the legs and the stages of the ranking."""
     rows = [
         (f"{hit.score:.3f}", short(hit.cube.name), said(hit.cube), Text(content(hit.cube))) for hit in response.hits
     ]
     found = table("score cube said text", rows) if rows else Text("nothing found", style="yellow")
-    legs = Text("  ".join(_leg(leg) for leg in response.legs), style="dim")
-    return Group(found, legs, *_degraded(response.degraded))
+    told = [Text("  ".join(map(_leg, parts)), style="dim") for parts in (response.legs, response.stages) if parts]
+    return Group(found, *told, *_degraded(response.degraded))
 
 
 def headers(cubes: Iterable["MemCube"], next_page_token: str) -> RenderableType:
@@ -113,7 +113,7 @@ def _sort(cube: "MemCube") -> str:
     return "" if word == "unspecified" else word
 
 
-def _leg(leg: "SearchLeg") -> str:
+def _leg(leg: "SearchLeg | SearchStage") -> str:
     if not leg.ran:
         return f"{leg.name}: not run ({leg.reason})"
     doubt = f" ({leg.reason})" if leg.reason else ""

@@ -68,7 +68,7 @@ async def test_what_is_found_is_stored_as_memories_of_the_cube(run, memories):
     assert (new.kind, new.origin) == (Kind.PLAINTEXT, Origin.CONVERSION)
     assert new.derived_from == (RevisionRef(ADAPTER.name, 3),)
     assert (new.sensitivity_tags, new.expire_time) == (("health",), END)
-    assert memories.vectors[new.name].values
+    assert memories.vectors[new.name].embedding.values
 
 
 async def test_a_second_attempt_adds_nothing(run, memories):

@@ -8,6 +8,7 @@ from memos_kernel import limits
 from memos_kernel.errors import InvalidField
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.usecases import past_leg
+from memos_storage.usecases.search_cubes import DEPTH
 from storage_cubes import MAIN, NOW, grant, vector, wanted
 from storage_world import mutation
 
@@ -94,11 +95,11 @@ async def test_texts_whose_vectors_are_of_another_embedder_are_searched_by_words
 
 
 async def test_only_the_best_of_what_changed_are_candidates(world, monkeypatch):
-    cubes = [await world.add(f"note {number}", seed=number) for number in range(200)]
+    cubes = [await world.add(f"note {number}", seed=number) for number in range(DEPTH + 50)]
     world.clock.advance(hours=1)
     for cube in cubes:
         await world.delete(cube.name, etag="", mutation=mutation())
     found = await world.search("unheard", vector=vector(7), as_of=NOW, top_k=3)
     (leg,) = [leg for leg in found.legs if leg.name == "past"]
-    assert len(leg.scores) == 50
+    assert len(leg.scores) == DEPTH
     assert found.hits[0].cube.text == "note 7"

@@ -10,6 +10,7 @@ from memos_storage.adapters.memory.indexes import MemoryLexicalIndex, MemoryVect
 from memos_storage.adapters.memory.outbox import MemoryAuditOutbox, MemoryOutbox
 from memos_storage.adapters.memory.spans import MemorySpan, MemorySpans
 from memos_storage.adapters.memory.texts import MemoryBareTexts
+from memos_storage.adapters.memory.turns import MemoryTurnReader
 
 __all__ = [
     "MemoryAuditOutbox",
@@ -24,5 +25,6 @@ __all__ = [
     "MemoryOutbox",
     "MemorySpan",
     "MemorySpans",
+    "MemoryTurnReader",
     "MemoryVectorIndex",
 ]

@@ -1,10 +1,12 @@
 """Turns with those around them, and what they share with a query, out of the catalogue."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, FromClause, Row, Select, and_, bindparam, select
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import BindParameter, Connection, FromClause, Select, and_, bindparam, select
 
 from memos_storage.adapters.sql import schema
 from memos_storage.adapters.sql.catalog import Database
@@ -12,14 +14,10 @@ from memos_storage.adapters.sql.lexical import FREQUENCIES, wanted_terms
 from memos_storage.adapters.sql.parts import parts
 from memos_storage.adapters.sql.statements import OF_CURRENT_TEXT
 from memos_storage.adapters.terms import terms
-from memos_storage.domain.pool import Seen, SeenTurn, VaultWords
-from memos_storage.domain.turns import Mark, Role, Turn
+from memos_storage.domain.pool import NOBODY, STEPS, Places, Seen, VaultWords
 
 _CUBES, _VAULTS, _TURNS, _VECTORS = schema.cubes, schema.vaults, schema.turns, schema.vectors
 _POSTINGS = schema.postings
-
-_BACK, _ON = 3, 2
-"""How many turns before and behind one are read."""
 
 _SCANNED = 4
 """A term in at most so many times the texts at hand is read as a whole: cheaper than looking it up text by text."""
@@ -27,27 +25,25 @@ _SCANNED = 4
 
 def _chain() -> Select[Any]:
     """Turns of cubes by `uids`, with the keys of those around them."""
-    columns = []
+    places: dict[int, FromClause] = {0: _TURNS}
     joined: FromClause = _TURNS
-    last: FromClause = _TURNS
-    for step in range(1, _BACK + 1):
-        before = _TURNS.alias(f"back_{step}")
-        joined = joined.outerjoin(before, before.c.cube_key == last.c.previous)
-        columns.append(before.c.cube_key.label(f"back_{step}"))
-        last = before
-    last = _TURNS
-    for step in range(1, _ON + 1):
-        behind = _TURNS.alias(f"on_{step}")
-        joined = joined.outerjoin(behind, behind.c.previous == last.c.cube_key)
-        columns.append(behind.c.cube_key.label(f"on_{step}"))
-        last = behind
+    for step in sorted(STEPS, key=abs):
+        there = places[step] = _TURNS.alias(f"at_{step + len(STEPS)}")
+        nearer = places[step + 1 if step < 0 else step - 1]
+        follows = there.c.cube_key == nearer.c.previous if step < 0 else there.c.previous == nearer.c.cube_key
+        joined = joined.outerjoin(there, follows)
+    columns = [places[step].c.cube_key.label(f"key_{number}") for number, step in enumerate(STEPS)]
     return select(_TURNS.c.cube_key, *columns).select_from(joined).where(_TURNS.c.uid.in_(_UIDS))
 
 
 _UIDS: BindParameter[Any] = bindparam("uids", expanding=True)
 _CHAIN = _chain()
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
-_ROWS = select(_TURNS).where(_TURNS.c.cube_key.in_(_KEYS))
+_COLUMNS = tuple(
+    _TURNS.c[name]
+    for name in ("cube_key", "vault_key", "uid", "session", "speaker", "event_time", "role", "marks", "length")
+)
+_ROWS = select(*_COLUMNS).where(_TURNS.c.cube_key.in_(_KEYS))
 _STATISTICS = select(_VAULTS.c.key, _VAULTS.c.documents, _VAULTS.c.terms).where(_VAULTS.c.key.in_(_KEYS))
 _COUNTS = select(_POSTINGS.c.cube_key, _POSTINGS.c.term, _POSTINGS.c.frequency).where(
     _POSTINGS.c.vault_key == bindparam("vault_key"), _POSTINGS.c.term.in_(bindparam("terms", expanding=True))
@@ -90,61 +86,61 @@ class SqlTurnReader:
 def _seen(
     connection: Connection, uids: Sequence[str], wanted: Sequence[str], words: tuple[tuple[int, ...], ...]
 ) -> Seen:
-    around: dict[int, dict[int, int]] = {}
-    for part in parts(uids):
-        for row in connection.execute(_CHAIN, {"uids": part}):
-            around.setdefault(row[0], {}).update(_steps(row))
-    keys = sorted({*around, *(key for steps in around.values() for key in steps.values())})
-    found = [row for part in parts(keys) for row in connection.execute(_ROWS, {"keys": part})]
-    uid_of = {row.cube_key: row.uid for row in found}
-    by_vault: dict[int, list[int]] = {}
-    for row in found:
-        by_vault.setdefault(row.vault_key, []).append(row.cube_key)
-    counts: dict[int, dict[str, int]] = {}
-    vaults = {
-        vault.key: _words(connection, vault, by_vault[vault.key], wanted, counts)
-        for vault in connection.execute(_STATISTICS, {"keys": list(by_vault)}).all()
-    }
-    turns = {
-        row.uid: SeenTurn(
-            uid=row.uid,
-            turn=_turn(row),
-            vault=row.vault_key,
-            counts=_ordered(counts.get(row.cube_key, {}), wanted),
-            around={step: uid_of[key] for step, key in around.get(row.cube_key, {}).items() if key in uid_of},
-        )
-        for row in found
-    }
-    return Seen(turns, vaults, words)
+    chains = [tuple(row) for part in parts(uids) for row in connection.execute(_CHAIN, {"uids": part}).all()]
+    keys = sorted({key for chain in chains for key in chain if key is not None})
+    rows = [tuple(row) for part in parts(keys) for row in connection.execute(_ROWS, {"keys": part}).all()]
+    columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * len(_COLUMNS)
+    place = {key: index for index, key in enumerate(columns[0])}
+    vaults = np.array(columns[1], dtype=np.int64)
+    counts = np.zeros((len(rows), len(wanted)))
+    held = {key: np.flatnonzero(vaults == key) for key in np.unique(vaults).tolist()}
+    found = connection.execute(_STATISTICS, {"keys": list(held)}).all()
+    statistics = {vault.key: _words(connection, vault, held[vault.key], columns[0], wanted, counts) for vault in found}
+    return Seen(
+        vaults=vaults,
+        uids=columns[2],
+        sessions=columns[3],
+        speakers=columns[4],
+        times=np.array(columns[5], dtype=np.int64),
+        roles=np.array(columns[6], dtype=np.int64),
+        marks=np.array(columns[7], dtype=np.int64),
+        lengths=np.array(columns[8], dtype=np.float64),
+        counts=counts,
+        around=_around(chains, place),
+        statistics=statistics,
+        words=words,
+    )
 
 
-def _steps(row: Row[Any]) -> Iterable[tuple[int, int]]:
-    others: Sequence[int | None] = row[1:]
-    for place, key in enumerate(others, 1):
-        if key is not None:
-            yield (-place if place <= _BACK else place - _BACK), key
-
-
-def _turn(row: Row[Any]) -> Turn:
-    return Turn(row.session, row.event_time, row.speaker, Role(row.role), row.length, Mark(row.marks))
+def _around(chains: Sequence[Sequence[Any]], place: Mapping[int, int]) -> Places:
+    """Return the places of the turns around each; of two that follow a turn, one counts as the next."""
+    around = np.full((len(place), len(STEPS)), NOBODY, dtype=np.int64)
+    for chain in chains:
+        if chain[0] in place:
+            around[place[chain[0]]] = [NOBODY if key is None else place.get(key, NOBODY) for key in chain[1:]]
+    return around
 
 
 def _words(
     connection: Connection,
     vault: Any,
+    rows: Places,
     keys: Sequence[int],
     wanted: Sequence[str],
-    counts: dict[int, dict[str, int]],
+    counts: npt.NDArray[np.float64],
 ) -> VaultWords:
-    """Count the query's terms in texts of a vault, into `counts`; return its statistics."""
-    held = connection.execute(FREQUENCIES, {"vault_key": vault.key, "terms": wanted})
-    frequencies = {row[0]: int(row[1]) for row in held}
-    rare = [term for term, count in frequencies.items() if count <= _SCANNED * len(keys)]
+    """Count the query's terms in texts of a vault, the `rows` of `counts`; return its statistics."""
+    place = {keys[row]: row for row in rows.tolist()}
+    column = {term: index for index, term in enumerate(wanted)}
+    frequencies = {row[0]: int(row[1]) for row in connection.execute(FREQUENCIES, _of(vault, wanted)).all()}
+    rare = [term for term, count in frequencies.items() if count <= _SCANNED * len(rows)]
     common = [term for term in frequencies if term not in set(rare)]
-    if rare:
-        _take(connection.execute(_COUNTS, {"vault_key": vault.key, "terms": rare}), counts)
-    for part in parts(keys) if common else ():
-        _take(connection.execute(_COUNTS_OF, {"vault_key": vault.key, "terms": common, "keys": part}), counts)
+    found = list(connection.execute(_COUNTS, _of(vault, rare)).all()) if rare else []
+    for part in parts(list(place)) if common else ():
+        found += connection.execute(_COUNTS_OF, {**_of(vault, common), "keys": part}).all()
+    for key, term, frequency in found:
+        if key in place:
+            counts[place[key], column[term]] = frequency
     documents = max(vault.documents, 1)
     return VaultWords(
         average_length=vault.terms / documents,
@@ -152,13 +148,8 @@ def _words(
     )
 
 
-def _take(found: Iterable[Any], counts: dict[int, dict[str, int]]) -> None:
-    for row in found:
-        counts.setdefault(row[0], {})[row[1]] = row[2]
-
-
-def _ordered(counted: Mapping[str, int], wanted: Sequence[str]) -> tuple[int, ...]:
-    return tuple(counted.get(term, 0) for term in wanted)
+def _of(vault: Any, terms: Sequence[str]) -> dict[str, Any]:
+    return {"vault_key": vault.key, "terms": terms}
 
 
 def _idf(documents: int, frequency: int) -> float:

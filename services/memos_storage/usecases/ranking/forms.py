@@ -13,7 +13,6 @@ from memos_storage.ports import Asked
 _ASKS_WHEN = re.compile(
     r"\bwhen\b|\b(?:what|which) (?:date|day|month|year|time)\b|\bhow long\b|什么时候|何时|哪[天年]|多久", re.IGNORECASE
 )
-_SIGNS = {Role.USER: 1.0, Role.ASSISTANT: -1.0, Role.OTHER: 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +23,15 @@ class FormStage:
 
     async def __call__(self, pool: Pool, asked: Asked) -> str:
         """See `Stage`."""
-        known = [seen.turn for seen in pool.turns if seen is not None]
-        if len(known) < len(pool):  # what is not live has no form; then none has
+        if not pool.known.all():  # what is not live has no form; then none has
             return "of some texts of then only the words are kept"
-        pool.features[LENGTH] = np.log1p([turn.length for turn in known])
+        seen, places = pool.seen, pool.places
+        pool.features[LENGTH] = np.log1p(seen.lengths[places])
         marks = [(ASKS, Mark.ASKS), (FIRST_PERSON, Mark.FIRST_PERSON)]
         if _ASKS_WHEN.search(asked.text):
             marks.append((TELLS_TIME, Mark.TELLS_TIME))
         for name, mark in marks:
-            pool.features[name] = np.array([float(mark in turn.marks) for turn in known])
-        pool.features[ROLE] = np.array([_SIGNS[turn.role] for turn in known])
+            pool.features[name] = ((seen.marks[places] & int(mark)) != 0).astype(np.float64)
+        roles = seen.roles[places]
+        pool.features[ROLE] = (roles == Role.USER).astype(np.float64) - (roles == Role.ASSISTANT)
         return ""

@@ -1,13 +1,14 @@
 """A pooled vector blurs a text; the vectors of its tokens tell whether each telling word of a query is met in it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from memos_kernel.token_codes import Floats, maxima
 from memos_storage.domain.fusion import CONTEXT, COVERAGE, LATE, LATE_CONTEXT
-from memos_storage.domain.pool import Pool, Seen
+from memos_storage.domain.pool import NOBODY, Feature, Pool, Seen
 from memos_storage.ports import Asked, TurnReader
 
 PLAIN_WORD = 0.7
@@ -18,7 +19,7 @@ AROUND = {-1: 0.85, 1: 0.7, -2: 0.7}
 
 MET = 0.6
 """Cosine from which a word counts as met, in the text or, less, in the turn before it."""
-MET_BEFORE = 0.8
+MET_BEFORE = {-1: 0.8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,53 +38,48 @@ class LateInteractionStage:
             return "no candidate has vectors of tokens yet"
         met = maxima(asked.tokens, [held.get(uid, b"") for uid in pool.uids])
         weights = _weights(pool, len(asked.tokens.words))
-        whole = weights.sum(axis=1)
         known = np.array([uid in held for uid in pool.uids])
-        pool.features[LATE] = _filled((met * weights).sum(axis=1) / whole, known)
+        pool.features[LATE] = _filled((met * weights).sum(axis=1), known)
         if CONTEXT in pool.features:
-            near = _near(pool, met, AROUND)
-            pool.features[LATE_CONTEXT] = _filled((near * weights).sum(axis=1) / whole, known)
-            reached = np.maximum(met, _near(pool, np.zeros_like(met), {-1: MET_BEFORE}, of=met)) > MET
-            pool.features[COVERAGE] = (reached * weights).sum(axis=1) / whole
+            near = _with_those_around(pool, met, AROUND)
+            pool.features[LATE_CONTEXT] = _filled((near * weights).sum(axis=1), known)
+            reached = _with_those_around(pool, met, MET_BEFORE) > MET
+            pool.features[COVERAGE] = (reached * weights).sum(axis=1)
         missing = int(len(pool) - known.sum())
         return f"{missing} of the candidates have no vectors of tokens yet" if missing else ""
 
 
 def _weights(pool: Pool, tokens: int) -> Floats:
-    """Return the IDF of each token of the query in the vault of each candidate, shape (candidates, tokens)."""
-    of_vault = {vault: _token_weights(pool.seen, vault, tokens) for vault in pool.seen.vaults}
-    plain = np.ones(tokens, dtype=np.float32)
-    return np.stack([plain if seen is None else of_vault.get(seen.vault, plain) for seen in pool.turns])
-
-
-def _token_weights(seen: Seen, vault: int, tokens: int) -> Floats:
-    idf = seen.vaults[vault].idf
-    words = seen.words or ((),) * tokens
-    return np.array([max((idf[place] for place in places), default=PLAIN_WORD) for places in words], dtype=np.float32)
-
-
-def _near(pool: Pool, base: Floats, shares: dict[int, float], *, of: Floats | None = None) -> Floats:
-    """Return the greatest of `base` and what the turns around have, shared out by distance, if they are in the pool."""
-    source = base if of is None else of
-    place_of = {uid: place for place, uid in enumerate(pool.uids)}
-    found = base.copy()
-    for distance, share in shares.items():
-        pairs = [
-            (place, place_of[other])
-            for place, seen in enumerate(pool.turns)
-            if seen is not None and (other := seen.around.get(distance, "")) in place_of
-        ]
-        if pairs:
-            here, there = _columns(pairs)
-            found[here] = np.maximum(found[here], share * source[there])
+    """Return the weight of each token of the query for each candidate, by IDF in its vault: (candidates, tokens)."""
+    found = np.full((len(pool), tokens), 1.0 / tokens, dtype=np.float32)
+    known = np.flatnonzero(pool.known)
+    vaults = pool.seen.vaults[pool.places[known]]
+    for vault in pool.seen.statistics:
+        found[known[vaults == vault]] = _token_weights(pool.seen, vault, tokens)
     return found
 
 
-def _columns(pairs: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
-    return [here for here, _ in pairs], [there for _, there in pairs]
+def _token_weights(seen: Seen, vault: int, tokens: int) -> Floats:
+    idf = seen.statistics[vault].idf
+    words = seen.words or ((),) * tokens
+    weights = np.array(
+        [max((idf[place] for place in places), default=PLAIN_WORD) for places in words], dtype=np.float32
+    )
+    shares: Floats = weights / weights.sum()
+    return shares
 
 
-def _filled(values: Floats, known: np.ndarray) -> np.ndarray:
+def _with_those_around(pool: Pool, met: Floats, shares: Mapping[int, float]) -> Floats:
+    """Return what each token meets in a candidate, or less by distance in the turns around it that are candidates."""
+    found = met.copy()
+    for step, share in shares.items():
+        others = pool.around(step)
+        there = np.flatnonzero(others != NOBODY)
+        found[there] = np.maximum(found[there], share * met[others[there]])
+    return found
+
+
+def _filled(values: Floats, known: npt.NDArray[np.bool_]) -> Feature:
     """Return the values as they are where they are known, and their mean elsewhere."""
     found = values.astype(np.float64)
     found[~known] = found[known].mean()

@@ -1,10 +1,11 @@
 """A turn of a talk often answers the one before it: who says `Yes, since May!` is found by what was asked."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from memos_storage.domain.fusion import CONTEXT, DENSE, LEXICAL
-from memos_storage.domain.pool import Pool
+from memos_storage.domain.pool import NOBODY, STEPS, Pool
 from memos_storage.ports import Asked, Catalog, TurnReader
 from memos_storage.usecases.ranking.words import shares
 
@@ -13,7 +14,7 @@ WORDS_AROUND = {-1: 0.6, 1: 0.4, -2: 0.3, 2: 0.2, -3: 0.15}
 
 SEEDS = 50
 """Candidates whose neighbours become candidates, the best."""
-NEAR = (-2, -1, 1, 2)
+NEAR = (-1, 1, -2, 2)
 ROOM = 400
 """Most candidates with those that this stage adds."""
 
@@ -30,11 +31,12 @@ class NeighbourStage:
         """See `Stage`."""
         if asked.past:
             return "which turns were around a text then is not kept"
-        if not any(seen is not None and seen.around for seen in pool.turns):
+        if not pool.talk or not (pool.seen.around != NOBODY).any():
             return ""
-        if pool.talk:
-            await self._widen(pool, asked)
-            pool.features[CONTEXT] = shares(pool.uids, pool.seen, around=WORDS_AROUND, otherwise={})
+        await self._widen(pool, asked)
+        context = np.zeros(len(pool))
+        context[pool.known] = shares(pool.seen, pool.places[pool.known], around=WORDS_AROUND)
+        pool.features[CONTEXT] = context
         return ""
 
     async def _widen(self, pool: Pool, asked: Asked) -> None:
@@ -42,18 +44,21 @@ class NeighbourStage:
         if not added:
             return
         words = () if asked.tokens is None else asked.tokens.words
-        pool.seen = pool.seen.with_others(await self.reader.turns(added, asked.text, words=words))
-        features = {LEXICAL: shares(added, pool.seen, otherwise={}).tolist()}
+        seen = await self.reader.turns(added, asked.text, words=words)
+        place = {uid: index for index, uid in enumerate(seen.uids)}
+        added = [uid for uid in added if uid in place]
+        features = {LEXICAL: shares(seen, np.array([place[uid] for uid in added], dtype=np.int64)).tolist()}
         if DENSE in pool.features and asked.vector is not None:
             cosines = await self.catalog.cosines(asked.vector, added)
             features[DENSE] = [cosines.get(uid, 0.0) for uid in added]
-        pool.add(added, features)
+        pool.add(added, seen, features)
 
 
-def _neighbours(pool: Pool) -> Sequence[str]:
+def _neighbours(pool: Pool) -> list[str]:
+    """Return the turns around the best candidates that are no candidates yet, those of the best first."""
     known = set(pool.uids)
-    found: dict[str, None] = {}
-    for seen in pool.turns[:SEEDS]:
-        if seen is not None:
-            found |= dict.fromkeys(uid for step in NEAR if (uid := seen.around.get(step)) and uid not in known)
-    return list(found)
+    seeds = pool.places[:SEEDS]
+    columns = [STEPS.index(step) for step in NEAR]
+    around = pool.seen.around[seeds[seeds != NOBODY]][:, columns].ravel().tolist()
+    uids = dict.fromkeys(pool.seen.uids[place] for place in around if place != NOBODY)
+    return [uid for uid in uids if uid not in known]

@@ -75,8 +75,9 @@ class RankCandidates:
         uids = [item.uid for item in found]
         words = () if asked.tokens is None else asked.tokens.words
         pool = Pool(uids, await self.reader.turns(uids, asked.text, words=words))
-        known = {item.uid: item.legs.get(LEXICAL, 0.0) for item in found}
-        pool.features[LEXICAL] = shares(uids, pool.seen, otherwise=known)
+        words_share = np.array([item.legs.get(LEXICAL, 0.0) for item in found])
+        words_share[pool.known] = shares(pool.seen, pool.places[pool.known])
+        pool.features[LEXICAL] = words_share
         if asked.vector is not None:
             pool.features[DENSE] = np.array([semantic(item.legs, cosines.get(item.uid)) for item in found])
         return pool
@@ -94,7 +95,7 @@ async def _run(stage: Stage, pool: Pool, asked: Asked, without: frozenset[str]) 
 def _cut(pool: Pool) -> None:
     if len(pool) > CANDIDATES:
         best = np.argsort(-total(pool, _CHEAP), kind="stable")[:CANDIDATES]
-        pool.keep(best.tolist())
+        pool.keep(best)
 
 
 def _ordered(pool: Pool, found: Mapping[str, Fused]) -> list[Fused]:

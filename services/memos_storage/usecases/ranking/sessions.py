@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from memos_storage.domain.fusion import CONTEXT, LATE, LATE_CONTEXT, LEXICAL, SESSION, SPEAKER, total
-from memos_storage.domain.pool import Pool
+from memos_storage.domain.pool import NOBODY, Pool, Seen
 from memos_storage.ports import Asked
 
 _EVIDENCE = (LEXICAL, CONTEXT, LATE, LATE_CONTEXT, SPEAKER)
@@ -25,9 +25,16 @@ class SessionStage:
             return ""
         evidence = total(pool, _EVIDENCE)
         of_session: dict[tuple[int, str], list[float]] = {}
-        keys = [(seen.vault, seen.turn.session or seen.uid) if seen is not None else (0, "") for seen in pool.turns]
+        keys = [_session(pool.seen, place, uid) for place, uid in zip(pool.places, pool.uids, strict=True)]
         for key, value in zip(keys, evidence.tolist(), strict=True):
             of_session.setdefault(key, []).append(value)
         means = {key: sum(sorted(values, reverse=True)[:BEST]) / BEST for key, values in of_session.items()}
         pool.features[SESSION] = np.array([means[key] for key in keys])
         return ""
+
+
+def _session(seen: Seen, place: int, uid: str) -> tuple[int, str]:
+    """Return what tells the conversation of a candidate from others; one that is in none is alone."""
+    if place == NOBODY or not seen.sessions[place]:
+        return 0, uid
+    return int(seen.vaults[place]), seen.sessions[place]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from memos_storage.domain.fusion import SPEAKER
-from memos_storage.domain.pool import Pool
+from memos_storage.domain.pool import NOBODY, Pool
 from memos_storage.ports import Asked
 
 _WORD = re.compile(r"[^\W_]+")
@@ -24,12 +24,10 @@ class SpeakerStage:
         """See `Stage`."""
         text = unicodedata.normalize("NFKC", asked.text).casefold()
         words = frozenset(_WORD.findall(text))
-        speakers = {seen.turn.speaker for seen in pool.turns if seen is not None} - {""}
-        named = {speaker for speaker in speakers if _is_named(speaker, words, text)}
+        speakers = ["" if place == NOBODY else pool.seen.speakers[place] for place in pool.places]
+        named = {speaker for speaker in set(speakers) - {""} if _is_named(speaker, words, text)}
         if named:
-            pool.features[SPEAKER] = np.array(
-                [float(seen is not None and seen.turn.speaker in named) for seen in pool.turns]
-            )
+            pool.features[SPEAKER] = np.array([float(speaker in named) for speaker in speakers])
         return ""
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from memos_kernel.moments import moment
 from memos_storage.domain.fusion import TIME
-from memos_storage.domain.pool import Pool
+from memos_storage.domain.pool import NOBODY, Pool
 from memos_storage.domain.times import closeness, spans_in
 from memos_storage.ports import Asked
 
@@ -21,6 +21,8 @@ class TimeStage:
         """See `Stage`."""
         spans = spans_in(asked.text, now=asked.now)
         if spans:
-            values = [0.0 if seen is None else closeness(moment(seen.turn.time), spans) for seen in pool.turns]
-            pool.features[TIME] = np.array(values)
+            near = {time: closeness(moment(time), spans) for time in set(pool.seen.times.tolist())}
+            pool.features[TIME] = np.array(
+                [0.0 if place == NOBODY else near[int(pool.seen.times[place])] for place in pool.places]
+            )
         return ""

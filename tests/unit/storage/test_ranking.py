@@ -1,0 +1,252 @@
+"""How what was found is ranked."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from memos_kernel.cube import SourceSpan
+from memos_kernel.errors import InvalidField
+from memos_kernel.token_codes import QueryTokens, pack_tokens, rotation, to_bytes
+from memos_storage.domain.fusion import DENSE, LEXICAL
+from memos_storage.domain.pool import Pool, Seen, SeenTurn, VaultWords, standardized
+from memos_storage.domain.turns import Mark, Role, Turn
+from memos_storage.domain.values import Vector
+from storage_cubes import DIMENSIONS, EMBEDDER, NOW, vector
+
+STAGES = ("neighbours", "speaker", "time", "form", "late_interaction", "session")
+BEGIN = datetime(2025, 5, 1, 10, 0, tzinfo=UTC)
+
+
+async def talk(world, *lines, session="s1", at=BEGIN):
+    """Store lines of `Speaker: text` as turns of one conversation, and return the cubes."""
+    cubes = []
+    for minute, line in enumerate(lines):
+        speaker, _, text = line.partition(": ")
+        source = SourceSpan(speaker=speaker, session=session, event_time=at + timedelta(minutes=minute), role="user")
+        cubes.append(await world.add(text, seed=1, sources=(source,)))
+    return cubes
+
+
+async def chat(world, *lines, session="c1"):
+    """Store lines of `role: text` as turns of one chat with an assistant."""
+    cubes = []
+    for minute, line in enumerate(lines):
+        role, _, text = line.partition(": ")
+        source = SourceSpan(speaker=role, role=role, session=session, event_time=BEGIN + timedelta(minutes=minute))
+        cubes.append(await world.add(text, seed=1, sources=(source,)))
+    return cubes
+
+
+def texts(found):
+    return [hit.cube.text for hit in found.hits]
+
+
+def stage(found, name):
+    (result,) = [result for result in found.stages if result.name == name]
+    return result
+
+
+async def test_an_answer_is_found_by_the_question_before_it(world):
+    await talk(world, "Nora: Which instrument do you play these days?", "Tom: The cello, badly.", "Nora: Ha!")
+    await talk(world, "Tom: My bicycle broke.", "Nora: Again?", session="s2")
+    found = await world.search("Which instrument does Tom play?")
+    assert texts(found)[0] == "The cello, badly."
+    assert found.hits[0].fused.legs == {"lexical": pytest.approx(found.hits[0].fused.legs["lexical"])}
+    assert found.hits[0].fused.features["context"] > found.hits[0].fused.features["lexical"]
+    alone = await world.search("Which instrument does Tom play?", without=frozenset({"neighbours"}))
+    assert "context" not in alone.hits[0].fused.features
+    assert not stage(alone, "neighbours").ran
+
+
+async def test_a_neighbour_that_shares_no_word_comes_in(world):
+    await talk(world, "Nora: Which instrument?", "Tom: Cello.", "Nora: Ha!")
+    assert "Cello." in texts(await world.search("instrument"))
+    assert texts(await world.search("instrument", without=frozenset({"neighbours"}))) == ["Which instrument?"]
+
+
+async def test_whom_the_query_names_has_said_it(world):
+    await talk(world, "Nora: I painted a heron and a lake.", "Tom: I painted a heron and a lake too.")
+    found = await world.search("What did Tom paint?")
+    assert texts(found)[0].endswith("too.")
+    found = await world.search("What did NORA's brush paint?")
+    assert texts(found)[0].endswith("lake.")
+    assert stage(found, "speaker").ran
+
+
+async def test_a_month_in_the_query_is_that_of_the_turn(world):
+    for month in (3, 5, 9):
+        at = BEGIN.replace(month=month)
+        await talk(world, f"Nora: The concert of number {month} was loud.", session=f"s{month}", at=at)
+    for month, name in ((3, "March"), (5, "May"), (9, "September")):
+        found = await world.search(f"Which concert was loud in {name} 2025?")
+        assert texts(found)[0] == f"The concert of number {month} was loud."
+    without = await world.search("Which concert in May 2025?", without=frozenset({"time"}))
+    assert "time" not in without.hits[0].fused.features
+
+
+async def test_relative_times_count_from_the_moment_that_is_asked_about(world):
+    await talk(world, "Nora: The parade was loud.", session="s1", at=NOW - timedelta(days=1))
+    await talk(world, "Nora: The parade was loud as well.", session="s2", at=NOW - timedelta(days=40))
+    assert texts(await world.search("Which parade was loud yesterday?"))[0] == "The parade was loud."
+
+
+async def test_beside_an_assistant_the_user_is_believed_and_nothing_is_read_around(world):
+    answer = "Allergies to cashews, kiwi and shrimp are common; ask a doctor about an allergy before a meal of food. "
+    await chat(
+        world,
+        "user: How do I cook rice? I have an allergy to kiwi by the way.",
+        f"assistant: {answer * 3}",
+        "user: And noodles?",
+        f"assistant: {answer * 2}",
+    )
+    found = await world.search("Which food am I allergic to, which allergy do I have?")
+    assert texts(found)[0].startswith("How do I cook rice?")
+    assert "context" not in found.hits[0].fused.features
+    assert found.hits[0].fused.features["role"] == 1.0
+
+
+async def test_without_any_stage_the_order_is_that_of_the_legs(world):
+    await talk(world, "Nora: The heron stands.", "Tom: A heron and another heron fly.")
+    found = await world.search("heron", vector=vector(1), without=frozenset(STAGES))
+    assert [hit.fused.features for hit in found.hits] == [{}, {}]
+    assert all(not result.ran and result.reason for result in found.stages)
+    assert not found.degraded
+
+
+@pytest.mark.parametrize(("left", "stays"), [("dense", "lexical"), ("lexical", "pending")])
+async def test_a_leg_can_be_left_out_and_nothing_is_degraded(world, left, stays):
+    await world.add("heron", seed=1)
+    found = await world.search("heron", vector=vector(1), without=frozenset({left}))
+    assert [leg.name for leg in found.legs if leg.ran and leg.scores] == [stays]
+    assert not found.degraded
+
+
+@pytest.mark.parametrize(
+    ("without", "message"), [({"colour"}, "colour"), ({"dense", "lexical"}, "keep one"), ({"pending"}, "there are")]
+)
+async def test_what_cannot_be_left_out_is_refused(world, without, message):
+    with pytest.raises(InvalidField, match=message) as refused:
+        await world.search("heron", without=frozenset(without))
+    assert refused.value.field == "ranking.without"
+
+
+async def test_a_budget_takes_the_best_that_fit(world):
+    await world.add("heron " * 40, seed=1)
+    await world.add("one heron", seed=2)
+    await world.add("a heron there", seed=3)
+    whole = await world.search("heron")
+    assert len(whole.hits) == 3
+    assert not [result for result in whole.stages if result.name == "token_budget"]
+    found = await world.search("heron", token_budget=6)
+    assert sorted(texts(found)) == ["a heron there", "one heron"]
+    assert stage(found, "token_budget").candidates == 2
+    none = await world.search("heron", token_budget=1)
+    assert none.hits == ()
+    assert "no memory fits into 1 tokens; the smallest that was found has about 2" in stage(none, "token_budget").reason
+    with pytest.raises(InvalidField, match="token_budget"):
+        await world.search("heron", token_budget=-1)
+
+
+def coded(*words, tokens=None):
+    """Return a vector with codes of some words; every word has a vector of its own."""
+    table = np.random.default_rng(7).standard_normal((20, DIMENSIONS)).astype(np.float32)
+    table /= np.linalg.norm(table, axis=1, keepdims=True)
+    rotated = table[list(words)] @ rotation(DIMENSIONS)
+    codes = to_bytes(pack_tokens(rotated), DIMENSIONS) if tokens is None else tokens
+    return Vector(EMBEDDER, vector(1).values, codes), rotated
+
+
+async def test_vectors_of_tokens_tell_texts_of_equal_words_and_vectors_apart(world):
+    await world.add("the grey bird", vector=coded(1, 2, 3)[0])
+    await world.add("the grey beak", vector=coded(4, 5, 6)[0])
+    asked = QueryTokens(coded(1, 2)[1], ("the", "grey"))
+    found = await world.search("the grey", vector=vector(1), tokens=asked)
+    assert texts(found)[0] == "the grey bird"
+    assert stage(found, "late_interaction").ran
+    late = [hit.fused.features["late_interaction"] for hit in found.hits]
+    assert late[0] > late[1]
+
+
+async def test_texts_without_vectors_of_tokens_are_neither_first_nor_last_for_it(world):
+    await world.add("grey one", vector=coded(1, 2)[0])
+    await world.add("grey two", vector=coded(4, 5)[0])
+    await world.add("grey three", vector=coded(1, tokens=b"")[0])
+    asked = QueryTokens(coded(1, 2)[1], ("grey", "grey"))
+    found = await world.search("grey", vector=vector(1), tokens=asked)
+    values = {hit.cube.text: hit.fused.features["late_interaction"] for hit in found.hits}
+    assert values["grey one"] > values["grey three"] > values["grey two"]
+    assert stage(found, "late_interaction").reason == "1 of the candidates have no vectors of tokens yet"
+    assert not found.degraded
+
+
+async def test_without_an_embedder_the_words_are_ranked(world):
+    await talk(world, "Nora: Which instrument?", "Tom: Cello.")
+    found = await world.search("Which instrument does Tom play?")
+    assert texts(found)[0] == "Cello."
+    assert stage(found, "late_interaction").reason == "the query has no vectors of tokens"
+
+
+async def test_of_the_past_nothing_around_is_read(world):
+    await talk(world, "Nora: Which instrument?", "Tom: Cello.")
+    world.clock.advance(seconds=60)
+    found = await world.search("instrument", as_of=world.clock.now() - timedelta(seconds=30))
+    assert texts(found) == ["Which instrument?"]
+    assert "then is not kept" in stage(found, "neighbours").reason
+
+
+@pytest.mark.parametrize("query", ["the of and", "?!", "🙂🙃", "def f(x): return x", "ليس كذلك", "word " * 800])
+async def test_any_text_can_be_asked(world, query):
+    await talk(world, "Nora: Which instrument?", "Tom: Cello.")
+    found = await world.search(query, vector=vector(1))
+    assert len(found.hits) == 2
+
+
+async def test_other_conversations_speak_for_their_turns(world):
+    await talk(world, "Nora: The boat race begins.", "Tom: The boat leaks.", "Nora: A race of boats!", session="s1")
+    await talk(world, "Nora: The boat sank.", "Tom: Lunch?", "Nora: Soup.", session="s2")
+    found = await world.search("boat race")
+    values = {hit.cube.text: hit.fused.features["session"] for hit in found.hits}
+    assert values["The boat leaks."] == values["The boat race begins."] > values["The boat sank."]
+
+
+def pool_of(*turns):
+    seen = [SeenTurn(str(number), turn, 0, ()) for number, turn in enumerate(turns)]
+    return Pool([one.uid for one in seen], Seen.of(seen, {0: VaultWords(5.0, ())}, terms=0))
+
+
+def line(speaker="nora", role=Role.USER, length=12, session="s"):
+    return Turn(session, 0, speaker, role, length, Mark(0))
+
+
+@pytest.mark.parametrize(
+    ("turns", "low", "high"),
+    [
+        ([line()] * 4, 1.0, 1.0),
+        ([line(length=400)] * 4, 0.05, 0.2),
+        ([line("", Role.USER), line("", Role.ASSISTANT, 200)] * 2, 0.0, 0.0),
+        ([line("", Role.OTHER, session="")] * 4, 0.0, 0.0),
+        ([line(), line(), line(), line("", Role.OTHER, session="")], 0.7, 0.8),
+        ([], 0.0, 0.0),
+    ],
+)
+def test_how_much_it_is_a_talk(turns, low, high):
+    assert low <= pool_of(*turns).talk <= high
+
+
+def test_small_differences_among_few_stay_small():
+    few = standardized(np.array([0.50, 0.51]), floor=0.05)
+    assert np.abs(few).max() < 0.2
+    many = standardized(np.array([0.1, 0.9] * 20), floor=0.05)
+    assert np.abs(many).max() == pytest.approx(1.0, abs=0.02)
+    assert standardized(np.array([]), floor=1.0).size == 0
+
+
+async def test_dense_candidates_have_the_score_of_their_words(world):
+    await world.add("heron heron heron", seed=1)
+    for number in range(3):
+        await world.add(f"heron {number}", seed=2 + number)
+    found = await world.search("heron", vector=vector(1))
+    for hit in found.hits:
+        assert hit.fused.features[LEXICAL] > 0
+        assert DENSE in hit.fused.features
