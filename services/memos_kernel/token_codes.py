@@ -163,15 +163,15 @@ def maxima(query: QueryTokens, texts: Sequence[bytes]) -> Floats:
     if not fit:
         return found
     joined = np.frombuffer(b"".join(texts[index][1:] for index in fit), dtype=np.uint8)
-    levels = _TABLE[joined].reshape(-1, dimensions)
+    levels = np.take(_TABLE, joined).view(np.float32).reshape(-1, dimensions)
     cosines = levels @ (query.vectors.T / np.float32(_RMS * np.sqrt(dimensions)))
     starts = np.cumsum([0, *((len(texts[index]) - 1) // each for index in fit[:-1])])
     found[fit] = np.maximum.reduceat(cosines, starts, axis=0)
     return found
 
 
-_TABLE: Floats = _LEVELS[np.stack([np.arange(256) >> shift & 3 for shift in (0, 2, 4, 6)], axis=1)]
-"""The levels of the four codes of a byte."""
+_TABLE = _LEVELS[np.stack([np.arange(256) >> shift & 3 for shift in (0, 2, 4, 6)], axis=1)].view(np.complex128).ravel()
+"""The levels of the four codes of a byte, as one number of their 16 bytes, for that is what is looked up fastest."""
 
 
 def _words64(data: Bytes) -> list[int]:

@@ -115,7 +115,7 @@ class SearchCubes:
             asked = Asked(
                 text=query.text, vector=vector, tokens=query.tokens, now=query.as_of or now, past=bool(query.as_of)
             )
-            ranked = await self.rank(order, asked, without=query.without, cosines=cosines)
+            ranked = await self.rank(order, asked, top_k=top_k, without=query.without, cosines=cosines)
             hits, budget = await self._join(ranked.order, selection, top_k, grant, query.token_budget)
             self._describe(span, hits, legs)
         return Found(tuple(hits), tuple(legs), (*ranked.stages, *budget))

@@ -11,8 +11,11 @@ from memos_storage.domain.pool import Pool
 from memos_storage.ports import Asked, Catalog, Spans, Stage, TurnReader
 from memos_storage.usecases.ranking.words import shares
 
-CANDIDATES = 200
-"""Most candidates that the later stages look at, the best by words, meaning and speaker."""
+FIRST = 100
+"""Candidates of the legs that are ranked, the best by the legs alone; and twice as many as hits are wanted."""
+
+CANDIDATES = 128
+"""Candidates that the later stages look at, the best by words, meaning and speaker; and twice as many as hits."""
 
 LEFT_OUT = "the query leaves it out"
 _CHEAP = (LEXICAL, CONTEXT, DENSE, SPEAKER)
@@ -53,21 +56,28 @@ class RankCandidates:
         return tuple(stage.name for stage in (*self.early, *self.late))
 
     async def __call__(
-        self, found: Sequence[Fused], asked: Asked, *, without: frozenset[str], cosines: Mapping[str, float]
+        self,
+        found: Sequence[Fused],
+        asked: Asked,
+        *,
+        top_k: int,
+        without: frozenset[str],
+        cosines: Mapping[str, float],
     ) -> Ranked:
         """Return the candidates in their final order.
 
         Args:
             found: what the legs found, best first by them alone.
+            top_k: hits that are wanted.
             without: names of stages that do not run; without any of them the order of the legs stays.
             cosines: uid -> cosine, of those that only words brought.
         """
         if not found or without.issuperset(self.names):
             return Ranked(found, tuple(StageResult(name, ran=False, reason=LEFT_OUT) for name in self.names))
         with self.spans.span("storage.search.rank"):
-            pool = await self._pool(found, asked, cosines)
+            pool = await self._pool(found[: max(FIRST, 2 * top_k)], asked, cosines)
             results = [await _run(stage, pool, asked, without) for stage in self.early]
-            _cut(pool)
+            _cut(pool, max(CANDIDATES, 2 * top_k))
             results += [await _run(stage, pool, asked, without) for stage in self.late]
         return Ranked(_ordered(pool, {item.uid: item for item in found}), tuple(results))
 
@@ -92,9 +102,9 @@ async def _run(stage: Stage, pool: Pool, asked: Asked, without: frozenset[str]) 
     return StageResult(stage.name, pool.features.keys() != before or not reason, reason, len(pool), took)
 
 
-def _cut(pool: Pool) -> None:
-    if len(pool) > CANDIDATES:
-        best = np.argsort(-total(pool, _CHEAP), kind="stable")[:CANDIDATES]
+def _cut(pool: Pool, most: int) -> None:
+    if len(pool) > most:
+        best = np.argsort(-total(pool, _CHEAP), kind="stable")[:most]
         pool.keep(best)
 
 
