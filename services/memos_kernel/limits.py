@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 LIST_ITEMS = 1_000
+TEXT_TOKENS = 256
 TEXT_BYTES = 16_384
 QUERY_BYTES = 4_096
 BATCH_ITEMS = 256

@@ -16,13 +16,15 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from memos_kernel import limits
+
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
 CODEBOOK = 1
 """The codebook of this version."""
 
-MAX_TOKENS = 256
+MAX_TOKENS = limits.TEXT_TOKENS
 """Most tokens of a text whose vectors are kept, the first; the others are found by words and by the pooled vector."""
 
 _LEVELS = np.array([-1.5104, -0.4528, 0.4528, 1.5104], dtype=np.float32)

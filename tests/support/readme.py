@@ -19,6 +19,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 
 MEANINGS = {
     "LIST_ITEMS": "entries of a list in a request, unless a smaller limit is listed",
+    "TEXT_TOKENS": "first tokens of a text whose vectors are kept",
     "TEXT_BYTES": "bytes of one text or message, UTF-8",
     "QUERY_BYTES": "bytes of a search query",
     "BATCH_ITEMS": "messages and texts in one AddMemories",

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 import snowballstemmer
 
-from memos_kernel.cube import MemCube, SourceSpan
+from memos_kernel.cube import MemCube
+from memos_kernel.embedding import is_named
 
 TERM_CHARS = 64
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -50,14 +51,9 @@ def terms(text: str) -> list[str]:
 def frequencies(cube: MemCube) -> Counter[str]:
     """Return how often each term is in a cube: its text, and the name of each speaker once."""
     counted = Counter(terms(cube.text))
-    for speaker in {source.speaker for source in cube.sources if _named(source)}:
+    for speaker in {source.speaker for source in cube.sources if is_named(source)}:
         counted.update(terms(speaker))
     return counted
-
-
-def _named(source: SourceSpan) -> bool:
-    """A speaker that is only called by the role tells nothing."""
-    return bool(source.speaker) and source.speaker != source.role
 
 
 def _add_word(word: str, found: list[str]) -> None:

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
-from memos_kernel.cube import MemCube
-from memos_kernel.embedding import is_named
+from memos_kernel.cube import MemCube, SourceSpan
+from memos_kernel.embedding import ASSISTANTS, USERS, is_named
 from memos_kernel.moments import micros
 from memos_storage.domain.filters import event_time, fold
 
@@ -49,6 +49,8 @@ class Turn:
 
 
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "tool": Role.ASSISTANT}
+_CALLED = {**dict.fromkeys(USERS, Role.USER), **dict.fromkeys(ASSISTANTS, Role.ASSISTANT)}
+"""Speakers that are called by a role, whatever their role is said to be: callers that know no roles say `user`."""
 _FIRST_PERSON = re.compile(
     r"\b(?:i|i['’](?:m|ve|d|ll)|my|mine|me|we|we['’](?:re|ve|d|ll)|our|us)\b|我|俺|咱", re.IGNORECASE
 )
@@ -74,10 +76,16 @@ def turn_of(cube: MemCube, *, length: int) -> Turn:
         session=first.session if first is not None else "",
         time=moment,
         speaker=fold(first.speaker) if first is not None and is_named(first) else "",
-        role=_ROLES.get(first.role, Role.OTHER) if first is not None else Role.OTHER,
+        role=_role(first),
         length=length,
         marks=marks_of(cube.text),
     )
+
+
+def _role(source: SourceSpan | None) -> Role:
+    if source is None:
+        return Role.OTHER
+    return _CALLED.get(source.speaker.casefold(), _ROLES.get(source.role, Role.OTHER))
 
 
 def marks_of(text: str) -> Mark:

@@ -37,6 +37,8 @@ def test_marks(text, marks):
         (SourceSpan(speaker="user", role="user"), "", Role.USER),
         (SourceSpan(speaker="assistant", role="assistant"), "", Role.ASSISTANT),
         (SourceSpan(speaker="search", role="tool"), "search", Role.ASSISTANT),
+        (SourceSpan(speaker="Assistant", role="user"), "", Role.ASSISTANT),
+        (SourceSpan(speaker="human"), "", Role.USER),
         (SourceSpan(), "", Role.OTHER),
     ],
 )
