@@ -61,7 +61,7 @@ bench: $(READY) ## Measure add, search and chat; print JSON (ARGS=--mem0 adds th
 	PYTHONPATH=tests/support $(BIN)/python tests/perf/bench.py $(ARGS)
 
 bench-retrieval: $(READY) ## Measure how much of the evidence a search brings back; data by MEMOS_EVAL_DATA (ARGS="--ablations --budgets")
-	PYTHONPATH=tests/support:tests/perf $(BIN)/python tests/perf/bench_retrieval.py $(ARGS)
+	PYTHONPATH=tests/support $(BIN)/python tests/perf/bench_retrieval.py $(ARGS)
 
 bench-serve: $(READY) ## Measure chats side by side against chats one after another (ARGS="--model tiny --json")
 	PYTHONPATH=tests/perf $(BIN)/python tests/perf/bench_serve.py $(ARGS)

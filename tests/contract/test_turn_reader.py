@@ -109,7 +109,7 @@ async def test_what_two_readings_show_comes_together(store):
     cubes = [turn(f"number {number}", number) for number in range(8)]
     await put(store, *cubes)
     seen = await store.turns.turns([cubes[0].uid], "number")
-    both = seen.with_others(await store.turns.turns([cubes[2].uid, cubes[7].uid], "number"))
+    both = await store.turns.turns([cubes[2].uid, cubes[7].uid], "number", known=seen)
     whole = await store.turns.turns([cubes[0].uid, cubes[2].uid, cubes[7].uid], "number")
     assert sorted(both.uids) == sorted(whole.uids)
     for mine, other in zip(np.argsort(both.uids), np.argsort(whole.uids), strict=True):

@@ -1,7 +1,7 @@
 """Candidates of a search with what is known of them, and the features that stages give them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +93,15 @@ class Seen:
             words=words,
         )
 
+    def linked(self, chains: Iterable[Sequence[str | None]]) -> "Seen":
+        """Return the same with the turns around some texts, each given as its uid and those at `STEPS`."""
+        place = {uid: index for index, uid in enumerate(self.uids)}
+        around = self.around.copy()
+        for this, *others in chains:
+            if this in place:
+                around[place[this]] = [NOBODY if uid is None else place.get(uid, NOBODY) for uid in others]
+        return replace(self, around=around)
+
     def with_others(self, other: "Seen") -> "Seen":
         """Return both together; what the other knows of the turns around a text is taken over."""
         place = {uid: index for index, uid in enumerate(self.uids)}
@@ -144,9 +153,9 @@ class Pool:
         return known
 
     def add(self, uids: Sequence[str], seen: Seen, features: Mapping[str, Sequence[float]]) -> None:
-        """Add candidates with what is seen of them, and their values of the features that there are so far."""
+        """Add candidates with all that is seen now, and their values of the features that there are so far."""
         self.uids += uids
-        self.seen = self.seen.with_others(seen)
+        self.seen = seen
         for name, values in self.features.items():
             self.features[name] = np.concatenate([values, np.asarray(features[name], dtype=np.float64)])
         self._find()

@@ -17,7 +17,9 @@ class MemoryTurnReader:
     def __init__(self, catalog: MemoryCatalog) -> None:
         self._catalog = catalog
 
-    async def turns(self, uids: Sequence[str], query: str, *, words: Sequence[str] = ()) -> Seen:
+    async def turns(
+        self, uids: Sequence[str], query: str, *, words: Sequence[str] = (), known: Seen | None = None
+    ) -> Seen:
         """Return the turns of these cubes and those around them, with what they share with a query."""
         wanted = list(dict.fromkeys(terms(query)))
         places = {term: place for place, term in enumerate(wanted)}
@@ -27,7 +29,7 @@ class MemoryTurnReader:
         numbers = {
             vault: number for number, vault in enumerate(sorted({cube.vault for cube in live.values()}, key=str))
         }
-        return Seen.of(
+        found = Seen.of(
             [self._seen(live[uid], wanted, numbers, around.get(uid, {})) for uid in shown],
             {
                 number: _statistics([cube for cube in live.values() if cube.vault == vault], wanted)
@@ -37,6 +39,7 @@ class MemoryTurnReader:
             terms=len(wanted),
             words=tuple(tuple(places[term] for term in terms(word) if term in places) for word in words),
         )
+        return found if known is None else known.with_others(found)
 
     async def tokens(self, uids: Sequence[str], embedder: str) -> dict[str, bytes]:
         """Return the codes of the tokens of cubes that have some of an embedder."""

@@ -43,8 +43,7 @@ class NeighbourStage:
         added = _neighbours(pool)[: max(0, ROOM - len(pool))]
         if not added:
             return
-        words = () if asked.tokens is None else asked.tokens.words
-        seen = await self.reader.turns(added, asked.text, words=words)
+        seen = await self.reader.turns(added, asked.text, known=pool.seen)
         place = {uid: index for index, uid in enumerate(seen.uids)}
         added = [uid for uid in added if uid in place]
         features = {LEXICAL: shares(seen, np.array([place[uid] for uid in added], dtype=np.int64)).tolist()}
