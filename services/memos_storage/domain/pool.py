@@ -132,11 +132,13 @@ class Pool:
     """The candidates, best first as far as the legs know, and their features by name.
 
     Attributes:
-        places: of each candidate in `seen`; NOBODY for one whose text of then is no live one.
+        changed: candidates that are other by now than they are looked for.
+        places: of each candidate in `seen`; NOBODY for one that has changed or is no live text.
     """
 
     uids: list[str]
     seen: Seen
+    changed: frozenset[str] = frozenset()
     features: dict[str, Feature] = field(default_factory=dict)
     places: Places = field(init=False)
 
@@ -191,7 +193,7 @@ class Pool:
         return named * max(0.0, 1.0 - 3.0 * answers) * min(1.0, _SHORT / max(length, 1.0))
 
     def _find(self) -> None:
-        place = {uid: index for index, uid in enumerate(self.seen.uids)}
+        place = {uid: index for index, uid in enumerate(self.seen.uids) if uid not in self.changed}
         self.places = np.array([place.get(uid, NOBODY) for uid in self.uids], dtype=np.int64)
 
 

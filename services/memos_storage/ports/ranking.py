@@ -19,6 +19,7 @@ class Asked:
         tokens: vectors of its tokens; None if there are none.
         now: the moment that times in the query are relative to.
         past: whether it is asked about a moment that has passed.
+        changed: uids of cubes that are other by now than they were then; of these the live text tells nothing.
     """
 
     text: str
@@ -26,6 +27,7 @@ class Asked:
     tokens: QueryTokens | None = field(default=None)
     now: datetime
     past: bool = False
+    changed: frozenset[str] = frozenset()
 
 
 class TurnReader(Protocol):

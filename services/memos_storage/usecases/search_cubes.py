@@ -16,7 +16,7 @@ from memos_kernel.text import check_text
 from memos_kernel.token_codes import QueryTokens
 from memos_storage.domain.checks import check_vector
 from memos_storage.domain.filters import CubeFilter
-from memos_storage.domain.fusion import DENSE, LEXICAL, PENDING, Fused, fuse
+from memos_storage.domain.fusion import DENSE, LEXICAL, PAST, PENDING, Fused, fuse
 from memos_storage.domain.selection import Selection, check_as_of
 from memos_storage.domain.values import StoredCube, Vector
 from memos_storage.ports import Asked, Catalog, Span, Spans
@@ -113,7 +113,12 @@ class SearchCubes:
             cosines = await self._missing_cosines(vector, legs)
             order = fuse({leg.name: leg.scores for leg in legs}, cosines=cosines)
             asked = Asked(
-                text=query.text, vector=vector, tokens=query.tokens, now=query.as_of or now, past=bool(query.as_of)
+                text=query.text,
+                vector=vector,
+                tokens=query.tokens,
+                now=selection.moment,
+                past=query.as_of is not None,
+                changed=frozenset().union(*(leg.outdated for leg in legs if leg.name == PAST)),
             )
             ranked = await self.rank(order, asked, top_k=top_k, without=query.without, cosines=cosines)
             hits, budget = await self._join(ranked.order, selection, top_k, grant, query.token_budget)
@@ -132,7 +137,8 @@ class SearchCubes:
         vector = None if DENSE in query.without else query.vector
         past = await self.past(query.text, vector, selection, depth=depth)
         told = {} if LEXICAL in query.without else past.words
-        return [dense, pending, past.leg, replace(words, scores={**words.scores, **told})]
+        changed = frozenset(past.leg.scores.keys() | past.words.keys())
+        return [dense, pending, replace(past.leg, outdated=changed), replace(words, scores={**words.scores, **told})]
 
     async def _by_words(self, query: Query, selection: Selection, depth: int) -> LegResult:
         if LEXICAL in query.without:

@@ -1,11 +1,12 @@
 """How what was found is ranked."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
-from memos_kernel.cube import SourceSpan
+from memos_kernel.cube import Plaintext, SourceSpan
 from memos_kernel.errors import InvalidField
 from memos_kernel.token_codes import QueryTokens, pack_tokens, rotation, to_bytes
 from memos_storage.domain.fusion import DENSE, LEXICAL
@@ -13,6 +14,7 @@ from memos_storage.domain.pool import Pool, Seen, SeenTurn, VaultWords, standard
 from memos_storage.domain.turns import Mark, Role, Turn
 from memos_storage.domain.values import Vector
 from storage_cubes import DIMENSIONS, EMBEDDER, NOW, vector
+from storage_world import mutation
 
 STAGES = ("neighbours", "speaker", "time", "form", "late_interaction", "session")
 BEGIN = datetime(2025, 5, 1, 10, 0, tzinfo=UTC)
@@ -193,6 +195,21 @@ async def test_of_the_past_nothing_around_is_read(world):
     found = await world.search("instrument", as_of=world.clock.now() - timedelta(seconds=30))
     assert texts(found) == ["Which instrument?"]
     assert "then is not kept" in stage(found, "neighbours").reason
+
+
+async def test_of_the_past_a_text_is_ranked_as_it_was(world):
+    await world.add("grey one", vector=coded(1, 2)[0])
+    changed = await world.add("grey grey two", vector=coded(4, 5)[0])
+    then = world.clock.now()
+    world.clock.advance(seconds=60)
+    new = replace(changed, payload=Plaintext("now the same as the first"))
+    await world.update(new, mask=["plaintext.text"], vector=coded(1, 2)[0], mutation=mutation())
+    asked = QueryTokens(coded(1, 2)[1], ("grey", "grey"))
+    found = await world.search("grey", vector=vector(1), tokens=asked, as_of=then)
+    features = {hit.cube.text: hit.fused.features for hit in found.hits}
+    assert features["grey grey two"]["lexical"] > features["grey one"]["lexical"]
+    assert features["grey grey two"]["late_interaction"] == features["grey one"]["late_interaction"]  # the mean of one
+    assert "length" not in features["grey one"]
 
 
 @pytest.mark.parametrize("query", ["the of and", "?!", "🙂🙃", "def f(x): return x", "ليس كذلك", "word " * 800])

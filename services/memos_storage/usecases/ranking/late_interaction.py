@@ -33,7 +33,8 @@ class LateInteractionStage:
         """See `Stage`."""
         if asked.tokens is None or asked.vector is None or not len(pool):
             return "the query has no vectors of tokens"
-        held = await self.reader.tokens(pool.uids, asked.vector.embedder)
+        live = [uid for uid, known in zip(pool.uids, pool.known, strict=True) if known]
+        held = await self.reader.tokens(live, asked.vector.embedder)
         if not held:
             return "no candidate has vectors of tokens yet"
         met = maxima(asked.tokens, [held.get(uid, b"") for uid in pool.uids])
