@@ -32,7 +32,7 @@ async def test_an_answer_tells_what_each_stage_did_and_found(system, caller, vau
     assert answer.hits[0].cube.plaintext.text == "The cello."
     assert [stage.name for stage in answer.stages] == list(STAGES)
     assert all(stage.ran and not stage.reason for stage in answer.stages)
-    assert {"context", "dense", "late_interaction", "speaker", "session"} <= set(answer.hits[0].features)
+    assert {"context", "dense", "late_interaction", "speaker"} <= set(answer.hits[0].features)
     ran = system.memosctl("search", request.query, "--vault", vault, "--without", "late_interaction", "--tokens", "2")
     assert "The cello." in ran.stdout
     assert "late_interaction: not run" in ran.stdout

@@ -34,7 +34,7 @@ SIZES = (1_000, 10_000)
 SESSION = 20
 SPEAKERS = ("Robin", "Sascha")
 SAID = "2026-01-05T18:00:00+00:00"
-STAGES = ("neighbours", "speaker", "time", "form", "late_interaction", "session")
+STAGES = ("neighbours", "speaker", "time", "form", "late_interaction")
 ARMS = {"all_stages": (), "legs_alone": STAGES}
 
 

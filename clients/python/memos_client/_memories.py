@@ -302,7 +302,7 @@ class MemoryCalls(Calls):
             filter: conditions.
             as_of: moment of the past to search at; None is the present.
             without: legs (`dense`, `lexical`) and stages of the ranking (`neighbours`, `speaker`, `time`, `form`,
-                `late_interaction`, `session`) to leave out.
+                `late_interaction`) to leave out.
             token_budget: most tokens of all texts together, by estimate; 0 is no limit.
             timeout: seconds for all attempts.
 

@@ -10,7 +10,7 @@ from memos_storage.domain.pool import Feature, Pool, standardized
 DENSE, PENDING, PAST, LEXICAL = "dense", "pending", "past", "lexical"
 
 CONTEXT, LATE, LATE_CONTEXT, COVERAGE = "context", "late_interaction", "late_context", "coverage"
-SPEAKER, TIME, SESSION = "speaker", "time", "session"
+SPEAKER, TIME = "speaker", "time"
 LENGTH, ASKS, FIRST_PERSON, TELLS_TIME, ROLE = "length", "asks", "first_person", "tells_time", "role"
 
 WEIGHTS: Mapping[str, float] = {"semantic": 0.5, "lexical": 0.5}
@@ -39,16 +39,15 @@ FEATURES: Mapping[str, Weight] = {
     CONTEXT: Weight(talk=0.7, other=0.0, floor=0.05),
     DENSE: Weight(talk=0.1, other=1.0, floor=0.05),
     LATE: Weight(talk=0.5, other=1.0, floor=0.04),
-    LATE_CONTEXT: Weight(talk=1.0, other=0.0, floor=0.04),
+    LATE_CONTEXT: Weight(talk=1.2, other=0.0, floor=0.04),
     COVERAGE: Weight(talk=0.2, other=0.0, floor=0.05),
     SPEAKER: Weight(talk=1.6, other=1.6, floor=0.25),
-    TIME: Weight(talk=1.0, other=1.0, floor=0.25),
-    LENGTH: Weight(talk=0.4, other=0.0, floor=0.4),
+    TIME: Weight(talk=2.0, other=2.0, floor=0.25),
+    LENGTH: Weight(talk=0.5, other=0.0, floor=0.4),
     ASKS: Weight(talk=-0.3, other=0.0, floor=0.25),
     FIRST_PERSON: Weight(talk=0.3, other=0.3, floor=0.25),
     TELLS_TIME: Weight(talk=0.6, other=0.3, floor=0.25),
     ROLE: Weight(talk=0.0, other=1.0, floor=None),
-    SESSION: Weight(talk=0.3, other=0.0, floor=0.5),
 }
 """Nothing here is learned. Between the two columns a search goes by the shape of what it found, see `Pool.talk`.
 

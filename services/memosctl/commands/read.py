@@ -42,8 +42,8 @@ def search(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Leg or stage of the ranking to leave out: dense, lexical, neighbours, speaker, time, form,"
-            " late_interaction or session; repeatable.",
+            help="Leg or stage of the ranking to leave out: dense, lexical, neighbours, speaker, time, form"
+            " or late_interaction; repeatable.",
         ),
     ] = None,
     tokens: Annotated[

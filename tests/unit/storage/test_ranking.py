@@ -16,7 +16,7 @@ from memos_storage.domain.values import Vector
 from storage_cubes import DIMENSIONS, EMBEDDER, NOW, vector
 from storage_world import mutation
 
-STAGES = ("neighbours", "speaker", "time", "form", "late_interaction", "session")
+STAGES = ("neighbours", "speaker", "time", "form", "late_interaction")
 BEGIN = datetime(2025, 5, 1, 10, 0, tzinfo=UTC)
 
 
@@ -217,14 +217,6 @@ async def test_any_text_can_be_asked(world, query):
     await talk(world, "Nora: Which instrument?", "Tom: Cello.")
     found = await world.search(query, vector=vector(1))
     assert len(found.hits) == 2
-
-
-async def test_other_conversations_speak_for_their_turns(world):
-    await talk(world, "Nora: The boat race begins.", "Tom: The boat leaks.", "Nora: A race of boats!", session="s1")
-    await talk(world, "Nora: The boat sank.", "Tom: Lunch?", "Nora: Soup.", session="s2")
-    found = await world.search("boat race")
-    values = {hit.cube.text: hit.fused.features["session"] for hit in found.hits}
-    assert values["The boat leaks."] == values["The boat race begins."] > values["The boat sank."]
 
 
 def pool_of(*turns):

@@ -1366,8 +1366,8 @@ class Ranking(_message.Message):
     def without(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Legs and stages to leave out. Legs: `dense`, `lexical`, of which one has to stay. Stages: `neighbours` (turns around
         a hit in its conversation, and the words in them), `speaker` (whom the query names), `time` (which the query names),
-        `form` (length, question or statement, first person, role), `late_interaction` (vectors of tokens), `session`
-        (other hits in the same conversation). Without any stage the order is that of the legs.
+        `form` (length, question or statement, first person, role), `late_interaction` (vectors of tokens). Without any stage
+        the order is that of the legs.
         """
 
     def __init__(
@@ -1488,8 +1488,8 @@ class SearchHit(_message.Message):
     def features(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """What the stages of the ranking found of the cube, by name: `lexical` and `context` (BM25 of its words, and of those
         said around it too, from 0 to 1), `dense` (cosine), `late_interaction`, `late_context` and `coverage` (of the vectors
-        of tokens, from 0 to 1), `speaker`, `time` and `role` (-1 to 1), `length`, `asks`, `first_person`, `tells_time`,
-        `session`. The score is a weighted sum of how far each is from the mean of the candidates.
+        of tokens, from 0 to 1), `speaker`, `time` and `role` (-1 to 1), `length`, `asks`, `first_person`, `tells_time`.
+        The score is a weighted sum of how far each is from the mean of the candidates.
         """
 
     def __init__(

@@ -5,7 +5,6 @@ from memos_storage.usecases.ranking.forms import FormStage
 from memos_storage.usecases.ranking.late_interaction import LateInteractionStage
 from memos_storage.usecases.ranking.neighbours import NeighbourStage
 from memos_storage.usecases.ranking.rank_candidates import RankCandidates
-from memos_storage.usecases.ranking.sessions import SessionStage
 from memos_storage.usecases.ranking.speakers import SpeakerStage
 from memos_storage.usecases.ranking.times import TimeStage
 
@@ -14,7 +13,7 @@ def default_ranking(reader: TurnReader, catalog: Catalog, spans: Spans) -> RankC
     """Return the ranking with every stage."""
     return RankCandidates(
         early=(NeighbourStage(reader, catalog), SpeakerStage(), TimeStage(), FormStage()),
-        late=(LateInteractionStage(reader), SessionStage()),
+        late=(LateInteractionStage(reader),),
         reader=reader,
         catalog=catalog,
         spans=spans,

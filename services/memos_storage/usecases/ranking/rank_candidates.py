@@ -11,10 +11,10 @@ from memos_storage.domain.pool import Pool
 from memos_storage.ports import Asked, Catalog, Spans, Stage, TurnReader
 from memos_storage.usecases.ranking.words import shares
 
-FIRST = 100
+FIRST = 128
 """Candidates of the legs that are ranked, the best by the legs alone; and twice as many as hits are wanted."""
 
-CANDIDATES = 128
+CANDIDATES = 160
 """Candidates that the later stages look at, the best by words, meaning and speaker; and twice as many as hits."""
 
 LEFT_OUT = "the query leaves it out"
