@@ -6,7 +6,7 @@ import numpy as np
 
 from memos_kernel.moments import moment
 from memos_storage.domain.fusion import TIME
-from memos_storage.domain.pool import NOBODY, Pool
+from memos_storage.domain.pool import Pool
 from memos_storage.domain.times import closeness, spans_in
 from memos_storage.ports import Asked
 
@@ -21,8 +21,9 @@ class TimeStage:
         """See `Stage`."""
         spans = spans_in(asked.text, now=asked.now)
         if spans:
-            near = {time: closeness(moment(time), spans) for time in set(pool.seen.times.tolist())}
-            pool.features[TIME] = np.array(
-                [0.0 if place == NOBODY else near[int(pool.seen.times[place])] for place in pool.places]
-            )
+            times = pool.seen.times[pool.places[pool.known]].tolist()
+            near = {time: closeness(moment(time), spans) for time in set(times)}
+            values = np.zeros(len(pool))
+            values[pool.known] = [near[time] for time in times]
+            pool.features[TIME] = values
         return ""
