@@ -1,5 +1,6 @@
 """A turn of a talk often answers the one before it: who says `Yes, since May!` is found by what was asked."""
 
+import asyncio
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,12 +44,15 @@ class NeighbourStage:
         added = _neighbours(pool)[: max(0, ROOM - len(pool))]
         if not added:
             return
-        seen = await self.reader.turns(added, asked.text, known=pool.seen)
+        reading = self.reader.turns(added, asked.text, known=pool.seen)
+        if DENSE in pool.features and asked.vector is not None:
+            seen, cosines = await asyncio.gather(reading, self.catalog.cosines(asked.vector, added))
+        else:
+            seen, cosines = await reading, {}
         place = {uid: index for index, uid in enumerate(seen.uids)}
         added = [uid for uid in added if uid in place]
         features = {LEXICAL: shares(seen, np.array([place[uid] for uid in added], dtype=np.int64)).tolist()}
-        if DENSE in pool.features and asked.vector is not None:
-            cosines = await self.catalog.cosines(asked.vector, added)
+        if DENSE in pool.features:
             features[DENSE] = [cosines.get(uid, 0.0) for uid in added]
         pool.add(added, seen, features)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +16,9 @@ FIRST = 128
 
 CANDIDATES = 160
 """Candidates that the later stages look at, the best by words, meaning and speaker; and twice as many as hits."""
+
+TOLD = 3
+"""Candidates for each hit that is wanted whose features are told; those behind them become hits only if many go."""
 
 LEFT_OUT = "the query leaves it out"
 _CHEAP = (LEXICAL, CONTEXT, DENSE, SPEAKER)
@@ -79,7 +82,7 @@ class RankCandidates:
             results = [await _run(stage, pool, asked, without) for stage in self.early]
             _cut(pool, max(CANDIDATES, 2 * top_k))
             results += [await _run(stage, pool, asked, without) for stage in self.late]
-        return Ranked(_ordered(pool, {item.uid: item for item in found}), tuple(results))
+        return Ranked(_ordered(pool, {item.uid: item for item in found}, told=TOLD * top_k), tuple(results))
 
     async def _pool(self, found: Sequence[Fused], asked: Asked, cosines: Mapping[str, float]) -> Pool:
         uids = [item.uid for item in found]
@@ -108,15 +111,17 @@ def _cut(pool: Pool, most: int) -> None:
         pool.keep(best)
 
 
-def _ordered(pool: Pool, found: Mapping[str, Fused]) -> list[Fused]:
+def _ordered(pool: Pool, found: Mapping[str, Fused], *, told: int) -> list[Fused]:
+    """Return all candidates in their order, the first `told` of them with their features."""
     scores = total(pool).tolist()
+    order = sorted(range(len(pool)), key=lambda place: (-scores[place], pool.uids[place]))
     columns = {name: values.tolist() for name, values in pool.features.items()}
-    ranked = [
-        replace(
-            found.get(uid, Fused(uid, 0.0, {})),
-            score=score,
-            features={name: values[place] for name, values in columns.items()},
+    return [
+        Fused(
+            uid=(uid := pool.uids[place]),
+            score=scores[place],
+            legs=found[uid].legs if uid in found else {},
+            features={name: values[place] for name, values in columns.items()} if rank < told else {},
         )
-        for place, (uid, score) in enumerate(zip(pool.uids, scores, strict=True))
+        for rank, place in enumerate(order)
     ]
-    return sorted(ranked, key=lambda item: (-item.score, item.uid))
