@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -131,9 +131,13 @@ def _seen(connection: Connection, uids: Sequence[str], wanted: Sequence[str], kn
     keys, vault_keys, uids_, sessions, speakers, times, roles, marks, lengths = zip(*rows, strict=True)
     vaults = np.array(vault_keys, dtype=np.int64)
     counts = np.zeros((len(rows), len(wanted)))
+    held = {vault: np.flatnonzero(vaults == vault) for vault in np.unique(vaults).tolist()}
+    for vault in held.keys() & known.statistics.keys():
+        _count(connection, counts, _Texts(vault, keys, held[vault]), wanted)
     statistics = {}
-    for vault in connection.execute(_STATISTICS, {"keys": np.unique(vaults).tolist()}).all():
-        statistics[vault.key] = _words(connection, vault, np.flatnonzero(vaults == vault.key), keys, wanted, counts)
+    new_vaults = sorted(held.keys() - known.statistics.keys())
+    for row in connection.execute(_STATISTICS, {"keys": new_vaults}).all() if new_vaults else ():
+        statistics[row.key] = _words(connection, row, _Texts(row.key, keys, held[row.key]), wanted, counts)
     found = Seen(
         vaults=vaults,
         uids=uids_,
@@ -150,27 +154,22 @@ def _seen(connection: Connection, uids: Sequence[str], wanted: Sequence[str], kn
     return known.with_others(found).linked(chains)
 
 
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """Texts of a vault: the rows of a table of counts whose keys are given."""
+
+    vault: int
+    keys: Sequence[int]
+    rows: Places
+
+
 def _words(
-    connection: Connection,
-    vault: Any,
-    rows: Places,
-    keys: Sequence[int],
-    wanted: Sequence[str],
-    counts: npt.NDArray[np.float64],
+    connection: Connection, vault: Any, texts: _Texts, wanted: Sequence[str], counts: npt.NDArray[np.float64]
 ) -> VaultWords:
-    """Count the query's terms in texts of a vault, the `rows` of `counts`; return its statistics."""
-    place = {keys[row]: row for row in rows.tolist()}
-    column = {term: index for index, term in enumerate(wanted)}
-    frequencies = {row[0]: int(row[1]) for row in connection.execute(FREQUENCIES, _of(vault, wanted)).all()}
-    rare = [term for term, count in frequencies.items() if count <= _SCANNED * len(rows)]
-    common = [term for term in frequencies if term not in set(rare)]
-    found = list(connection.execute(_COUNTS, _of(vault, rare)).all()) if rare else []
-    if common:
-        statement = _statements(connection.dialect.name).counts_of
-        found += connection.execute(statement, {**_of(vault, common), "keys": json.dumps(list(place))}).all()
-    for key, term, frequency in found:
-        if key in place:
-            counts[place[key], column[term]] = frequency
+    """Count the query's terms in texts of a vault, into `counts`; return its statistics."""
+    frequencies = {row[0]: int(row[1]) for row in connection.execute(FREQUENCIES, _of(vault.key, wanted)).all()}
+    rare = {term for term, count in frequencies.items() if count <= _SCANNED * len(texts.rows)}
+    _count(connection, counts, texts, wanted, rare=rare)
     documents = max(vault.documents, 1)
     return VaultWords(
         average_length=vault.terms / documents,
@@ -178,8 +177,28 @@ def _words(
     )
 
 
-def _of(vault: Any, terms: Sequence[str]) -> dict[str, Any]:
-    return {"vault_key": vault.key, "terms": terms}
+def _count(
+    connection: Connection,
+    counts: npt.NDArray[np.float64],
+    texts: _Texts,
+    wanted: Sequence[str],
+    *,
+    rare: Set[str] = frozenset(),
+) -> None:
+    """Enter how often terms are in texts. All postings of a `rare` term are read, of others those of the texts."""
+    place = {texts.keys[row]: row for row in texts.rows.tolist()}
+    column = {term: index for index, term in enumerate(wanted)}
+    found = list(connection.execute(_COUNTS, _of(texts.vault, sorted(rare))).all()) if rare else []
+    if common := [term for term in wanted if term not in rare]:
+        statement = _statements(connection.dialect.name).counts_of
+        found += connection.execute(statement, {**_of(texts.vault, common), "keys": json.dumps(list(place))}).all()
+    for key, term, frequency in found:
+        if key in place:
+            counts[place[key], column[term]] = frequency
+
+
+def _of(vault: int, terms: Sequence[str]) -> dict[str, Any]:
+    return {"vault_key": vault, "terms": terms}
 
 
 def _idf(documents: int, frequency: int) -> float:
