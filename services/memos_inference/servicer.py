@@ -22,8 +22,9 @@ from memos_kernel.names import VaultName
 from memos_kernel.speed import Speed
 from memos_runtime.context import current_grant
 from memos_wire.cubes import activation_to_proto, cube_from_proto, identity_to_proto, parametric_to_proto
-from memos_wire.embeddings import embedding_to_proto
+from memos_wire.embeddings import embedding_to_proto, fit
 
+_MESSAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
 _TOKEN_USES = {pb.TOKEN_USE_STORE: TokenUse.STORE, pb.TOKEN_USE_QUERY: TokenUse.QUERY}
 
 
@@ -44,7 +45,9 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         """Embed texts."""
         use = _TOKEN_USES.get(request.tokens, TokenUse.NONE)
         result = await self.embed_texts(request.texts, embedder=request.embedder, tokens=use)
-        return pb.EmbedResponse(embeddings=map(embedding_to_proto, result.texts), embedder=result.embedder)
+        response = pb.EmbedResponse(embeddings=map(embedding_to_proto, result.texts), embedder=result.embedder)
+        fit(response.embeddings, size=response.ByteSize(), limit=_MESSAGE_BYTES)
+        return response
 
     async def CountTokens(self, request: pb.CountTokensRequest, context: Any) -> pb.CountTokensResponse:
         """Count tokens of texts."""

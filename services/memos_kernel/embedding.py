@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memos_kernel import limits
 from memos_kernel.cube import MemCube, SourceSpan
 from memos_kernel.token_codes import TokenCodes
+
+_SPEAKERS = 3
+"""Most speakers that are named; more would leave no room for what they say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +37,8 @@ def embedded_text(cube: MemCube, text: str | None = None) -> str:
     Who speaks is half of what a message of a conversation means: `I moved to Oslo` is about its speaker.
     """
     said = cube.text if text is None else text
-    speakers = {source.speaker: None for source in cube.sources if is_named(source)}
-    return f"{', '.join(speakers)}: {said}" if speakers else said
+    speakers = list(dict.fromkeys(source.speaker for source in cube.sources if is_named(source)))
+    if not speakers:
+        return said
+    whole = f"{', '.join(speakers[:_SPEAKERS])}: {said}".encode()
+    return whole[: limits.TEXT_BYTES].decode(errors="ignore")

@@ -1,5 +1,7 @@
 """Embeddings between domain and messages."""
 
+from collections.abc import Iterable
+
 from memos_api.internal.v1 import inference_service_pb2 as pb
 from memos_kernel.embedding import Embedding
 from memos_kernel.token_codes import TokenCodes
@@ -19,6 +21,18 @@ def embedding_to_proto(embedding: Embedding) -> pb.Embedding:
 def embedding_from_proto(message: pb.Embedding) -> Embedding:
     """Return the embedding of a message; its sequences are those of the message."""
     return Embedding(message.values, token_codes(message))
+
+
+def fit(embeddings: Iterable[pb.Embedding], *, size: int, limit: int) -> None:
+    """Take vectors of tokens out, the longest first, until a message of `size` bytes that has them is within a limit.
+
+    What was taken out is unset, so that it counts as not made yet.
+    """
+    for embedding in sorted(embeddings, key=lambda one: -len(one.tokens.codes)):
+        if size <= limit or not embedding.HasField("tokens"):
+            break
+        size -= embedding.tokens.ByteSize()
+        embedding.ClearField("tokens")
 
 
 def token_codes(message: pb.Embedding) -> TokenCodes | None:

@@ -21,9 +21,11 @@ from memos_kernel.vaults import VaultPolicy, VaultType
 from memos_runtime.sql.engine import open_engine
 from memos_storage.adapters.sql.catalog import Database as StorageDatabase
 from memos_storage.adapters.sql.catalog import SqlCatalog
+from memos_storage.adapters.sql.turn_reader import SqlTurnReader
 from memos_storage.domain import revisions
+from memos_storage.domain.pool import NOBODY
 from postgres import new_database
-from storage_cubes import MAIN, NOTES, NOW, empty_database, retold, stored, vector
+from storage_cubes import MAIN, NOTES, NOW, empty_database, retold, said, stored, vector
 
 ACME, ADMIN = TenantName("acme"), PrincipalName("acme", "admin")
 
@@ -101,3 +103,27 @@ async def test_vaults_of_before_they_had_rules_are_private_and_without_limits(ki
         found = await store.write(ACME, lambda tx: tx.vault(made.name))
     assert (found.type, found.policy) == (VaultType.USER_PRIVATE, VaultPolicy())
     assert (found.display_name, found.create_time, found.owner) == ("Main", made.create_time, ADMIN)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_texts_of_before_take_their_places_in_conversations(kind, tmp_path):
+    url = await asyncio.to_thread(empty_database, kind, tmp_path)
+    cubes = [
+        stored(f"number {number}?", sources=(said("Nora", session="s1", at=NOW + timedelta(minutes=place)),))
+        for number, place in enumerate((3, 1, 2))
+    ]
+    alone = stored("alone")
+    async with catalogue(url) as store:
+        await store.write(lambda tx: [tx.insert(cube, vector=vector(1)) for cube in (*cubes, alone)])
+    await asyncio.to_thread(_to, url, memos_storage.migrations, "0010")
+    database = StorageDatabase(url, readers=1, read_queue=8, write_queue=8, group_size=1)
+    database.open()
+    try:
+        seen = await SqlTurnReader(database).turns([cubes[2].uid, alone.uid], "number")
+    finally:
+        await database.close()
+    place = {uid: row for row, uid in enumerate(seen.uids)}
+    around = [seen.uids[row] if row != NOBODY else "" for row in seen.around[place[cubes[2].uid]].tolist()]
+    assert around == ["", "", cubes[1].uid, cubes[0].uid, ""]
+    assert (seen.around[place[alone.uid]] == NOBODY).all()
+    assert (seen.speakers[place[cubes[2].uid]], seen.lengths[place[cubes[2].uid]]) == ("nora", 3)

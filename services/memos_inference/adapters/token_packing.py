@@ -7,8 +7,8 @@ from torch.nn.functional import normalize
 from memos_inference.domain.models import TokenUse
 from memos_kernel.token_codes import TokenCodes, no_tokens, pack_query, pack_tokens, rotation
 
-_EIGHT_CODES = 8
-"""Codes of a stored token fill whole 16-bit units in models of every usual size; others do without."""
+_WHOLE_WORD = 32
+"""Codes of a stored token fill whole words of 64 bits in models of every usual size; others do without."""
 
 
 @torch.inference_mode()
@@ -22,7 +22,7 @@ def pack(hidden: torch.Tensor, encoding: Encoding, text: str, use: TokenUse) -> 
     """
     if use is TokenUse.NONE:
         return None
-    if hidden.shape[1] % _EIGHT_CODES:
+    if hidden.shape[1] % _WHOLE_WORD:
         return no_tokens()
     kept = [
         place

@@ -22,7 +22,7 @@ from memos_kernel.names import CubeName, VaultName
 from memos_kernel.requests import RequestKey
 from memos_wire.changes import change_from_proto
 from memos_wire.cubes import cube_from_proto, cube_to_proto
-from memos_wire.embeddings import embedding_to_proto
+from memos_wire.embeddings import embedding_to_proto, fit
 from memos_wire.errors import error_of
 from memos_wire.requests import request_key_to_proto
 from memos_wire.times import to_timestamp
@@ -193,17 +193,12 @@ def _view(full: bool) -> memcube_pb2.CubeView.ValueType:
 
 
 def _fit(message: pb.BatchCreateMemCubesRequest) -> None:
-    """Leave vectors of tokens out, the longest first, until the message fits; the job `embed_sweep` brings them later.
+    """Leave vectors of tokens out until the message fits; the job `embed_sweep` brings them later.
 
     Raises:
         LimitExceeded: it does not fit without them either.
     """
-    size = message.ByteSize()
-    for item in sorted(message.items, key=lambda item: -len(item.embedding.tokens.codes)):
-        if size <= _MESSAGE_BYTES or not item.embedding.HasField("tokens"):
-            break
-        size -= item.embedding.tokens.ByteSize()
-        item.embedding.ClearField("tokens")
+    fit((item.embedding for item in message.items), size=message.ByteSize(), limit=_MESSAGE_BYTES)
     size = message.ByteSize()
     if size > _MESSAGE_BYTES:
         raise LimitExceeded(

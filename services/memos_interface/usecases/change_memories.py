@@ -6,7 +6,7 @@ from memos_interface.domain.cubes import CubeChange, check_change
 from memos_interface.ports import Embedder, MemoryStore, Spans, Vectors
 from memos_kernel.cube import MemCube
 from memos_kernel.embedding import embedded_text
-from memos_kernel.errors import MemosError
+from memos_kernel.errors import CubeNotFound, MemosError
 from memos_kernel.ids import Clock
 from memos_kernel.names import CubeName
 from memos_kernel.requests import RequestKey
@@ -35,6 +35,8 @@ class UpdateMemory:
 
     async def _embed(self, change: CubeChange) -> Vectors:
         (before,) = await self.store.get([change.name], full=False)
+        if isinstance(before, CubeNotFound):  # storage says so too, unless it has answered this request before
+            return await self.embedder.embed([change.text])
         if isinstance(before, MemosError):
             raise before
         return await self.embedder.embed([embedded_text(before, change.text)])

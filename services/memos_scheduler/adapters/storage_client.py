@@ -19,8 +19,10 @@ from memos_kernel.names import PurgeName, VaultName
 from memos_scheduler.domain.plan import Candidate, Retrieval
 from memos_scheduler.ports import BareText, PurgeStep, QueryVector, RestoreGoal, RestoreStep
 from memos_wire.cubes import cube_from_proto
-from memos_wire.embeddings import embedding_to_proto
+from memos_wire.embeddings import embedding_to_proto, fit
 from memos_wire.times import to_timestamp
+
+_MESSAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
 
 
 class StorageRetriever:
@@ -83,7 +85,9 @@ class StorageVectors:
             vector_service_pb2.TextVector(uid=text.uid, revision=text.revision, embedding=embedding_to_proto(embedding))
             for text, embedding in vectors
         ]
-        answer = await self._stub.PutVectors(vector_service_pb2.PutVectorsRequest(embedder=embedder, vectors=items))
+        request = vector_service_pb2.PutVectorsRequest(embedder=embedder, vectors=items)
+        fit((item.embedding for item in request.vectors), size=request.ByteSize(), limit=_MESSAGE_BYTES)
+        answer = await self._stub.PutVectors(request)
         return int(answer.stored)
 
     async def adopt(self, embedder: str) -> bool:

@@ -41,8 +41,10 @@ class EmbedSweep:
                     texts, after = await self.vectors.bare(target, past=past, after=after, limit=self.batch)
                     if texts:
                         vectors = await self.embedder.embed([text.text for text in texts], embedder=target)
-                        done += await self.vectors.put(target, list(zip(texts, vectors, strict=True)))
-                        found, rounds = True, rounds + 1
+                        stored = await self.vectors.put(target, list(zip(texts, vectors, strict=True)))
+                        done += stored
+                        # Where nothing is new, another round finds the same: what is left waits for the next sweep.
+                        found, rounds = found or stored > 0, rounds + 1
                         yield _progress(target, done, fraction_after(rounds))
                     if not after:
                         break

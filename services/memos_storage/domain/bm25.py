@@ -10,6 +10,9 @@ K1 = 1.2
 B = 0.75
 """How much the length of a text counts."""
 
+QUERY_TERMS = 64
+"""Most different terms of a query that are looked up; of a longer one, the first."""
+
 Counts = npt.NDArray[np.float64]
 
 

@@ -197,6 +197,14 @@ class Pool:
         self.places = np.array([place.get(uid, NOBODY) for uid in self.uids], dtype=np.int64)
 
 
+def filled(values: npt.NDArray[np.floating], known: npt.NDArray[np.bool_]) -> Feature:
+    """Return the values as they are where they are known, and their mean elsewhere: neither first nor last for it."""
+    found = values.astype(np.float64)
+    if known.any():
+        found[~known] = found[known].mean()
+    return found
+
+
 def standardized(values: Feature, *, floor: float) -> Feature:
     """Return values less their mean, over their spread.
 

@@ -5,7 +5,7 @@ import re
 from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 
 _MONTHS = (
     "january", "february", "march", "april", "may", "june",
@@ -52,6 +52,12 @@ _AHEAD = 0.5
 """How much a moment counts that is just before the time: what is planned is told before."""
 
 
+_MOST = 16
+"""Most times of a text that are compared."""
+_YEARLY = 2000
+"""Year in which times of every year are kept; it has a 29 February."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """From `start` to before `end`; without a year it is of every year (`yearly`)."""
@@ -72,7 +78,7 @@ def spans_in(text: str, *, now: datetime) -> list[Span]:
                 if span is not None:
                     found.append(span)
                     taken.append(match.span())
-    return [*found, *_relative(text, now)]
+    return list(dict.fromkeys([*found, *_relative(text, now)]))[:_MOST]
 
 
 def closeness(moment: datetime | None, spans: Sequence[Span]) -> float:
@@ -84,18 +90,19 @@ def closeness(moment: datetime | None, spans: Sequence[Span]) -> float:
 
 def _near(moment: datetime, span: Span) -> float:
     if span.yearly:
-        turns = (moment.year - span.start.year + step for step in (-1, 0, 1))
-        return max(_near(moment, Span(_moved(span.start, years), _moved(span.end, years))) for years in turns)
+        years = [year for year in range(moment.year - 1, moment.year + 2) if MINYEAR <= year < MAXYEAR]
+        return max(_near(moment, _in_year(span, year)) for year in years)
     if moment < span.start:
         return _AHEAD * math.exp(-((span.start - moment) / timedelta(days=1)) / _TOLD_BEFORE)
     return math.exp(-max(0.0, (moment - span.end) / timedelta(days=1)) / _TOLD_AFTER)
 
 
-def _moved(moment: datetime, years: int) -> datetime:
+def _in_year(span: Span, year: int) -> Span:
     try:
-        return moment.replace(year=moment.year + years)
+        start = span.start.replace(year=year)
     except ValueError:  # 29 February
-        return moment.replace(year=moment.year + years, day=28)
+        start = span.start.replace(year=year, day=28)
+    return Span(start, start + (span.end - span.start))
 
 
 def _absolute(match: re.Match[str], now: datetime) -> Span | None:
@@ -103,7 +110,7 @@ def _absolute(match: re.Match[str], now: datetime) -> Span | None:
     month = int(parts["number"]) if parts.get("number") else _month(parts.get("month"))
     day, year = int(parts.get("day") or 0), int(parts.get("year") or 0)
     try:
-        return _span(year or now.year, month, day, now, yearly=not year)
+        return _span(year or _YEARLY, month, day, now, yearly=not year)
     except ValueError:  # no such date
         return None
 

@@ -1,12 +1,13 @@
 """What the stages of a search's ranking need, and what they are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from memos_kernel.token_codes import QueryTokens
 from memos_storage.domain.pool import Pool, Seen
+from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import Vector
 
 
@@ -15,8 +16,10 @@ class Asked:
     """A query as the stages take it.
 
     Attributes:
-        vector: of the query; None if the embedder is away.
+        vector: of the query; None if the embedder is away, or the query leaves the dense leg out.
+        embedder: of the query's vectors, with those of its tokens; empty if it is away.
         tokens: vectors of its tokens; None if there are none.
+        selection: which cubes are looked for.
         now: the moment that times in the query are relative to.
         past: whether it is asked about a moment that has passed.
         changed: uids of cubes that are other by now than they were then; of these the live text tells nothing.
@@ -24,7 +27,9 @@ class Asked:
 
     text: str
     vector: Vector | None = None
-    tokens: QueryTokens | None = field(default=None)
+    embedder: str = ""
+    tokens: QueryTokens | None = None
+    selection: Selection
     now: datetime
     past: bool = False
     changed: frozenset[str] = frozenset()

@@ -14,7 +14,7 @@ from memos_kernel.cube import Kind, MemCube, SemanticType, State
 from memos_kernel.errors import InvalidField, MissingField
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.states import SEARCHED_BY_DEFAULT
-from memos_kernel.token_codes import QueryTokens, query_tokens, to_bytes
+from memos_kernel.token_codes import CODEBOOK, QueryTokens, query_tokens, to_bytes
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.values import NewCube, Outcome, Vector
 from memos_storage.usecases.legs import LegResult
@@ -57,14 +57,14 @@ def vector(request: Message, *, embedder: str) -> Vector | None:
 
 
 def vector_of(embedding: inference.Embedding, *, embedder: str, field: str = "embedding") -> Vector:
-    """Return the vector of an embedding with the codes of its tokens, if it has them.
+    """Return the vector of an embedding with the codes of its tokens, if it has them; others than ours are to be made.
 
     Raises:
         InvalidField: the codes do not fit the vector.
     """
     values = np.array(embedding.values, dtype=np.float32)
     codes = token_codes(embedding)
-    if codes is None:
+    if codes is None or codes.codebook != CODEBOOK:
         return Vector(embedder, values, None)
     try:
         return Vector(embedder, values, to_bytes(codes, len(values)))

@@ -1,7 +1,7 @@
 """How another embedder takes the place of the present one: every text gets a vector of it, and then it is adopted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from memos_kernel import limits
 from memos_kernel.cube import MemCube
@@ -62,9 +62,7 @@ class PutVectors:
             for index, (_, vector) in enumerate(vectors):
                 check_known_dimensions(tx, vector, field=f"vectors[{index}].embedding")
             in_one_order = sorted(vectors, key=lambda item: item[0])
-            return sum(
-                tx.add_vector(grant.principal.tenant, id, _final(vector), now=now) for id, vector in in_one_order
-            )
+            return sum(tx.add_vector(grant.principal.tenant, id, vector, now=now) for id, vector in in_one_order)
 
         return await self.catalog.write(work)
 
@@ -98,11 +96,6 @@ class AdoptEmbedder:
             return True
 
         return await self.catalog.write(work)
-
-
-def _final(vector: Vector) -> Vector:
-    """Return a vector that has no tokens because the embedder gives none, and not because they are still to come."""
-    return vector if vector.tokens is not None else replace(vector, tokens=b"")
 
 
 def _check_embedder(embedder: str) -> None:

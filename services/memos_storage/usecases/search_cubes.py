@@ -115,7 +115,9 @@ class SearchCubes:
             asked = Asked(
                 text=query.text,
                 vector=vector,
+                embedder=query.vector.embedder if query.vector is not None else "",
                 tokens=query.tokens,
+                selection=selection,
                 now=selection.moment,
                 past=query.as_of is not None,
                 changed=frozenset().union(*(leg.outdated for leg in legs if leg.name == PAST)),

@@ -9,6 +9,7 @@ import pytest
 from memos_kernel.cube import Plaintext, SourceSpan
 from memos_kernel.errors import InvalidField
 from memos_kernel.token_codes import QueryTokens, pack_tokens, rotation, to_bytes
+from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.fusion import DENSE, LEXICAL
 from memos_storage.domain.pool import Pool, Seen, SeenTurn, VaultWords, standardized
 from memos_storage.domain.turns import Mark, Role, Turn
@@ -67,6 +68,18 @@ async def test_a_neighbour_that_shares_no_word_comes_in(world):
     assert texts(await world.search("instrument", without=frozenset({"neighbours"}))) == ["Which instrument?"]
 
 
+async def test_turns_that_the_filter_excludes_take_no_places(world):
+    for number in range(60):
+        lines = ("Bob: heron so", "Bob: heron no", f"Alice: heron {number}", "Bob: heron yes", "Bob: heron ah")
+        await talk(world, *(f"{line} {number}" for line in lines), session=f"s{number}")
+    only = CubeFilter(speakers=frozenset({"Alice"}))
+    for top_k in (10, 50):
+        found = await world.search("What did Bob say of the heron?", filter=only, top_k=top_k)
+        assert len(found.hits) == top_k
+        assert all(hit.cube.sources[0].speaker == "Alice" for hit in found.hits)
+        assert all(hit.fused.features for hit in found.hits)
+
+
 async def test_whom_the_query_names_has_said_it(world):
     await talk(world, "Nora: I painted a heron and a lake.", "Tom: I painted a heron and a lake too.")
     found = await world.search("What did Tom paint?")
@@ -74,6 +87,26 @@ async def test_whom_the_query_names_has_said_it(world):
     found = await world.search("What did NORA's brush paint?")
     assert texts(found)[0].endswith("lake.")
     assert stage(found, "speaker").ran
+
+
+@pytest.mark.parametrize(
+    ("speaker", "query", "named"),
+    [
+        ("José", "What did Jose\u0301 paint?", True),
+        ("ＮＡＤＩＡ", "what did nadia paint", True),
+        ("Will", "When will Tom paint?", False),
+        ("Will", "What did Will paint?", True),
+        ("小明", "小明画了什么", True),
+        ("An Li", "Is this an egg?", False),
+    ],
+)
+async def test_a_name_is_known_as_it_is_written(world, speaker, query, named):
+    await talk(
+        world, f"{speaker}: I painted an egg, 画", "Tom: I painted 小 an egg, 画 too", "Tom: Is this paint? 画什么"
+    )
+    found = await world.search(query)
+    values = {hit.cube.text: hit.fused.features.get("speaker", 0.0) for hit in found.hits}
+    assert (values["I painted an egg, 画"] == 1.0) is named
 
 
 async def test_a_month_in_the_query_is_that_of_the_turn(world):
@@ -122,6 +155,8 @@ async def test_a_leg_can_be_left_out_and_nothing_is_degraded(world, left, stays)
     found = await world.search("heron", vector=vector(1), without=frozenset({left}))
     assert [leg.name for leg in found.legs if leg.ran and leg.scores] == [stays]
     assert not found.degraded
+    assert left not in found.hits[0].fused.features
+    assert "context" not in found.hits[0].fused.features or left != "lexical"
 
 
 @pytest.mark.parametrize(
@@ -140,12 +175,12 @@ async def test_a_budget_takes_the_best_that_fit(world):
     whole = await world.search("heron")
     assert len(whole.hits) == 3
     assert not [result for result in whole.stages if result.name == "token_budget"]
-    found = await world.search("heron", token_budget=6)
+    found = await world.search("heron", token_budget=7)
     assert sorted(texts(found)) == ["a heron there", "one heron"]
     assert stage(found, "token_budget").candidates == 2
     none = await world.search("heron", token_budget=1)
     assert none.hits == ()
-    assert "no memory fits into 1 tokens; the smallest that was found has about 2" in stage(none, "token_budget").reason
+    assert "no memory fits into 1 tokens; the smallest that was found has about 3" in stage(none, "token_budget").reason
     with pytest.raises(InvalidField, match="token_budget"):
         await world.search("heron", token_budget=-1)
 
@@ -170,6 +205,15 @@ async def test_vectors_of_tokens_tell_texts_of_equal_words_and_vectors_apart(wor
     assert late[0] > late[1]
 
 
+async def test_vectors_of_another_codebook_are_as_if_there_were_none(world):
+    codes = coded(1, 2)[0].tokens
+    await world.add("grey one", vector=coded(1, 2)[0])
+    await world.add("grey two", vector=replace(coded(1, 2)[0], tokens=bytes([7]) + codes[1:]))
+    found = await world.search("grey", vector=vector(1), tokens=QueryTokens(coded(1, 2)[1], ("grey", "grey")))
+    one, two = (hit.fused.features["late_interaction"] for hit in found.hits)
+    assert one == two
+
+
 async def test_texts_without_vectors_of_tokens_are_neither_first_nor_last_for_it(world):
     await world.add("grey one", vector=coded(1, 2)[0])
     await world.add("grey two", vector=coded(4, 5)[0])
@@ -178,7 +222,7 @@ async def test_texts_without_vectors_of_tokens_are_neither_first_nor_last_for_it
     found = await world.search("grey", vector=vector(1), tokens=asked)
     values = {hit.cube.text: hit.fused.features["late_interaction"] for hit in found.hits}
     assert values["grey one"] > values["grey three"] > values["grey two"]
-    assert stage(found, "late_interaction").reason == "1 of the candidates have no vectors of tokens yet"
+    assert stage(found, "late_interaction").reason == "1 of the candidates have no vectors of tokens"
     assert not found.degraded
 
 

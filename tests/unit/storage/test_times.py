@@ -76,3 +76,15 @@ def test_what_is_told_soon_after_is_near_and_what_is_told_before_less():
 
 def test_several_times_count_each():
     assert len(spans_in("between 3 May 2023 and 5 June 2023", now=NOW)) == 2
+
+
+def test_the_ends_of_the_calendar_are_no_error():
+    for text in ("in May", "in December", "on 29 February", "999 years ago"):
+        for year in (1, 2, 9998, 9999):
+            assert 0.0 <= closeness(day(year, 6, 1), spans_in(text, now=NOW)) <= 1.0
+    assert closeness(day(2023, 2, 28), spans_in("on 29 February", now=NOW)) == 1.0
+
+
+def test_a_text_full_of_times_is_compared_with_few():
+    assert len(spans_in("1月 " * 800, now=NOW)) == 1
+    assert len(spans_in(" ".join(f"in {year}" for year in range(1900, 2000)), now=NOW)) == 16

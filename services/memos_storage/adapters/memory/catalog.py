@@ -274,9 +274,10 @@ class MemoryTransaction:
             return False
         known = self.tables.vectors.get(id, {}).get(vector.embedder)
         if known is not None:
-            if known.tokens is None:
+            fresh = known.tokens is None and vector.tokens is not None
+            if fresh:
                 self.tables.vectors[id][vector.embedder] = replace(known, tokens=vector.tokens)
-            return known.tokens is None
+            return fresh
         brought = [
             row for row in self.tables.history[id.uid] if row.cube.revision == row.content_revision == id.revision
         ]

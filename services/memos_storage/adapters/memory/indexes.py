@@ -12,11 +12,10 @@ from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.names import VaultName
 from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.terms import frequencies, terms
+from memos_storage.domain.bm25 import K1, B
 from memos_storage.domain.purges import Reach
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import DenseHit, Point, PointId, Scope, Scored, Vector
-
-K1, B = 1.2, 0.75
 
 
 class MemoryLexicalIndex:

@@ -7,6 +7,7 @@ from memos_kernel.cube import Kind, MemCube
 from memos_kernel.names import VaultName
 from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.terms import frequencies, terms
+from memos_storage.domain.bm25 import QUERY_TERMS
 from memos_storage.domain.pool import STEPS, Seen, SeenTurn, VaultWords
 from memos_storage.domain.turns import turn_of
 
@@ -21,7 +22,7 @@ class MemoryTurnReader:
         self, uids: Sequence[str], query: str, *, words: Sequence[str] = (), known: Seen | None = None
     ) -> Seen:
         """Return the turns of these cubes and those around them, with what they share with a query."""
-        wanted = list(dict.fromkeys(terms(query)))
+        wanted = list(dict.fromkeys(terms(query)))[:QUERY_TERMS]
         places = {term: place for place, term in enumerate(wanted)}
         live = self._live()
         around = {uid: _around(live[uid], live) for uid in uids if uid in live}

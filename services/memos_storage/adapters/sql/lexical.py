@@ -14,17 +14,14 @@ from memos_storage.adapters.sql import filters, schema
 from memos_storage.adapters.sql.catalog import Database
 from memos_storage.adapters.sql.filters import Parameters, Shape
 from memos_storage.adapters.terms import frequencies, terms
+from memos_storage.domain.bm25 import K1, QUERY_TERMS, B
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import Scored
 
-K1 = 1.2
-B = 0.75
 TELLING_ROWS = 2_000
 """Postings that are read to find texts, if they are enough of them."""
 CANDIDATES = 4
 """Texts found for each that is wanted, before the common terms are counted."""
-QUERY_TERMS = 64
-"""Most different terms of a query that are looked up; of a longer one, the first."""
 
 _CUBES, _VAULTS, _POSTINGS = schema.cubes, schema.vaults, schema.postings
 

@@ -306,6 +306,8 @@ class SqlTransaction:
         if row is None:
             return False
         if vector.embedder in self._indexed(row.key, id.revision):
+            if vector.tokens is None:
+                return False
             place = {"key": row.key, "of": id.revision, "by": vector.embedder, "codes": vector.tokens}
             return self._connection.execute(_ADD_TOKENS, place).rowcount > 0
         self._keep_vector(row.key, id.revision, vector)

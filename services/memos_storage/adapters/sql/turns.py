@@ -1,7 +1,8 @@
 """The order of the live texts in their conversations: each row knows the one before it.
 
 So a text takes its place, or leaves it, without a look at the others of the conversation, and those around it are found
-by keys. Two writers of one conversation at the same moment may both follow the same turn: then both are its next.
+by keys. On a database with several writers two of one conversation at the same moment do not see each other: both may
+follow the same turn, or one follows a turn that the other deletes, and then nothing is before it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -6,10 +6,11 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from memos_api.v1 import memcube_pb2
 from memos_kernel.cube import Kind
-from memos_storage.adapters.sql.rows import cube_of
-from memos_storage.adapters.sql.turns import place, row_of
 from memos_storage.adapters.terms import frequencies
+from memos_storage.domain.turns import turn_of
+from memos_wire.cubes import cube_from_proto
 
 revision = "0011"
 down_revision = "0010"
@@ -18,6 +19,16 @@ _PAGE = 1_000
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _cubes = sa.table("cubes", *map(sa.column, ("key", "vault_key", "revision", "kind", "delete_time", "create_time")))
 _revisions = sa.table("revisions", *map(sa.column, ("cube_key", "revision", "document")))
+_TURN = ("cube_key", "vault_key", "session", "event_time", "uid", "speaker", "role", "length", "marks")
+_turns = sa.table("turns", *map(sa.column, _TURN))
+_FOLLOW = """
+    UPDATE turns SET previous = ordered.before
+    FROM (
+        SELECT cube_key, lag(cube_key) OVER (PARTITION BY vault_key, session ORDER BY event_time, uid) AS before
+        FROM turns WHERE session <> ''
+    ) AS ordered
+    WHERE ordered.cube_key = turns.cube_key
+"""
 
 
 def upgrade() -> None:
@@ -45,8 +56,8 @@ def upgrade() -> None:
     last = 0
     while page := _documents(last):
         last = page[-1].key
-        cubes = [(row.key, row.vault_key, cube_of(row.document)) for row in page]
-        place(op.get_bind(), [row_of(*item, length=frequencies(item[2]).total()) for item in cubes])
+        op.get_bind().execute(sa.insert(_turns), [_row(row) for row in page])
+    op.execute(_FOLLOW)
 
 
 def downgrade() -> None:
@@ -65,3 +76,19 @@ def _documents(after: int) -> Sequence[Any]:
         .limit(_PAGE)
     )
     return op.get_bind().execute(statement).all()
+
+
+def _row(row: Any) -> dict[str, Any]:
+    cube = cube_from_proto(memcube_pb2.MemCube.FromString(row.document))
+    turn = turn_of(cube, length=frequencies(cube).total())
+    return {
+        "cube_key": row.key,
+        "vault_key": row.vault_key,
+        "session": turn.session,
+        "event_time": turn.time,
+        "uid": cube.uid,
+        "speaker": turn.speaker,
+        "role": int(turn.role),
+        "length": turn.length,
+        "marks": int(turn.marks),
+    }

@@ -24,7 +24,7 @@ class Budget:
         """Return whether a cube fits, and take it."""
         if not self._limit:
             return True
-        tokens = max(1, len(cube.text.encode()) // BYTES_A_TOKEN)
+        tokens = max(1, -(-len(cube.text.encode()) // BYTES_A_TOKEN))
         if tokens > self._left:
             self._smallest = min(self._smallest or tokens, tokens)
             return False

@@ -24,7 +24,7 @@ class FormStage:
     async def __call__(self, pool: Pool, asked: Asked) -> str:
         """See `Stage`."""
         if not pool.known.all():  # what is not live has no form; then none has
-            return "of some texts of then only the words are kept"
+            return "of some texts only the words are known"
         seen, places = pool.seen, pool.places
         pool.features[LENGTH] = np.log1p(seen.lengths[places])
         marks = [(ASKS, Mark.ASKS), (FIRST_PERSON, Mark.FIRST_PERSON)]

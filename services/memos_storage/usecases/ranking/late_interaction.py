@@ -1,14 +1,14 @@
 """A pooled vector blurs a text; the vectors of its tokens tell whether each telling word of a query is met in it."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from memos_kernel.token_codes import Floats, maxima
+from memos_kernel.token_codes import CODEBOOK, Floats, maxima
 from memos_storage.domain.fusion import CONTEXT, COVERAGE, LATE, LATE_CONTEXT
-from memos_storage.domain.pool import NOBODY, Feature, Pool, Seen
+from memos_storage.domain.pool import NOBODY, Pool, Seen, filled
 from memos_storage.ports import Asked, TurnReader
 
 PLAIN_WORD = 0.7
@@ -31,23 +31,24 @@ class LateInteractionStage:
 
     async def __call__(self, pool: Pool, asked: Asked) -> str:
         """See `Stage`."""
-        if asked.tokens is None or asked.vector is None or not len(pool):
+        if asked.tokens is None or not len(pool):
             return "the query has no vectors of tokens"
         live = [uid for uid, known in zip(pool.uids, pool.known, strict=True) if known]
-        held = await self.reader.tokens(live, asked.vector.embedder)
+        read = await self.reader.tokens(live, asked.embedder)
+        held = {uid: codes for uid, codes in read.items() if codes[0] == CODEBOOK}
         if not held:
-            return "no candidate has vectors of tokens yet"
-        met = maxima(asked.tokens, [held.get(uid, b"") for uid in pool.uids])
+            return "no candidate has vectors of tokens"
+        met = await asyncio.to_thread(maxima, asked.tokens, [held.get(uid, b"") for uid in pool.uids])
         weights = _weights(pool, len(asked.tokens.words))
         known = np.array([uid in held for uid in pool.uids])
-        pool.features[LATE] = _filled((met * weights).sum(axis=1), known)
+        pool.features[LATE] = filled((met * weights).sum(axis=1), known)
         if CONTEXT in pool.features:
             near = _with_those_around(pool, met, AROUND)
-            pool.features[LATE_CONTEXT] = _filled((near * weights).sum(axis=1), known)
+            pool.features[LATE_CONTEXT] = filled((near * weights).sum(axis=1), known)
             reached = _with_those_around(pool, met, MET_BEFORE) > MET
-            pool.features[COVERAGE] = (reached * weights).sum(axis=1)
+            pool.features[COVERAGE] = filled((reached * weights).sum(axis=1), known)
         missing = int(len(pool) - known.sum())
-        return f"{missing} of the candidates have no vectors of tokens yet" if missing else ""
+        return f"{missing} of the candidates have no vectors of tokens" if missing else ""
 
 
 def _weights(pool: Pool, tokens: int) -> Floats:
@@ -77,11 +78,4 @@ def _with_those_around(pool: Pool, met: Floats, shares: Mapping[int, float]) -> 
         others = pool.around(step)
         there = np.flatnonzero(others != NOBODY)
         found[there] = np.maximum(found[there], share * met[others[there]])
-    return found
-
-
-def _filled(values: Floats, known: npt.NDArray[np.bool_]) -> Feature:
-    """Return the values as they are where they are known, and their mean elsewhere."""
-    found = values.astype(np.float64)
-    found[~known] = found[known].mean()
     return found

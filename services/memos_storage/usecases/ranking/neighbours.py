@@ -35,26 +35,35 @@ class NeighbourStage:
         if not pool.talk or not (pool.seen.around != NOBODY).any():
             return ""
         await self._widen(pool, asked)
-        context = np.zeros(len(pool))
-        context[pool.known] = shares(pool.seen, pool.places[pool.known], around=WORDS_AROUND)
-        pool.features[CONTEXT] = context
+        if LEXICAL in pool.features:
+            context = np.zeros(len(pool))
+            context[pool.known] = shares(pool.seen, pool.places[pool.known], around=WORDS_AROUND)
+            pool.features[CONTEXT] = context
         return ""
 
     async def _widen(self, pool: Pool, asked: Asked) -> None:
         added = _neighbours(pool)[: max(0, ROOM - len(pool))]
         if not added:
             return
-        reading = self.reader.turns(added, asked.text, known=pool.seen)
-        if DENSE in pool.features and asked.vector is not None:
-            seen, cosines = await asyncio.gather(reading, self.catalog.cosines(asked.vector, added))
-        else:
-            seen, cosines = await reading, {}
+        seen, cosines, eligible = await asyncio.gather(
+            self.reader.turns(added, asked.text, known=pool.seen),
+            self._cosines(pool, asked, added),
+            self.catalog.eligible(added, asked.selection),
+        )
         place = {uid: index for index, uid in enumerate(seen.uids)}
-        added = [uid for uid in added if uid in place]
-        features = {LEXICAL: shares(seen, np.array([place[uid] for uid in added], dtype=np.int64)).tolist()}
+        # One that the query excludes is still around the others, but takes no place from those that it wants.
+        added = [uid for uid in added if uid in place and uid in eligible]
+        features = {}
+        if LEXICAL in pool.features:
+            features[LEXICAL] = shares(seen, np.array([place[uid] for uid in added], dtype=np.int64)).tolist()
         if DENSE in pool.features:
             features[DENSE] = [cosines.get(uid, 0.0) for uid in added]
         pool.add(added, seen, features)
+
+    async def _cosines(self, pool: Pool, asked: Asked, uids: list[str]) -> dict[str, float]:
+        if DENSE not in pool.features or asked.vector is None:
+            return {}
+        return await self.catalog.cosines(asked.vector, uids)
 
 
 def _neighbours(pool: Pool) -> list[str]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,19 +78,23 @@ class RankCandidates:
         if not found or without.issuperset(self.names):
             return Ranked(found, tuple(StageResult(name, ran=False, reason=LEFT_OUT) for name in self.names))
         with self.spans.span("storage.search.rank"):
-            pool = await self._pool(found[: max(FIRST, 2 * top_k)], asked, cosines)
+            first = found[: max(FIRST, 2 * top_k)]
+            pool = await self._pool(first, asked, cosines, words_count=LEXICAL not in without)
             results = [await _run(stage, pool, asked, without) for stage in self.early]
             _cut(pool, max(CANDIDATES, 2 * top_k))
             results += [await _run(stage, pool, asked, without) for stage in self.late]
         return Ranked(_ordered(pool, {item.uid: item for item in found}, told=TOLD * top_k), tuple(results))
 
-    async def _pool(self, found: Sequence[Fused], asked: Asked, cosines: Mapping[str, float]) -> Pool:
+    async def _pool(
+        self, found: Sequence[Fused], asked: Asked, cosines: Mapping[str, float], *, words_count: bool
+    ) -> Pool:
         uids = [item.uid for item in found]
         words = () if asked.tokens is None else asked.tokens.words
         pool = Pool(uids, await self.reader.turns(uids, asked.text, words=words), asked.changed)
-        words_share = np.array([item.legs.get(LEXICAL, 0.0) for item in found])
-        words_share[pool.known] = shares(pool.seen, pool.places[pool.known])
-        pool.features[LEXICAL] = words_share
+        if words_count:
+            words_share = np.array([item.legs.get(LEXICAL, 0.0) for item in found])
+            words_share[pool.known] = shares(pool.seen, pool.places[pool.known])
+            pool.features[LEXICAL] = words_share
         if asked.vector is not None:
             pool.features[DENSE] = np.array([semantic(item.legs, cosines.get(item.uid)) for item in found])
         return pool
@@ -112,11 +116,14 @@ def _cut(pool: Pool, most: int) -> None:
 
 
 def _ordered(pool: Pool, found: Mapping[str, Fused], *, told: int) -> list[Fused]:
-    """Return all candidates in their order, the first `told` of them with their features."""
+    """Return all candidates in their order, the first `told` of them with their features.
+
+    Behind those of the pool come the others in the order of the legs: hits, if so many of the pool are none.
+    """
     scores = total(pool).tolist()
     order = sorted(range(len(pool)), key=lambda place: (-scores[place], pool.uids[place]))
     columns = {name: values.tolist() for name, values in pool.features.items()}
-    return [
+    ranked = [
         Fused(
             uid=(uid := pool.uids[place]),
             score=scores[place],
@@ -125,3 +132,5 @@ def _ordered(pool: Pool, found: Mapping[str, Fused], *, told: int) -> list[Fused
         )
         for rank, place in enumerate(order)
     ]
+    lowest, known = min(scores, default=0.0), set(pool.uids)
+    return [*ranked, *(replace(item, score=lowest) for item in found.values() if item.uid not in known)]

@@ -6,7 +6,7 @@ import numpy as np
 
 from memos_kernel.moments import moment
 from memos_storage.domain.fusion import TIME
-from memos_storage.domain.pool import Pool
+from memos_storage.domain.pool import Pool, filled
 from memos_storage.domain.times import closeness, spans_in
 from memos_storage.ports import Asked
 
@@ -25,5 +25,5 @@ class TimeStage:
             near = {time: closeness(moment(time), spans) for time in set(times)}
             values = np.zeros(len(pool))
             values[pool.known] = [near[time] for time in times]
-            pool.features[TIME] = values
+            pool.features[TIME] = filled(values, pool.known)
         return ""
