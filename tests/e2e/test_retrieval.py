@@ -33,7 +33,7 @@ async def test_an_answer_tells_what_each_stage_did_and_found(system, caller, vau
     assert [stage.name for stage in answer.stages] == list(STAGES)
     assert all(stage.ran and not stage.reason for stage in answer.stages)
     assert {"context", "dense", "late_interaction", "speaker"} <= set(answer.hits[0].features)
-    ran = system.memosctl("search", request.query, "--vault", vault, "--without", "late_interaction", "--tokens", "2")
+    ran = system.memosctl("search", request.query, "--vault", vault, "--without", "late_interaction", "--tokens", "3")
     assert "The cello." in ran.stdout
     assert "late_interaction: not run" in ran.stdout
     assert "token_budget: 1 in" in ran.stdout

@@ -12,7 +12,7 @@ from memos_kernel.embedding import Embedding
 from memos_kernel.errors import InvalidField, MemosError
 from memos_kernel.moments import micros, moment
 from memos_kernel.names import VaultName
-from memos_kernel.token_codes import from_bytes
+from memos_kernel.token_codes import from_bytes, no_tokens
 from memos_runtime.context import current_grant, current_trace
 from memos_storage.domain.archives import ArchivedRevision
 from memos_storage.domain.values import Vector
@@ -109,7 +109,9 @@ def _revision_to_proto(revision: ArchivedRevision) -> pb.ArchivedRevision:
 
 
 def _embedding(vector: Vector) -> Embedding:
-    return Embedding(vector.values.tolist(), from_bytes(vector.tokens) if vector.tokens else None)
+    if vector.tokens is None:
+        return Embedding(vector.values.tolist())
+    return Embedding(vector.values.tolist(), from_bytes(vector.tokens) if vector.tokens else no_tokens())
 
 
 def _revision(message: pb.ArchivedRevision, field: str) -> ArchivedRevision:
