@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import time
 from collections import Counter
 from datetime import UTC, datetime
 
@@ -67,8 +68,8 @@ def recall(told: dict[str, float], expected: dict[str, float]) -> float:
     return sum(expected.get(text, 0.0) >= last - TIE for text in list(told)[:10]) / 10
 
 
-async def searching(client, stop, seen):
-    """Search without a pause, and write down what came of it."""
+async def searching(client, stop, seen, degraded):
+    """Search without a pause, and write down what came of it, and when an answer was degraded."""
     for question in questions(100_000):
         if stop.is_set():
             return
@@ -80,6 +81,8 @@ async def searching(client, stop, seen):
         seen["searches"] += 1
         seen["empty"] += not answer.hits
         seen["degraded"] += answer.degraded
+        if answer.degraded:
+            degraded.append(time.monotonic())
         dense = next(leg for leg in answer.legs if leg.name == "dense")
         seen["without dense leg"] += not dense.ran
 
@@ -119,8 +122,8 @@ async def test_searches_are_answered_throughout_and_go_by_the_new_embedder_after
     system.stop()
     system = launch(tmp_path / "state", env={**SETTINGS, "MEMOS_INFERENCE__NEXT_EMBEDDER": smaller})
     async with system.client() as client:
-        stop, seen = asyncio.Event(), Counter()
-        load_of_searches = [asyncio.create_task(searching(client, stop, seen)) for _ in range(4)]
+        stop, seen, degraded = asyncio.Event(), Counter(), []
+        load_of_searches = [asyncio.create_task(searching(client, stop, seen, degraded)) for _ in range(4)]
         writer = asyncio.create_task(writing(client, stop))
         async with asyncio.timeout(60 + CUBES / 10):
             while (new := await embedder_of(client)) == old:
@@ -138,7 +141,8 @@ async def test_searches_are_answered_throughout_and_go_by_the_new_embedder_after
         assert seen["searches"] > 100
         assert {name: count for name, count in seen.items() if name.startswith("failed")} == {}
         assert (seen["empty"], seen["without dense leg"]) == (0, 0)
-        assert seen["degraded"] < seen["searches"] / 10
+        # who embeds queries asks again after 5 s by which embedder, and so does storage
+        assert not degraded or degraded[-1] - degraded[0] < 12
         async with system.caller() as caller:
             await system.settled(caller)
         answer = await client.search(questions(1)[0], vaults=[VAULT], as_of=before)
