@@ -24,7 +24,6 @@ from memos_runtime.context import current_grant
 from memos_wire.cubes import activation_to_proto, cube_from_proto, identity_to_proto, parametric_to_proto
 from memos_wire.embeddings import embedding_to_proto, fit
 
-_MESSAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
 _TOKEN_USES = {pb.TOKEN_USE_STORE: TokenUse.STORE, pb.TOKEN_USE_QUERY: TokenUse.QUERY}
 
 
@@ -46,7 +45,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         use = _TOKEN_USES.get(request.tokens, TokenUse.NONE)
         result = await self.embed_texts(request.texts, embedder=request.embedder, tokens=use)
         response = pb.EmbedResponse(embeddings=map(embedding_to_proto, result.texts), embedder=result.embedder)
-        fit(response.embeddings, size=response.ByteSize(), limit=_MESSAGE_BYTES)
+        fit(response.embeddings, size=response.ByteSize())
         return response
 
     async def CountTokens(self, request: pb.CountTokensRequest, context: Any) -> pb.CountTokensResponse:

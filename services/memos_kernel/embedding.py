@@ -22,13 +22,12 @@ class Embedding:
 USERS = frozenset({"user", "human", "me", "customer"})
 ASSISTANTS = frozenset({"assistant", "ai", "bot", "chatbot", "agent", "model", "tool", "system"})
 """What the two sides of a chat are called that have no names."""
+_UNNAMED = USERS | ASSISTANTS
 
 
 def is_named(source: SourceSpan) -> bool:
     """Return whether a speaker has a name; one that is only called by the role tells nothing."""
-    return (
-        bool(source.speaker) and source.speaker != source.role and source.speaker.casefold() not in USERS | ASSISTANTS
-    )
+    return bool(source.speaker) and source.speaker != source.role and source.speaker.casefold() not in _UNNAMED
 
 
 def embedded_text(cube: MemCube, text: str | None = None) -> str:

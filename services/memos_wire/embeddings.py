@@ -6,6 +6,9 @@ from memos_api.internal.v1 import inference_service_pb2 as pb
 from memos_kernel.embedding import Embedding
 from memos_kernel.token_codes import TokenCodes
 
+MESSAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
+"""Most bytes of a message with embeddings: what gRPC takes, less some room for what goes around it."""
+
 
 def embedding_to_proto(embedding: Embedding) -> pb.Embedding:
     """Return the message of an embedding."""
@@ -23,13 +26,13 @@ def embedding_from_proto(message: pb.Embedding) -> Embedding:
     return Embedding(message.values, token_codes(message))
 
 
-def fit(embeddings: Iterable[pb.Embedding], *, size: int, limit: int) -> None:
-    """Take vectors of tokens out, the longest first, until a message of `size` bytes that has them is within a limit.
+def fit(embeddings: Iterable[pb.Embedding], *, size: int) -> None:
+    """Take vectors of tokens out, the longest first, until a message of `size` bytes is within `MESSAGE_BYTES`.
 
     What was taken out is unset, so that it counts as not made yet.
     """
     for embedding in sorted(embeddings, key=lambda one: -len(one.tokens.codes)):
-        if size <= limit or not embedding.HasField("tokens"):
+        if size <= MESSAGE_BYTES or not embedding.HasField("tokens"):
             break
         size -= embedding.tokens.ByteSize()
         embedding.ClearField("tokens")

@@ -28,13 +28,13 @@ from measure import cpu_seconds, memory_mib, summary
 from deployment import Caller, Deployment
 from memos_api.v1 import chat_service_pb2 as chat
 from memos_api.v1 import memory_service_pb2 as memory
+from retrieval import STAGES
 
 VAULT = "tenants/local/vaults/main"
 SIZES = (1_000, 10_000)
 SESSION = 20
 SPEAKERS = ("Robin", "Sascha")
 SAID = "2026-01-05T18:00:00+00:00"
-STAGES = ("neighbours", "speaker", "time", "form", "late_interaction")
 ARMS = {"all_stages": (), "legs_alone": STAGES}
 
 

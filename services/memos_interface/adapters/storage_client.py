@@ -22,13 +22,10 @@ from memos_kernel.names import CubeName, VaultName
 from memos_kernel.requests import RequestKey
 from memos_wire.changes import change_from_proto
 from memos_wire.cubes import cube_from_proto, cube_to_proto
-from memos_wire.embeddings import embedding_to_proto, fit
+from memos_wire.embeddings import MESSAGE_BYTES, embedding_to_proto, fit
 from memos_wire.errors import error_of
 from memos_wire.requests import request_key_to_proto
 from memos_wire.times import to_timestamp
-
-_MESSAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
-"""Largest request; the rest of the 4 MiB is room for metadata and for the audit of the write."""
 
 
 class VectorClient:
@@ -198,14 +195,14 @@ def _fit(message: pb.BatchCreateMemCubesRequest) -> None:
     Raises:
         LimitExceeded: it does not fit without them either.
     """
-    fit((item.embedding for item in message.items), size=message.ByteSize(), limit=_MESSAGE_BYTES)
+    fit((item.embedding for item in message.items), size=message.ByteSize())
     size = message.ByteSize()
-    if size > _MESSAGE_BYTES:
+    if size > MESSAGE_BYTES:
         raise LimitExceeded(
-            f"The call's memories take {size} bytes with their vectors; the limit is {_MESSAGE_BYTES}. "
+            f"The call's memories take {size} bytes with their vectors; the limit is {MESSAGE_BYTES}. "
             "Send them in several calls.",
             field="messages",
-            limit=str(_MESSAGE_BYTES),
+            limit=str(MESSAGE_BYTES),
             unit="bytes",
         )
 

@@ -22,8 +22,6 @@ from memos_wire.cubes import cube_from_proto
 from memos_wire.embeddings import embedding_to_proto, fit
 from memos_wire.times import to_timestamp
 
-_MESSAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
-
 
 class StorageRetriever:
     """Asks storage, which applies the grant of the call as its filter."""
@@ -86,7 +84,7 @@ class StorageVectors:
             for text, embedding in vectors
         ]
         request = vector_service_pb2.PutVectorsRequest(embedder=embedder, vectors=items)
-        fit((item.embedding for item in request.vectors), size=request.ByteSize(), limit=_MESSAGE_BYTES)
+        fit((item.embedding for item in request.vectors), size=request.ByteSize())
         answer = await self._stub.PutVectors(request)
         return int(answer.stored)
 

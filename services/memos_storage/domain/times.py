@@ -30,7 +30,7 @@ _PATTERNS = tuple(
     )
 )
 _AGO = re.compile(
-    r"\b(?P<count>\d{1,3}|an?|one|two|three|four|five|six|seven|eight)\s+(?P<unit>day|week|month|year)s?\s+ago\b", re.I
+    rf"\b(?P<count>\d{{1,3}}|{'|'.join(_NUMBERS)})\s+(?P<unit>day|week|month|year)s?\s+ago\b", re.IGNORECASE
 )
 _WORDS = re.compile(
     r"\b(?P<word>today|yesterday|last night|tonight|tomorrow)\b"

@@ -17,7 +17,7 @@ down_revision = "0010"
 
 _PAGE = 1_000
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-_cubes = sa.table("cubes", *map(sa.column, ("key", "vault_key", "revision", "kind", "delete_time", "create_time")))
+_cubes = sa.table("cubes", *map(sa.column, ("key", "vault_key", "revision", "kind", "delete_time")))
 _revisions = sa.table("revisions", *map(sa.column, ("cube_key", "revision", "document")))
 _TURN = ("cube_key", "vault_key", "session", "event_time", "uid", "speaker", "role", "length", "marks")
 _turns = sa.table("turns", *map(sa.column, _TURN))
