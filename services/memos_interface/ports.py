@@ -24,6 +24,7 @@ from memos_kernel.embedding import Embedding
 from memos_kernel.errors import MemosError
 from memos_kernel.forms import MemoryForm
 from memos_kernel.lineage import Graph
+from memos_kernel.memory_links import LinkKind, MemoryLink
 from memos_kernel.names import CubeName, PrincipalName, VaultName
 from memos_kernel.permission import Action, Grant, Principal, Role
 from memos_kernel.requests import RequestKey
@@ -47,10 +48,14 @@ class EmbedderFacts:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A cube as stored; `created` is False if the vault held the same content already."""
+    """A cube as stored; `created` is False if the vault held the same content already.
+
+    `links`: what it does to earlier cubes, or later ones to it.
+    """
 
     cube: MemCube
     created: bool
+    links: tuple[MemoryLink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,12 +263,27 @@ class MemoryStore(Protocol):
     """Storage."""
 
     async def create(
-        self, cubes: Sequence[MemCube], vectors: Vectors | None, *, return_existing: bool, request: RequestKey
+        self,
+        cubes: Sequence[MemCube],
+        vectors: Vectors | None,
+        *,
+        return_existing: bool,
+        request: RequestKey,
+        supersede: bool = False,
     ) -> StoredBatch:
         """Store cubes in one transaction, all or none but for errors that concern a single one.
 
-        `vectors` has one for each of them; None if they are no texts.
+        `vectors` has one for each of them; None if they are no texts. `supersede`: statements end the validity of what
+        they make untrue.
         """
+        ...
+
+    async def links(self, name: CubeName) -> tuple[MemoryLink, ...]:
+        """Return what a cube does to earlier ones and later ones do to it, the latest first."""
+        ...
+
+    async def settle_link(self, newer: CubeName, older: CubeName, *, kind: LinkKind, request: RequestKey) -> MemoryLink:
+        """Say what one cube does to an earlier one; return the link as it is now."""
         ...
 
     async def create_many(self, cubes: Sequence[MemCube], vectors: Vectors) -> StoredNames:

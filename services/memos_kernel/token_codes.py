@@ -145,6 +145,26 @@ def from_bytes(data: bytes) -> TokenCodes:
     return TokenCodes(data[0], _words64(np.frombuffer(data, dtype=np.uint8, offset=1)))
 
 
+def levels_of(data: bytes, dimensions: int) -> Floats | None:
+    """Return the vectors that stored codes stand for, of length 1; None if they are of another codebook or size.
+
+    They are rotated, as all that was made of codes: compare them with each other only.
+
+    Args:
+        data: codes as `to_bytes` makes them.
+        dimensions: of the vectors.
+
+    Returns:
+        float32, shape (tokens, d).
+    """
+    each = dimensions // _PER_BYTE
+    if data[:1] != bytes([CODEBOOK]) or not each or len(data) <= each or (len(data) - 1) % each:
+        return None
+    levels = np.take(_TABLE, np.frombuffer(data, dtype=np.uint8, offset=1)).view(np.float32).reshape(-1, dimensions)
+    vectors: Floats = levels / np.linalg.norm(levels, axis=1, keepdims=True)
+    return vectors
+
+
 def maxima(query: QueryTokens, texts: Sequence[bytes]) -> Floats:
     """Return the highest cosine of each token of a query with any token of each text.
 

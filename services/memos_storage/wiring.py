@@ -38,9 +38,11 @@ from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.changes import SqlChangeFeed
 from memos_storage.adapters.sql.histories import SqlHistoryReader
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
+from memos_storage.adapters.sql.memory_links import SqlMemoryLinks
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.adapters.sql.texts import SqlBareTexts
 from memos_storage.adapters.sql.turn_reader import SqlTurnReader
+from memos_storage.adapters.supersession.judge import LearnedJudge
 from memos_storage.config import StorageConfig
 from memos_storage.ports import VectorIndex
 from memos_storage.servicer.archives import ArchiveServicer, ArchiveUseCases
@@ -75,6 +77,8 @@ from memos_storage.usecases.run_purge import RunPurge
 from memos_storage.usecases.search_cubes import SearchCubes
 from memos_storage.usecases.ship_audit import ShipAudit
 from memos_storage.usecases.sign_archive import SignArchive
+from memos_storage.usecases.supersession.find_earlier import FindEarlier
+from memos_storage.usecases.supersession.settle_links import ListLinks, SettleLink
 from memos_storage.usecases.sweep_blobs import SweepBlobs
 from memos_storage.usecases.tombstones import Tombstones
 from memos_storage.usecases.undelete_cube import UndeleteCube
@@ -199,7 +203,11 @@ class _Storage:
 
     def _make_use_cases(self, context: ServiceContext, pending: PendingRows) -> UseCases:
         catalog, clock, spans = self._catalog, context.clock, context.telemetry
-        words = SqlLexicalIndex(self.database)
+        words, turns, links = (
+            SqlLexicalIndex(self.database),
+            SqlTurnReader(self.database),
+            SqlMemoryLinks(self.database),
+        )
         current = Remembered(catalog.embedder, clock=clock, keep=_EMBEDDER_KEPT, failures=Capacity)
         return UseCases(
             create=CreateCubes(
@@ -209,6 +217,14 @@ class _Storage:
                 clock=clock,
                 ids=uuid7,
                 tombstones=self._tombstones,
+                earlier=FindEarlier(
+                    catalog=catalog,
+                    index=self.index,
+                    pending=pending,
+                    reader=turns,
+                    judge=LearnedJudge(),
+                    spans=spans,
+                ),
             ),
             get=GetCubes(catalog=catalog, clock=clock, spans=spans),
             derived=ListDerivedCubes(catalog=catalog, clock=clock),
@@ -216,6 +232,8 @@ class _Storage:
             update=UpdateCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=self._tombstones),
             delete=DeleteCube(catalog=catalog, clock=clock, ids=uuid7),
             undelete=UndeleteCube(catalog=catalog, clock=clock, ids=uuid7, tombstones=self._tombstones),
+            links=ListLinks(catalog=catalog, links=links),
+            settle_link=SettleLink(catalog=catalog, links=links, clock=clock, ids=uuid7),
             history=ListRevisions(catalog=catalog, clock=clock),
             diff=DiffRevisions(catalog=catalog, clock=clock),
             watch=WatchCubes(feed=self._feed, commits=self._commits, clock=clock),
@@ -232,7 +250,7 @@ class _Storage:
                 pending=PendingLeg(rows=pending, catalog=catalog, spans=spans),
                 lexical=LexicalLeg(index=words, spans=spans),
                 past=PastLeg(catalog=catalog, lexical=words, spans=spans),
-                rank=default_ranking(SqlTurnReader(self.database), catalog, spans),
+                rank=default_ranking(turns, links, catalog, spans),
                 current=partial(current.get, otherwise=""),
                 clock=clock,
                 spans=spans,

@@ -108,6 +108,8 @@ _ROWS = (
     _row(f"{_V1}.MemoryService/RollbackMemory", INTERFACE, 30, _A.CUBE_WRITE, _A.CUBE_READ, _A.MODEL_USE, **_WRITE),
     _row(f"{_V1}.MemoryService/FreezeMemory", INTERFACE, 10, _A.CUBE_WRITE, _A.CUBE_READ, **_WRITE),
     _row(f"{_V1}.MemoryService/UnfreezeMemory", INTERFACE, 10, _A.CUBE_WRITE, _A.CUBE_READ, **_WRITE),
+    _row(f"{_V1}.MemoryService/ListMemoryLinks", INTERFACE, 10, _A.CUBE_READ, **_READ),
+    _row(f"{_V1}.MemoryService/SettleMemoryLink", INTERFACE, 10, _A.CUBE_WRITE, _A.CUBE_READ, **_WRITE),
     _row(f"{_V1}.MemoryService/SearchMemories", INTERFACE, 10, _A.CUBE_READ, _A.MODEL_USE, vaults=("vaults",), **_READ),
     _row(f"{_V1}.MemoryService/GetProvenance", INTERFACE, 10, _A.CUBE_READ, _A.LINEAGE_READ, **_READ),
     _row(
@@ -254,6 +256,8 @@ _ROWS = (
     _row(f"{_IN}.StorageService/ListAgedMemCubes", STORAGE, 10, _A.CUBE_EXPIRE, **_READ, **_LIFECYCLE_ONLY),
     _row(f"{_IN}.StorageService/RetireMemCube", STORAGE, 10, _A.CUBE_EXPIRE, **_LIFECYCLE_ONLY),
     _row(f"{_IN}.StorageService/GetVaultUsage", STORAGE, 10, _A.VAULT_READ, **_READ),
+    _row(f"{_IN}.StorageService/ListMemCubeLinks", STORAGE, 10, _A.CUBE_READ, **_READ),
+    _row(f"{_IN}.StorageService/SettleMemCubeLink", STORAGE, 10, _A.CUBE_WRITE, **_WRITE),
     _row(f"{_IN}.StorageService/SearchMemCubes", STORAGE, 10, _A.CUBE_READ, **_READ),
     _row(f"{_IN}.BlobService/UploadBlob", STORAGE, 3600, _A.CUBE_WRITE),
     _row(f"{_IN}.BlobService/DownloadBlob", STORAGE, 600, _A.CUBE_READ),

@@ -14,13 +14,14 @@ from memos_storage.adapters.memory import MemorySpans, MemoryVectorIndex
 from memos_storage.adapters.sql.blobs import SqlBlobRegistry
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.outbox import SqlOutbox
+from memos_storage.adapters.sql.turn_reader import SqlTurnReader
 from memos_storage.usecases.change_cubes import DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.follow_outbox import FollowOutbox
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.reconcile import Reconcile
 from storage_cubes import DIMENSIONS, EMBEDDER, MAIN, NOTES, NOW, Clock, empty_database, grant, item, scope, vector
-from storage_world import TOMBSTONES, mutation
+from storage_world import TOMBSTONES, find_earlier, mutation
 
 REPLICAS = 3
 
@@ -32,17 +33,21 @@ class Replica:
     catalog: SqlCatalog
     blobs: SqlBlobRegistry
     outbox: SqlOutbox
+    turns: SqlTurnReader
     index: MemoryVectorIndex
     clock: Clock
 
     def __post_init__(self):
         shared = {"catalog": self.catalog, "clock": self.clock}
-        self.create = CreateCubes(blobs=self.blobs, index=self.index, ids=uuid7, tombstones=TOMBSTONES, **shared)
+        self.pending = PendingRows(self.outbox)
+        earlier = find_earlier(self.catalog, self.index, self.pending, self.turns, {})
+        self.create = CreateCubes(
+            blobs=self.blobs, index=self.index, ids=uuid7, tombstones=TOMBSTONES, earlier=earlier, **shared
+        )
         self.update = UpdateCube(ids=uuid7, tombstones=TOMBSTONES, **shared)
         self.delete = DeleteCube(ids=uuid7, **shared)
         self.use = RecordUsage(**shared)
         self.reconcile = Reconcile(outbox=self.outbox, index=self.index, window=5)
-        self.pending = PendingRows(self.outbox)
         self.follow = FollowOutbox(
             outbox=self.outbox,
             index=self.index,
@@ -73,7 +78,9 @@ class Replica:
 async def opened(url, index, clock):
     database = Database(url, readers=2, read_queue=64, write_queue=512, group_size=16)
     database.open()
-    yield Replica(SqlCatalog(database), SqlBlobRegistry(database), SqlOutbox(database), index, clock)
+    yield Replica(
+        SqlCatalog(database), SqlBlobRegistry(database), SqlOutbox(database), SqlTurnReader(database), index, clock
+    )
     await database.close()
 
 

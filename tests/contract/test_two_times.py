@@ -28,7 +28,7 @@ from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.search_cubes import Query, SearchCubes
 from memos_storage.usecases.undelete_cube import UndeleteCube
 from storage_cubes import MAIN, NOW, Clock, grant, item, opened, vector, wanted
-from storage_world import TOMBSTONES, mutation
+from storage_world import TOMBSTONES, find_earlier, mutation
 
 WORDS = ("oslo", "tea", "piano", "boiler", "violin")
 ALL = grant(MAIN)
@@ -66,7 +66,14 @@ class History:
         catalog, spans, self.clock = store.catalog, MemorySpans(), Clock()
         parts = {"catalog": catalog, "clock": self.clock}
         index, pending = MemoryVectorIndex(), PendingRows(store.outbox)
-        self.create = CreateCubes(**parts, blobs=store.blobs, index=index, ids=uuid7, tombstones=TOMBSTONES)
+        self.create = CreateCubes(
+            **parts,
+            blobs=store.blobs,
+            index=index,
+            ids=uuid7,
+            tombstones=TOMBSTONES,
+            earlier=find_earlier(catalog, index, pending, store.turns, {}),
+        )
         self.update = UpdateCube(**parts, ids=uuid7, tombstones=TOMBSTONES)
         self.delete = DeleteCube(**parts, ids=uuid7)
         self.undelete = UndeleteCube(**parts, ids=uuid7, tombstones=TOMBSTONES)
@@ -85,7 +92,7 @@ class History:
             lexical=LexicalLeg(index=store.lexical, spans=spans),
             current=catalog.embedder,
             past=PastLeg(catalog=catalog, lexical=store.lexical, spans=spans),
-            rank=default_ranking(store.turns, catalog, spans),
+            rank=default_ranking(store.turns, store.links, catalog, spans),
             spans=spans,
         )
         self.told = []

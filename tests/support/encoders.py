@@ -1,4 +1,4 @@
-"""Another embedder than the default one: all-MiniLM-L6-v2 with fewer layers, which thinks alike and not the same."""
+"""The default embedder without a service, and another one: all-MiniLM-L6-v2 with fewer layers."""
 
 import json
 import shutil
@@ -6,7 +6,13 @@ from pathlib import Path
 
 from safetensors.numpy import load_file, save_file
 
+from memos_inference.adapters import torch_encoder
 from memos_inference.adapters.checkpoint import bundled_minilm
+
+
+def bundled_encoder() -> torch_encoder.TorchEncoder:
+    """Return the default embedder."""
+    return torch_encoder.load(bundled_minilm(), weights_sha256="0" * 64, device="cpu")
 
 
 def write_smaller_minilm(folder: Path, *, layers: int = 4) -> Path:

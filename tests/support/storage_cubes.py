@@ -26,6 +26,7 @@ from memos_storage.adapters.memory import (
     MemoryChangeFeed,
     MemoryHistoryReader,
     MemoryLexicalIndex,
+    MemoryMemoryLinks,
     MemoryOutbox,
     MemoryTurnReader,
 )
@@ -35,6 +36,7 @@ from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.changes import SqlChangeFeed
 from memos_storage.adapters.sql.histories import SqlHistoryReader
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
+from memos_storage.adapters.sql.memory_links import SqlMemoryLinks
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
 from memos_storage.adapters.sql.texts import SqlBareTexts
 from memos_storage.adapters.sql.turn_reader import SqlTurnReader
@@ -163,6 +165,7 @@ class Store:
     histories: MemoryHistoryReader | SqlHistoryReader
     bare: MemoryBareTexts | SqlBareTexts
     turns: MemoryTurnReader | SqlTurnReader
+    links: MemoryMemoryLinks | SqlMemoryLinks
     database: Database | None = None
 
 
@@ -185,6 +188,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
             MemoryHistoryReader(catalog),
             MemoryBareTexts(catalog),
             MemoryTurnReader(catalog),
+            MemoryMemoryLinks(catalog),
         )
         return
     url = await asyncio.to_thread(empty_database, kind, path)
@@ -202,6 +206,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
             SqlHistoryReader(database),
             SqlBareTexts(database),
             SqlTurnReader(database),
+            SqlMemoryLinks(database),
             database,
         )
     finally:

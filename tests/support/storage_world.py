@@ -13,6 +13,7 @@ from memos_storage.adapters.memory import (
     MemoryCatalog,
     MemoryChangeFeed,
     MemoryLexicalIndex,
+    MemoryMemoryLinks,
     MemoryOutbox,
     MemorySpans,
     MemoryTurnReader,
@@ -40,6 +41,8 @@ from memos_storage.usecases.restore_cubes import RestoreCubes
 from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.run_purge import RunPurge
 from memos_storage.usecases.search_cubes import Query, SearchCubes
+from memos_storage.usecases.supersession.find_earlier import FindEarlier
+from memos_storage.usecases.supersession.settle_links import ListLinks, SettleLink
 from memos_storage.usecases.sweep_blobs import SweepBlobs
 from memos_storage.usecases.tombstones import Tombstones
 from memos_storage.usecases.undelete_cube import UndeleteCube
@@ -53,6 +56,18 @@ KEY = ReceiptKey(bytes(32))
 
 def mutation(by: Grant | None = None, *, request_id: str = "", body: str = "aa", trace=None) -> Mutation:
     return Mutation(grant=by or grant(MAIN), request=RequestKey(request_id, "/memos.v1.X/Y", body), trace=trace)
+
+
+def find_earlier(catalog, index, pending, reader, evidence):
+    """Return what compares statements; `evidence` tells it by the texts of the newer one and the older one."""
+    return FindEarlier(
+        catalog=catalog,
+        index=index,
+        pending=pending,
+        reader=reader,
+        judge=lambda newer, older, cosine: evidence.get((newer.text, older.text), 0.0),
+        spans=MemorySpans(),
+    )
 
 
 @dataclass
@@ -75,9 +90,19 @@ class World:
         )
         self.download = DownloadBlob(catalog=catalog, blobs=self.blobs)
         self.sweep_blobs = SweepBlobs(blobs=self.blobs, registry=self.registry, clock=clock)
+        reader, self.memory_links = MemoryTurnReader(catalog), MemoryMemoryLinks(catalog)
+        self.evidence = {}
         self.create = CreateCubes(
-            catalog=catalog, blobs=self.registry, index=self.index, clock=clock, ids=uuid7, tombstones=TOMBSTONES
+            catalog=catalog,
+            blobs=self.registry,
+            index=self.index,
+            clock=clock,
+            ids=uuid7,
+            tombstones=TOMBSTONES,
+            earlier=find_earlier(catalog, self.index, self.pending, reader, self.evidence),
         )
+        self.links = ListLinks(catalog=catalog, links=self.memory_links)
+        self.settle_link = SettleLink(catalog=catalog, links=self.memory_links, clock=clock, ids=uuid7)
         self.get = GetCubes(catalog=catalog, clock=clock, spans=spans)
         self.page = ListCubes(catalog=catalog, clock=clock)
         self.due = ListDueCubes(catalog=catalog, clock=clock)
@@ -122,7 +147,7 @@ class World:
             lexical=LexicalLeg(index=words, spans=spans),
             current=catalog.embedder,
             past=PastLeg(catalog=catalog, lexical=words, spans=spans),
-            rank=default_ranking(MemoryTurnReader(catalog), catalog, spans),
+            rank=default_ranking(reader, self.memory_links, catalog, spans),
             clock=clock,
             spans=spans,
         )

@@ -67,7 +67,7 @@ from memos_client._imports import ImportAnswer, NewMemory
 from memos_client._portal import Portal
 from memos_client._retry import Retries
 from memos_client._settings import DEFAULT_ADDRESS, DEFAULT_TENANT, Settings, Tls
-from memos_client._values import AddAnswer, ChatEvent, Cube, Difference, Message, SearchAnswer
+from memos_client._values import AddAnswer, ChatEvent, Cube, Difference, Link, Message, SearchAnswer
 from memos_client._vaults import VaultPolicy
 
 _List = list  # the method `list` of the class hides the type

@@ -12,7 +12,7 @@ from memos_api.v1 import memory_service_pb2 as pb
 from memos_client._base import Calls, pages
 from memos_client._errors import MemosError, error_of_item
 from memos_client._filters import Filter, semantic_type, timestamp
-from memos_client._values import AddAnswer, Cube, Difference, Message, SearchAnswer
+from memos_client._values import AddAnswer, Cube, Difference, Link, Message, SearchAnswer
 
 
 class MemoryCalls(Calls):
@@ -27,10 +27,13 @@ class MemoryCalls(Calls):
         semantic_type: str = "",
         extract: bool = False,
         expire_time: datetime | None = None,
+        keep_earlier: bool = False,
         request_id: str = "",
         timeout: float | None = None,
     ) -> AddAnswer:
         """Remember texts and messages, at most 256. What is acknowledged is durable and found by the next search.
+
+        A statement that makes an earlier one untrue ends the validity of that, and the answer links the two.
 
         Args:
             vault: vault to write to.
@@ -39,6 +42,7 @@ class MemoryCalls(Calls):
             semantic_type: sort of content, such as `PREFERENCE`; empty lets the reader decide.
             extract: let a model extract facts from the messages.
             expire_time: when the cubes expire.
+            keep_earlier: leave what the vault says already as it is.
             request_id: makes repeated calls one; made for each call if empty.
             timeout: seconds for all attempts.
 
@@ -55,6 +59,7 @@ class MemoryCalls(Calls):
             semantic_type=_sort(semantic_type),
             extract=extract,
             expire_time=timestamp(expire_time),
+            keep_earlier=keep_earlier,
             request_id=request_id,
         )
         return AddAnswer.from_proto(await self.call(request, timeout=timeout))
@@ -194,6 +199,41 @@ class MemoryCalls(Calls):
         request = pb.DeleteMemoryRequest(name=self._name("cubes", name), etag=etag, request_id=request_id)
         answer: pb.DeleteMemoryResponse = await self.call(request, timeout=timeout)
         return Cube(answer.cube)
+
+    async def links(self, name: str, *, timeout: float | None = None) -> tuple[Link, ...]:
+        """Return what a cube does to earlier ones and later ones do to it, the latest first.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        request = pb.ListMemoryLinksRequest(name=self._name("cubes", name))
+        answer: pb.ListMemoryLinksResponse = await self.call(request, timeout=timeout)
+        return tuple(Link.from_proto(link) for link in answer.links)
+
+    async def settle_link(
+        self, newer: str, older: str, kind: str, *, request_id: str = "", timeout: float | None = None
+    ) -> Link:
+        """Say what one cube does to an earlier one, whatever was judged.
+
+        Args:
+            newer: the cube that was told later.
+            older: the cube that was told before.
+            kind: `SUPERSEDES` ends the validity of the older one, `UNRELATED` takes that back.
+            request_id: makes repeated calls one; made for each call if empty.
+            timeout: seconds for all attempts.
+
+        Raises:
+            ValueError: there is no such kind.
+            MemosError: NotFound, PreconditionFailed (the older one is frozen), RequestError.
+        """
+        request = pb.SettleMemoryLinkRequest(
+            newer=self._name("cubes", newer),
+            older=self._name("cubes", older),
+            kind=pb.LinkKind.Value(f"LINK_KIND_{kind}"),
+            request_id=request_id,
+        )
+        answer: pb.SettleMemoryLinkResponse = await self.call(request, timeout=timeout)
+        return Link.from_proto(answer.link)
 
     async def undelete(self, name: str, *, etag: str = "", request_id: str = "", timeout: float | None = None) -> Cube:
         """Take the deletion of a cube back, until its purge time; return its header.

@@ -27,7 +27,7 @@ from memos_client._imports import ImportAnswer, NewMemory
 from memos_client._portal import Portal
 from memos_client._retry import Retries
 from memos_client._settings import DEFAULT_ADDRESS, DEFAULT_TENANT, Settings, Tls
-from memos_client._values import AddAnswer, ChatEvent, Cube, Difference, Message, SearchAnswer
+from memos_client._values import AddAnswer, ChatEvent, Cube, Difference, Link, Message, SearchAnswer
 from memos_client._vaults import VaultPolicy
 
 _List = list  # the method `list` of the class hides the type
@@ -123,10 +123,13 @@ class Client:
         semantic_type: str = "",
         extract: bool = False,
         expire_time: datetime | None = None,
+        keep_earlier: bool = False,
         request_id: str = "",
         timeout: float | None = None,
     ) -> AddAnswer:
         """Remember texts and messages, at most 256. What is acknowledged is durable and found by the next search.
+
+        A statement that makes an earlier one untrue ends the validity of that, and the answer links the two.
 
         Args:
             vault: vault to write to.
@@ -135,6 +138,7 @@ class Client:
             semantic_type: sort of content, such as `PREFERENCE`; empty lets the reader decide.
             extract: let a model extract facts from the messages.
             expire_time: when the cubes expire.
+            keep_earlier: leave what the vault says already as it is.
             request_id: makes repeated calls one; made for each call if empty.
             timeout: seconds for all attempts.
 
@@ -150,6 +154,7 @@ class Client:
                 semantic_type=semantic_type,
                 extract=extract,
                 expire_time=expire_time,
+                keep_earlier=keep_earlier,
                 request_id=request_id,
                 timeout=timeout,
             )
@@ -266,6 +271,32 @@ class Client:
             MemosError: NotFound, EtagMismatch, Unavailable.
         """
         return self._portal.run(self._client.delete(name, etag=etag, request_id=request_id, timeout=timeout))
+
+    def links(self, name: str, *, timeout: float | None = None) -> tuple[Link, ...]:
+        """Return what a cube does to earlier ones and later ones do to it, the latest first.
+
+        Raises:
+            MemosError: NotFound.
+        """
+        return self._portal.run(self._client.links(name, timeout=timeout))
+
+    def settle_link(
+        self, newer: str, older: str, kind: str, *, request_id: str = "", timeout: float | None = None
+    ) -> Link:
+        """Say what one cube does to an earlier one, whatever was judged.
+
+        Args:
+            newer: the cube that was told later.
+            older: the cube that was told before.
+            kind: `SUPERSEDES` ends the validity of the older one, `UNRELATED` takes that back.
+            request_id: makes repeated calls one; made for each call if empty.
+            timeout: seconds for all attempts.
+
+        Raises:
+            ValueError: there is no such kind.
+            MemosError: NotFound, PreconditionFailed (the older one is frozen), RequestError.
+        """
+        return self._portal.run(self._client.settle_link(newer, older, kind, request_id=request_id, timeout=timeout))
 
     def undelete(self, name: str, *, etag: str = "", request_id: str = "", timeout: float | None = None) -> Cube:
         """Take the deletion of a cube back, until its purge time; return its header.

@@ -101,11 +101,47 @@ class Cube:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """What one cube does to an earlier one: `SUPERSEDES`, `MAY_SUPERSEDE`, or `UNRELATED` if somebody said so.
+
+    Attributes:
+        newer: name of the cube that was told later.
+        older: name of the other one.
+        evidence: probability that the older one is untrue, from 0 to 1.
+        time: when it was judged or decided.
+        decided_by: principal that decided; empty if it was judged.
+    """
+
+    newer: str
+    older: str
+    kind: str
+    evidence: float
+    time: datetime
+    decided_by: str
+
+    @classmethod
+    def from_proto(cls, message: memory_service_pb2.MemoryLink) -> "Link":
+        """Return the value of a message."""
+        return cls(
+            newer=message.newer,
+            older=message.older,
+            kind=memory_service_pb2.LinkKind.Name(message.kind).removeprefix("LINK_KIND_"),
+            evidence=message.evidence,
+            time=message.link_time.ToDatetime(tzinfo=UTC),
+            decided_by=message.decided_by,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Added:
-    """A cube that an input led to; `created` is False if the vault held the same content already."""
+    """A cube that an input led to; `created` is False if the vault held the same content already.
+
+    `links`: what it does to earlier cubes, or later ones to it.
+    """
 
     cube: Cube
     created: bool
+    links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +165,9 @@ class AddAnswer:
     def from_proto(cls, message: memory_service_pb2.AddMemoriesResponse) -> "AddAnswer":
         """Return the value of a message."""
         return cls(
-            added=tuple(Added(Cube(item.cube), item.created) for item in message.added),
+            added=tuple(
+                Added(Cube(item.cube), item.created, tuple(map(Link.from_proto, item.links))) for item in message.added
+            ),
             skipped=tuple(Skipped(item.index, item.reason) for item in message.skipped),
             provenance_id=message.provenance_id,
             degraded=message.degraded,
@@ -140,13 +178,15 @@ class AddAnswer:
 class Hit:
     """A cube that fits a query. Only the order of scores within one answer has a meaning.
 
-    `features` are what the stages of the ranking found of it, by name.
+    `features` are what the stages of the ranking found of it, by name; `superseded_by` is the name of the cube that
+    supersedes it, empty if none does.
     """
 
     cube: Cube
     score: float
     leg_scores: Mapping[str, float]
     features: Mapping[str, float]
+    superseded_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +214,8 @@ class SearchAnswer:
         """Return the value of a message."""
         return cls(
             hits=tuple(
-                Hit(Cube(hit.cube), hit.score, dict(hit.leg_scores), dict(hit.features)) for hit in message.hits
+                Hit(Cube(hit.cube), hit.score, dict(hit.leg_scores), dict(hit.features), hit.superseded_by)
+                for hit in message.hits
             ),
             legs=_legs(message.legs),
             degraded=message.degraded,

@@ -30,6 +30,7 @@ from memos_kernel.errors import (
 from memos_kernel.forms import MemoryForm
 from memos_kernel.ids import Clock, IdFactory
 from memos_kernel.lineage import Edge, Graph, Node
+from memos_kernel.memory_links import LinkKind, MemoryLink
 from memos_kernel.names import CubeName, PlanName, PrincipalName, VaultName
 from memos_kernel.requests import RequestKey
 from memos_kernel.states import INITIAL, SEARCHED_BY_DEFAULT, check_not_frozen, freeze, unfreeze
@@ -45,6 +46,8 @@ class MemoryStorage:
         self.cubes: dict[CubeName, MemCube] = {}
         self.history: dict[CubeName, tuple[MemCube, ...]] = {}
         self.vectors: dict[CubeName, Embedding] = {}
+        self.judged: set[CubeName] = set()
+        self._links: dict[tuple[CubeName, CubeName], MemoryLink] = {}
         self._changes: list[Change] = []
         self._owner = owner
         self._clock = clock
@@ -52,9 +55,16 @@ class MemoryStorage:
         self._answers: dict[tuple[str, str], tuple[RequestKey, StoredBatch]] = {}
 
     async def create(
-        self, cubes: Sequence[MemCube], vectors: Vectors | None, *, return_existing: bool, request: RequestKey
+        self,
+        cubes: Sequence[MemCube],
+        vectors: Vectors | None,
+        *,
+        return_existing: bool,
+        request: RequestKey,
+        supersede: bool = False,
     ) -> StoredBatch:
-        """See the port."""
+        """See the port. It judges nothing, and notes which cubes were to be judged."""
+        self.judged |= {cube.name for cube in cubes if supersede}
         identity = (request.method, request.request_id)
         if request and identity in self._answers:
             known, answer = self._answers[identity]
@@ -78,6 +88,24 @@ class MemoryStorage:
             StoredName(one.cube.name, one.created) if isinstance(one, Stored) else one for one in batch.results
         )
         return StoredNames(results, batch.degraded)
+
+    async def links(self, name: CubeName) -> tuple[MemoryLink, ...]:
+        """See the port."""
+        self._live_cube(name, "")
+        found = [link for pair, link in self._links.items() if name in pair]
+        return tuple(sorted(found, key=lambda link: link.time, reverse=True))
+
+    async def settle_link(self, newer: CubeName, older: CubeName, *, kind: LinkKind, request: RequestKey) -> MemoryLink:
+        """See the port. Validity stays as it is."""
+        if newer == older:
+            raise InvalidField("newer and older name the same cube.", field="older")
+        check_not_frozen(self._live_cube(older, ""))
+        self._live_cube(newer, "")
+        link = MemoryLink(
+            newer=newer, older=older, kind=kind, evidence=1.0, time=self._clock.now(), decided_by=self._owner
+        )
+        self._links[newer, older] = link
+        return link
 
     async def get(
         self, names: Sequence[CubeName], *, full: bool, as_of: datetime | None = None

@@ -18,12 +18,14 @@ from memos_interface.ports import ChangePage, CubePage, Stored, StoredBatch, Sto
 from memos_interface.wire.search import filter_to_proto, hits_from_proto, legs_from_proto
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import LimitExceeded, MemosError
+from memos_kernel.memory_links import LinkKind, MemoryLink
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.requests import RequestKey
 from memos_wire.changes import change_from_proto
 from memos_wire.cubes import cube_from_proto, cube_to_proto
 from memos_wire.embeddings import MESSAGE_BYTES, embedding_to_proto, fit
 from memos_wire.errors import error_of
+from memos_wire.memory_links import link_from_proto
 from memos_wire.requests import request_key_to_proto
 from memos_wire.times import to_timestamp
 
@@ -49,11 +51,21 @@ class StorageClient:
         self._stub = stub
 
     async def create(
-        self, cubes: Sequence[MemCube], vectors: Vectors | None, *, return_existing: bool, request: RequestKey
+        self,
+        cubes: Sequence[MemCube],
+        vectors: Vectors | None,
+        *,
+        return_existing: bool,
+        request: RequestKey,
+        supersede: bool = False,
     ) -> StoredBatch:
         """See the port."""
         answer = await self._create(
-            cubes, vectors, return_existing=return_existing, request_key=request_key_to_proto(request)
+            cubes,
+            vectors,
+            return_existing=return_existing,
+            request_key=request_key_to_proto(request),
+            supersede=supersede,
         )
         return StoredBatch(
             results=tuple(_stored(result) for result in answer.results),
@@ -75,6 +87,21 @@ class StorageClient:
         _fit(message)
         answer: pb.BatchCreateMemCubesResponse = await self._stub.BatchCreateMemCubes(message)
         return answer
+
+    async def links(self, name: CubeName) -> tuple[MemoryLink, ...]:
+        """See the port."""
+        answer = await self._stub.ListMemCubeLinks(pb.ListMemCubeLinksRequest(name=str(name)))
+        return tuple(link_from_proto(link) for link in answer.links)
+
+    async def settle_link(self, newer: CubeName, older: CubeName, *, kind: LinkKind, request: RequestKey) -> MemoryLink:
+        """See the port."""
+        message = pb.SettleMemCubeLinkRequest(
+            newer=str(newer),
+            older=str(older),
+            kind=memory_service_pb2.LinkKind.ValueType(kind),
+            request_key=request_key_to_proto(request),
+        )
+        return link_from_proto((await self._stub.SettleMemCubeLink(message)).link)
 
     async def get(
         self, names: Sequence[CubeName], *, full: bool, as_of: datetime | None = None
@@ -219,7 +246,8 @@ def _items(cubes: Sequence[MemCube], vectors: Vectors | None) -> list[pb.NewMemC
 def _stored(result: pb.CreateResult) -> Stored | MemosError:
     if result.WhichOneof("result") == "error":
         return error_of(result.error)
-    return Stored(cube_from_proto(result.cube), result.created)
+    links = tuple(link_from_proto(link) for link in result.links)
+    return Stored(cube_from_proto(result.cube), result.created, links)
 
 
 def _stored_name(result: pb.CreateResult) -> StoredName | MemosError:

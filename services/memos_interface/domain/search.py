@@ -7,7 +7,7 @@ from datetime import datetime
 from memos_kernel import limits
 from memos_kernel.cube import Kind, MemCube, SemanticType, State
 from memos_kernel.errors import InvalidField, LimitExceeded
-from memos_kernel.names import VaultName
+from memos_kernel.names import CubeName, VaultName
 from memos_kernel.text import check_text
 
 
@@ -50,12 +50,14 @@ class SearchHit:
     Attributes:
         leg_scores: has no entry for a leg that did not find it.
         features: of the ranking, by name.
+        superseded_by: the cube that supersedes it; None if none does.
     """
 
     cube: MemCube
     score: float
     leg_scores: Mapping[str, float] = field(default_factory=dict)
     features: Mapping[str, float] = field(default_factory=dict)
+    superseded_by: CubeName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

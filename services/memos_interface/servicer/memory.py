@@ -24,12 +24,14 @@ from memos_interface.wire.search import filter_from_proto, hit_to_proto, leg_to_
 from memos_kernel.cube import MemCube, SemanticType
 from memos_kernel.errors import InvalidField, MemosError, MissingField
 from memos_kernel.ids import IdFactory
+from memos_kernel.memory_links import LinkKind
 from memos_kernel.names import CubeName, VaultName
 from memos_runtime.context import current_principal, current_request_key
 from memos_wire.changes import change_to_proto
 from memos_wire.cubes import cube_to_proto, enum_from_proto
 from memos_wire.errors import attempt, status_of
 from memos_wire.lineage import edge_to_proto, node_to_proto
+from memos_wire.memory_links import link_to_proto
 from memos_wire.times import optional_time
 
 
@@ -126,6 +128,20 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
         """Take a deletion back."""
         cube = await self._do.undelete(CubeName.parse(request.name), etag=request.etag, key=current_request_key())
         return pb.UndeleteMemoryResponse(cube=cube_to_proto(cube, payload=False))
+
+    async def ListMemoryLinks(self, request: pb.ListMemoryLinksRequest, context: object) -> pb.ListMemoryLinksResponse:
+        """List links."""
+        links = await self._do.links(CubeName.parse(request.name))
+        return pb.ListMemoryLinksResponse(links=map(link_to_proto, links))
+
+    async def SettleMemoryLink(
+        self, request: pb.SettleMemoryLinkRequest, context: object
+    ) -> pb.SettleMemoryLinkResponse:
+        """Settle a link."""
+        newer, older = (CubeName.parse(getattr(request, field), field=field) for field in ("newer", "older"))
+        kind = enum_from_proto(LinkKind, request.kind, field="kind")
+        link = await self._do.settle_link(newer, older, kind=kind, key=current_request_key())
+        return pb.SettleMemoryLinkResponse(link=link_to_proto(link))
 
     async def ListMemoryRevisions(
         self, request: pb.ListMemoryRevisionsRequest, context: object
@@ -225,6 +241,7 @@ def _add_request(request: pb.AddMemoriesRequest) -> AddRequest:
         labels=dict(request.labels),
         semantic_type=enum_from_proto(SemanticType, request.semantic_type, field="semantic_type"),
         extract=request.extract,
+        keep_earlier=request.keep_earlier,
         expire_time=optional_time(request, "expire_time"),
     )
 
@@ -234,7 +251,9 @@ def _filter(request: pb.ListMemoriesRequest | pb.SearchMemoriesRequest) -> CubeF
 
 
 def _added(stored: Stored) -> pb.AddedMemory:
-    return pb.AddedMemory(cube=cube_to_proto(stored.cube), created=stored.created)
+    return pb.AddedMemory(
+        cube=cube_to_proto(stored.cube), created=stored.created, links=map(link_to_proto, stored.links)
+    )
 
 
 def _result(name: str, result: MemCube | MemosError, full: bool) -> pb.CubeResult:

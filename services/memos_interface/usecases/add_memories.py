@@ -31,6 +31,7 @@ class AddRequest:
     labels: Mapping[str, str] = field(default_factory=dict)
     semantic_type: SemanticType = SemanticType.UNSPECIFIED
     extract: bool = False
+    keep_earlier: bool = False
     expire_time: datetime | None = None
 
 
@@ -78,7 +79,9 @@ class AddMemories:
         cubes = [self._cube(item, request) for item in reading.items]
         async with self.delegation.acting(caller, WRITE_ACTIONS, (request.vault,)):
             vectors = await embed_all(self.embedder, [embedded_text(cube) for cube in cubes])
-            batch = await self.store.create(cubes, vectors, return_existing=True, request=key)
+            batch = await self.store.create(
+                cubes, vectors, return_existing=True, request=key, supersede=not request.keep_earlier
+            )
         results = zip(reading.items, batch.results, strict=True)
         purged = {Skipped(item.index, PURGED) for item, result in results if _is_purged(result)}
         return AddAnswer(

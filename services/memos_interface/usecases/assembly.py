@@ -37,6 +37,7 @@ from memos_interface.usecases.read_revisions import ReadRevisions
 from memos_interface.usecases.record_turn import RecordTurn
 from memos_interface.usecases.roll_back_memory import RollBackMemory
 from memos_interface.usecases.search_memories import SearchMemories
+from memos_interface.usecases.settle_links import ListLinks, SettleLink
 from memos_interface.usecases.watch_memories import WatchMemories
 from memos_kernel.ids import Clock, IdFactory
 
@@ -80,6 +81,8 @@ class UseCases:
     update: UpdateMemory
     delete: DeleteMemory
     undelete: UndeleteMemory
+    links: ListLinks
+    settle_link: SettleLink
     revisions: ReadRevisions
     watch: WatchMemories
     download_blob: DownloadBlob
@@ -129,6 +132,8 @@ def assemble(ports: Ports, *, embed_timeout: float) -> UseCases:
         update=UpdateMemory(embedder=embedder, store=store, clock=clock, spans=spans),
         delete=DeleteMemory(store=store, spans=spans),
         undelete=UndeleteMemory(store=store, spans=spans),
+        links=ListLinks(store=store, spans=spans),
+        settle_link=SettleLink(store=store, spans=spans),
         revisions=ReadRevisions(store=store, audit_trail=ports.audit_trail),
         watch=WatchMemories(store=store, delegation=ports.delegation, audit_trail=ports.audit_trail),
         download_blob=DownloadBlob(blobs=ports.blobs, delegation=ports.delegation, audit_trail=ports.audit_trail),

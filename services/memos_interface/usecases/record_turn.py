@@ -88,7 +88,7 @@ class RecordTurn:
             return ()
         async with self.delegation.acting(caller, WRITE_ACTIONS, (cubes[0].vault,)):
             vectors = await embed_all(self.embedder, [embedded_text(cube) for cube in cubes])
-            batch = await self.store.create(cubes, vectors, return_existing=True, request=key)
+            batch = await self.store.create(cubes, vectors, return_existing=True, request=key, supersede=True)
         stored: list[MemCube] = []
         for result in batch.results:
             if isinstance(result, ContentPurged):

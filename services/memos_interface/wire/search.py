@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from memos_api.v1 import memcube_pb2, memory_service_pb2
 from memos_interface.domain.search import CubeFilter, SearchHit, SearchLeg
 from memos_kernel.cube import Kind, SemanticType, State
+from memos_kernel.names import CubeName
 from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
 from memos_wire.times import optional_time, to_timestamp
 
@@ -53,6 +54,7 @@ def hits_from_proto(messages: Iterable[memory_service_pb2.SearchHit]) -> tuple[S
             score=hit.score,
             leg_scores=dict(hit.leg_scores),
             features=dict(hit.features),
+            superseded_by=CubeName.parse(hit.superseded_by, field="superseded_by") if hit.superseded_by else None,
         )
         for hit in messages
     )
@@ -61,7 +63,11 @@ def hits_from_proto(messages: Iterable[memory_service_pb2.SearchHit]) -> tuple[S
 def hit_to_proto(hit: SearchHit) -> memory_service_pb2.SearchHit:
     """Return the message of a hit."""
     return memory_service_pb2.SearchHit(
-        cube=cube_to_proto(hit.cube), score=hit.score, leg_scores=hit.leg_scores, features=hit.features
+        cube=cube_to_proto(hit.cube),
+        score=hit.score,
+        leg_scores=hit.leg_scores,
+        features=hit.features,
+        superseded_by="" if hit.superseded_by is None else str(hit.superseded_by),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from memos_kernel.names import CubeName
 from memos_storage.domain.pool import Feature, Pool, standardized
 
 DENSE, PENDING, PAST, LEXICAL = "dense", "pending", "past", "lexical"
@@ -58,12 +59,16 @@ answer of an assistant says more than any question about it, and its neighbours 
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """A cube with its fused score, the score of each leg that found it, and its features."""
+    """A cube with its fused score, the score of each leg that found it, and its features.
+
+    `superseded_by`: the statement that ended its validity; None if there is none.
+    """
 
     uid: str
     score: float
     legs: Mapping[str, float]
     features: Mapping[str, float] = field(default_factory=dict)
+    superseded_by: CubeName | None = None
 
 
 def fuse(legs: Mapping[str, Mapping[str, float]], *, cosines: Mapping[str, float]) -> list[Fused]:

@@ -12,6 +12,7 @@ from memos_kernel.errors import MemosError
 from memos_kernel.names import VaultName
 from memos_kernel.permission import Grant
 from memos_kernel.requests import RequestKey
+from memos_storage.domain.memory_links import StoredLink
 
 Floats = npt.NDArray[np.float32]
 
@@ -72,11 +73,12 @@ class NewCube:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one cube of a mutation: the cube, or the error."""
+    """What became of one cube of a mutation: the cube, or the error; `links` are what it does to other statements."""
 
     cube: MemCube | None = None
     created: bool = False
     error: MemosError | None = None
+    links: tuple[StoredLink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from memos_storage.ports.indexes import BareTexts, DerivedTier, LexicalIndex, Ou
 from memos_storage.ports.purges import PurgeLedger, Signer
 from memos_storage.ports.ranking import Asked, Stage, TurnReader
 from memos_storage.ports.records import AuditOutbox, AuditSink, Span, Spans
+from memos_storage.ports.supersession import Judge, LinkLedger, MemoryLinks, Told
 
 __all__ = [
     "Asked",
@@ -25,13 +26,17 @@ __all__ = [
     "Commits",
     "DerivedTier",
     "HistoryReader",
+    "Judge",
     "LexicalIndex",
+    "LinkLedger",
+    "MemoryLinks",
     "Outbox",
     "PurgeLedger",
     "Signer",
     "Span",
     "Spans",
     "Stage",
+    "Told",
     "Transaction",
     "TurnReader",
     "VectorIndex",

@@ -25,6 +25,7 @@ from memos_storage.domain.values import (
 )
 from memos_storage.ports.blobs import BlobLedger
 from memos_storage.ports.purges import PurgeLedger
+from memos_storage.ports.supersession import LinkLedger
 
 T = TypeVar("T")
 
@@ -164,6 +165,11 @@ class Transaction(Protocol):
     @property
     def purges(self) -> PurgeLedger:
         """The purges."""
+        ...
+
+    @property
+    def links(self) -> LinkLedger:
+        """What statements do to earlier ones."""
         ...
 
     def audit(self, event: AuditEvent) -> None:

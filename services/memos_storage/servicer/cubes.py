@@ -10,6 +10,7 @@ from memos_api.internal.v1.storage_service_pb2_grpc import StorageServiceService
 from memos_api.v1 import governance_service_pb2, memcube_pb2, vault_pb2
 from memos_kernel.cube import Kind
 from memos_kernel.ids import Clock
+from memos_kernel.memory_links import LinkKind
 from memos_kernel.names import CubeName, VaultName
 from memos_runtime.context import current_grant, current_trace
 from memos_runtime.paging import page_size
@@ -24,11 +25,13 @@ from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDerivedCu
 from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
 from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.search_cubes import Query, SearchCubes
+from memos_storage.usecases.supersession.settle_links import ListLinks, SettleLink
 from memos_storage.usecases.undelete_cube import UndeleteCube
 from memos_storage.usecases.watch_cubes import WatchCubes
 from memos_wire.changes import change_to_proto
 from memos_wire.cubes import cube_to_proto, enum_from_proto
 from memos_wire.errors import attempt
+from memos_wire.memory_links import link_to_proto
 from memos_wire.times import optional_time
 
 _LIST = "/memos.internal.v1.StorageService/ListMemCubes"
@@ -56,6 +59,8 @@ class UseCases:
     aged: ListAgedCubes
     retire: RetireCube
     usage: GetVaultUsage
+    links: ListLinks
+    settle_link: SettleLink
     search: SearchCubes
 
 
@@ -75,7 +80,12 @@ class StorageServicer(StorageServiceServicer):
             attempt(messages.new_cube, item, embedder=request.embedder, index=index)
             for index, item in enumerate(request.items)
         ]
-        made = await self._do.create(items, return_existing=request.return_existing, mutation=mutation_of(request))
+        made = await self._do.create(
+            items,
+            return_existing=request.return_existing,
+            mutation=mutation_of(request),
+            supersede=request.supersede,
+        )
         return pb.BatchCreateMemCubesResponse(
             results=[
                 messages.create_result(outcome, names_only=request.names_only) for outcome in made.answer.outcomes
@@ -83,6 +93,20 @@ class StorageServicer(StorageServiceServicer):
             provenance_id=made.answer.provenance_id,
             degraded=made.degraded,
         )
+
+    async def ListMemCubeLinks(self, request: pb.ListMemCubeLinksRequest, context: Any) -> pb.ListMemCubeLinksResponse:
+        """Return the links of a cube."""
+        links = await self._do.links(CubeName.parse(request.name), grant=current_grant())
+        return pb.ListMemCubeLinksResponse(links=map(link_to_proto, links))
+
+    async def SettleMemCubeLink(
+        self, request: pb.SettleMemCubeLinkRequest, context: Any
+    ) -> pb.SettleMemCubeLinkResponse:
+        """Settle a link."""
+        newer, older = (CubeName.parse(getattr(request, field), field=field) for field in ("newer", "older"))
+        kind = enum_from_proto(LinkKind, request.kind, field="kind")
+        link = await self._do.settle_link(newer, older, kind=kind, mutation=mutation_of(request))
+        return pb.SettleMemCubeLinkResponse(link=link_to_proto(link))
 
     async def BatchGetMemCubes(self, request: pb.BatchGetMemCubesRequest, context: Any) -> pb.BatchGetMemCubesResponse:
         """Return cubes by name."""

@@ -23,6 +23,7 @@ from memos_storage.usecases.search_cubes import Hit
 from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
 from memos_wire.embeddings import token_codes
 from memos_wire.errors import status_of
+from memos_wire.memory_links import link_to_proto
 from memos_wire.times import from_timestamp, optional_time
 
 
@@ -140,7 +141,7 @@ def create_result(outcome: Outcome, *, names_only: bool) -> pb.CreateResult:
         return pb.CreateResult(error=status_of(outcome.error))
     assert outcome.cube is not None
     cube = memcube_pb2.MemCube(name=str(outcome.cube.name)) if names_only else cube_to_proto(outcome.cube)
-    return pb.CreateResult(cube=cube, created=outcome.created)
+    return pb.CreateResult(cube=cube, created=outcome.created, links=map(link_to_proto, outcome.links))
 
 
 def cube_result(name: str, outcome: Outcome, *, payload: bool) -> public.CubeResult:
@@ -158,6 +159,7 @@ def search_hit(hit: Hit, *, payload: bool) -> public.SearchHit:
         score=hit.fused.score,
         leg_scores=hit.fused.legs,
         features=hit.fused.features,
+        superseded_by="" if hit.fused.superseded_by is None else str(hit.fused.superseded_by),
     )
 
 

@@ -1,6 +1,6 @@
 """Store new cubes: all in one transaction, each with an outcome of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,12 +12,16 @@ from memos_storage.domain.blobs import with_blob
 from memos_storage.domain.checks import check_new_cube, check_vector
 from memos_storage.domain.derived import is_derived
 from memos_storage.domain.filters import effective_state
+from memos_storage.domain.memory_links import Earlier
 from memos_storage.domain.revisions import deleted, first_revision, moved
 from memos_storage.domain.values import Answer, NewCube, Outcome, Vector
 from memos_storage.ports import BlobRegistry, Catalog, Transaction, VectorIndex
 from memos_storage.usecases.access import require_vault, shown
 from memos_storage.usecases.derived import from_sources, replace_source
 from memos_storage.usecases.mutation import Mutation, once
+from memos_storage.usecases.supersession.decide import repeats
+from memos_storage.usecases.supersession.find_earlier import FindEarlier
+from memos_storage.usecases.supersession.outdate import Linker
 from memos_storage.usecases.tombstones import Tombstones
 
 SWEEP_SHARE = 0.5
@@ -48,11 +52,23 @@ class CreateCubes:
     clock: Clock
     ids: IdFactory
     tombstones: Tombstones
+    earlier: FindEarlier
 
     async def __call__(
-        self, items: Sequence[NewCube | MemosError], *, return_existing: bool, mutation: Mutation
+        self,
+        items: Sequence[NewCube | MemosError],
+        *,
+        return_existing: bool,
+        mutation: Mutation,
+        supersede: bool = False,
     ) -> Created:
         """Return an outcome for each item; an item that could not be read is its error, and stays one.
+
+        Args:
+            items: what to store.
+            return_existing: whether content that the vault holds is answered with the cube that holds it.
+            mutation: who asks.
+            supersede: whether what is stated is compared with what the vault says already, see `usecases.supersession`.
 
         Raises:
             MissingField, LimitExceeded: no items or too many.
@@ -71,6 +87,8 @@ class CreateCubes:
         now = self.clock.now()
         provenance_id = self.ids()
         ready = [await self._prepare(item, index, mutation, provenance_id, now) for index, item in enumerate(items)]
+        new = [item for item in ready if isinstance(item, NewCube)]
+        earlier = await self.earlier(new, now=now) if supersede else {}
 
         def work(tx: Transaction) -> Answer:
             made = [_with_sources(tx, item, now) for item in ready]
@@ -82,7 +100,9 @@ class CreateCubes:
             tx.claim([item.cube for item in new])
             outcomes = [Outcome()] * len(made)
             for index in order:
-                outcomes[index] = self._store(tx, made[index], mutation, return_existing, now)
+                known = _said_again(tx, made[index], earlier) if return_existing else None
+                outcomes[index] = known or self._store(tx, made[index], mutation, return_existing, now)
+            outcomes = [self._linked(tx, outcome, earlier, mutation, now) for outcome in outcomes]
             return Answer(tuple(outcomes), provenance_id)
 
         answer = await self.catalog.write(lambda tx: once(tx, mutation, lambda: work(tx), now=now))
@@ -147,6 +167,17 @@ class CreateCubes:
         tx.audit(mutation.event(self.ids, "cube.create", item.cube, now=now))
         return Outcome(item.cube, created=True)
 
+    def _linked(
+        self, tx: Transaction, outcome: Outcome, earlier: Mapping[str, Earlier], mutation: Mutation, now: datetime
+    ) -> Outcome:
+        """Link what was stored to what it outdates."""
+        cube = outcome.cube
+        if cube is None or not outcome.created or cube.uid not in earlier:
+            return outcome
+        links = Linker(tx, mutation, self.ids, now).link_earlier(cube, earlier[cube.uid].judged)
+        stored = tx.live(cube.name)
+        return replace(outcome, cube=cube if stored is None else stored.cube, links=links)
+
     def _held(
         self,
         tx: Transaction,
@@ -185,6 +216,20 @@ def _with_sources(tx: Transaction, item: NewCube | MemosError, now: datetime) ->
         return replace(item, cube=from_sources(tx, item.cube, now=now))
     except MemosError as error:
         return error
+
+
+def _said_again(tx: Transaction, item: NewCube | MemosError, earlier: Mapping[str, Earlier]) -> Outcome | None:
+    """Return the outcome of a text that the vault holds in the same words; None if it is to be stored."""
+    if isinstance(item, MemosError) or item.cube.uid not in earlier:
+        return None
+    same = earlier[item.cube.uid].same
+    held = tx.live(same.name) if same is not None else None
+    if same is None or held is None or held.cube.uid != same.uid or held.cube.text != same.text:
+        return None
+    if not repeats(item.cube, held.cube):
+        return None
+    tx.release(item.cube)
+    return Outcome(held.cube)
 
 
 def _insert(tx: Transaction, item: NewCube) -> None:

@@ -23,16 +23,22 @@ def add(
     label: LabelOption = None,
     sort: Annotated[inputs.Sort | None, typer.Option("--type", help="Sort of content.")] = None,
     expires: Annotated[str | None, typer.Option("--expires", metavar="TIME", help="Forget then, such as 30d.")] = None,
+    keep_earlier: Annotated[
+        bool,
+        typer.Option("--keep-earlier", help="Leave what was said before as it is."),
+    ] = False,
     request_id: RequestIdOption = "",
 ) -> None:
-    """Remember texts. The next search finds them."""
+    """Remember texts. The next search finds them. What they make untrue ends to be valid; see memosctl links."""
     from memos_api.v1 import memory_service_pb2 as pb
     from memos_api.v1.memcube_pb2 import SemanticType
     from memosctl.documents import document
     from memosctl.views import cubes
 
     said = [inputs.text_or_stdin(text) for text in texts]
-    request = pb.AddMemoriesRequest(vault=names.vault(vault), labels=inputs.labels(label), request_id=request_id)
+    request = pb.AddMemoriesRequest(
+        vault=names.vault(vault), labels=inputs.labels(label), keep_earlier=keep_earlier, request_id=request_id
+    )
     if speaker or session or time:
         when = inputs.moment(time, option="--time", past=True).isoformat() if time else ""
         request.messages.extend(pb.Message(speaker=speaker, session=session, time=when, text=text) for text in said)

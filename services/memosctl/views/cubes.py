@@ -8,12 +8,19 @@ from rich.table import Table
 from rich.text import Text
 
 from memosctl.names import short
+from memosctl.views.memory_links import sentence
 from memosctl.views.tables import paged, table
 from memosctl.views.text import content, day, enum_word, excerpt, milliseconds, moment, said
 
 if TYPE_CHECKING:
     from memos_api.v1.memcube_pb2 import MemCube
-    from memos_api.v1.memory_service_pb2 import AddMemoriesResponse, SearchLeg, SearchMemoriesResponse, SearchStage
+    from memos_api.v1.memory_service_pb2 import (
+        AddMemoriesResponse,
+        SearchHit,
+        SearchLeg,
+        SearchMemoriesResponse,
+        SearchStage,
+    )
 
 
 def added(response: "AddMemoriesResponse") -> RenderableType:
@@ -26,18 +33,29 @@ def added(response: "AddMemoriesResponse") -> RenderableType:
         )
         for item in response.added
     ]
+    linked = [
+        Text(f"{short(link.newer)} {sentence(link)} {short(link.older)}", style="cyan")
+        for item in response.added
+        for link in item.links
+    ]
     left_out = [Text(f"left out: input {item.index} ({item.reason})", style="yellow") for item in response.skipped]
-    return Group(*([table("cube - text", rows)] if rows else []), *left_out, *_degraded(response.degraded))
+    return Group(*([table("cube - text", rows)] if rows else []), *linked, *left_out, *_degraded(response.degraded))
 
 
 def hits(response: "SearchMemoriesResponse") -> RenderableType:
     """Return search hits, best first, with the legs and the stages of the ranking."""
-    rows = [
-        (f"{hit.score:.3f}", short(hit.cube.name), said(hit.cube), Text(content(hit.cube))) for hit in response.hits
-    ]
+    rows = [(f"{hit.score:.3f}", short(hit.cube.name), said(hit.cube), _shown(hit)) for hit in response.hits]
     found = table("score cube said text", rows) if rows else Text("nothing found", style="yellow")
     told = [Text("  ".join(map(_leg, parts)), style="dim") for parts in (response.legs, response.stages) if parts]
     return Group(found, *told, *_degraded(response.degraded))
+
+
+def _shown(hit: "SearchHit") -> Text:
+    text = Text(content(hit.cube))
+    if hit.superseded_by:
+        text.stylize("dim strike")
+        text.append(f"  superseded by {short(hit.superseded_by)}", style="yellow")
+    return text
 
 
 def headers(cubes: Iterable["MemCube"], next_page_token: str) -> RenderableType:

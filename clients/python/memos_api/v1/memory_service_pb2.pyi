@@ -24,6 +24,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _LinkKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LinkKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LINK_KIND_UNSPECIFIED: _LinkKind.ValueType  # 0
+    """Not set."""
+    LINK_KIND_SUPERSEDES: _LinkKind.ValueType  # 1
+    """The older one held until the newer one was told: its `valid_until` is set."""
+    LINK_KIND_MAY_SUPERSEDE: _LinkKind.ValueType  # 2
+    """The two may contradict each other; both are left as they are."""
+    LINK_KIND_UNRELATED: _LinkKind.ValueType  # 3
+    """Neither touches the other."""
+
+class LinkKind(_LinkKind, metaclass=_LinkKindEnumTypeWrapper):
+    """What a statement does to an earlier one."""
+
+LINK_KIND_UNSPECIFIED: LinkKind.ValueType  # 0
+"""Not set."""
+LINK_KIND_SUPERSEDES: LinkKind.ValueType  # 1
+"""The older one held until the newer one was told: its `valid_until` is set."""
+LINK_KIND_MAY_SUPERSEDE: LinkKind.ValueType  # 2
+"""The two may contradict each other; both are left as they are."""
+LINK_KIND_UNRELATED: LinkKind.ValueType  # 3
+"""Neither touches the other."""
+Global___LinkKind: _TypeAlias = LinkKind  # noqa: Y015
+
 class _ChangeKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -140,6 +168,7 @@ class AddMemoriesRequest(_message.Message):
     EXTRACT_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    KEEP_EARLIER_FIELD_NUMBER: _builtins.int
     vault: _builtins.str
     """Vault to write to."""
     semantic_type: _memcube_pb2.SemanticType.ValueType
@@ -148,6 +177,10 @@ class AddMemoriesRequest(_message.Message):
     """Whether a model extracts facts from the messages; otherwise each message is one memory."""
     request_id: _builtins.str
     """Makes the call idempotent: same id and body, same answer. At most 64 characters."""
+    keep_earlier: _builtins.bool
+    """Leaves what the vault says already as it is, even where these say otherwise. By default a statement that makes an
+    earlier one untrue ends the validity of that (`valid_until`), and one that may is linked to it; nothing is deleted.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """Messages of conversations."""
@@ -175,10 +208,11 @@ class AddMemoriesRequest(_message.Message):
         extract: _builtins.bool = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         request_id: _builtins.str = ...,
+        keep_earlier: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "extract", b"extract", "labels", b"labels", "messages", b"messages", "request_id", b"request_id", "semantic_type", b"semantic_type", "texts", b"texts", "vault", b"vault"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "extract", b"extract", "keep_earlier", b"keep_earlier", "labels", b"labels", "messages", b"messages", "request_id", b"request_id", "semantic_type", b"semantic_type", "texts", b"texts", "vault", b"vault"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -230,25 +264,75 @@ class AddedMemory(_message.Message):
 
     CUBE_FIELD_NUMBER: _builtins.int
     CREATED_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
     created: _builtins.bool
-    """False if the vault held the same content already."""
+    """False if the vault held the same content already: the same message, or a text of the same words."""
     @_builtins.property
     def cube(self) -> _memcube_pb2.MemCube:
         """The cube."""
+
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemoryLink]:
+        """What it does to earlier memories, or later ones to it; at most 4, and their successors."""
 
     def __init__(
         self,
         *,
         cube: _memcube_pb2.MemCube | None = ...,
         created: _builtins.bool = ...,
+        links: _abc.Iterable[Global___MemoryLink] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "cube", b"cube"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "cube", b"cube", "links", b"links"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddedMemory: _TypeAlias = AddedMemory  # noqa: Y015
+
+@_typing.final
+class MemoryLink(_message.Message):
+    """Two cubes of which the newer makes the older untrue, or may."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEWER_FIELD_NUMBER: _builtins.int
+    OLDER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    LINK_TIME_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    newer: _builtins.str
+    """Name of the cube that was told later."""
+    older: _builtins.str
+    """Name of the other one."""
+    kind: Global___LinkKind.ValueType
+    """What the newer one does to the older one."""
+    evidence: _builtins.float
+    """Probability that the older one is untrue, from 0 to 1, as it was judged by the two texts; 1 if somebody decided."""
+    decided_by: _builtins.str
+    """Principal that decided; empty if it was judged."""
+    @_builtins.property
+    def link_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was judged or decided."""
+
+    def __init__(
+        self,
+        *,
+        newer: _builtins.str = ...,
+        older: _builtins.str = ...,
+        kind: Global___LinkKind.ValueType = ...,
+        evidence: _builtins.float = ...,
+        link_time: _timestamp_pb2.Timestamp | None = ...,
+        decided_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["link_time", b"link_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "evidence", b"evidence", "kind", b"kind", "link_time", b"link_time", "newer", b"newer", "older", b"older"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemoryLink: _TypeAlias = MemoryLink  # noqa: Y015
 
 @_typing.final
 class SkippedInput(_message.Message):
@@ -897,6 +981,110 @@ class UpdateMemoryResponse(_message.Message):
 Global___UpdateMemoryResponse: _TypeAlias = UpdateMemoryResponse  # noqa: Y015
 
 @_typing.final
+class ListMemoryLinksRequest(_message.Message):
+    """Request of ListMemoryLinks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the cube."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMemoryLinksRequest: _TypeAlias = ListMemoryLinksRequest  # noqa: Y015
+
+@_typing.final
+class ListMemoryLinksResponse(_message.Message):
+    """Answer of ListMemoryLinks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemoryLink]:
+        """Links, the latest first; at most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        links: _abc.Iterable[Global___MemoryLink] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["links", b"links"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMemoryLinksResponse: _TypeAlias = ListMemoryLinksResponse  # noqa: Y015
+
+@_typing.final
+class SettleMemoryLinkRequest(_message.Message):
+    """Request of SettleMemoryLink."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEWER_FIELD_NUMBER: _builtins.int
+    OLDER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    newer: _builtins.str
+    """Name of the cube that was told later."""
+    older: _builtins.str
+    """Name of the cube that was told before."""
+    kind: Global___LinkKind.ValueType
+    """What the newer one does to the older one."""
+    request_id: _builtins.str
+    """Makes the call idempotent."""
+    def __init__(
+        self,
+        *,
+        newer: _builtins.str = ...,
+        older: _builtins.str = ...,
+        kind: Global___LinkKind.ValueType = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "newer", b"newer", "older", b"older", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleMemoryLinkRequest: _TypeAlias = SettleMemoryLinkRequest  # noqa: Y015
+
+@_typing.final
+class SettleMemoryLinkResponse(_message.Message):
+    """Answer of SettleMemoryLink."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def link(self) -> Global___MemoryLink:
+        """The link as it is now."""
+
+    def __init__(
+        self,
+        *,
+        link: Global___MemoryLink | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["link", b"link"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["link", b"link"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleMemoryLinkResponse: _TypeAlias = SettleMemoryLinkResponse  # noqa: Y015
+
+@_typing.final
 class DeleteMemoryRequest(_message.Message):
     """Request of DeleteMemory."""
 
@@ -1474,8 +1662,11 @@ class SearchHit(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     LEG_SCORES_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
     score: _builtins.float
     """Fused score; only its order within one answer has a meaning."""
+    superseded_by: _builtins.str
+    """Name of the cube that supersedes this one, which is a hit before it; empty if none does."""
     @_builtins.property
     def cube(self) -> _memcube_pb2.MemCube:
         """The cube."""
@@ -1499,10 +1690,11 @@ class SearchHit(_message.Message):
         score: _builtins.float = ...,
         leg_scores: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         features: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        superseded_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "features", b"features", "leg_scores", b"leg_scores", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "features", b"features", "leg_scores", b"leg_scores", "score", b"score", "superseded_by", b"superseded_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -110,6 +110,16 @@ class MemoryServiceStub:
                 request_serializer=memos__api_dot_v1_dot_memory__service__pb2.UnfreezeMemoryRequest.SerializeToString,
                 response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.UnfreezeMemoryResponse.FromString,
                 _registered_method=True)
+        self.ListMemoryLinks = channel.unary_unary(
+                '/memos.v1.MemoryService/ListMemoryLinks',
+                request_serializer=memos__api_dot_v1_dot_memory__service__pb2.ListMemoryLinksRequest.SerializeToString,
+                response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.ListMemoryLinksResponse.FromString,
+                _registered_method=True)
+        self.SettleMemoryLink = channel.unary_unary(
+                '/memos.v1.MemoryService/SettleMemoryLink',
+                request_serializer=memos__api_dot_v1_dot_memory__service__pb2.SettleMemoryLinkRequest.SerializeToString,
+                response_deserializer=memos__api_dot_v1_dot_memory__service__pb2.SettleMemoryLinkResponse.FromString,
+                _registered_method=True)
         self.SearchMemories = channel.unary_unary(
                 '/memos.v1.MemoryService/SearchMemories',
                 request_serializer=memos__api_dot_v1_dot_memory__service__pb2.SearchMemoriesRequest.SerializeToString,
@@ -249,6 +259,23 @@ class MemoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMemoryLinks(self, request, context):
+        """Lists what a cube does to earlier ones and later ones do to it, the latest first: which statement makes which untrue,
+        or may. Fails with CUBE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleMemoryLink(self, request, context):
+        """Says what one cube does to an earlier one of its vault, whatever was judged: that it supersedes it, which ends the
+        validity of that, or that the two are unrelated, which takes that back. Fails with CUBE_NOT_FOUND, CUBE_FROZEN,
+        INVALID_FIELD.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SearchMemories(self, request, context):
         """Finds the cubes that fit a query best, and says which legs of the search ran.
         """
@@ -340,6 +367,16 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     servicer.UnfreezeMemory,
                     request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.UnfreezeMemoryRequest.FromString,
                     response_serializer=memos__api_dot_v1_dot_memory__service__pb2.UnfreezeMemoryResponse.SerializeToString,
+            ),
+            'ListMemoryLinks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMemoryLinks,
+                    request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.ListMemoryLinksRequest.FromString,
+                    response_serializer=memos__api_dot_v1_dot_memory__service__pb2.ListMemoryLinksResponse.SerializeToString,
+            ),
+            'SettleMemoryLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleMemoryLink,
+                    request_deserializer=memos__api_dot_v1_dot_memory__service__pb2.SettleMemoryLinkRequest.FromString,
+                    response_serializer=memos__api_dot_v1_dot_memory__service__pb2.SettleMemoryLinkResponse.SerializeToString,
             ),
             'SearchMemories': grpc.unary_unary_rpc_method_handler(
                     servicer.SearchMemories,
@@ -758,6 +795,60 @@ class MemoryService:
             '/memos.v1.MemoryService/UnfreezeMemory',
             memos__api_dot_v1_dot_memory__service__pb2.UnfreezeMemoryRequest.SerializeToString,
             memos__api_dot_v1_dot_memory__service__pb2.UnfreezeMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMemoryLinks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.v1.MemoryService/ListMemoryLinks',
+            memos__api_dot_v1_dot_memory__service__pb2.ListMemoryLinksRequest.SerializeToString,
+            memos__api_dot_v1_dot_memory__service__pb2.ListMemoryLinksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleMemoryLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.v1.MemoryService/SettleMemoryLink',
+            memos__api_dot_v1_dot_memory__service__pb2.SettleMemoryLinkRequest.SerializeToString,
+            memos__api_dot_v1_dot_memory__service__pb2.SettleMemoryLinkResponse.FromString,
             options,
             channel_credentials,
             insecure,

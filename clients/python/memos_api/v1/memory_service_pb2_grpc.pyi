@@ -73,6 +73,15 @@ class MemoryServiceStub:
     """Allows changes to a frozen cube again. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, and ILLEGAL_TRANSITION if it is
     not frozen.
     """
+    ListMemoryLinks: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.ListMemoryLinksRequest, _memory_service_pb2.ListMemoryLinksResponse]
+    """Lists what a cube does to earlier ones and later ones do to it, the latest first: which statement makes which untrue,
+    or may. Fails with CUBE_NOT_FOUND.
+    """
+    SettleMemoryLink: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.SettleMemoryLinkRequest, _memory_service_pb2.SettleMemoryLinkResponse]
+    """Says what one cube does to an earlier one of its vault, whatever was judged: that it supersedes it, which ends the
+    validity of that, or that the two are unrelated, which takes that back. Fails with CUBE_NOT_FOUND, CUBE_FROZEN,
+    INVALID_FIELD.
+    """
     SearchMemories: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.SearchMemoriesRequest, _memory_service_pb2.SearchMemoriesResponse]
     """Finds the cubes that fit a query best, and says which legs of the search ran."""
     GetProvenance: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.GetProvenanceRequest, _memory_service_pb2.GetProvenanceResponse]
@@ -226,6 +235,27 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_memory_service_pb2.UnfreezeMemoryResponse]:
         """Allows changes to a frozen cube again. Fails with CUBE_NOT_FOUND, ETAG_MISMATCH, and ILLEGAL_TRANSITION if it is
         not frozen.
+        """
+
+    @_abc_1.abstractmethod
+    def ListMemoryLinks(
+        self,
+        request: _memory_service_pb2.ListMemoryLinksRequest,
+        context: _aio.ServicerContext[_memory_service_pb2.ListMemoryLinksRequest, _abc.Awaitable[_memory_service_pb2.ListMemoryLinksResponse]],
+    ) -> _abc.Awaitable[_memory_service_pb2.ListMemoryLinksResponse]:
+        """Lists what a cube does to earlier ones and later ones do to it, the latest first: which statement makes which untrue,
+        or may. Fails with CUBE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def SettleMemoryLink(
+        self,
+        request: _memory_service_pb2.SettleMemoryLinkRequest,
+        context: _aio.ServicerContext[_memory_service_pb2.SettleMemoryLinkRequest, _abc.Awaitable[_memory_service_pb2.SettleMemoryLinkResponse]],
+    ) -> _abc.Awaitable[_memory_service_pb2.SettleMemoryLinkResponse]:
+        """Says what one cube does to an earlier one of its vault, whatever was judged: that it supersedes it, which ends the
+        validity of that, or that the two are unrelated, which takes that back. Fails with CUBE_NOT_FOUND, CUBE_FROZEN,
+        INVALID_FIELD.
         """
 
     @_abc_1.abstractmethod

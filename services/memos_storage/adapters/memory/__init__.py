@@ -7,6 +7,7 @@ from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.memory.changes import MemoryChangeFeed
 from memos_storage.adapters.memory.histories import MemoryHistoryReader
 from memos_storage.adapters.memory.indexes import MemoryLexicalIndex, MemoryVectorIndex
+from memos_storage.adapters.memory.memory_links import MemoryMemoryLinks
 from memos_storage.adapters.memory.outbox import MemoryAuditOutbox, MemoryOutbox
 from memos_storage.adapters.memory.spans import MemorySpan, MemorySpans
 from memos_storage.adapters.memory.texts import MemoryBareTexts
@@ -22,6 +23,7 @@ __all__ = [
     "MemoryChangeFeed",
     "MemoryHistoryReader",
     "MemoryLexicalIndex",
+    "MemoryMemoryLinks",
     "MemoryOutbox",
     "MemorySpan",
     "MemorySpans",

@@ -13,6 +13,7 @@ from memos_kernel.quotas import VaultQuota, VaultUsage
 from memos_kernel.states import COLD, COOLING, INJECTABLE, is_hot, is_over
 from memos_storage.adapters.memory.blob_ledger import MemoryBlobs
 from memos_storage.adapters.memory.changes import change
+from memos_storage.adapters.memory.link_ledger import MemoryLinkLedger
 from memos_storage.adapters.memory.purges import MemoryPurges
 from memos_storage.adapters.memory.tables import Tables, copied, current_vectors, enqueue, usage_of, vectors_of
 from memos_storage.domain.archives import History
@@ -242,6 +243,7 @@ class MemoryTransaction:
         self.tables = tables
         self.blobs = MemoryBlobs(tables)
         self.purges = MemoryPurges(tables)
+        self.links = MemoryLinkLedger(tables)
         self._quotas: dict[VaultName, VaultQuota] = {}
 
     def live(self, name: CubeName) -> StoredCube | None:

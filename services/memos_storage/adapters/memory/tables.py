@@ -9,6 +9,7 @@ from memos_kernel.cube import BlobRef
 from memos_kernel.names import PurgeName, SnapshotName, VaultName
 from memos_kernel.quotas import VaultUsage
 from memos_kernel.states import COLD
+from memos_storage.domain.memory_links import StoredLink
 from memos_storage.domain.purges import Doomed, Purge
 from memos_storage.domain.quotas import text_bytes
 from memos_storage.domain.snapshots import Snapshot
@@ -55,6 +56,7 @@ class Tables:
     vectors: dict[tuple[str, int], dict[str, Vector]] = field(default_factory=dict)  # by text, then by embedder
     embedder: str = ""
     outbox: dict[int, Entry] = field(default_factory=dict)
+    links: dict[tuple[str, str], StoredLink] = field(default_factory=dict)  # by the uids of newer and older
     snapshots: dict[SnapshotName, Snapshot] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     purges: dict[PurgeName, Purge] = field(default_factory=dict)
@@ -75,7 +77,7 @@ def copied(tables: Tables) -> Tables:
     fresh = copy.copy(tables)
     for name in (
         *("cubes", "history", "vectors", "snapshots", "audit", "answers", "dimensions"),
-        *("changes", "purges", "purge_cubes", "purge_points", "tombstones", "blobs"),
+        *("links", "changes", "purges", "purge_cubes", "purge_points", "tombstones", "blobs"),
     ):
         setattr(fresh, name, copy.copy(getattr(tables, name)))
     fresh.outbox = {sequence: copy.copy(entry) for sequence, entry in tables.outbox.items()}

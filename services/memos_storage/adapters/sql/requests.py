@@ -12,6 +12,7 @@ from memos_kernel.cube import MemCube
 from memos_kernel.moments import micros
 from memos_runtime.sql.locks import lock_number
 from memos_storage.adapters.sql import filters, rows, schema
+from memos_storage.adapters.sql.link_ledger import links_of
 from memos_storage.domain.values import Answer, Outcome, Remembered, RequestOwner
 
 _ERRORS: Mapping[str, type[errors.MemosError]] = {
@@ -66,7 +67,10 @@ class RequestLog:
                 item["message"], field=field, retry_after=item["retry_after"], **item["metadata"]
             )
             return Outcome(error=error)
-        return Outcome(self._cube(item), created=item["created"])
+        pairs = {tuple(pair) for pair in item.get("links", ())}
+        links = links_of(self._connection, item["uid"]) if pairs else []
+        kept = tuple(link for link in links if (link.newer_uid, link.older_uid) in pairs)
+        return Outcome(self._cube(item), created=item["created"], links=kept)
 
     def _cube(self, item: dict[str, Any]) -> MemCube:
         revisions, cubes = schema.revisions, schema.cubes
@@ -99,4 +103,6 @@ def _reference(outcome: Outcome) -> dict[str, Any]:
         }
     cube = outcome.cube
     assert cube is not None
-    return {"name": str(cube.name), "uid": cube.uid, "revision": cube.revision, "created": outcome.created}
+    told = {"name": str(cube.name), "uid": cube.uid, "revision": cube.revision, "created": outcome.created}
+    links = [(link.newer_uid, link.older_uid) for link in outcome.links]
+    return {**told, "links": links} if links else told

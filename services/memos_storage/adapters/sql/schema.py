@@ -178,6 +178,20 @@ turns = Table(
 
 Index("ix_turns_order", turns.c.vault_key, turns.c.session, turns.c.event_time, turns.c.uid)
 
+memory_links = Table(
+    "memory_links",
+    metadata,
+    Column("newer_key", ForeignKey("cubes.key", ondelete="CASCADE"), primary_key=True),
+    Column("older_key", ForeignKey("cubes.key", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("kind", SmallInteger, nullable=False),
+    Column("evidence", Float, nullable=False),
+    Column("record_time", BigInteger, nullable=False),
+    Column("decided_by", String(160), nullable=False),  # principal; empty: judged
+    Column("closed_until", BigInteger),  # `valid_until` that the older one got, and the one that it had
+    Column("open_until", BigInteger),
+)
+"""Which statement makes an earlier one untrue, or may."""
+
 snapshots = Table(
     "snapshots",
     metadata,

@@ -20,6 +20,7 @@ from memos_runtime.sql.engine import insert_or_ignore
 from memos_storage.adapters.sql import embedders, filters, rows, schema, snapshots
 from memos_storage.adapters.sql.blob_ledger import SqlBlobs
 from memos_storage.adapters.sql.bulk import insert_free
+from memos_storage.adapters.sql.link_ledger import SqlLinkLedger
 from memos_storage.adapters.sql.new_rows import NewRows
 from memos_storage.adapters.sql.postings import unindex
 from memos_storage.adapters.sql.purges import SqlPurges
@@ -116,6 +117,7 @@ class SqlTransaction:
         self._log = RequestLog(connection)
         self.blobs = SqlBlobs(connection)
         self.purges = SqlPurges(connection, self._new)
+        self.links = SqlLinkLedger(connection)
         self.recall = self._log.recall
         self.remember = self._log.remember
 

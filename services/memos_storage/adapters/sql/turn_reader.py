@@ -15,18 +15,15 @@ from sqlalchemy import (
     FromClause,
     Select,
     String,
-    Text,
     and_,
     bindparam,
-    cast,
-    func,
     select,
 )
-from sqlalchemy.dialects.postgresql import JSON
 
 from memos_storage.adapters.sql import schema
 from memos_storage.adapters.sql.catalog import Database
 from memos_storage.adapters.sql.lexical import FREQUENCIES, wanted_terms
+from memos_storage.adapters.sql.parts import listed
 from memos_storage.adapters.sql.statements import OF_CURRENT_TEXT
 from memos_storage.adapters.terms import terms
 from memos_storage.domain.pool import NOBODY, STEPS, Places, Seen, VaultWords
@@ -61,7 +58,7 @@ class _Statements:
 
 @cache
 def _statements(dialect: str) -> _Statements:
-    uids, keys = _listed("uids", String, dialect), _listed("keys", BigInteger, dialect)
+    uids, keys = listed("uids", String, dialect), listed("keys", BigInteger, dialect)
     of_embedder = and_(OF_CURRENT_TEXT, _VECTORS.c.embedder == bindparam("embedder"))
     return _Statements(
         chain=_chain().where(_TURNS.c.uid.in_(uids)),
@@ -71,14 +68,6 @@ def _statements(dialect: str) -> _Statements:
         .select_from(_CUBES.join(_VECTORS, of_embedder))
         .where(_CUBES.c.uid.in_(uids)),
     )
-
-
-def _listed(name: str, kind: type[String] | type[BigInteger], dialect: str) -> Select[Any]:
-    """Return the items of a list that comes as the JSON text `name`."""
-    if dialect == "sqlite":
-        return select(func.json_each(bindparam(name, type_=Text)).table_valued("value").c.value)
-    items = func.json_array_elements_text(cast(bindparam(name, type_=Text), JSON)).table_valued("value")
-    return select(cast(items.c.value, kind))
 
 
 def _chain() -> Select[Any]:

@@ -1,19 +1,21 @@
 """The stages that a search runs unless its query leaves some out."""
 
-from memos_storage.ports import Catalog, Spans, TurnReader
+from memos_storage.ports import Catalog, MemoryLinks, Spans, TurnReader
 from memos_storage.usecases.ranking.forms import FormStage
 from memos_storage.usecases.ranking.late_interaction import LateInteractionStage
 from memos_storage.usecases.ranking.neighbours import NeighbourStage
 from memos_storage.usecases.ranking.rank_candidates import RankCandidates
 from memos_storage.usecases.ranking.speakers import SpeakerStage
 from memos_storage.usecases.ranking.times import TimeStage
+from memos_storage.usecases.ranking.updates import UpdatesStage
 
 
-def default_ranking(reader: TurnReader, catalog: Catalog, spans: Spans) -> RankCandidates:
+def default_ranking(reader: TurnReader, links: MemoryLinks, catalog: Catalog, spans: Spans) -> RankCandidates:
     """Return the ranking with every stage."""
     return RankCandidates(
         early=(NeighbourStage(reader, catalog), SpeakerStage(), TimeStage(), FormStage()),
         late=(LateInteractionStage(reader),),
+        updates=UpdatesStage(links, catalog),
         reader=reader,
         catalog=catalog,
         spans=spans,

@@ -9,6 +9,7 @@ import numpy as np
 from memos_storage.domain.fusion import CONTEXT, DENSE, LEXICAL, SPEAKER, Fused, semantic, total
 from memos_storage.domain.pool import Pool
 from memos_storage.ports import Asked, Catalog, Spans, Stage, TurnReader
+from memos_storage.usecases.ranking.updates import UpdatesStage
 from memos_storage.usecases.ranking.words import shares
 
 FIRST = 128
@@ -45,10 +46,11 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankCandidates:
-    """Runs the stages. The `early` ones see all candidates, the `late` ones the best of them."""
+    """Runs the stages. The `early` ones see all candidates, the `late` ones the best of them, `updates` their order."""
 
     early: tuple[Stage, ...]
     late: tuple[Stage, ...]
+    updates: UpdatesStage
     reader: TurnReader
     catalog: Catalog
     spans: Spans
@@ -56,7 +58,7 @@ class RankCandidates:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the stages, in the order in which they run."""
-        return tuple(stage.name for stage in (*self.early, *self.late))
+        return (*(stage.name for stage in (*self.early, *self.late)), self.updates.name)
 
     async def __call__(
         self,
@@ -83,7 +85,19 @@ class RankCandidates:
             results = [await _run(stage, pool, asked, without) for stage in self.early]
             _cut(pool, max(CANDIDATES, 2 * top_k))
             results += [await _run(stage, pool, asked, without) for stage in self.late]
-        return Ranked(_ordered(pool, {item.uid: item for item in found}, told=TOLD * top_k), tuple(results))
+            order = _ordered(pool, {item.uid: item for item in found}, told=TOLD * top_k)
+            order, result = await self._updated(order, asked, without, top=TOLD * top_k)
+        return Ranked(order, (*results, result))
+
+    async def _updated(
+        self, order: list[Fused], asked: Asked, without: frozenset[str], *, top: int
+    ) -> tuple[list[Fused], StageResult]:
+        name = self.updates.name
+        if name in without:
+            return order, StageResult(name, ran=False, reason=LEFT_OUT, candidates=len(order))
+        started = time.perf_counter()
+        order = await self.updates(order, asked, top=top)
+        return order, StageResult(name, True, "", len(order), (time.perf_counter() - started) * 1e3)
 
     async def _pool(
         self, found: Sequence[Fused], asked: Asked, cosines: Mapping[str, float], *, words_count: bool

@@ -67,12 +67,15 @@ class BatchCreateMemCubesRequest(_message.Message):
     RETURN_EXISTING_FIELD_NUMBER: _builtins.int
     REQUEST_KEY_FIELD_NUMBER: _builtins.int
     NAMES_ONLY_FIELD_NUMBER: _builtins.int
+    SUPERSEDE_FIELD_NUMBER: _builtins.int
     embedder: _builtins.str
     """Embedder of the vectors."""
     return_existing: _builtins.bool
     """Whether content that the vault holds already is answered with the cube that holds it, not an error."""
     names_only: _builtins.bool
     """Whether the cubes of the results have their names alone."""
+    supersede: _builtins.bool
+    """Whether statements are compared with what the vault says already, and end the validity of what they make untrue."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewMemCube]:
         """Cubes, at most 256."""
@@ -89,10 +92,11 @@ class BatchCreateMemCubesRequest(_message.Message):
         return_existing: _builtins.bool = ...,
         request_key: _grant_pb2.RequestKey | None = ...,
         names_only: _builtins.bool = ...,
+        supersede: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request_key", b"request_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedder", b"embedder", "items", b"items", "names_only", b"names_only", "request_key", b"request_key", "return_existing", b"return_existing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedder", b"embedder", "items", b"items", "names_only", b"names_only", "request_key", b"request_key", "return_existing", b"return_existing", "supersede", b"supersede"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -139,6 +143,7 @@ class CreateResult(_message.Message):
     CUBE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     CREATED_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
     created: _builtins.bool
     """Whether this call stored it."""
     @_builtins.property
@@ -149,22 +154,133 @@ class CreateResult(_message.Message):
     def error(self) -> _status_pb2.Status:
         """The error."""
 
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[_memory_service_pb2.MemoryLink]:
+        """What it does to earlier cubes, or later ones to it."""
+
     def __init__(
         self,
         *,
         cube: _memcube_pb2.MemCube | None = ...,
         error: _status_pb2.Status | None = ...,
         created: _builtins.bool = ...,
+        links: _abc.Iterable[_memory_service_pb2.MemoryLink] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "error", b"error", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "cube", b"cube", "error", b"error", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "cube", b"cube", "error", b"error", "links", b"links", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["cube", "error"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
 Global___CreateResult: _TypeAlias = CreateResult  # noqa: Y015
+
+@_typing.final
+class ListMemCubeLinksRequest(_message.Message):
+    """Request of ListMemCubeLinks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the cube."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMemCubeLinksRequest: _TypeAlias = ListMemCubeLinksRequest  # noqa: Y015
+
+@_typing.final
+class ListMemCubeLinksResponse(_message.Message):
+    """Answer of ListMemCubeLinks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[_memory_service_pb2.MemoryLink]:
+        """Links, the latest first; at most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        links: _abc.Iterable[_memory_service_pb2.MemoryLink] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["links", b"links"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMemCubeLinksResponse: _TypeAlias = ListMemCubeLinksResponse  # noqa: Y015
+
+@_typing.final
+class SettleMemCubeLinkRequest(_message.Message):
+    """Request of SettleMemCubeLink."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEWER_FIELD_NUMBER: _builtins.int
+    OLDER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    REQUEST_KEY_FIELD_NUMBER: _builtins.int
+    newer: _builtins.str
+    """Name of the cube that was told later."""
+    older: _builtins.str
+    """Name of the cube that was told before."""
+    kind: _memory_service_pb2.LinkKind.ValueType
+    """What the newer one does to the older one."""
+    @_builtins.property
+    def request_key(self) -> _grant_pb2.RequestKey:
+        """Identity of the mutation."""
+
+    def __init__(
+        self,
+        *,
+        newer: _builtins.str = ...,
+        older: _builtins.str = ...,
+        kind: _memory_service_pb2.LinkKind.ValueType = ...,
+        request_key: _grant_pb2.RequestKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request_key", b"request_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "newer", b"newer", "older", b"older", "request_key", b"request_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleMemCubeLinkRequest: _TypeAlias = SettleMemCubeLinkRequest  # noqa: Y015
+
+@_typing.final
+class SettleMemCubeLinkResponse(_message.Message):
+    """Answer of SettleMemCubeLink."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def link(self) -> _memory_service_pb2.MemoryLink:
+        """The link as it is now."""
+
+    def __init__(
+        self,
+        *,
+        link: _memory_service_pb2.MemoryLink | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["link", b"link"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["link", b"link"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleMemCubeLinkResponse: _TypeAlias = SettleMemCubeLinkResponse  # noqa: Y015
 
 @_typing.final
 class BatchGetMemCubesRequest(_message.Message):

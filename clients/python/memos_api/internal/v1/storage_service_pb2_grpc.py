@@ -121,6 +121,16 @@ class StorageServiceStub:
                 request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.GetVaultUsageRequest.SerializeToString,
                 response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.GetVaultUsageResponse.FromString,
                 _registered_method=True)
+        self.ListMemCubeLinks = channel.unary_unary(
+                '/memos.internal.v1.StorageService/ListMemCubeLinks',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeLinksRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeLinksResponse.FromString,
+                _registered_method=True)
+        self.SettleMemCubeLink = channel.unary_unary(
+                '/memos.internal.v1.StorageService/SettleMemCubeLink',
+                request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.SettleMemCubeLinkRequest.SerializeToString,
+                response_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.SettleMemCubeLinkResponse.FromString,
+                _registered_method=True)
         self.SearchMemCubes = channel.unary_unary(
                 '/memos.internal.v1.StorageService/SearchMemCubes',
                 request_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.SearchMemCubesRequest.SerializeToString,
@@ -254,6 +264,20 @@ class StorageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMemCubeLinks(self, request, context):
+        """Lists what a cube does to earlier ones, and later ones do to it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleMemCubeLink(self, request, context):
+        """Says what one cube does to an earlier one, whatever was judged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SearchMemCubes(self, request, context):
         """Searches.
         """
@@ -348,6 +372,16 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.GetVaultUsage,
                     request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.GetVaultUsageRequest.FromString,
                     response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.GetVaultUsageResponse.SerializeToString,
+            ),
+            'ListMemCubeLinks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMemCubeLinks,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeLinksRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeLinksResponse.SerializeToString,
+            ),
+            'SettleMemCubeLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleMemCubeLink,
+                    request_deserializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.SettleMemCubeLinkRequest.FromString,
+                    response_serializer=memos__api_dot_internal_dot_v1_dot_storage__service__pb2.SettleMemCubeLinkResponse.SerializeToString,
             ),
             'SearchMemCubes': grpc.unary_unary_rpc_method_handler(
                     servicer.SearchMemCubes,
@@ -816,6 +850,60 @@ class StorageService:
             '/memos.internal.v1.StorageService/GetVaultUsage',
             memos__api_dot_internal_dot_v1_dot_storage__service__pb2.GetVaultUsageRequest.SerializeToString,
             memos__api_dot_internal_dot_v1_dot_storage__service__pb2.GetVaultUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMemCubeLinks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.StorageService/ListMemCubeLinks',
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeLinksRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.ListMemCubeLinksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleMemCubeLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memos.internal.v1.StorageService/SettleMemCubeLink',
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.SettleMemCubeLinkRequest.SerializeToString,
+            memos__api_dot_internal_dot_v1_dot_storage__service__pb2.SettleMemCubeLinkResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,6 +56,10 @@ class StorageServiceStub:
     """Deletes a cube softly that is older than the policy of its vault allows, by compare-and-set."""
     GetVaultUsage: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.GetVaultUsageRequest, _storage_service_pb2.GetVaultUsageResponse]
     """Returns what a vault holds."""
+    ListMemCubeLinks: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ListMemCubeLinksRequest, _storage_service_pb2.ListMemCubeLinksResponse]
+    """Lists what a cube does to earlier ones, and later ones do to it."""
+    SettleMemCubeLink: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.SettleMemCubeLinkRequest, _storage_service_pb2.SettleMemCubeLinkResponse]
+    """Says what one cube does to an earlier one, whatever was judged."""
     SearchMemCubes: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.SearchMemCubesRequest, _storage_service_pb2.SearchMemCubesResponse]
     """Searches."""
 
@@ -203,6 +207,22 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_storage_service_pb2.GetVaultUsageRequest, _abc.Awaitable[_storage_service_pb2.GetVaultUsageResponse]],
     ) -> _abc.Awaitable[_storage_service_pb2.GetVaultUsageResponse]:
         """Returns what a vault holds."""
+
+    @_abc_1.abstractmethod
+    def ListMemCubeLinks(
+        self,
+        request: _storage_service_pb2.ListMemCubeLinksRequest,
+        context: _aio.ServicerContext[_storage_service_pb2.ListMemCubeLinksRequest, _abc.Awaitable[_storage_service_pb2.ListMemCubeLinksResponse]],
+    ) -> _abc.Awaitable[_storage_service_pb2.ListMemCubeLinksResponse]:
+        """Lists what a cube does to earlier ones, and later ones do to it."""
+
+    @_abc_1.abstractmethod
+    def SettleMemCubeLink(
+        self,
+        request: _storage_service_pb2.SettleMemCubeLinkRequest,
+        context: _aio.ServicerContext[_storage_service_pb2.SettleMemCubeLinkRequest, _abc.Awaitable[_storage_service_pb2.SettleMemCubeLinkResponse]],
+    ) -> _abc.Awaitable[_storage_service_pb2.SettleMemCubeLinkResponse]:
+        """Says what one cube does to an earlier one, whatever was judged."""
 
     @_abc_1.abstractmethod
     def SearchMemCubes(

@@ -1,0 +1,94 @@
+"""The evidence that a statement makes an earlier one untrue, as numbers."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from memos_kernel.token_codes import Floats
+from memos_storage.adapters.supersession.surface import Surface
+
+MOST = 4
+"""What is counted is counted up to here."""
+
+FEATURES = (
+    "cosine",
+    "older_met",
+    "newer_met",
+    "older_covered",
+    "newer_covered",
+    "shared_terms",
+    "shared_names",
+    "names_missing",
+    "names_new",
+    "numbers_differ",
+    "numbers_missing",
+    "numbers_shared",
+    "persons_new",
+    "persons_missing",
+    "denied_otherwise",
+    "first_person_both",
+    "first_person_otherwise",
+    *(f"{side}_{flag}" for side in ("newer", "older") for flag in ("news", "hedged", "past", "added")),
+    *(f"{side}_{flag}" for side in ("newer", "older") for flag in ("happened", "holds", "of_another", "length")),
+)
+"""Names of the features, in their order; `newer` and `older` are the two statements."""
+
+UNKNOWN = math.nan
+"""Value of a feature that cannot be told, such as that of tokens where there are none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """A statement as it is compared; `tokens` are the vectors of its tokens, shape (tokens, d), None if it has none."""
+
+    surface: Surface
+    tokens: Floats | None
+
+
+def are_of_two(one: Surface, other: Surface) -> bool:
+    """Return whether two statements begin with names of which neither is in the other: they tell of two subjects."""
+    if not one.subject or not other.subject or one.flags["first_person"] or other.flags["first_person"]:
+        return False
+    return not one.subject & other.terms and not other.subject & one.terms
+
+
+def features(newer: Read, older: Read, cosine: float) -> npt.NDArray[np.float64]:
+    """Return the features of a pair, in the order of `FEATURES`; `cosine` is that of the vectors of the two texts."""
+    new, old = newer.surface, older.surface
+    shared = len(new.terms & old.terms)
+    met = _met(newer.tokens, older.tokens)
+    values = [
+        cosine,
+        *met,
+        shared / max(len(old.terms), 1),
+        shared / max(len(new.terms), 1),
+        min(shared, MOST),
+        min(len(new.names & old.names), MOST),
+        min(len(old.names - new.names), MOST),
+        min(len(new.names - old.names), MOST),
+        bool(new.numbers and old.numbers and not new.numbers & old.numbers),
+        bool(old.numbers and not new.numbers),
+        bool(new.numbers & old.numbers),
+        min(len(new.persons - old.persons), MOST),
+        min(len(old.persons - new.persons), MOST),
+        new.flags["denied"] != old.flags["denied"],
+        new.flags["first_person"] and old.flags["first_person"],
+        new.flags["first_person"] != old.flags["first_person"],
+        *(one.flags[flag] for one in (new, old) for flag in ("news", "hedged", "past", "added")),
+        *(
+            value
+            for one in (new, old)
+            for value in (one.flags["happened"], one.flags["holds"], one.of_another, math.log1p(one.words))
+        ),
+    ]
+    return np.array(values, dtype=np.float64)
+
+
+def _met(newer: Floats | None, older: Floats | None) -> tuple[float, float]:
+    """Return how well the tokens of each are met in the other: the older's in the newer, and the other way round."""
+    if newer is None or older is None:
+        return UNKNOWN, UNKNOWN
+    cosines = older @ newer.T
+    return float(cosines.max(axis=1).mean()), float(cosines.max(axis=0).mean())

@@ -1,0 +1,60 @@
+"""Of statements that contradict each other the latest comes first: who asks how it is wants to know how it is now."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from memos_kernel.memory_links import LinkKind
+from memos_storage.domain.fusion import Fused
+from memos_storage.domain.memory_links import StoredLink
+from memos_storage.ports import Asked, Catalog, MemoryLinks
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatesStage:
+    """Puts what outdates a candidate, or may, before it, and brings it in where it was not found."""
+
+    links: MemoryLinks
+    catalog: Catalog
+    name: str = "updates"
+
+    async def __call__(self, order: Sequence[Fused], asked: Asked, *, top: int) -> list[Fused]:
+        """Return the candidates in their new order; the first `top` are looked at."""
+        first = [item.uid for item in order[:top]]
+        links = [link for link in await self.links.to(first) if _counts(link, asked)]
+        if not links:
+            return list(order)
+        known = {item.uid: item for item in order}
+        missing = sorted({link.newer_uid for link in links} - known.keys())
+        selected = await self.catalog.eligible(missing, asked.selection) if missing else {}
+        newer_of: dict[str, list[StoredLink]] = {}
+        for link in sorted(links, key=lambda link: link.newer_uid, reverse=True):
+            if link.newer_uid in known or link.newer_uid in selected:
+                newer_of.setdefault(link.older_uid, []).append(link)
+        return _reordered(order, known, newer_of)
+
+
+def _counts(link: StoredLink, asked: Asked) -> bool:
+    return link.kind is not LinkKind.UNRELATED and (not asked.past or link.time <= asked.now)
+
+
+def _reordered(
+    order: Sequence[Fused], known: Mapping[str, Fused], newer_of: Mapping[str, Sequence[StoredLink]]
+) -> list[Fused]:
+    """Return the order with each candidate behind those that are newer, the newest of them first."""
+    found: list[Fused] = []
+    placed: set[str] = set()
+
+    def place(item: Fused, score: float) -> None:
+        if item.uid in placed:
+            return
+        placed.add(item.uid)
+        links = newer_of.get(item.uid, ())
+        score = max(score, item.score)
+        for link in links:
+            place(known.get(link.newer_uid, Fused(link.newer_uid, score, {})), score)
+        by = next((link.newer for link in links if link.kind is LinkKind.SUPERSEDES), None)
+        found.append(replace(item, score=score, superseded_by=by))
+
+    for item in order:
+        place(item, item.score)
+    return found

@@ -1,0 +1,84 @@
+"""Which texts are statements that can outdate each other, and how much evidence is enough."""
+
+import re
+
+from memos_kernel.cube import Kind, MemCube, State
+from memos_kernel.memory_links import LinkKind
+from memos_storage.domain.derived import is_derived
+from memos_storage.domain.filters import effective_state, event_time
+from memos_storage.domain.turns import Mark, Role, turn_of
+
+CLOSES = 0.6
+"""Evidence from which a statement ends the validity of an earlier one."""
+
+MARKS = 0.03
+"""Evidence from which the two are marked as ones that may contradict each other."""
+
+MOST_WORDS = 80
+"""A longer text says more than one thing, and none of them is outdated as a whole."""
+
+_FILED = ("vault", "labels", "semantic_type", "expire_time", "valid_from", "valid_until", "sensitivity_tags")
+"""What somebody may have filed a text under: it is another one then."""
+
+_WORDS = re.compile(r"\w+")
+
+
+def is_statement(cube: MemCube) -> bool:
+    """Return whether a cube states something that a later one may outdate: no question, no answer of a model."""
+    if cube.kind is not Kind.PLAINTEXT or is_derived(cube) or cube.delete_time is not None:
+        return False
+    turn = turn_of(cube, length=0)
+    if turn.role is Role.ASSISTANT or turn.marks & Mark.ASKS:
+        return False
+    return bool(cube.text) and len(cube.text.split()) <= MOST_WORDS
+
+
+def may_be_compared(one: MemCube, other: MemCube) -> bool:
+    """Return whether two statements can be about the same: what two people say of themselves is not."""
+    speakers = {turn_of(cube, length=0).speaker for cube in (one, other)} - {""}
+    if len(speakers) < 2:
+        return True
+    return not any(turn_of(cube, length=0).marks & Mark.FIRST_PERSON for cube in (one, other))
+
+
+def is_told_before(one: MemCube, other: MemCube) -> bool:
+    """Return whether one statement was told before another; of the same moment that which was stored first."""
+    return (event_time(one), one.uid) < (event_time(other), other.uid)
+
+
+def says_the_same(one: MemCube, other: MemCube) -> bool:
+    """Return whether two texts of the same voice have the same words, whatever their case and punctuation."""
+    speakers = {turn_of(cube, length=0).speaker for cube in (one, other)}
+    return len(speakers) == 1 and _words(one.text) == _words(other.text)
+
+
+def repeats(new: MemCube, known: MemCube) -> bool:
+    """Return whether a new text need not be stored beside one that says the same.
+
+    What is said in a conversation has its place there, and is stored as often as it is said.
+    """
+    return not any(source.session or source.message_id for source in new.sources) and all(
+        getattr(new, name) == getattr(known, name) for name in _FILED
+    )
+
+
+def kind_of(evidence: float) -> LinkKind | None:
+    """Return what follows of an evidence; None if it is too little."""
+    if evidence >= CLOSES:
+        return LinkKind.SUPERSEDES
+    return LinkKind.MAY_SUPERSEDE if evidence >= MARKS else None
+
+
+def can_end(older: MemCube, newer: MemCube) -> bool:
+    """Return whether the validity of a statement can end with a later one."""
+    end = event_time(newer)
+    return (
+        not older.frozen
+        and effective_state(older, now=end) is not State.EXPIRED
+        and (older.valid_from is None or older.valid_from < end)
+        and (older.valid_until is None or older.valid_until > end)
+    )
+
+
+def _words(text: str) -> list[str]:
+    return _WORDS.findall(text.casefold())

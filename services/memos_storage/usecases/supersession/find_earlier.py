@@ -1,0 +1,149 @@
+"""What the vault says already about what a new statement tells."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from memos_kernel.cube import MemCube
+from memos_kernel.errors import Capacity
+from memos_kernel.names import VaultName
+from memos_storage.domain.memory_links import Earlier, Judged
+from memos_storage.domain.selection import Selection
+from memos_storage.domain.values import DenseHit, NewCube, Scope
+from memos_storage.ports import Catalog, Judge, Spans, Told, TurnReader, VectorIndex
+from memos_storage.usecases.pending_rows import PendingRows
+from memos_storage.usecases.supersession.decide import (
+    MARKS,
+    is_statement,
+    is_told_before,
+    may_be_compared,
+    says_the_same,
+)
+
+NEAREST = 8
+"""Texts that a new statement is compared with, the nearest by their vectors."""
+
+LEAST_COSINE = 0.3
+"""Texts that are farther away are about something else."""
+
+MOST_LINKS = 4
+"""Most earlier texts that one statement is linked to, those of the strongest evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """A new item, a text that may be about the same, and the cosine of the two."""
+
+    item: NewCube
+    uid: str
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindEarlier:
+    """Compares new statements with the nearest texts of their vaults, and with each other."""
+
+    catalog: Catalog
+    index: VectorIndex
+    pending: PendingRows
+    reader: TurnReader
+    judge: Judge
+    spans: Spans
+
+    async def __call__(self, items: Sequence[NewCube], *, now: datetime) -> dict[str, Earlier]:
+        """Return what there is by the uids of new items.
+
+        What the vector index does not tell in time is not compared: a write does not wait for it.
+        """
+        stated = [item for item in items if item.vector is not None and is_statement(item.cube)]
+        if not stated:
+            return {}
+        with self.spans.span("storage.find_earlier"):
+            await self.pending.refresh()
+            near = [*_among(stated)]
+            for found in await asyncio.gather(*(self._stored(item) for item in stated)):
+                near += found
+            texts, tokens = await self._read(stated, near, now)
+            return await asyncio.to_thread(self._judged, near, texts, tokens)
+
+    async def _stored(self, item: NewCube) -> list[_Near]:
+        assert item.vector is not None
+        scope = _scope(item.cube.vault)
+        hits: list[DenseHit] = self.pending.search(item.vector, scope, limit=NEAREST)
+        try:
+            if self.index.healthy:
+                hits = [*hits, *await self.index.search(item.vector, scope, limit=NEAREST)]
+        except Capacity:
+            pass  # the index catches up later, and so does who asks for it
+        best = {hit.uid: hit.score for hit in sorted(hits, key=lambda hit: hit.score) if hit.score >= LEAST_COSINE}
+        nearest = sorted(best, key=lambda uid: -best[uid])[:NEAREST]
+        return [_Near(item, uid, best[uid]) for uid in nearest]
+
+    async def _read(
+        self, stated: Sequence[NewCube], near: Sequence[_Near], now: datetime
+    ) -> tuple[Mapping[str, MemCube], Mapping[str, bytes]]:
+        """Return the texts by uid, and the codes of their tokens."""
+        texts = {item.cube.uid: item.cube for item in stated}
+        tokens = {item.cube.uid: item.vector.tokens or b"" for item in stated if item.vector is not None}
+        by_vault: dict[tuple[VaultName, str], set[str]] = {}
+        for one in near:
+            if one.uid not in texts and one.item.vector is not None:
+                by_vault.setdefault((one.item.cube.vault, one.item.vector.embedder), set()).add(one.uid)
+        for (vault, embedder), uids in by_vault.items():
+            found, codes = await asyncio.gather(
+                self.catalog.resolve(sorted(uids), Selection(scope=_scope(vault), now=now)),
+                self.reader.tokens(sorted(uids), embedder),
+            )
+            texts |= {uid: stored.cube for uid, stored in found.items() if is_statement(stored.cube)}
+            tokens |= codes
+        return texts, tokens
+
+    def _judged(
+        self, near: Sequence[_Near], texts: Mapping[str, MemCube], tokens: Mapping[str, bytes]
+    ) -> dict[str, Earlier]:
+        found: dict[str, list[Judged]] = {}
+        same: dict[str, MemCube] = {}
+        for one in near:
+            new, other = one.item.cube, texts.get(one.uid)
+            if other is None or not may_be_compared(new, other):
+                continue
+            if says_the_same(new, other):
+                same.setdefault(new.uid, other)
+                continue
+            assert one.item.vector is not None
+            size = one.item.vector.values.size
+            told = {cube.uid: Told(cube.text, tokens.get(cube.uid, b""), size) for cube in (new, other)}
+            is_newer = is_told_before(new, other)
+            newer, older = (other, new) if is_newer else (new, other)
+            evidence = self.judge(told[newer.uid], told[older.uid], one.cosine)
+            if evidence >= MARKS:
+                found.setdefault(new.uid, []).append(Judged(other, evidence, is_newer))
+        return {uid: Earlier(_strongest(found.get(uid, ())), same.get(uid)) for uid in found.keys() | same.keys()}
+
+
+def _strongest(judged: Sequence[Judged]) -> tuple[Judged, ...]:
+    return tuple(sorted(judged, key=lambda one: (-one.evidence, one.stored.uid))[:MOST_LINKS])
+
+
+def _among(items: Sequence[NewCube]) -> list[_Near]:
+    """Return which new items are near each other; each pair once, at the one that was told later."""
+    vectors = [item.vector.values for item in items if item.vector is not None]
+    if len({vector.size for vector in vectors}) > 1:
+        return []
+    stacked = np.stack(vectors)
+    cosines = np.triu(stacked @ stacked.T, k=1)
+    pairs = zip(*np.nonzero(cosines >= LEAST_COSINE), strict=True)
+    found = []
+    for first, second in pairs:
+        one, other = items[first], items[second]
+        if one.cube.vault == other.cube.vault:
+            later, earlier = (other, one) if is_told_before(one.cube, other.cube) else (one, other)
+            found.append(_Near(later, earlier.cube.uid, float(cosines[first, second])))
+    return found
+
+
+def _scope(vault: VaultName) -> Scope:
+    return Scope(vault.tenant, frozenset({vault}))

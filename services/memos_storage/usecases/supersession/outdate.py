@@ -1,0 +1,87 @@
+"""A new statement ends the validity of earlier ones, or is marked as one that may contradict them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from memos_kernel.cube import MemCube
+from memos_kernel.ids import IdFactory
+from memos_kernel.memory_links import LinkKind
+from memos_storage.domain import revisions
+from memos_storage.domain.filters import event_time
+from memos_storage.domain.memory_links import Judged, StoredLink
+from memos_storage.ports import Transaction
+from memos_storage.usecases.derived import replace_source
+from memos_storage.usecases.mutation import Mutation
+from memos_storage.usecases.supersession.decide import can_end, is_told_before, kind_of
+
+
+@dataclass(frozen=True, slots=True)
+class Linker:
+    """Links cubes inside one transaction, and does to them what the links say."""
+
+    tx: Transaction
+    mutation: Mutation
+    ids: IdFactory
+    now: datetime
+
+    def link_earlier(self, cube: MemCube, judged: Sequence[Judged]) -> tuple[StoredLink, ...]:
+        """Link a cube that has just been stored, as far as the others are still what was judged; return the links."""
+        made: dict[tuple[str, str], StoredLink] = {}
+        for one in judged:
+            stored, here = self.tx.live(one.stored.name), self.tx.live(cube.name)
+            kind = kind_of(one.evidence)
+            if kind is None or stored is None or here is None or not _is_what_was_judged(stored.cube, one.stored):
+                continue
+            newer, older = (stored.cube, here.cube) if one.is_newer else (here.cube, stored.cube)
+            links = [self.link(newer, older, kind, one.evidence)]
+            if kind is LinkKind.SUPERSEDES and not one.is_newer:
+                links += self._outdate_successors(newer, older, one.evidence)
+            made |= {(link.newer_uid, link.older_uid): link for link in links}
+        return tuple(made.values())
+
+    def link(
+        self, newer: MemCube, older: MemCube, kind: LinkKind, evidence: float, *, decided: bool = False
+    ) -> StoredLink:
+        """Store what a statement does to an earlier one, and do it; return the link.
+
+        `decided`: the caller says so.
+        """
+        made = StoredLink(
+            newer=newer.name,
+            newer_uid=newer.uid,
+            older=older.name,
+            older_uid=older.uid,
+            kind=kind,
+            evidence=evidence,
+            time=self.now,
+            decided_by=self.mutation.grant.principal if decided else None,
+        )
+        if kind is LinkKind.SUPERSEDES and can_end(older, newer):
+            end = event_time(newer)
+            made = replace(made, closed_until=end, open_until=older.valid_until)
+            self._set_end(older, end, f"{newer.name} supersedes it.")
+        self.tx.links.put(made)
+        return made
+
+    def reopen(self, older: MemCube, link: StoredLink) -> None:
+        """Give a statement the end of its validity back that it had before a link, unless somebody has set another."""
+        if link.closed_until is not None and older.valid_until == link.closed_until:
+            self._set_end(older, link.open_until, f"{link.newer} does not supersede it.")
+
+    def _outdate_successors(self, newer: MemCube, older: MemCube, evidence: float) -> Iterator[StoredLink]:
+        """Outdate what had outdated the same statement before: of three homes the second ends with the third, too."""
+        for known in self.tx.links.of(older.uid):
+            if known.kind is LinkKind.SUPERSEDES and known.older_uid == older.uid and known.newer_uid != newer.uid:
+                between = self.tx.live(known.newer)
+                if between is not None and is_told_before(between.cube, newer) and can_end(between.cube, newer):
+                    yield self.link(newer, between.cube, LinkKind.SUPERSEDES, evidence)
+
+    def _set_end(self, cube: MemCube, end: datetime | None, reason: str) -> None:
+        changed = revisions.updated(cube, replace(cube, valid_until=end), paths=("valid_until",), now=self.now)
+        replace_source(self.tx, cube, changed, self.mutation, self.ids, now=self.now)
+        self.tx.audit(self.mutation.event(self.ids, "cube.update", changed, now=self.now, reason=reason))
+
+
+def _is_what_was_judged(stored: MemCube, judged: MemCube) -> bool:
+    return stored.uid == judged.uid and stored.text == judged.text

@@ -1,0 +1,41 @@
+"""Statements with a later one that makes them untrue, and others that look alike; written for this project."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).with_name("updates")
+TRAINING = ("mixed", "chats", "work")
+HELD_OUT = "held_out"
+"""Nothing is trained on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatedFact:
+    """`update` makes `original` untrue, and leaves true what looks alike; `question` asks how it is."""
+
+    original: str
+    update: str
+    question: str
+    lookalikes: tuple[str, ...]
+
+    def pairs(self) -> Iterator[tuple[str, str, bool]]:
+        """Return a newer statement, an older one, and whether the newer one makes the older one untrue."""
+        yield self.update, self.original, True
+        for one in self.lookalikes:
+            yield one, self.original, False
+            yield self.original, one, False
+            yield self.update, one, False
+            yield from ((one, other, False) for other in self.lookalikes if other != one)
+
+
+def updated_facts(name: str) -> list[UpdatedFact]:
+    """Return the facts of a file."""
+    lines = (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [UpdatedFact(**{**json.loads(line), "lookalikes": tuple(json.loads(line)["lookalikes"])}) for line in lines]
+
+
+def statements(facts: Sequence[UpdatedFact]) -> list[str]:
+    """Return every statement of the pairs once."""
+    return sorted({text for fact in facts for newer, older, _ in fact.pairs() for text in (newer, older)})

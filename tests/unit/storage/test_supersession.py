@@ -1,0 +1,305 @@
+"""New statements end the validity of earlier ones, or are marked as ones that may contradict them."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from memos_kernel.cube import Plaintext, SourceSpan, State
+from memos_kernel.errors import CubeFrozen, CubeNotFound, InvalidField
+from memos_kernel.memory_links import LinkKind
+from memos_kernel.states import freeze
+from memos_storage.domain.filters import CubeFilter
+from memos_storage.domain.values import NewCube
+from storage_cubes import MAIN, NOTES, NOW, grant, said, vector, wanted
+from storage_world import mutation
+
+OSLO, BERGEN, PARIS = "Nora lives in Oslo.", "Nora moved to Bergen.", "Nora's home is Paris."
+STRONG, WEAK = 0.9, 0.2
+
+
+@pytest.fixture
+def homes(world):
+    """Evidence that each home takes the place of those before it."""
+    world.evidence.update({(BERGEN, OSLO): STRONG, (PARIS, BERGEN): STRONG, (PARIS, OSLO): STRONG})
+    return world
+
+
+def new(text, *, minutes=0, seed=1, **fields):
+    fields.setdefault("sources", (SourceSpan(event_time=NOW + timedelta(minutes=minutes)),))
+    return NewCube(wanted(text, **fields), vector(seed))
+
+
+async def tell(world, *items, return_existing=True, **options):
+    made = await world.create(items, return_existing=return_existing, supersede=True, mutation=mutation(**options))
+    for outcome in made.answer.outcomes:
+        if outcome.error:
+            raise outcome.error
+    return made.answer.outcomes
+
+
+async def until(world, outcome):
+    return (await world.find(outcome.cube)).valid_until
+
+
+async def test_strong_evidence_ends_the_validity_of_the_earlier_one(homes):
+    (first,) = await tell(homes, new(OSLO))
+    (second,) = await tell(homes, new(BERGEN, minutes=5))
+    (link,) = second.links
+    assert (link.newer, link.older, link.kind) == (second.cube.name, first.cube.name, LinkKind.SUPERSEDES)
+    assert (link.evidence, link.decided_by) == (STRONG, None)
+    assert await until(homes, first) == NOW + timedelta(minutes=5)
+    assert await until(homes, second) is None
+    assert await homes.links(first.cube.name, grant=grant(MAIN)) == [link]
+    assert any(event.reason == f"{second.cube.name} supersedes it." for event in homes.catalog.tables.audit)
+
+
+async def test_weak_evidence_marks_the_two_and_changes_neither(world):
+    world.evidence[BERGEN, OSLO] = WEAK
+    (first,) = await tell(world, new(OSLO))
+    (second,) = await tell(world, new(BERGEN, minutes=5))
+    assert [link.kind for link in second.links] == [LinkKind.MAY_SUPERSEDE]
+    assert await world.find(first.cube) == first.cube
+
+
+async def test_no_evidence_makes_no_link(world):
+    await tell(world, new(OSLO))
+    (second,) = await tell(world, new(BERGEN, minutes=5))
+    assert second.links == ()
+
+
+async def test_nothing_is_judged_unless_it_is_asked_for(homes):
+    (first,) = await tell(homes, new(OSLO))
+    made = await homes.create([new(BERGEN, minutes=5)], return_existing=True, mutation=mutation())
+    assert made.answer.outcomes[0].links == ()
+    assert await until(homes, first) is None
+
+
+async def test_of_three_each_ends_with_the_next(homes):
+    homes.evidence.pop((PARIS, BERGEN))  # the third is like the first; that it ends the second follows from the chain
+    (first,) = await tell(homes, new(OSLO))
+    (second,) = await tell(homes, new(BERGEN, minutes=5))
+    (third,) = await tell(homes, new(PARIS, minutes=9))
+    ends = [await until(homes, one) for one in (first, second, third)]
+    assert ends == [NOW + timedelta(minutes=5), NOW + timedelta(minutes=9), None]
+    assert {link.older for link in third.links} == {first.cube.name, second.cube.name}
+
+
+async def test_what_was_told_earlier_is_outdated_whenever_it_is_stored(homes):
+    (second,) = await tell(homes, new(BERGEN, minutes=5))
+    (first,) = await tell(homes, new(OSLO))
+    assert first.cube.valid_until == NOW + timedelta(minutes=5)
+    assert [(link.newer, link.older) for link in first.links] == [(second.cube.name, first.cube.name)]
+    assert await until(homes, second) is None
+
+
+async def test_statements_of_one_call_are_compared_with_each_other(homes):
+    first, second = await tell(homes, new(OSLO), new(BERGEN, minutes=5))
+    assert await until(homes, first) == NOW + timedelta(minutes=5)
+    assert second.links or first.links
+
+
+async def test_a_frozen_one_is_only_linked(homes):
+    (first,) = await tell(homes, new(OSLO))
+    await homes.catalog.write(lambda tx: tx.replace(freeze(first.cube)))
+    (second,) = await tell(homes, new(BERGEN, minutes=5))
+    assert second.links[0].kind is LinkKind.SUPERSEDES
+    assert await until(homes, first) is None
+
+
+async def test_an_end_that_comes_sooner_stays(homes):
+    early = NOW + timedelta(minutes=1)
+    (first,) = await tell(homes, new(OSLO, valid_until=early))
+    await tell(homes, new(BERGEN, minutes=5))
+    assert await until(homes, first) == early
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"text": "Does Nora live in Oslo?"},
+        {"text": " ".join(["long"] * 81)},
+        {"sources": (SourceSpan(role="assistant", event_time=NOW),)},
+    ],
+    ids=["a question", "a long text", "an assistant's answer"],
+)
+async def test_what_is_no_statement_is_not_judged(world, other):
+    text = other.pop("text", OSLO)
+    world.evidence[BERGEN, text] = STRONG
+    (first,) = await tell(world, new(text, **other))
+    (second,) = await tell(world, new(BERGEN, minutes=5))
+    assert second.links == ()
+    assert await until(world, first) is None
+
+
+async def test_what_two_people_say_of_themselves_is_not_about_the_same(world):
+    mine, yours = "I live in Oslo.", "I moved to Bergen."
+    world.evidence[yours, mine] = STRONG
+    await tell(world, new(mine, sources=(said("Nora", at=NOW),)))
+    (other,) = await tell(world, new(yours, sources=(said("Tom", at=NOW + timedelta(minutes=5)),)))
+    (same,) = await tell(world, new(yours, sources=(said("Nora", at=NOW + timedelta(minutes=6)),)))
+    assert other.links == ()
+    assert [link.kind for link in same.links] == [LinkKind.SUPERSEDES]
+
+
+async def test_other_vaults_are_not_touched(homes):
+    (first,) = await tell(homes, new(OSLO))
+    (second,) = await tell(homes, new(BERGEN, minutes=5, vault=NOTES), by=grant(NOTES))
+    assert second.links == ()
+    assert await until(homes, first) is None
+
+
+async def test_the_same_words_are_not_stored_twice(world):
+    (first,) = await tell(world, new(OSLO))
+    (again,) = await tell(world, new("nora lives in oslo", minutes=5))
+    assert (again.created, again.cube.uid) == (False, first.cube.uid)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"sources": (said("", session="s1", at=NOW),)},
+        {"labels": {"source": "crm"}},
+        {"expire_time": NOW + timedelta(days=1)},
+        {"sources": (said("Tom", at=NOW),)},
+    ],
+    ids=["in a conversation", "filed otherwise", "for a time", "somebody else"],
+)
+async def test_the_same_words_elsewhere_are_another_memory(world, other):
+    await tell(world, new(OSLO))
+    (again,) = await tell(world, new("nora lives in oslo", minutes=5, **other))
+    assert again.created
+
+
+async def test_words_that_are_over_are_said_anew(homes):
+    homes.evidence["nora lives in oslo", BERGEN] = STRONG
+    (first,) = await tell(homes, new(OSLO))
+    (second,) = await tell(homes, new(BERGEN, minutes=5))
+    (back,) = await tell(homes, new("nora lives in oslo", minutes=9))
+    assert back.created
+    assert await until(homes, second) == NOW + timedelta(minutes=9)
+    assert await until(homes, first) == NOW + timedelta(minutes=5)
+
+
+async def test_a_request_that_comes_again_is_answered_with_its_links(homes):
+    await tell(homes, new(OSLO))
+    item = new(BERGEN, minutes=5)
+    (made,) = await tell(homes, item, request_id="r1")
+    (again,) = await tell(homes, item, request_id="r1")
+    assert again.links == made.links
+    assert made.links
+
+
+async def settle(world, newer, older, kind, **options):
+    return await world.settle_link(newer.cube.name, older.cube.name, kind=kind, mutation=mutation(**options))
+
+
+async def test_a_wrong_judgement_is_taken_back(homes):
+    (first,) = await tell(homes, new(OSLO))
+    (second,) = await tell(homes, new(BERGEN, minutes=5))
+    link = await settle(homes, second, first, LinkKind.UNRELATED)
+    assert (link.kind, link.evidence, link.decided_by) == (LinkKind.UNRELATED, 1.0, grant(MAIN).principal)
+    assert await until(homes, first) is None
+    (again,) = await homes.links(second.cube.name, grant=grant(MAIN))
+    assert again.kind is LinkKind.UNRELATED
+
+
+async def test_an_end_that_somebody_set_meanwhile_stays(homes):
+    (first,) = await tell(homes, new(OSLO))
+    (second,) = await tell(homes, new(BERGEN, minutes=5))
+    own = replace(await homes.find(first.cube), valid_until=NOW + timedelta(days=3), etag="")
+    await homes.update(own, mask=("valid_until",), vector=None, mutation=mutation())
+    await settle(homes, second, first, LinkKind.UNRELATED)
+    assert await until(homes, first) == NOW + timedelta(days=3)
+
+
+async def test_a_doubt_is_confirmed(world):
+    world.evidence[BERGEN, OSLO] = WEAK
+    (first,) = await tell(world, new(OSLO))
+    (second,) = await tell(world, new(BERGEN, minutes=5))
+    await settle(world, second, first, LinkKind.SUPERSEDES, request_id="r1")
+    again = await settle(world, second, first, LinkKind.SUPERSEDES, request_id="r1")
+    assert again.kind is LinkKind.SUPERSEDES
+    assert await until(world, first) == NOW + timedelta(minutes=5)
+
+
+async def test_what_cannot_be_settled_is_refused(world):
+    (first,) = await tell(world, new(OSLO))
+    (second,) = await tell(world, new(BERGEN, minutes=5))
+    (other,) = await tell(world, new(PARIS, vault=NOTES), by=grant(NOTES))
+    with pytest.raises(InvalidField, match="same cube"):
+        await settle(world, first, first, LinkKind.SUPERSEDES)
+    with pytest.raises(CubeNotFound):
+        await settle(world, first, other, LinkKind.SUPERSEDES)
+    with pytest.raises(InvalidField, match="not in the vault"):
+        await settle(world, first, other, LinkKind.SUPERSEDES, by=grant(MAIN, NOTES))
+    with pytest.raises(CubeNotFound):
+        await world.links(other.cube.name, grant=grant(MAIN))
+    await world.catalog.write(lambda tx: tx.replace(freeze(first.cube)))
+    with pytest.raises(CubeFrozen):
+        await settle(world, second, first, LinkKind.SUPERSEDES)
+
+
+async def found(world, **members):
+    hits = (await world.search("Where does Nora live?", vector=vector(1), **members)).hits
+    return [(hit.cube.text, hit.fused.superseded_by) for hit in hits]
+
+
+@pytest.mark.parametrize("evidence", [STRONG, WEAK], ids=["superseded", "in doubt"])
+async def test_a_search_finds_the_newer_one_first(world, evidence):
+    world.evidence[BERGEN, OSLO] = evidence
+    await tell(world, new(OSLO))
+    (second,) = await tell(world, new(BERGEN, minutes=5, seed=1))
+    by = second.cube.name if evidence == STRONG else None
+    assert await found(world) == [(BERGEN, None), (OSLO, by)]
+    stage = (await world.search("Where does Nora live?", vector=vector(1))).stages[-1]
+    assert (stage.name, stage.ran) == ("updates", True)
+
+
+async def test_a_query_can_leave_the_order_as_it_is(homes):
+    await tell(homes, new(OSLO))
+    await tell(homes, new(BERGEN, minutes=5))
+    assert {by for _, by in await found(homes, without=frozenset({"updates"}))} == {None}
+
+
+async def test_the_newer_one_is_found_where_only_the_older_one_fits(homes):
+    await tell(homes, new(OSLO))
+    (second,) = await tell(homes, new(BERGEN, minutes=5))
+    hits = (await homes.search("oslo", without=frozenset({"dense"}))).hits
+    assert [hit.cube.uid for hit in hits][:1] == [second.cube.uid]
+
+
+async def test_a_search_of_the_past_knows_nothing_of_later_links(homes):
+    await tell(homes, new(OSLO))
+    homes.clock.advance(minutes=10)
+    await tell(homes, new(BERGEN, minutes=5))
+    homes.clock.advance(minutes=10)
+    assert await found(homes, as_of=NOW + timedelta(minutes=6)) == [(OSLO, None)]
+
+
+async def test_a_newer_one_that_is_deleted_outdates_nothing(homes):
+    await tell(homes, new(OSLO))
+    (second,) = await tell(homes, new(BERGEN, minutes=5))
+    await homes.delete(second.cube.name, etag="", mutation=mutation())
+    assert await found(homes) == [(OSLO, None)]
+
+
+async def test_a_newer_one_that_the_query_excludes_is_not_brought_in(homes):
+    await tell(homes, new(OSLO, labels={"kind": "home"}))
+    await tell(homes, new(BERGEN, minutes=5))
+    assert [text for text, _ in await found(homes, filter=CubeFilter(labels={"kind": "home"}))] == [OSLO]
+
+
+async def test_an_index_that_is_away_stops_no_write(homes):
+    homes.index.away = True
+    (first,) = await tell(homes, new(OSLO))
+    (second,) = await tell(homes, new(BERGEN, minutes=5))
+    assert second.created
+    assert await until(homes, first) == NOW + timedelta(minutes=5)  # it waits for the index, and is known
+
+
+async def test_a_state_beside_use_is_kept(homes):
+    (first,) = await tell(homes, new(OSLO))
+    await tell(homes, new(BERGEN, minutes=5))
+    ended = await homes.find(first.cube)
+    assert (ended.state, ended.revision, ended.payload) == (State.GENERATED, 2, Plaintext(OSLO))
