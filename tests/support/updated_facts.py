@@ -7,8 +7,10 @@ from pathlib import Path
 
 FOLDER = Path(__file__).with_name("updates")
 TRAINING = ("mixed", "chats", "work")
-HELD_OUT = "held_out"
-"""Nothing is trained on it."""
+TRAINING_TALK = "talk"
+"""Conversations in which nothing that was said becomes untrue."""
+HELD_OUT, HELD_OUT_TALK = "held_out", "held_out_talk"
+"""Nothing is trained on these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,12 @@ def updated_facts(name: str) -> list[UpdatedFact]:
     """Return the facts of a file."""
     lines = (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [UpdatedFact(**{**json.loads(line), "lookalikes": tuple(json.loads(line)["lookalikes"])}) for line in lines]
+
+
+def conversations(name: str) -> list[list[tuple[str, str]]]:
+    """Return the conversations of a file: speaker and text of each turn."""
+    lines = (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [[(speaker, text) for speaker, text in json.loads(line)] for line in lines]
 
 
 def statements(facts: Sequence[UpdatedFact]) -> list[str]:

@@ -1,6 +1,6 @@
 """One order out of several legs, and out of the features of their candidates."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -92,17 +92,24 @@ def semantic(scores: Mapping[str, float], cosine: float | None = None) -> float:
 
 def total(pool: Pool, names: Iterable[str] | None = None) -> Feature:
     """Return the weighted sum of a pool's features, or of some of them: z-scores among these candidates."""
-    talk, score = pool.talk, np.zeros(len(pool))
-    # Without the words around them, texts are compared by their own.
-    bare = CONTEXT not in pool.features
-    for name in pool.features if names is None else [name for name in names if name in pool.features]:
-        weight = FEATURES[name]
-        factor = weight.talk * talk + weight.other * (1.0 - talk)
-        if name == LEXICAL and bare:
-            factor = weight.other
-        values = pool.features[name]
-        score += factor * (values if weight.floor is None else standardized(values, floor=weight.floor))
-    return score
+    counted = [name for name in (pool.features if names is None else names) if name in pool.features]
+    if not counted or not len(pool):
+        return np.zeros(len(pool))
+    floors = [FEATURES[name].floor for name in counted]
+    scores: Feature = _factors(pool, counted) @ standardized(
+        np.stack([pool.features[name] for name in counted]), floors=floors
+    )
+    return scores
+
+
+def _factors(pool: Pool, names: Sequence[str]) -> Feature:
+    """Return how much each feature counts."""
+    talk = pool.talk
+    factors = [FEATURES[name].talk * talk + FEATURES[name].other * (1.0 - talk) for name in names]
+    if LEXICAL in names and CONTEXT not in pool.features:
+        # Without the words around them, texts are compared by their own.
+        factors[names.index(LEXICAL)] = FEATURES[LEXICAL].other
+    return np.array(factors, dtype=np.float64)
 
 
 def _fuse_one(uid: str, scores: Mapping[str, float], cosines: Mapping[str, float]) -> Fused:

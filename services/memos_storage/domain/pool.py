@@ -45,7 +45,7 @@ class Seen:
     """Live texts in columns, those that were asked for and those around them, with the statistics of their vaults.
 
     Attributes:
-        uids: of the texts; the other columns are in this order.
+        keys: what a reader knows the texts by; the other columns are in this order.
         times: in microseconds since 1970, UTC.
         counts: how often each term of the query is in each, shape (texts, terms).
         around: places of the turns at each of `STEPS`, shape (texts, steps); NOBODY where there is none, and throughout
@@ -53,6 +53,7 @@ class Seen:
         words: for each word of the query's tokens, the places of its terms among those of the query.
     """
 
+    keys: Sequence[int | str]
     uids: Sequence[str]
     vaults: Places
     sessions: Sequence[str]
@@ -79,6 +80,7 @@ class Seen:
         place = {seen.uid: index for index, seen in enumerate(turns)}
         around = [[place.get(seen.around.get(step, ""), NOBODY) for step in STEPS] for seen in turns]
         return cls(
+            keys=[seen.uid for seen in turns],
             uids=[seen.uid for seen in turns],
             vaults=np.array([seen.vault for seen in turns], dtype=np.int64),
             sessions=[seen.turn.session for seen in turns],
@@ -93,25 +95,28 @@ class Seen:
             words=words,
         )
 
-    def linked(self, chains: Iterable[Sequence[str | None]]) -> "Seen":
-        """Return the same with the turns around some texts, each given as its uid and those at `STEPS`."""
-        place = {uid: index for index, uid in enumerate(self.uids)}
-        around = self.around.copy()
-        for this, *others in chains:
-            if this in place:
-                around[place[this]] = [NOBODY if uid is None else place.get(uid, NOBODY) for uid in others]
+    def linked(self, chains: Iterable[Sequence[int | str | None]]) -> "Seen":
+        """Return the same with the turns around some texts, each given as its key and those at `STEPS`."""
+        place: dict[int | str | None, int] = {key: index for index, key in enumerate(self.keys)}
+        rows = [[place.get(key, NOBODY) for key in chain] for chain in chains]
+        if not rows:
+            return self
+        links = np.array(rows, dtype=np.int64)
+        links, around = links[links[:, 0] != NOBODY], self.around.copy()
+        around[links[:, 0]] = links[:, 1:]
         return replace(self, around=around)
 
     def with_others(self, other: "Seen") -> "Seen":
         """Return both together; what the other knows of the turns around a text is taken over."""
-        place = {uid: index for index, uid in enumerate(self.uids)}
-        new = [index for index, uid in enumerate(other.uids) if uid not in place]
-        place |= {other.uids[index]: len(self.uids) + count for count, index in enumerate(new)}
-        moved = np.array([*(place[uid] for uid in other.uids), NOBODY], dtype=np.int64)
+        place = {key: index for index, key in enumerate(self.keys)}
+        new = [index for index, key in enumerate(other.keys) if key not in place]
+        place |= {other.keys[index]: len(self.keys) + count for count, index in enumerate(new)}
+        moved = np.array([*(place[key] for key in other.keys), NOBODY], dtype=np.int64)
         around = np.concatenate([self.around, np.full((len(new), len(STEPS)), NOBODY, dtype=np.int64)])
         known = np.flatnonzero((other.around != NOBODY).any(axis=1))
         around[moved[known]] = moved[other.around[known]]
         return Seen(
+            keys=[*self.keys, *(other.keys[index] for index in new)],
             uids=[*self.uids, *(other.uids[index] for index in new)],
             vaults=np.concatenate([self.vaults, other.vaults[new]]),
             sessions=[*self.sessions, *(other.sessions[index] for index in new)],
@@ -141,6 +146,7 @@ class Pool:
     changed: frozenset[str] = frozenset()
     features: dict[str, Feature] = field(default_factory=dict)
     places: Places = field(init=False)
+    _talk: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._find()
@@ -179,17 +185,23 @@ class Pool:
 
     @property
     def talk(self) -> float:
-        """Return how much these are turns of people who talk with each other, from 0 to 1.
+        """Return how much the first of these are turns of people who talk with each other, from 0 to 1.
 
         Such turns are short, and mean little without those around them; what an assistant answers is long, and stands
         for itself.
         """
+        if self._talk is None:
+            self._talk = self._measure_talk()
+        return self._talk
+
+    def _measure_talk(self) -> float:
         places = self.places[self.known]
         if not len(places):
             return 0.0
-        named = sum(1 for place in places if self.seen.speakers[place] and self.seen.sessions[place]) / len(places)
-        answers = float((self.seen.roles[places] == Role.ASSISTANT).mean())
-        length = float(np.median(self.seen.lengths[places]))
+        seen = self.seen
+        named = sum(1 for place in places.tolist() if seen.speakers[place] and seen.sessions[place]) / len(places)
+        answers = float((seen.roles[places] == Role.ASSISTANT).mean())
+        length = float(np.partition(seen.lengths[places], len(places) // 2)[len(places) // 2])
         return named * max(0.0, 1.0 - 3.0 * answers) * min(1.0, _SHORT / max(length, 1.0))
 
     def _find(self) -> None:
@@ -205,15 +217,16 @@ def filled(values: npt.NDArray[np.floating], known: npt.NDArray[np.bool_]) -> Fe
     return found
 
 
-def standardized(values: Feature, *, floor: float) -> Feature:
-    """Return values less their mean, over their spread.
+def standardized(values: npt.NDArray[np.float64], *, floors: Sequence[float | None]) -> npt.NDArray[np.float64]:
+    """Return features less their means, over their spreads.
 
     Args:
-        values: one a candidate.
-        floor: added to the spread in squares: among few or equal candidates small differences stay small.
+        values: shape (features, candidates).
+        floors: of each feature, added to its spread in squares: among few or equal candidates small differences stay
+            small. None leaves a feature as it is.
     """
-    if not len(values):
-        return values
-    spread = float(np.hypot(values.std(), floor))
-    found: Feature = (values - values.mean()) / spread
+    as_it_is = np.array([floor is None for floor in floors])[:, None]
+    spreads = np.hypot(values.std(axis=1), [floor or 0.0 for floor in floors])[:, None]
+    means = values.mean(axis=1)[:, None]
+    found: npt.NDArray[np.float64] = np.where(as_it_is, values, (values - means) / np.where(as_it_is, 1.0, spreads))
     return found

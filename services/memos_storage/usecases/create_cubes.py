@@ -19,7 +19,7 @@ from memos_storage.ports import BlobRegistry, Catalog, Transaction, VectorIndex
 from memos_storage.usecases.access import require_vault, shown
 from memos_storage.usecases.derived import from_sources, replace_source
 from memos_storage.usecases.mutation import Mutation, once
-from memos_storage.usecases.supersession.decide import repeats
+from memos_storage.usecases.supersession.decide import repeats, told_anew
 from memos_storage.usecases.supersession.find_earlier import FindEarlier
 from memos_storage.usecases.supersession.outdate import Linker
 from memos_storage.usecases.tombstones import Tombstones
@@ -174,7 +174,10 @@ class CreateCubes:
         cube = outcome.cube
         if cube is None or not outcome.created or cube.uid not in earlier:
             return outcome
-        links = Linker(tx, mutation, self.ids, now).link_earlier(cube, earlier[cube.uid].judged)
+        linker, known = Linker(tx, mutation, self.ids, now), earlier[cube.uid]
+        links = linker.link_earlier(cube, known.judged)
+        if known.same is not None:
+            links = (*links, *linker.link_retold(cube, known.same))
         stored = tx.live(cube.name)
         return replace(outcome, cube=cube if stored is None else stored.cube, links=links)
 
@@ -200,6 +203,9 @@ class CreateCubes:
             return self._store(tx, item, mutation, return_existing, now)
         if not return_existing:
             return Outcome(error=duplicate)
+        anew = told_anew(item.cube, cube)
+        if anew is not None:
+            return self._store(tx, replace(item, cube=anew), mutation, return_existing, now)
         if cube.state is State.ARCHIVED and item.cube.state is not State.ARCHIVED:
             cube = moved(cube, state=State.ACTIVATED, frozen=cube.frozen, now=now)
             tx.replace(cube)

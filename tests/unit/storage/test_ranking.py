@@ -288,11 +288,11 @@ def test_how_much_it_is_a_talk(turns, low, high):
 
 
 def test_small_differences_among_few_stay_small():
-    few = standardized(np.array([0.50, 0.51]), floor=0.05)
-    assert np.abs(few).max() < 0.2
-    many = standardized(np.array([0.1, 0.9] * 20), floor=0.05)
+    few = standardized(np.array([[0.50, 0.51], [2.0, 4.0]]), floors=[0.05, None])
+    assert np.abs(few[0]).max() < 0.2
+    assert few[1].tolist() == [2.0, 4.0]
+    many = standardized(np.array([[0.1, 0.9] * 20]), floors=[0.05])
     assert np.abs(many).max() == pytest.approx(1.0, abs=0.02)
-    assert standardized(np.array([]), floor=1.0).size == 0
 
 
 async def test_dense_candidates_have_the_score_of_their_words(world):

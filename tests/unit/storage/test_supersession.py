@@ -171,14 +171,26 @@ async def test_the_same_words_elsewhere_are_another_memory(world, other):
     assert again.created
 
 
-async def test_words_that_are_over_are_said_anew(homes):
-    homes.evidence["nora lives in oslo", BERGEN] = STRONG
-    (first,) = await tell(homes, new(OSLO))
-    (second,) = await tell(homes, new(BERGEN, minutes=5))
-    (back,) = await tell(homes, new("nora lives in oslo", minutes=9))
+@pytest.mark.parametrize("words", [OSLO, "nora lives in oslo"])
+async def test_words_that_are_over_are_said_anew(homes, words):
+    plain = (SourceSpan(message_id="m-1"),)
+    (first,) = await tell(homes, new(OSLO, sources=plain))
+    homes.clock.advance(minutes=5)
+    (second,) = await tell(homes, new(BERGEN, sources=(SourceSpan(message_id="m-2"),)))
+    homes.clock.advance(minutes=4)
+    (back,) = await tell(homes, new(words, sources=plain))
     assert back.created
+    assert [(link.older, link.kind) for link in back.links] == [(second.cube.name, LinkKind.SUPERSEDES)]
     assert await until(homes, second) == NOW + timedelta(minutes=9)
     assert await until(homes, first) == NOW + timedelta(minutes=5)
+    assert await until(homes, back) is None
+
+
+async def test_a_message_that_comes_again_is_the_same_though_it_is_over(homes):
+    (first,) = await tell(homes, new(OSLO, sources=(said("Tom", at=NOW),)))
+    await tell(homes, new(BERGEN, minutes=5))
+    (again,) = await tell(homes, new(OSLO, sources=(said("Tom", at=NOW),)))
+    assert (again.created, again.cube.uid) == (False, first.cube.uid)
 
 
 async def test_a_request_that_comes_again_is_answered_with_its_links(homes):

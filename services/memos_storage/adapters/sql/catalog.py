@@ -1,12 +1,12 @@
 """The catalogue: writers, and a few readers with connections of their own."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, TypeVar
 
-import numpy as np
 from sqlalchemy import Connection, Select, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -247,10 +247,13 @@ class SqlCatalog:
 
     async def eligible(self, uids: Sequence[str], selection: Selection) -> dict[str, int]:
         """Return uid -> content revision of those that are selected; of the past, those that have not changed since."""
-        statement = statements.eligible(Shape.of(selection))
-        parameters = {**filters.values(selection), "uids": uids}
-        found = await self._database.read(lambda connection: connection.execute(statement, parameters).all())
-        return {row.uid: row.content_revision for row in found}
+        shape, parameters = Shape.of(selection), {**filters.values(selection), "uids": json.dumps(list(uids))}
+
+        def work(connection: Connection) -> dict[str, int]:
+            found = connection.execute(statements.eligible(shape, connection.dialect.name), parameters).all()
+            return {row.uid: row.content_revision for row in found}
+
+        return await self._database.read(work)
 
     async def resolve(self, uids: Sequence[str], selection: Selection) -> dict[str, StoredCube]:
         """Return those that are selected, whole; of the past, those that have changed since as well."""
@@ -286,9 +289,13 @@ class SqlCatalog:
 
     async def cosines(self, query: Vector, uids: Sequence[str]) -> dict[str, float]:
         """Return the cosine of the query with each cube that has a vector of its embedder."""
-        parameters = {"uids": uids, "embedder": query.embedder}
-        found = await self._database.read(lambda connection: connection.execute(statements.COSINES, parameters).all())
-        return dict(zip((uid for uid, _ in found), _scores(query, [data for _, data in found]), strict=True))
+        parameters = {"uids": json.dumps(list(uids)), "embedder": query.embedder}
+
+        def work(connection: Connection) -> dict[str, float]:
+            found = connection.execute(statements.cosines(connection.dialect.name), parameters).all()
+            return dict(zip((uid for uid, _ in found), _scores(query, [data for _, data in found]), strict=True))
+
+        return await self._database.read(work)
 
     async def embedder(self) -> str:
         """Return the embedder that searches go by; empty as long as nothing has a vector."""
@@ -353,8 +360,7 @@ class SqlCatalog:
 
 
 def _scores(query: Vector, data: Sequence[bytes]) -> list[float]:
-    vectors = [rows.vector_of(item) for item in data]
-    if not vectors:
+    if not data:
         return []
-    scores: list[float] = (np.stack(vectors) @ query.values).tolist()
+    scores: list[float] = (rows.vectors_of(data) @ query.values).tolist()
     return scores

@@ -1,6 +1,6 @@
 """Cubes as rows. The document of a revision is the contract's own message, and evolves by the contract's rules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -94,6 +94,11 @@ def vector_bytes(values: Floats) -> bytes:
 def vector_row(row: Any) -> Vector:
     """Return the vector of a row with `embedder`, `data` and `tokens`."""
     return Vector(row.embedder, vector_of(row.data), row.tokens)
+
+
+def vectors_of(data: Sequence[bytes]) -> Floats:
+    """Return stored vectors of one embedder, shape (vectors, dimensions); at least one."""
+    return np.frombuffer(b"".join(data), dtype="<f4").reshape(len(data), -1)
 
 
 def vector_of(data: bytes) -> Floats:

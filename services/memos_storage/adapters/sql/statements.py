@@ -9,6 +9,7 @@ from memos_kernel.cube import State
 from memos_kernel.states import COOLING, INJECTABLE
 from memos_storage.adapters.sql import filters, rows, schema
 from memos_storage.adapters.sql.filters import Shape
+from memos_storage.adapters.sql.parts import listed
 
 _CUBES, _VAULTS, _REVISIONS, _VECTORS = schema.cubes, schema.vaults, schema.revisions, schema.vectors
 _OF_CURRENT_REVISION = and_(_REVISIONS.c.cube_key == _CUBES.c.key, _REVISIONS.c.revision == _CUBES.c.revision)
@@ -23,12 +24,16 @@ _NAMED_WITH_DOCUMENT = _NAMED_WITH_VAULT.join(_REVISIONS, _OF_CURRENT_REVISION)
 
 _UIDS = _CUBES.c.uid.in_(bindparam("uids", expanding=True))
 
-COSINES = (
-    select(_CUBES.c.uid, _VECTORS.c.data)
-    .select_from(_CUBES.join(_VECTORS, OF_CURRENT_TEXT))
-    .where(_UIDS, _VECTORS.c.embedder == bindparam("embedder"))
-)
-"""Vectors of cubes by `uids`."""
+
+@lru_cache(maxsize=2)
+def cosines(dialect: str) -> Select[Any]:
+    """Vectors of cubes; parameters: `embedder`, and `uids` as JSON."""
+    return (
+        select(_CUBES.c.uid, _VECTORS.c.data)
+        .select_from(_CUBES.join(_VECTORS, OF_CURRENT_TEXT))
+        .where(_CUBES.c.uid.in_(listed("uids", String, dialect)), _VECTORS.c.embedder == bindparam("embedder"))
+    )
+
 
 VECTORS = (
     select(_CUBES.c.uid, _CUBES.c.content_revision, _VECTORS.c.data)
@@ -151,15 +156,16 @@ IDLE_SINCE = _STANDING_OF_VAULT.where(
 
 
 @lru_cache(maxsize=128)
-def eligible(shape: Shape) -> Select[Any]:
-    """Uid and content revision of cubes; parameters: those of the filter, `uids`."""
+def eligible(shape: Shape, dialect: str) -> Select[Any]:
+    """Uid and content revision of cubes; parameters: those of the filter, and `uids` as JSON."""
     columns = select(_CUBES.c.uid, _CUBES.c.content_revision)
-    return columns.select_from(_NAMED_WITH_VAULT).where(_UIDS, *filters.conditions(shape))
+    named = _CUBES.c.uid.in_(listed("uids", String, dialect))
+    return columns.select_from(_NAMED_WITH_VAULT).where(named, *filters.conditions(shape))
 
 
 @lru_cache(maxsize=128)
 def resolved(shape: Shape) -> Select[Any]:
-    """The same cubes as `eligible`, whole."""
+    """The same cubes as `eligible`, whole; `uids` as a list."""
     return select(*rows.STORED).select_from(_NAMED_WITH_DOCUMENT).where(_UIDS, *filters.conditions(shape))
 
 

@@ -62,7 +62,7 @@ def _statements(dialect: str) -> _Statements:
     of_embedder = and_(OF_CURRENT_TEXT, _VECTORS.c.embedder == bindparam("embedder"))
     return _Statements(
         chain=_chain().where(_TURNS.c.uid.in_(uids)),
-        rows=select(*_COLUMNS).where(_TURNS.c.uid.in_(uids)),
+        rows=select(*_COLUMNS).where(_TURNS.c.cube_key.in_(keys)),
         counts_of=_COUNTS.where(_POSTINGS.c.cube_key.in_(keys)),
         tokens=select(_CUBES.c.uid, _VECTORS.c.tokens)
         .select_from(_CUBES.join(_VECTORS, of_embedder))
@@ -71,7 +71,7 @@ def _statements(dialect: str) -> _Statements:
 
 
 def _chain() -> Select[Any]:
-    """Turns with the uids of those around them."""
+    """Keys of turns and of those around them, in the order of `STEPS`."""
     places: dict[int, FromClause] = {0: _TURNS}
     joined: FromClause = _TURNS
     for step in sorted(STEPS, key=abs):
@@ -79,8 +79,8 @@ def _chain() -> Select[Any]:
         nearer = places[step + 1 if step < 0 else step - 1]
         follows = there.c.cube_key == nearer.c.previous if step < 0 else there.c.previous == nearer.c.cube_key
         joined = joined.outerjoin(there, follows)
-    columns = [places[step].c.uid.label(f"uid_{number}") for number, step in enumerate(STEPS)]
-    return select(_TURNS.c.uid, *columns).select_from(joined)
+    columns = [places[step].c.cube_key.label(f"key_{number}") for number, step in enumerate(STEPS)]
+    return select(_TURNS.c.cube_key, *columns).select_from(joined)
 
 
 class SqlTurnReader:
@@ -113,8 +113,8 @@ class SqlTurnReader:
 def _seen(connection: Connection, uids: Sequence[str], wanted: Sequence[str], known: Seen) -> Seen:
     statements = _statements(connection.dialect.name)
     chains = connection.execute(statements.chain, {"uids": json.dumps(list(uids))}).all()
-    new = {uid for chain in chains for uid in chain if uid is not None}.difference(known.uids)
-    rows = connection.execute(statements.rows, {"uids": json.dumps(sorted(new))}).all() if new else []
+    new = {key for chain in chains for key in chain if key is not None}.difference(known.keys)
+    rows = connection.execute(statements.rows, {"keys": json.dumps(sorted(new))}).all() if new else []
     if not rows:
         return known.linked(chains)
     keys, vault_keys, uids_, sessions, speakers, times, roles, marks, lengths = zip(*rows, strict=True)
@@ -128,6 +128,7 @@ def _seen(connection: Connection, uids: Sequence[str], wanted: Sequence[str], kn
     for row in connection.execute(_STATISTICS, {"keys": new_vaults}).all() if new_vaults else ():
         statistics[row.key] = _words(connection, row, _Texts(row.key, keys, held[row.key]), wanted, counts)
     found = Seen(
+        keys=keys,
         vaults=vaults,
         uids=uids_,
         sessions=sessions,

@@ -31,9 +31,16 @@ FEATURES = (
     "first_person_both",
     "first_person_otherwise",
     *(f"{side}_{flag}" for side in ("newer", "older") for flag in ("news", "hedged", "past", "added")),
-    *(f"{side}_{flag}" for side in ("newer", "older") for flag in ("happened", "holds", "of_another", "length")),
+    *(f"{side}_{name}" for side in ("newer", "older") for name in ("happened", "holds", "of_another", "length")),
+    "newer_addressed",
+    "newer_exclaims",
+    "newer_sentences",
+    "older_sentences",
 )
 """Names of the features, in their order; `newer` and `older` are the two statements."""
+
+OLDER_SENTENCES, NEWER_SENTENCES = 2, 3
+"""Most sentences: what says more is not outdated as a whole, and tells of too much to outdate something."""
 
 UNKNOWN = math.nan
 """Value of a feature that cannot be told, such as that of tokens where there are none."""
@@ -52,6 +59,17 @@ def are_of_two(one: Surface, other: Surface) -> bool:
     if not one.subject or not other.subject or one.flags["first_person"] or other.flags["first_person"]:
         return False
     return not one.subject & other.terms and not other.subject & one.terms
+
+
+def are_comparable(newer: Surface, older: Surface) -> bool:
+    """Return whether one statement may make another untrue by its form: who is spoken to is told nothing that ends."""
+    addressed = older.flags["addressed"] or older.exclaims
+    return (
+        not addressed
+        and older.sentences <= OLDER_SENTENCES
+        and newer.sentences <= NEWER_SENTENCES
+        and not are_of_two(newer, older)
+    )
 
 
 def features(newer: Read, older: Read, cosine: float) -> npt.NDArray[np.float64]:
@@ -82,6 +100,10 @@ def features(newer: Read, older: Read, cosine: float) -> npt.NDArray[np.float64]
             for one in (new, old)
             for value in (one.flags["happened"], one.flags["holds"], one.of_another, math.log1p(one.words))
         ),
+        new.flags["addressed"],
+        new.exclaims,
+        new.sentences,
+        old.sentences,
     ]
     return np.array(values, dtype=np.float64)
 

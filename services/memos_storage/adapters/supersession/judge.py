@@ -8,7 +8,7 @@ import numpy as np
 
 from memos_kernel.token_codes import levels_of
 from memos_runtime.loading import ConfigError
-from memos_storage.adapters.supersession.evidence import FEATURES, Read, are_of_two, features
+from memos_storage.adapters.supersession.evidence import FEATURES, Read, are_comparable, features
 from memos_storage.adapters.supersession.surface import surface_of
 from memos_storage.ports import Told
 
@@ -36,7 +36,7 @@ class LearnedJudge:
     def __call__(self, newer: Told, older: Told, cosine: float) -> float:
         """See the port."""
         new, old = read_of(newer), read_of(older)
-        if are_of_two(new.surface, old.surface):
+        if not are_comparable(new.surface, old.surface):
             return 0.0
         values = (features(new, old, cosine) - self._means) / self._spreads
         logit = float(np.nan_to_num(values) @ self._weights) + self._bias

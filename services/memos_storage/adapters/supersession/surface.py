@@ -11,8 +11,9 @@ from memos_storage.adapters.terms import terms
 
 _WORD = re.compile(r"[^\W\d_][\w'’.-]*")
 _SENTENCE = re.compile(r"[.!?:;]\s*$")
+_ENDS = re.compile(r"[.!?。！？]+(?=\s|$)")
 _POSSESSIVE = re.compile(r"['’]s$")
-_FLAGS = ("news", "hedged", "past", "added", "denied", "first_person", "happened", "holds")
+_FLAGS = ("news", "hedged", "past", "added", "denied", "addressed", "first_person", "happened", "holds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Surface:
         of_another: it begins with somebody else: `My sister ...`, `Tom's boss ...`.
         flags: which kinds of words of `words.toml` it has.
         words: how many.
+        sentences: how many.
+        exclaims: it has an exclamation mark.
     """
 
     terms: frozenset[str]
@@ -38,6 +41,8 @@ class Surface:
     of_another: bool
     flags: Mapping[str, bool]
     words: int
+    sentences: int
+    exclaims: bool
 
 
 @lru_cache(maxsize=4_096)
@@ -54,6 +59,8 @@ def surface_of(text: str) -> Surface:
         of_another=_of_another().match(text) is not None,
         flags={name: patterns[name].search(text) is not None for name in _FLAGS},
         words=len(text.split()),
+        sentences=len(_ENDS.findall(text)),
+        exclaims="!" in text,
     )
 
 

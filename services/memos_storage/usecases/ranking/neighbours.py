@@ -45,10 +45,8 @@ class NeighbourStage:
         added = _neighbours(pool)[: max(0, ROOM - len(pool))]
         if not added:
             return
-        seen, cosines, eligible = await asyncio.gather(
-            self.reader.turns(added, asked.text, known=pool.seen),
-            self._cosines(pool, asked, added),
-            self.catalog.eligible(added, asked.selection),
+        seen, eligible = await asyncio.gather(
+            self.reader.turns(added, asked.text, known=pool.seen), self.catalog.eligible(added, asked.selection)
         )
         place = {uid: index for index, uid in enumerate(seen.uids)}
         # One that the query excludes is still around the others, but takes no place from those that it wants.
@@ -56,14 +54,9 @@ class NeighbourStage:
         features = {}
         if LEXICAL in pool.features:
             features[LEXICAL] = shares(seen, np.array([place[uid] for uid in added], dtype=np.int64)).tolist()
-        if DENSE in pool.features:
-            features[DENSE] = [cosines.get(uid, 0.0) for uid in added]
+        if DENSE in pool.features:  # what it means by itself counts least for a turn that stands beside another
+            features[DENSE] = [float(pool.features[DENSE].mean())] * len(added)
         pool.add(added, seen, features)
-
-    async def _cosines(self, pool: Pool, asked: Asked, uids: list[str]) -> dict[str, float]:
-        if DENSE not in pool.features or asked.vector is None:
-            return {}
-        return await self.catalog.cosines(asked.vector, uids)
 
 
 def _neighbours(pool: Pool) -> list[str]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -86,17 +86,17 @@ class RankCandidates:
             _cut(pool, max(CANDIDATES, 2 * top_k))
             results += [await _run(stage, pool, asked, without) for stage in self.late]
             order = _ordered(pool, {item.uid: item for item in found}, told=TOLD * top_k)
-            order, result = await self._updated(order, asked, without, top=TOLD * top_k)
+            order, result = await self._updated(order, asked, without, top=TOLD * top_k, talk=pool.talk)
         return Ranked(order, (*results, result))
 
     async def _updated(
-        self, order: list[Fused], asked: Asked, without: frozenset[str], *, top: int
+        self, order: list[Fused], asked: Asked, without: frozenset[str], *, top: int, talk: float
     ) -> tuple[list[Fused], StageResult]:
         name = self.updates.name
         if name in without:
             return order, StageResult(name, ran=False, reason=LEFT_OUT, candidates=len(order))
         started = time.perf_counter()
-        order = await self.updates(order, asked, top=top)
+        order = await self.updates(order, asked, top=top, talk=talk)
         return order, StageResult(name, True, "", len(order), (time.perf_counter() - started) * 1e3)
 
     async def _pool(
@@ -134,17 +134,24 @@ def _ordered(pool: Pool, found: Mapping[str, Fused], *, told: int) -> list[Fused
 
     Behind those of the pool come the others in the order of the legs: hits, if so many of the pool are none.
     """
-    scores = total(pool).tolist()
-    order = sorted(range(len(pool)), key=lambda place: (-scores[place], pool.uids[place]))
-    columns = {name: values.tolist() for name, values in pool.features.items()}
+    scores = total(pool)
+    order = np.lexsort((np.array(pool.uids), -scores))
+    first, features = order[:told], {name: values[order[:told]].tolist() for name, values in pool.features.items()}
     ranked = [
         Fused(
-            uid=(uid := pool.uids[place]),
-            score=scores[place],
-            legs=found[uid].legs if uid in found else {},
-            features={name: values[place] for name, values in columns.items()} if rank < told else {},
+            uid,
+            score,
+            found[uid].legs if uid in found else {},
+            {name: column[rank] for name, column in features.items()},
         )
-        for rank, place in enumerate(order)
+        for rank, (uid, score) in enumerate(
+            zip([pool.uids[place] for place in first], scores[first].tolist(), strict=True)
+        )
     ]
-    lowest, known = min(scores, default=0.0), set(pool.uids)
-    return [*ranked, *(replace(item, score=lowest) for item in found.values() if item.uid not in known)]
+    rest = order[told:]
+    ranked += [
+        Fused(uid, score, found[uid].legs if uid in found else {})
+        for uid, score in zip([pool.uids[place] for place in rest], scores[rest].tolist(), strict=True)
+    ]
+    lowest, known = float(scores.min(initial=0.0)), set(pool.uids)
+    return [*ranked, *(Fused(item.uid, lowest, item.legs) for item in found.values() if item.uid not in known)]

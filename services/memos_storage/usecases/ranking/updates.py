@@ -8,6 +8,9 @@ from memos_storage.domain.fusion import Fused
 from memos_storage.domain.memory_links import StoredLink
 from memos_storage.ports import Asked, Catalog, MemoryLinks
 
+IN_TALK = 0.6
+"""Least evidence where people talk with each other: much is said again in other words there, little becomes untrue."""
+
 
 @dataclass(frozen=True, slots=True)
 class UpdatesStage:
@@ -17,10 +20,13 @@ class UpdatesStage:
     catalog: Catalog
     name: str = "updates"
 
-    async def __call__(self, order: Sequence[Fused], asked: Asked, *, top: int) -> list[Fused]:
-        """Return the candidates in their new order; the first `top` are looked at."""
-        first = [item.uid for item in order[:top]]
-        links = [link for link in await self.links.to(first) if _counts(link, asked)]
+    async def __call__(self, order: Sequence[Fused], asked: Asked, *, top: int, talk: float) -> list[Fused]:
+        """Return the candidates in their new order; the first `top` are looked at.
+
+        `talk`: how much they are turns of people who talk with each other, see `Pool.talk`.
+        """
+        first, least = [item.uid for item in order[:top]], IN_TALK * talk
+        links = [link for link in await self.links.to(first) if _counts(link, asked) and link.evidence >= least]
         if not links:
             return list(order)
         known = {item.uid: item for item in order}

@@ -1,8 +1,9 @@
 """Which texts are statements that can outdate each other, and how much evidence is enough."""
 
 import re
+from dataclasses import replace
 
-from memos_kernel.cube import Kind, MemCube, State
+from memos_kernel.cube import Kind, MemCube, State, content_hash
 from memos_kernel.memory_links import LinkKind
 from memos_storage.domain.derived import is_derived
 from memos_storage.domain.filters import effective_state, event_time
@@ -57,9 +58,24 @@ def repeats(new: MemCube, known: MemCube) -> bool:
 
     What is said in a conversation has its place there, and is stored as often as it is said.
     """
-    return not any(source.session or source.message_id for source in new.sources) and all(
+    return not any(source.session for source in new.sources) and all(
         getattr(new, name) == getattr(known, name) for name in _FILED
     )
+
+
+def told_anew(cube: MemCube, known: MemCube) -> MemCube | None:
+    """Return a text as another memory than the one that holds its content; None if it is that one.
+
+    A message is known by its id, and is the same whenever it comes. A plain text that has become untrue is said anew if
+    it comes again: its id is of its words alone, and gets the revision of the old one.
+    """
+    if len(cube.sources) != 1 or known.valid_until is None:
+        return None
+    (source,) = cube.sources
+    if source.session or source.speaker or source.event_time is not None:
+        return None
+    sources = (replace(source, message_id=f"{source.message_id}.{known.revision}"),)
+    return replace(cube, sources=sources, content_hash=content_hash(cube.payload, sources))
 
 
 def kind_of(evidence: float) -> LinkKind | None:

@@ -63,9 +63,10 @@ class FindEarlier:
             return {}
         with self.spans.span("storage.find_earlier"):
             await self.pending.refresh()
-            near = [*_among(stated)]
+            near = _among(stated)
             for found in await asyncio.gather(*(self._stored(item) for item in stated)):
                 near += found
+            near = _nearest(near)
             texts, tokens = await self._read(stated, near, now)
             return await asyncio.to_thread(self._judged, near, texts, tokens)
 
@@ -79,8 +80,7 @@ class FindEarlier:
         except Capacity:
             pass  # the index catches up later, and so does who asks for it
         best = {hit.uid: hit.score for hit in sorted(hits, key=lambda hit: hit.score) if hit.score >= LEAST_COSINE}
-        nearest = sorted(best, key=lambda uid: -best[uid])[:NEAREST]
-        return [_Near(item, uid, best[uid]) for uid in nearest]
+        return [_Near(item, uid, cosine) for uid, cosine in best.items()]
 
     async def _read(
         self, stated: Sequence[NewCube], near: Sequence[_Near], now: datetime
@@ -126,6 +126,14 @@ class FindEarlier:
 
 def _strongest(judged: Sequence[Judged]) -> tuple[Judged, ...]:
     return tuple(sorted(judged, key=lambda one: (-one.evidence, one.stored.uid))[:MOST_LINKS])
+
+
+def _nearest(near: Sequence[_Near]) -> list[_Near]:
+    """Return the nearest texts of each item."""
+    by_item: dict[str, list[_Near]] = {}
+    for one in sorted(near, key=lambda one: -one.cosine):
+        by_item.setdefault(one.item.cube.uid, []).append(one)
+    return [one for found in by_item.values() for one in found[:NEAREST]]
 
 
 def _among(items: Sequence[NewCube]) -> list[_Near]:

@@ -40,6 +40,10 @@ class Linker:
             made |= {(link.newer_uid, link.older_uid): link for link in links}
         return tuple(made.values())
 
+    def link_retold(self, cube: MemCube, same: MemCube) -> tuple[StoredLink, ...]:
+        """Outdate what had outdated the same words before: who moves back home lives there again."""
+        return tuple(self._outdate_successors(cube, same, None))
+
     def link(
         self, newer: MemCube, older: MemCube, kind: LinkKind, evidence: float, *, decided: bool = False
     ) -> StoredLink:
@@ -69,13 +73,17 @@ class Linker:
         if link.closed_until is not None and older.valid_until == link.closed_until:
             self._set_end(older, link.open_until, f"{link.newer} does not supersede it.")
 
-    def _outdate_successors(self, newer: MemCube, older: MemCube, evidence: float) -> Iterator[StoredLink]:
-        """Outdate what had outdated the same statement before: of three homes the second ends with the third, too."""
+    def _outdate_successors(self, newer: MemCube, older: MemCube, evidence: float | None) -> Iterator[StoredLink]:
+        """Outdate what had outdated the same statement before: of three homes the second ends with the third, too.
+
+        Without an evidence of its own that of the other link counts.
+        """
         for known in self.tx.links.of(older.uid):
             if known.kind is LinkKind.SUPERSEDES and known.older_uid == older.uid and known.newer_uid != newer.uid:
                 between = self.tx.live(known.newer)
                 if between is not None and is_told_before(between.cube, newer) and can_end(between.cube, newer):
-                    yield self.link(newer, between.cube, LinkKind.SUPERSEDES, evidence)
+                    by = known.evidence if evidence is None else evidence
+                    yield self.link(newer, between.cube, LinkKind.SUPERSEDES, by)
 
     def _set_end(self, cube: MemCube, end: datetime | None, reason: str) -> None:
         changed = revisions.updated(cube, replace(cube, valid_until=end), paths=("valid_until",), now=self.now)
