@@ -1,7 +1,7 @@
 """Candidates of a search with what is known of them, and the features that stages give them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ Feature = npt.NDArray[np.float64]
 """One value a candidate, in the order of the pool."""
 Places = npt.NDArray[np.int64]
 
-STEPS = (-3, -2, -1, 1, 2)
+STEPS = (-2, -1, 1, 2)
 """Distances at which the turns around one are known: -1 is the turn before it, 1 the next one."""
 NOBODY = -1
 """In a list of places: there is none."""
@@ -45,15 +45,14 @@ class Seen:
     """Live texts in columns, those that were asked for and those around them, with the statistics of their vaults.
 
     Attributes:
-        keys: what a reader knows the texts by; the other columns are in this order.
+        uids: of the texts; the other columns are in this order.
         times: in microseconds since 1970, UTC.
         counts: how often each term of the query is in each, shape (texts, terms).
-        around: places of the turns at each of `STEPS`, shape (texts, steps); NOBODY where there is none, and throughout
-            for texts that are here only as those around others.
+        around: places of the turns at each of `STEPS`, shape (texts, steps); NOBODY where there is none, or none that
+            is known, for a text that is here only as one around another.
         words: for each word of the query's tokens, the places of its terms among those of the query.
     """
 
-    keys: Sequence[int | str]
     uids: Sequence[str]
     vaults: Places
     sessions: Sequence[str]
@@ -77,11 +76,9 @@ class Seen:
         words: tuple[tuple[int, ...], ...] = (),
     ) -> "Seen":
         """Return turns as columns."""
-        place = {seen.uid: index for index, seen in enumerate(turns)}
-        around = [[place.get(seen.around.get(step, ""), NOBODY) for step in STEPS] for seen in turns]
+        uids = [seen.uid for seen in turns]
         return cls(
-            keys=[seen.uid for seen in turns],
-            uids=[seen.uid for seen in turns],
+            uids=uids,
             vaults=np.array([seen.vault for seen in turns], dtype=np.int64),
             sessions=[seen.turn.session for seen in turns],
             speakers=[seen.turn.speaker for seen in turns],
@@ -90,46 +87,38 @@ class Seen:
             marks=np.array([seen.turn.marks for seen in turns], dtype=np.int64),
             lengths=np.array([seen.turn.length for seen in turns], dtype=np.float64),
             counts=np.array([seen.counts for seen in turns], dtype=np.float64).reshape(len(turns), terms),
-            around=np.array(around, dtype=np.int64).reshape(len(turns), len(STEPS)),
+            around=around(([seen.uid, *map(seen.around.get, STEPS)] for seen in turns), uids),
             statistics=statistics,
             words=words,
         )
 
-    def linked(self, chains: Iterable[Sequence[int | str | None]]) -> "Seen":
-        """Return the same with the turns around some texts, each given as its key and those at `STEPS`."""
-        place: dict[int | str | None, int] = {key: index for index, key in enumerate(self.keys)}
-        rows = [[place.get(key, NOBODY) for key in chain] for chain in chains]
-        if not rows:
-            return self
-        links = np.array(rows, dtype=np.int64)
-        links, around = links[links[:, 0] != NOBODY], self.around.copy()
-        around[links[:, 0]] = links[:, 1:]
-        return replace(self, around=around)
 
-    def with_others(self, other: "Seen") -> "Seen":
-        """Return both together; what the other knows of the turns around a text is taken over."""
-        place = {key: index for index, key in enumerate(self.keys)}
-        new = [index for index, key in enumerate(other.keys) if key not in place]
-        place |= {other.keys[index]: len(self.keys) + count for count, index in enumerate(new)}
-        moved = np.array([*(place[key] for key in other.keys), NOBODY], dtype=np.int64)
-        around = np.concatenate([self.around, np.full((len(new), len(STEPS)), NOBODY, dtype=np.int64)])
-        known = np.flatnonzero((other.around != NOBODY).any(axis=1))
-        around[moved[known]] = moved[other.around[known]]
-        return Seen(
-            keys=[*self.keys, *(other.keys[index] for index in new)],
-            uids=[*self.uids, *(other.uids[index] for index in new)],
-            vaults=np.concatenate([self.vaults, other.vaults[new]]),
-            sessions=[*self.sessions, *(other.sessions[index] for index in new)],
-            speakers=[*self.speakers, *(other.speakers[index] for index in new)],
-            times=np.concatenate([self.times, other.times[new]]),
-            roles=np.concatenate([self.roles, other.roles[new]]),
-            marks=np.concatenate([self.marks, other.marks[new]]),
-            lengths=np.concatenate([self.lengths, other.lengths[new]]),
-            counts=np.concatenate([self.counts, other.counts[new]]),
-            around=around,
-            statistics={**other.statistics, **self.statistics},
-            words=self.words or other.words,
-        )
+def around(chains: Iterable[Sequence[int | str | None]], keys: Sequence[int | str]) -> Places:
+    """Return the places of the turns at each of `STEPS` of some texts, shape (texts, steps), as far as they are known.
+
+    What stands between two turns of a chain is known of all turns in it, so of those around a text as well.
+
+    Args:
+        chains: keys of a text and of those at `STEPS`; None where there is none.
+        keys: of the texts.
+    """
+    place: dict[int | str | None, int] = {key: index for index, key in enumerate(keys)}
+    rows = np.array([[place.get(key, NOBODY) for key in chain] for chain in chains], dtype=np.int64)
+    if not len(rows):
+        return np.full((len(keys), len(STEPS)), NOBODY, dtype=np.int64)
+    in_order = rows[:, np.argsort((0, *STEPS))]
+    before, after = (np.full(len(keys) + 1, NOBODY, dtype=np.int64) for _ in range(2))  # the last is that of NOBODY
+    for first, second in zip(in_order.T, in_order.T[1:], strict=False):
+        both = (first != NOBODY) & (second != NOBODY)
+        after[first[both]], before[second[both]] = second[both], first[both]
+    return np.stack([_walked(before if step < 0 else after, abs(step)) for step in STEPS], axis=1)
+
+
+def _walked(links: Places, steps: int) -> Places:
+    here = np.arange(len(links) - 1)
+    for _ in range(steps):
+        here = links[here]
+    return here
 
 
 @dataclass(slots=True, eq=False)
@@ -160,10 +149,9 @@ class Pool:
         known: npt.NDArray[np.bool_] = self.places != NOBODY
         return known
 
-    def add(self, uids: Sequence[str], seen: Seen, features: Mapping[str, Sequence[float]]) -> None:
-        """Add candidates with all that is seen now, and their values of the features that there are so far."""
+    def add(self, uids: Sequence[str], features: Mapping[str, Sequence[float]]) -> None:
+        """Add candidates that are seen, with their values of the features that there are so far."""
         self.uids += uids
-        self.seen = seen
         for name, values in self.features.items():
             self.features[name] = np.concatenate([values, np.asarray(features[name], dtype=np.float64)])
         self._find()

@@ -38,16 +38,15 @@ class Asked:
 class TurnReader(Protocol):
     """Live texts as the ranking sees them."""
 
-    async def turns(
-        self, uids: Sequence[str], query: str, *, words: Sequence[str] = (), known: Seen | None = None
-    ) -> Seen:
+    async def turns(self, uids: Sequence[str], query: str, *, words: Sequence[str] = ()) -> Seen:
         """Return the turns of these cubes and those around each at `STEPS`, with what they share with a query.
 
         Cubes without a live text are left out.
 
         Args:
+            uids: of the cubes.
+            query: its terms are counted.
             words: those of the query's tokens.
-            known: what was read before for the same query and comes back with it; it is not read again.
         """
         ...
 

@@ -43,8 +43,8 @@ class MemoryLinks(Protocol):
         """Return the links of a cube, to what it outdates and to what outdates it, the latest first."""
         ...
 
-    async def to(self, uids: Sequence[str]) -> list[StoredLink]:
-        """Return the links to what outdates these cubes, or may."""
+    async def to(self, uids: Sequence[str], *, least: float = 0.0) -> list[StoredLink]:
+        """Return the links to what outdates these cubes, or may, of at least some evidence."""
         ...
 
 

@@ -62,6 +62,15 @@ async def test_weak_evidence_marks_the_two_and_changes_neither(world):
     assert await world.find(first.cube) == first.cube
 
 
+async def test_in_a_talk_it_takes_more_evidence(world):
+    for evidence, links in ((0.2, 0), (0.4, 1)):
+        texts = f"Nora lives in Oslo {evidence}.", f"Nora moved {evidence}."
+        world.evidence[texts[1], texts[0]] = evidence
+        sources = [(said("Tom", session="s1", at=NOW + timedelta(minutes=minute)),) for minute in range(2)]
+        *_, second = await tell(world, *(new(text, sources=one) for text, one in zip(texts, sources, strict=True)))
+        assert len(second.links) == links
+
+
 async def test_no_evidence_makes_no_link(world):
     await tell(world, new(OSLO))
     (second,) = await tell(world, new(BERGEN, minutes=5))

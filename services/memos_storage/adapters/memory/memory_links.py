@@ -17,6 +17,7 @@ class MemoryMemoryLinks:
         """Return the links of a cube, to what it outdates and to what outdates it, the latest first."""
         return links_of(self._catalog.tables, uid)
 
-    async def to(self, uids: Sequence[str]) -> list[StoredLink]:
-        """Return the links to what outdates these cubes, or may."""
-        return [link for uid in uids for link in links_of(self._catalog.tables, uid) if link.older_uid == uid]
+    async def to(self, uids: Sequence[str], *, least: float = 0.0) -> list[StoredLink]:
+        """Return the links to what outdates these cubes, or may, of at least some evidence."""
+        found = [link for uid in uids for link in links_of(self._catalog.tables, uid) if link.older_uid == uid]
+        return [link for link in found if link.evidence >= least]

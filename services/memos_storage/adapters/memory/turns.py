@@ -10,6 +10,7 @@ from memos_storage.adapters.terms import frequencies, terms
 from memos_storage.domain.bm25 import QUERY_TERMS
 from memos_storage.domain.pool import STEPS, Seen, SeenTurn, VaultWords
 from memos_storage.domain.turns import turn_of
+from memos_storage.domain.values import PointId
 
 
 class MemoryTurnReader:
@@ -18,9 +19,7 @@ class MemoryTurnReader:
     def __init__(self, catalog: MemoryCatalog) -> None:
         self._catalog = catalog
 
-    async def turns(
-        self, uids: Sequence[str], query: str, *, words: Sequence[str] = (), known: Seen | None = None
-    ) -> Seen:
+    async def turns(self, uids: Sequence[str], query: str, *, words: Sequence[str] = ()) -> Seen:
         """Return the turns of these cubes and those around them, with what they share with a query."""
         wanted = list(dict.fromkeys(terms(query)))[:QUERY_TERMS]
         places = {term: place for place, term in enumerate(wanted)}
@@ -30,7 +29,7 @@ class MemoryTurnReader:
         numbers = {
             vault: number for number, vault in enumerate(sorted({cube.vault for cube in live.values()}, key=str))
         }
-        found = Seen.of(
+        return Seen.of(
             [self._seen(live[uid], wanted, numbers, around.get(uid, {})) for uid in shown],
             {
                 number: _statistics([cube for cube in live.values() if cube.vault == vault], wanted)
@@ -40,14 +39,13 @@ class MemoryTurnReader:
             terms=len(wanted),
             words=tuple(tuple(places[term] for term in terms(word) if term in places) for word in words),
         )
-        return found if known is None else known.with_others(found)
 
     async def tokens(self, uids: Sequence[str], embedder: str) -> dict[str, bytes]:
         """Return the codes of the tokens of cubes that have some of an embedder."""
         found = {}
         for uid in uids:
             row = self._catalog.tables.cubes.get(uid)
-            held = {} if row is None else self._catalog.tables.vectors.get((uid, row.content_revision), {})
+            held = {} if row is None else self._catalog.tables.vectors.get(PointId(uid, row.content_revision), {})
             if embedder in held and held[embedder].tokens:
                 found[uid] = held[embedder].tokens or b""
         return found

@@ -72,14 +72,15 @@ def links_of(connection: Connection, uid: str) -> list[StoredLink]:
     return sorted(found, key=lambda link: (link.time, link.newer_uid, link.older_uid), reverse=True)
 
 
-def links_to(connection: Connection, uids: Sequence[str]) -> list[StoredLink]:
-    """Return the links to what outdates some cubes, or may."""
-    return list(_links(connection, _to(connection.dialect.name), {"uids": json.dumps(list(uids))}))
+def links_to(connection: Connection, uids: Sequence[str], least: float) -> list[StoredLink]:
+    """Return the links to what outdates some cubes, or may, of at least some evidence."""
+    values = {"uids": json.dumps(list(uids)), "least": least}
+    return list(_links(connection, _to(connection.dialect.name), values))
 
 
 @cache
 def _to(dialect: str) -> Select[Any]:
-    return _LIVE.where(_OLDER.c.uid.in_(listed("uids", String, dialect)))
+    return _LIVE.where(_OLDER.c.uid.in_(listed("uids", String, dialect)), _LINKS.c.evidence >= bindparam("least"))
 
 
 def _links(connection: Connection, statement: Select[Any], values: dict[str, Any]) -> Iterator[StoredLink]:

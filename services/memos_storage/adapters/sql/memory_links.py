@@ -17,6 +17,6 @@ class SqlMemoryLinks:
         """Return the links of a cube, to what it outdates and to what outdates it, the latest first."""
         return await self._database.read(lambda connection: links_of(connection, uid))
 
-    async def to(self, uids: Sequence[str]) -> list[StoredLink]:
-        """Return the links to what outdates these cubes, or may."""
-        return await self._database.read(lambda connection: links_to(connection, uids)) if uids else []
+    async def to(self, uids: Sequence[str], *, least: float = 0.0) -> list[StoredLink]:
+        """Return the links to what outdates these cubes, or may, of at least some evidence."""
+        return await self._database.read(lambda connection: links_to(connection, uids, least)) if uids else []

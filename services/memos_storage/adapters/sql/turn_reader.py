@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -26,7 +26,7 @@ from memos_storage.adapters.sql.lexical import FREQUENCIES, wanted_terms
 from memos_storage.adapters.sql.parts import listed
 from memos_storage.adapters.sql.statements import OF_CURRENT_TEXT
 from memos_storage.adapters.terms import terms
-from memos_storage.domain.pool import NOBODY, STEPS, Places, Seen, VaultWords
+from memos_storage.domain.pool import STEPS, Places, Seen, VaultWords, around
 
 _CUBES, _VAULTS, _TURNS, _VECTORS = schema.cubes, schema.vaults, schema.turns, schema.vectors
 _POSTINGS = schema.postings
@@ -89,48 +89,44 @@ class SqlTurnReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def turns(
-        self, uids: Sequence[str], query: str, *, words: Sequence[str] = (), known: Seen | None = None
-    ) -> Seen:
+    async def turns(self, uids: Sequence[str], query: str, *, words: Sequence[str] = ()) -> Seen:
         """Return the turns of these cubes and those around them, with what they share with a query."""
         wanted = wanted_terms(query)
         places = {term: place for place, term in enumerate(wanted)}
         of_words = tuple(tuple(places[term] for term in terms(word) if term in places) for word in words)
-        empty = known or Seen.of((), {}, terms=len(wanted), words=of_words)
-        return await self._database.read(lambda connection: _seen(connection, uids, wanted, empty))
+        return await self._database.read(lambda connection: _seen(connection, uids, wanted, of_words))
 
     async def tokens(self, uids: Sequence[str], embedder: str) -> dict[str, bytes]:
         """Return the codes of the tokens of cubes that have some of an embedder."""
 
         def work(connection: Connection) -> dict[str, bytes]:
             parameters = {"uids": json.dumps(list(uids)), "embedder": embedder}
-            found = connection.execute(_statements(connection.dialect.name).tokens, parameters).all()
-            return {uid: codes for uid, codes in found if codes}
+            found = _fetched(connection, _statements(connection.dialect.name).tokens, parameters)
+            return {uid: bytes(codes) for uid, codes in found if codes}
 
         return await self._database.read(work)
 
 
-def _seen(connection: Connection, uids: Sequence[str], wanted: Sequence[str], known: Seen) -> Seen:
+def _seen(
+    connection: Connection, uids: Sequence[str], wanted: Sequence[str], words: tuple[tuple[int, ...], ...]
+) -> Seen:
     statements = _statements(connection.dialect.name)
-    chains = connection.execute(statements.chain, {"uids": json.dumps(list(uids))}).all()
-    new = {key for chain in chains for key in chain if key is not None}.difference(known.keys)
-    rows = connection.execute(statements.rows, {"keys": json.dumps(sorted(new))}).all() if new else []
+    chains = _fetched(connection, statements.chain, {"uids": json.dumps(list(uids))})
+    found = sorted({key for chain in chains for key in chain if key is not None})
+    rows = _fetched(connection, statements.rows, {"keys": json.dumps(found)}) if found else []
     if not rows:
-        return known.linked(chains)
+        return Seen.of((), {}, terms=len(wanted), words=words)
     keys, vault_keys, uids_, sessions, speakers, times, roles, marks, lengths = zip(*rows, strict=True)
     vaults = np.array(vault_keys, dtype=np.int64)
     counts = np.zeros((len(rows), len(wanted)))
     held = {vault: np.flatnonzero(vaults == vault) for vault in np.unique(vaults).tolist()}
-    for vault in held.keys() & known.statistics.keys():
-        _count(connection, counts, _Texts(vault, keys, held[vault]), wanted)
-    statistics = {}
-    new_vaults = sorted(held.keys() - known.statistics.keys())
-    for row in connection.execute(_STATISTICS, {"keys": new_vaults}).all() if new_vaults else ():
-        statistics[row.key] = _words(connection, row, _Texts(row.key, keys, held[row.key]), wanted, counts)
-    found = Seen(
-        keys=keys,
-        vaults=vaults,
+    statistics = {
+        row.key: _words(connection, row, _Texts(row.key, keys, held[row.key]), wanted, counts)
+        for row in connection.execute(_STATISTICS, {"keys": sorted(held)}).all()
+    }
+    return Seen(
         uids=uids_,
+        vaults=vaults,
         sessions=sessions,
         speakers=speakers,
         times=np.array(times, dtype=np.int64),
@@ -138,10 +134,10 @@ def _seen(connection: Connection, uids: Sequence[str], wanted: Sequence[str], kn
         marks=np.array(marks, dtype=np.int64),
         lengths=np.array(lengths, dtype=np.float64),
         counts=counts,
-        around=np.full((len(rows), len(STEPS)), NOBODY, dtype=np.int64),
+        around=around(chains, keys),
         statistics=statistics,
+        words=words,
     )
-    return known.with_others(found).linked(chains)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +147,12 @@ class _Texts:
     vault: int
     keys: Sequence[int]
     rows: Places
+
+
+def _fetched(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> list[Any]:
+    """Return rows as the driver gives them: hundreds of rows as objects take longer to make."""
+    cursor = connection.execute(statement, values).cursor
+    return [] if cursor is None else cursor.fetchall()
 
 
 def _words(
@@ -178,13 +180,14 @@ def _count(
     """Enter how often terms are in texts. All postings of a `rare` term are read, of others those of the texts."""
     place = {texts.keys[row]: row for row in texts.rows.tolist()}
     column = {term: index for index, term in enumerate(wanted)}
-    found = list(connection.execute(_COUNTS, _of(texts.vault, sorted(rare))).all()) if rare else []
+    found = _fetched(connection, _COUNTS, _of(texts.vault, sorted(rare))) if rare else []
     if common := [term for term in wanted if term not in rare]:
         statement = _statements(connection.dialect.name).counts_of
-        found += connection.execute(statement, {**_of(texts.vault, common), "keys": json.dumps(list(place))}).all()
-    for key, term, frequency in found:
-        if key in place:
-            counts[place[key], column[term]] = frequency
+        found += _fetched(connection, statement, {**_of(texts.vault, common), "keys": json.dumps(list(place))})
+    told = [(place[key], column[term], frequency) for key, term, frequency in found if key in place]
+    if told:
+        rows, columns, frequencies = zip(*told, strict=True)
+        counts[rows, columns] = frequencies
 
 
 def _of(vault: int, terms: Sequence[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from memos_storage.usecases.ranking.updates import UpdatesStage
 def default_ranking(reader: TurnReader, links: MemoryLinks, catalog: Catalog, spans: Spans) -> RankCandidates:
     """Return the ranking with every stage."""
     return RankCandidates(
-        early=(NeighbourStage(reader, catalog), SpeakerStage(), TimeStage(), FormStage()),
+        early=(NeighbourStage(catalog), SpeakerStage(), TimeStage(), FormStage()),
         late=(LateInteractionStage(reader),),
         updates=UpdatesStage(links, catalog),
         reader=reader,

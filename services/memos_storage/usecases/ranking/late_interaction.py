@@ -17,6 +17,8 @@ PLAIN_WORD = 0.7
 AROUND = {-1: 0.85, 1: 0.7, -2: 0.7}
 """How much a token counts that is met in a turn at that distance and not in the text itself."""
 
+_CODEBOOK = bytes([CODEBOOK])
+
 MET = 0.6
 """Cosine from which a word counts as met, in the text or, less, in the turn before it."""
 MET_BEFORE = {-1: 0.8}
@@ -35,12 +37,12 @@ class LateInteractionStage:
             return "the query has no vectors of tokens"
         live = [uid for uid, known in zip(pool.uids, pool.known, strict=True) if known]
         read = await self.reader.tokens(live, asked.embedder)
-        held = {uid: codes for uid, codes in read.items() if codes[0] == CODEBOOK}
-        if not held:
+        codes = [read.get(uid, b"") for uid in pool.uids]
+        known = np.array([one[:1] == _CODEBOOK for one in codes])
+        if not known.any():
             return "no candidate has vectors of tokens"
-        met = await asyncio.to_thread(maxima, asked.tokens, [held.get(uid, b"") for uid in pool.uids])
+        met = await asyncio.to_thread(maxima, asked.tokens, codes)
         weights = _weights(pool, len(asked.tokens.words))
-        known = np.array([uid in held for uid in pool.uids])
         pool.features[LATE] = filled((met * weights).sum(axis=1), known)
         if CONTEXT in pool.features:
             near = _with_those_around(pool, met, AROUND)

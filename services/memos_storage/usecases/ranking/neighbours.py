@@ -1,16 +1,15 @@
 """A turn of a talk often answers the one before it: who says `Yes, since May!` is found by what was asked."""
 
-import asyncio
 from dataclasses import dataclass
 
 import numpy as np
 
 from memos_storage.domain.fusion import CONTEXT, DENSE, LEXICAL
 from memos_storage.domain.pool import NOBODY, STEPS, Pool
-from memos_storage.ports import Asked, Catalog, TurnReader
+from memos_storage.ports import Asked, Catalog
 from memos_storage.usecases.ranking.words import shares
 
-WORDS_AROUND = {-1: 0.6, 1: 0.4, -2: 0.3, 2: 0.2, -3: 0.15}
+WORDS_AROUND = {-1: 0.6, 1: 0.4, -2: 0.3, 2: 0.2}
 """How much the words of the turns around one count as its own."""
 
 SEEDS = 50
@@ -24,7 +23,6 @@ ROOM = 400
 class NeighbourStage:
     """Adds the turns around the best candidates, and scores all by the words said around them."""
 
-    reader: TurnReader
     catalog: Catalog
     name: str = "neighbours"
 
@@ -45,18 +43,16 @@ class NeighbourStage:
         added = _neighbours(pool)[: max(0, ROOM - len(pool))]
         if not added:
             return
-        seen, eligible = await asyncio.gather(
-            self.reader.turns(added, asked.text, known=pool.seen), self.catalog.eligible(added, asked.selection)
-        )
-        place = {uid: index for index, uid in enumerate(seen.uids)}
-        # One that the query excludes is still around the others, but takes no place from those that it wants.
-        added = [uid for uid in added if uid in place and uid in eligible]
-        features = {}
+        if asked.selection.filter.selective:
+            # One that the query excludes is still around the others, but takes no place from those that it wants.
+            eligible = await self.catalog.eligible(added, asked.selection)
+            added = [uid for uid in added if uid in eligible]
+        place, features = {uid: index for index, uid in enumerate(pool.seen.uids)}, {}
         if LEXICAL in pool.features:
-            features[LEXICAL] = shares(seen, np.array([place[uid] for uid in added], dtype=np.int64)).tolist()
+            features[LEXICAL] = shares(pool.seen, np.array([place[uid] for uid in added], dtype=np.int64)).tolist()
         if DENSE in pool.features:  # what it means by itself counts least for a turn that stands beside another
             features[DENSE] = [float(pool.features[DENSE].mean())] * len(added)
-        pool.add(added, seen, features)
+        pool.add(added, features)
 
 
 def _neighbours(pool: Pool) -> list[str]:

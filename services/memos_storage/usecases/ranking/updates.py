@@ -25,8 +25,8 @@ class UpdatesStage:
 
         `talk`: how much they are turns of people who talk with each other, see `Pool.talk`.
         """
-        first, least = [item.uid for item in order[:top]], IN_TALK * talk
-        links = [link for link in await self.links.to(first) if _counts(link, asked) and link.evidence >= least]
+        first = [item.uid for item in order[:top]]
+        links = [link for link in await self.links.to(first, least=IN_TALK * talk) if _counts(link, asked)]
         if not links:
             return list(order)
         known = {item.uid: item for item in order}

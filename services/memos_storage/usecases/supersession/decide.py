@@ -15,6 +15,9 @@ CLOSES = 0.6
 MARKS = 0.03
 """Evidence from which the two are marked as ones that may contradict each other."""
 
+MARKS_IN_TALK = 0.3
+"""The same for what somebody says in a conversation, where much is said again in other words."""
+
 MOST_WORDS = 80
 """A longer text says more than one thing, and none of them is outdated as a whole."""
 
@@ -69,7 +72,7 @@ def told_anew(cube: MemCube, known: MemCube) -> MemCube | None:
     A message is known by its id, and is the same whenever it comes. A plain text that has become untrue is said anew if
     it comes again: its id is of its words alone, and gets the revision of the old one.
     """
-    if len(cube.sources) != 1 or known.valid_until is None:
+    if cube.payload is None or len(cube.sources) != 1 or known.valid_until is None:
         return None
     (source,) = cube.sources
     if source.session or source.speaker or source.event_time is not None:
@@ -78,11 +81,13 @@ def told_anew(cube: MemCube, known: MemCube) -> MemCube | None:
     return replace(cube, sources=sources, content_hash=content_hash(cube.payload, sources))
 
 
-def kind_of(evidence: float) -> LinkKind | None:
-    """Return what follows of an evidence; None if it is too little."""
+def kind_of(evidence: float, cube: MemCube) -> LinkKind | None:
+    """Return what follows of the evidence that is found for a new statement; None if it is too little."""
     if evidence >= CLOSES:
         return LinkKind.SUPERSEDES
-    return LinkKind.MAY_SUPERSEDE if evidence >= MARKS else None
+    turn = turn_of(cube, length=0)
+    least = MARKS_IN_TALK if turn.session and turn.speaker else MARKS
+    return LinkKind.MAY_SUPERSEDE if evidence >= least else None
 
 
 def can_end(older: MemCube, newer: MemCube) -> bool:

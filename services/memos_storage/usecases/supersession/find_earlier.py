@@ -16,9 +16,9 @@ from memos_storage.domain.values import DenseHit, NewCube, Scope
 from memos_storage.ports import Catalog, Judge, Spans, Told, TurnReader, VectorIndex
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.supersession.decide import (
-    MARKS,
     is_statement,
     is_told_before,
+    kind_of,
     may_be_compared,
     says_the_same,
 )
@@ -119,7 +119,7 @@ class FindEarlier:
             is_newer = is_told_before(new, other)
             newer, older = (other, new) if is_newer else (new, other)
             evidence = self.judge(told[newer.uid], told[older.uid], one.cosine)
-            if evidence >= MARKS:
+            if kind_of(evidence, new) is not None:
                 found.setdefault(new.uid, []).append(Judged(other, evidence, is_newer))
         return {uid: Earlier(_strongest(found.get(uid, ())), same.get(uid)) for uid in found.keys() | same.keys()}
 

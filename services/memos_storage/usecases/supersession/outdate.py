@@ -30,7 +30,7 @@ class Linker:
         made: dict[tuple[str, str], StoredLink] = {}
         for one in judged:
             stored, here = self.tx.live(one.stored.name), self.tx.live(cube.name)
-            kind = kind_of(one.evidence)
+            kind = kind_of(one.evidence, cube)
             if kind is None or stored is None or here is None or not _is_what_was_judged(stored.cube, one.stored):
                 continue
             newer, older = (stored.cube, here.cube) if one.is_newer else (here.cube, stored.cube)
