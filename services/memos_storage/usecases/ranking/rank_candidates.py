@@ -12,10 +12,10 @@ from memos_storage.ports import Asked, Catalog, Spans, Stage, TurnReader
 from memos_storage.usecases.ranking.updates import UpdatesStage
 from memos_storage.usecases.ranking.words import shares
 
-FIRST = 128
+FIRST = 112
 """Candidates of the legs that are ranked, the best by the legs alone; and twice as many as hits are wanted."""
 
-CANDIDATES = 160
+CANDIDATES = 144
 """Candidates that the later stages look at, the best by words, meaning and speaker; and twice as many as hits."""
 
 TOLD = 3

@@ -14,7 +14,7 @@ IN_TALK = 0.6
 
 @dataclass(frozen=True, slots=True)
 class UpdatesStage:
-    """Puts what outdates a candidate, or may, before it, and brings it in where it was not found."""
+    """Puts what outdates a candidate, or may, before it, and brings in what outdates it where it was not found."""
 
     links: MemoryLinks
     catalog: Catalog
@@ -25,8 +25,10 @@ class UpdatesStage:
 
         `talk`: how much they are turns of people who talk with each other, see `Pool.talk`.
         """
-        first = [item.uid for item in order[:top]]
-        links = [link for link in await self.links.to(first, least=IN_TALK * talk) if _counts(link, asked)]
+        first = {item.uid for item in order[:top]}
+        links = [link for link in await self.links.to(sorted(first), least=IN_TALK * talk) if _counts(link, asked)]
+        # What only may outdate a hit has to be about the same as the query to come before it.
+        links = [link for link in links if link.kind is LinkKind.SUPERSEDES or link.newer_uid in first]
         if not links:
             return list(order)
         known = {item.uid: item for item in order}
@@ -55,6 +57,9 @@ def _reordered(
             return
         placed.add(item.uid)
         links = newer_of.get(item.uid, ())
+        if not links and score <= item.score:
+            found.append(item)
+            return
         score = max(score, item.score)
         for link in links:
             place(known.get(link.newer_uid, Fused(link.newer_uid, score, {})), score)

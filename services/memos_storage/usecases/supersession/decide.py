@@ -9,7 +9,7 @@ from memos_storage.domain.derived import is_derived
 from memos_storage.domain.filters import effective_state, event_time
 from memos_storage.domain.turns import Mark, Role, turn_of
 
-CLOSES = 0.6
+CLOSES = 0.65
 """Evidence from which a statement ends the validity of an earlier one."""
 
 MARKS = 0.03
