@@ -1,7 +1,7 @@
 """Measure adding, searching and chatting through the public API; print JSON.
 
-Searches run by all stages and, in turn with them, by the two legs alone; adding one turn runs in turn with a second
-system that makes no vectors of tokens.
+Searches run by all stages and, in turn with them, by the two legs alone; adding one turn runs in turn with the plain
+path: a second system that makes no vectors of tokens and compares nothing with what it holds.
 
     make bench                 ours alone
     make bench ARGS=--mem0     with mem0 in the same run as the baseline
@@ -48,10 +48,11 @@ def turns(items: list[str], *, first: int = 0) -> list[memory.Message]:
     ]
 
 
-async def add(caller: Caller, messages: list[memory.Message]) -> float:
+async def add(caller: Caller, messages: list[memory.Message], *, keep_earlier: bool = False) -> float:
     """Return the seconds of a call."""
     begin = time.perf_counter()
-    await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=VAULT, messages=messages))
+    request = memory.AddMemoriesRequest(vault=VAULT, messages=messages, keep_earlier=keep_earlier)
+    await caller.memory.AddMemories(request)
     return time.perf_counter() - begin
 
 
@@ -84,16 +85,16 @@ async def search(caller: Caller, questions: list[str], arms: dict[str, tuple[str
     return {"seconds": durations, "parts": parts}
 
 
-async def add_with_and_without_tokens(caller: Caller, messages: list[memory.Message]) -> dict[str, list[float]]:
-    """Return the seconds of adding turns here, and in turn to a system that makes no vectors of tokens."""
-    found: dict[str, list[float]] = {"with": [], "without": []}
+async def add_both_ways(caller: Caller, messages: list[memory.Message]) -> dict[str, list[float]]:
+    """Return the seconds of adding turns here, and in turn by the plain path."""
+    found: dict[str, list[float]] = {"default": [], "plain": []}
     plain = {"MEMOS_INFERENCE__TOKEN_VECTORS": "false"}
     with tempfile.TemporaryDirectory() as folder, Deployment.one_process(Path(folder), env=plain) as system:
         async with system.caller() as other:
             await add_one_by_one(other, turns(texts(3, seed=9)))
             for message in messages:
-                found["with"].append(await add(caller, [message]))
-                found["without"].append(await add(other, [message]))
+                found["default"].append(await add(caller, [message]))
+                found["plain"].append(await add(other, [message], keep_earlier=True))
     return found
 
 
@@ -163,7 +164,7 @@ async def measure_ours(work: dict) -> dict:
         result["idle"] = memory_mib(system.pid)
         async with system.caller() as caller:
             await search_warm(caller)
-            result["token_vectors"] = await add_with_and_without_tokens(caller, turns(texts(300, seed=6)))
+            result["both_ways"] = await add_both_ways(caller, turns(texts(300, seed=6)))
             before = await asyncio.to_thread(system.metrics)
             begin = cpu_seconds(system.pid)
             done = 0
@@ -220,7 +221,7 @@ def report(ours: dict, theirs: dict | None) -> dict:
     searches = {
         f"search_at_{size}": _search_report(found["seconds"], found["parts"]) for size, found in ours["search"].items()
     }
-    with_tokens, without = (summary(ours["token_vectors"][kind]) for kind in ("with", "without"))
+    default, plain = (summary(ours["both_ways"][kind]) for kind in ("default", "plain"))
     printed: dict = {
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
         "ready_seconds": ours["ready_seconds"],
@@ -228,7 +229,7 @@ def report(ours: dict, theirs: dict | None) -> dict:
         "add_one": summary(ours["add"]),
         "add_batch_of_100": summary(ours["batches"]),
         **searches,
-        "add_one_without_token_vectors": {**without, "ratio_p50": _ratio(with_tokens, without, "p50_ms")},
+        "add_one_by_turns": {**default, "plain": plain, "ratio_p50": _ratio(default, plain, "p50_ms")},
         "bytes_a_turn": ours["bytes_a_turn"],
         "chat_first_text": summary(ours["chat_first"]),
         "chat": summary(ours["chat"]),

@@ -1554,8 +1554,8 @@ class Ranking(_message.Message):
     def without(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Legs and stages to leave out. Legs: `dense`, `lexical`, of which one has to stay. Stages: `neighbours` (turns around
         a hit in its conversation, and the words in them), `speaker` (whom the query names), `time` (which the query names),
-        `form` (length, question or statement, first person, role), `late_interaction` (vectors of tokens). Without any stage
-        the order is that of the legs.
+        `form` (length, question or statement, first person, role), `late_interaction` (vectors of tokens), `updates` (of
+        statements that contradict each other the latest first). Without any stage the order is that of the legs.
         """
 
     def __init__(
