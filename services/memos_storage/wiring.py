@@ -221,7 +221,6 @@ class _Storage:
                     catalog=catalog,
                     index=self.index,
                     pending=pending,
-                    reader=turns,
                     judge=LearnedJudge(),
                     spans=spans,
                 ),

@@ -14,7 +14,6 @@ from memos_storage.adapters.memory import MemorySpans, MemoryVectorIndex
 from memos_storage.adapters.sql.blobs import SqlBlobRegistry
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.outbox import SqlOutbox
-from memos_storage.adapters.sql.turn_reader import SqlTurnReader
 from memos_storage.usecases.change_cubes import DeleteCube, RecordUsage, UpdateCube
 from memos_storage.usecases.create_cubes import CreateCubes
 from memos_storage.usecases.follow_outbox import FollowOutbox
@@ -33,14 +32,13 @@ class Replica:
     catalog: SqlCatalog
     blobs: SqlBlobRegistry
     outbox: SqlOutbox
-    turns: SqlTurnReader
     index: MemoryVectorIndex
     clock: Clock
 
     def __post_init__(self):
         shared = {"catalog": self.catalog, "clock": self.clock}
         self.pending = PendingRows(self.outbox)
-        earlier = find_earlier(self.catalog, self.index, self.pending, self.turns, {})
+        earlier = find_earlier(self.catalog, self.index, self.pending, {})
         self.create = CreateCubes(
             blobs=self.blobs, index=self.index, ids=uuid7, tombstones=TOMBSTONES, earlier=earlier, **shared
         )
@@ -78,9 +76,7 @@ class Replica:
 async def opened(url, index, clock):
     database = Database(url, readers=2, read_queue=64, write_queue=512, group_size=16)
     database.open()
-    yield Replica(
-        SqlCatalog(database), SqlBlobRegistry(database), SqlOutbox(database), SqlTurnReader(database), index, clock
-    )
+    yield Replica(SqlCatalog(database), SqlBlobRegistry(database), SqlOutbox(database), index, clock)
     await database.close()
 
 

@@ -72,7 +72,7 @@ class History:
             index=index,
             ids=uuid7,
             tombstones=TOMBSTONES,
-            earlier=find_earlier(catalog, index, pending, store.turns, {}),
+            earlier=find_earlier(catalog, index, pending, {}),
         )
         self.update = UpdateCube(**parts, ids=uuid7, tombstones=TOMBSTONES)
         self.delete = DeleteCube(**parts, ids=uuid7)

@@ -58,13 +58,12 @@ def mutation(by: Grant | None = None, *, request_id: str = "", body: str = "aa",
     return Mutation(grant=by or grant(MAIN), request=RequestKey(request_id, "/memos.v1.X/Y", body), trace=trace)
 
 
-def find_earlier(catalog, index, pending, reader, evidence):
+def find_earlier(catalog, index, pending, evidence):
     """Return what compares statements; `evidence` tells it by the texts of the newer one and the older one."""
     return FindEarlier(
         catalog=catalog,
         index=index,
         pending=pending,
-        reader=reader,
         judge=lambda newer, older, cosine: evidence.get((newer.text, older.text), 0.0),
         spans=MemorySpans(),
     )
@@ -99,7 +98,7 @@ class World:
             clock=clock,
             ids=uuid7,
             tombstones=TOMBSTONES,
-            earlier=find_earlier(catalog, self.index, self.pending, reader, self.evidence),
+            earlier=find_earlier(catalog, self.index, self.pending, self.evidence),
         )
         self.links = ListLinks(catalog=catalog, links=self.memory_links)
         self.settle_link = SettleLink(catalog=catalog, links=self.memory_links, clock=clock, ids=uuid7)

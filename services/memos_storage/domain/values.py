@@ -29,6 +29,14 @@ class StoredCube:
     content_revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class ToldCube:
+    """A cube with the codes of its text's tokens, of one embedder; empty if it has none."""
+
+    cube: MemCube
+    tokens: bytes = b""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Vector:
     """A vector of one embedder: float32, shape (dimensions,), L2 norm 1 within 1e-3.

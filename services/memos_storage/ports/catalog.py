@@ -21,6 +21,7 @@ from memos_storage.domain.values import (
     RequestOwner,
     Scope,
     StoredCube,
+    ToldCube,
     Vector,
 )
 from memos_storage.ports.blobs import BlobLedger
@@ -261,6 +262,10 @@ class Catalog(Protocol):
 
     async def resolve(self, uids: Sequence[str], selection: Selection) -> dict[str, StoredCube]:
         """Return those that are selected, whole; of the past, those that have changed since as well."""
+        ...
+
+    async def told(self, uids: Sequence[str], selection: Selection, embedder: str) -> list[ToldCube]:
+        """Return those that `resolve` returns of the present, with the codes of the tokens of their texts."""
         ...
 
     async def nearest(self, query: Vector, selection: Selection, *, bound: int, limit: int) -> list[DenseHit] | None:

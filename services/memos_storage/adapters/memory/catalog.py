@@ -32,6 +32,7 @@ from memos_storage.domain.values import (
     RequestOwner,
     Scope,
     StoredCube,
+    ToldCube,
     Vector,
 )
 from memos_storage.ports import Transaction
@@ -145,6 +146,15 @@ class MemoryCatalog:
         """Return those that are selected, whole; of the past, those that have changed since as well."""
         wanted = set(uids)
         return {row.cube.uid: row for row in self._selected(selection) if row.cube.uid in wanted}
+
+    async def told(self, uids: Sequence[str], selection: Selection, embedder: str) -> list[ToldCube]:
+        """Return those that `resolve` returns of the present, with the codes of the tokens of their texts."""
+        found = await self.resolve(uids, selection)
+        vectors = {uid: current_vectors(self.tables, uid).get(embedder) for uid in found}
+        return [
+            ToldCube(row.cube, (vector.tokens if (vector := vectors[uid]) is not None else None) or b"")
+            for uid, row in found.items()
+        ]
 
     async def nearest(self, query: Vector, selection: Selection, *, bound: int, limit: int) -> list[DenseHit] | None:
         """Return the nearest of the `eligible` cubes, exactly; None if more than `bound` are."""

@@ -39,7 +39,7 @@ from memos_storage.domain.filters import CubeFilter, newest_first
 from memos_storage.domain.purges import Doomed, Purge, Reach
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.snapshots import Snapshot
-from memos_storage.domain.values import DenseHit, PastCube, PointId, Scope, StoredCube, Vector
+from memos_storage.domain.values import DenseHit, PastCube, PointId, Scope, StoredCube, ToldCube, Vector
 from memos_storage.ports import Spans, Transaction
 
 T = TypeVar("T")
@@ -260,6 +260,17 @@ class SqlCatalog:
         parameters = {**filters.values(selection), "uids": uids}
         found = await self._stored(statements.resolved(Shape.of(selection)), parameters, selection=selection, by="uids")
         return {stored.cube.uid: stored for stored in found}
+
+    async def told(self, uids: Sequence[str], selection: Selection, embedder: str) -> list[ToldCube]:
+        """Return those that `resolve` returns of the present, with the codes of the tokens of their texts."""
+        shape = Shape.of(selection)
+        parameters = {**filters.values(selection), "uids": json.dumps(list(uids)), "embedder": embedder}
+
+        def work(connection: Connection) -> list[ToldCube]:
+            found = connection.execute(statements.told(shape, connection.dialect.name), parameters).mappings()
+            return [ToldCube(rows.stored_cube(row).cube, row["tokens"] or b"") for row in found]
+
+        return await self._database.read(work)
 
     async def nearest(self, query: Vector, selection: Selection, *, bound: int, limit: int) -> list[DenseHit] | None:
         """Return the nearest of the `eligible` cubes, exactly; None if more than `bound` are."""

@@ -169,6 +169,17 @@ def resolved(shape: Shape) -> Select[Any]:
     return select(*rows.STORED).select_from(_NAMED_WITH_DOCUMENT).where(_UIDS, *filters.conditions(shape))
 
 
+@lru_cache(maxsize=16)
+def told(shape: Shape, dialect: str) -> Select[Any]:
+    """The same cubes as `resolved`, with the codes of tokens; parameters: `embedder`, and `uids` as JSON."""
+    of_embedder = and_(OF_CURRENT_TEXT, _VECTORS.c.embedder == bindparam("embedder"))
+    return (
+        select(*rows.STORED, _VECTORS.c.tokens)
+        .select_from(_NAMED_WITH_DOCUMENT.outerjoin(_VECTORS, of_embedder))
+        .where(_CUBES.c.uid.in_(listed("uids", String, dialect)), *filters.conditions(shape))
+    )
+
+
 @lru_cache(maxsize=128)
 def with_vector(shape: Shape) -> Select[Any]:
     """Keys of cubes that have a vector; parameters: those of the filter, `embedder`, `limit`."""

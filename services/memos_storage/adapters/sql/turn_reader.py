@@ -152,7 +152,7 @@ class _Texts:
 def _fetched(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> list[Any]:
     """Return rows as the driver gives them: hundreds of rows as objects take longer to make."""
     cursor = connection.execute(statement, values).cursor
-    return [] if cursor is None else cursor.fetchall()
+    return [] if cursor is None else list(cursor.fetchall())
 
 
 def _words(

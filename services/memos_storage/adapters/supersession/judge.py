@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ class LearnedJudge:
         return 1.0 / (1.0 + math.exp(-logit))
 
 
+@lru_cache(maxsize=64)
 def read_of(told: Told) -> Read:
     """Return a statement as it is compared."""
     return Read(surface_of(told.text), levels_of(told.tokens, told.dimensions) if told.tokens else None)

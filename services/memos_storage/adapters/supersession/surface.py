@@ -10,6 +10,9 @@ from pathlib import Path
 from memos_storage.adapters.terms import terms
 
 _WORD = re.compile(r"[^\W\d_][\w'’.-]*")
+_TOKEN = re.compile(r"\w+")
+_BETWEEN = re.compile(r"\|(?![^(]*\))")
+"""A bar that is in no brackets."""
 _SENTENCE = re.compile(r"[.!?:;]\s*$")
 _ENDS = re.compile(r"[.!?。！？]+(?=\s|$)")
 _POSSESSIVE = re.compile(r"['’]s$")
@@ -48,30 +51,30 @@ class Surface:
 @lru_cache(maxsize=4_096)
 def surface_of(text: str) -> Surface:
     """Return what the words of a text tell."""
-    patterns = _patterns()
-    names = _names(text, patterns["opening"], patterns["first_person"])
+    kinds, words = _kinds(), frozenset(_TOKEN.findall(text.casefold()))
+    names = _names(text, kinds["opening"], kinds["first_person"])
     return Surface(
         terms=frozenset(terms(text)),
         names=names,
-        persons=frozenset(match.casefold() for match in patterns["person"].findall(text)),
-        numbers=frozenset(match.casefold() for match in patterns["number"].findall(text)),
+        persons=kinds["person"].found(text, words),
+        numbers=kinds["number"].found(text, words),
         subject=_subject(text, names),
         of_another=_of_another().match(text) is not None,
-        flags={name: patterns[name].search(text) is not None for name in _FLAGS},
+        flags={name: kinds[name].is_in(text, words) for name in _FLAGS},
         words=len(text.split()),
         sentences=len(_ENDS.findall(text)),
         exclaims="!" in text,
     )
 
 
-def _names(text: str, opening: re.Pattern[str], first_person: re.Pattern[str]) -> frozenset[str]:
+def _names(text: str, opening: "_Kind", first_person: "_Kind") -> frozenset[str]:
     found = set()
     for match in _WORD.finditer(text):
         word = match[0]
-        if not word[0].isupper() or first_person.fullmatch(word):
+        if not word[0].isupper() or first_person.is_whole(word):
             continue
         begins = not match.start() or _SENTENCE.search(text, 0, match.start()) is not None
-        if not (begins and opening.fullmatch(word)):
+        if not (begins and opening.is_whole(word)):
             found.add(_plain(word))
     return frozenset(found)
 
@@ -86,25 +89,50 @@ def _plain(word: str) -> str:
     return _POSSESSIVE.sub("", word).casefold().strip(".'’-")
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of words: plain ones, which are looked up, and patterns of others, which takes longer."""
+
+    words: frozenset[str]
+    pattern: re.Pattern[str] | None
+
+    def is_in(self, text: str, words: frozenset[str]) -> bool:
+        """Return whether a text has one; `words` are all of its words, folded."""
+        return not self.words.isdisjoint(words) or (self.pattern is not None and self.pattern.search(text) is not None)
+
+    def is_whole(self, word: str) -> bool:
+        """Return whether a word is one."""
+        matched = self.pattern is not None and self.pattern.fullmatch(word) is not None
+        return matched or word.casefold() in self.words
+
+    def found(self, text: str, words: frozenset[str]) -> frozenset[str]:
+        """Return those that a text has, folded."""
+        matches = () if self.pattern is None else self.pattern.findall(text)
+        return self.words & words | {match.casefold() for match in matches}
+
+
 @cache
-def _patterns() -> dict[str, re.Pattern[str]]:
-    return {name: _compiled(*_listed(name)) for name in _lists()}
+def _kinds() -> dict[str, _Kind]:
+    return {name: _kind(*_listed(name)) for name in _lists()}
+
+
+def _kind(alternatives: list[str], unspaced: str) -> _Kind:
+    plain = frozenset(one for one in alternatives if _TOKEN.fullmatch(one))
+    others = "|".join(one for one in alternatives if one not in plain)
+    patterns = [*([rf"\b(?:{others})\b"] if others else []), *([unspaced] if unspaced else [])]
+    return _Kind(plain, re.compile("|".join(patterns), re.IGNORECASE) if patterns else None)
 
 
 @cache
 def _of_another() -> re.Pattern[str]:
-    words, _ = _listed("person")
+    words = "|".join(_listed("person")[0])
     return re.compile(rf"\W*(?:my|our|his|her|their|\w+['’]s)\s+(?:\w+\s+)?(?:{words})\b", re.IGNORECASE)
 
 
-def _compiled(words: str, unspaced: str) -> re.Pattern[str]:
-    either = rf"\b(?:{words})\b" + (f"|{unspaced}" if unspaced else "")
-    return re.compile(either, re.IGNORECASE)
-
-
-def _listed(name: str) -> tuple[str, str]:
+def _listed(name: str) -> tuple[list[str], str]:
+    """Return the alternatives of a kind; those in brackets belong to one."""
     entry = _lists()[name]
-    return "|".join(part.strip() for part in entry["words"].split("|")), entry["unspaced"]
+    return [part.strip() for part in _BETWEEN.split(entry["words"])], entry["unspaced"]
 
 
 @cache

@@ -13,7 +13,7 @@ from memos_kernel.names import VaultName
 from memos_storage.domain.memory_links import Earlier, Judged
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import DenseHit, NewCube, Scope
-from memos_storage.ports import Catalog, Judge, Spans, Told, TurnReader, VectorIndex
+from memos_storage.ports import Catalog, Judge, Spans, Told, VectorIndex
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.supersession.decide import (
     is_statement,
@@ -23,7 +23,7 @@ from memos_storage.usecases.supersession.decide import (
     says_the_same,
 )
 
-NEAREST = 8
+NEAREST = 5
 """Texts that a new statement is compared with, the nearest by their vectors."""
 
 LEAST_COSINE = 0.3
@@ -49,7 +49,6 @@ class FindEarlier:
     catalog: Catalog
     index: VectorIndex
     pending: PendingRows
-    reader: TurnReader
     judge: Judge
     spans: Spans
 
@@ -68,6 +67,8 @@ class FindEarlier:
                 near += found
             near = _nearest(near)
             texts, tokens = await self._read(stated, near, now)
+            if len(near) <= NEAREST:  # sooner done than handed to a thread
+                return self._judged(near, texts, tokens)
             return await asyncio.to_thread(self._judged, near, texts, tokens)
 
     async def _stored(self, item: NewCube) -> list[_Near]:
@@ -93,12 +94,9 @@ class FindEarlier:
             if one.uid not in texts and one.item.vector is not None:
                 by_vault.setdefault((one.item.cube.vault, one.item.vector.embedder), set()).add(one.uid)
         for (vault, embedder), uids in by_vault.items():
-            found, codes = await asyncio.gather(
-                self.catalog.resolve(sorted(uids), Selection(scope=_scope(vault), now=now)),
-                self.reader.tokens(sorted(uids), embedder),
-            )
-            texts |= {uid: stored.cube for uid, stored in found.items() if is_statement(stored.cube)}
-            tokens |= codes
+            for told in await self.catalog.told(sorted(uids), Selection(scope=_scope(vault), now=now), embedder):
+                if is_statement(told.cube):
+                    texts[told.cube.uid], tokens[told.cube.uid] = told.cube, told.tokens
         return texts, tokens
 
     def _judged(
