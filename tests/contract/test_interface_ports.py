@@ -27,6 +27,7 @@ from memos_kernel.errors import (
 )
 from memos_kernel.ids import uuid7
 from memos_kernel.lineage import Edge, Graph, Node, NodeKind, Relation
+from memos_kernel.memory_links import LinkKind
 from memos_kernel.names import AnswerName, CubeName, PlanName, VaultName
 from memos_kernel.permission import Action
 from memos_kernel.requests import RequestKey
@@ -215,6 +216,21 @@ async def test_a_deleted_cube_comes_back_unless_its_content_is_there_again(ports
             await ports.store.undelete(dataclasses.replace(cube.name, id="nobody"), etag="", request=NO_KEY)
     assert (header.payload, header.delete_time) == (None, None)
     assert back.text == "The safe is in the attic."
+
+
+async def test_a_link_is_settled_and_read_from_both_ends(ports):
+    async with acting(ports):
+        older, newer = await one(ports, "The safe is in the attic."), await one(ports, "The safe is in the cellar.")
+        link = await ports.store.settle_link(newer.name, older.name, kind=LinkKind.SUPERSEDES, request=NO_KEY)
+        assert (link.newer, link.older, link.kind, link.evidence) == (newer.name, older.name, LinkKind.SUPERSEDES, 1.0)
+        assert await ports.store.links(newer.name) == await ports.store.links(older.name) == (link,)
+        with pytest.raises(InvalidField):
+            await ports.store.settle_link(newer.name, newer.name, kind=LinkKind.SUPERSEDES, request=NO_KEY)
+        nobody = dataclasses.replace(older.name, id="nobody")
+        with pytest.raises(CubeNotFound):
+            await ports.store.settle_link(newer.name, nobody, kind=LinkKind.SUPERSEDES, request=NO_KEY)
+        with pytest.raises(CubeNotFound):
+            await ports.store.links(nobody)
 
 
 async def test_a_deleted_cube_is_nowhere(ports):

@@ -119,6 +119,32 @@ async def test_a_cube_is_created_read_changed_and_deleted(caller):
     )
 
 
+async def test_links_are_settled_and_listed(caller):
+    texts = ["The key is under the mat.", "The key is with Felix."]
+    added = await caller(caller.memory.AddMemories, pb.AddMemoriesRequest(vault=VAULT, texts=texts))
+    older, newer = (one.cube.name for one in added.added)
+    request = pb.SettleMemoryLinkRequest(newer=newer, older=older, kind=pb.LINK_KIND_SUPERSEDES)
+    settled = (await caller(caller.memory.SettleMemoryLink, request)).link
+    assert (settled.newer, settled.older, settled.kind) == (newer, older, pb.LINK_KIND_SUPERSEDES)
+    listed = await caller(caller.memory.ListMemoryLinks, pb.ListMemoryLinksRequest(name=older))
+    assert list(listed.links) == [settled]
+    strange = pb.SettleMemoryLinkRequest(newer=newer, older=older, kind=9)
+    assert await caller.refused(caller.memory.SettleMemoryLink, strange) == (
+        "INVALID_ARGUMENT",
+        "INVALID_FIELD",
+        "kind",
+    )
+    malformed = pb.ListMemoryLinksRequest(name="notes")
+    assert (await caller.refused(caller.memory.ListMemoryLinks, malformed))[1] == "MALFORMED_NAME"
+
+
+async def test_what_is_to_be_kept_is_not_judged(server, caller):
+    for text, keep in (("The key is here.", False), ("The key is there.", True)):
+        request = pb.AddMemoriesRequest(vault=VAULT, texts=[text], keep_earlier=keep)
+        (added,) = (await caller(caller.memory.AddMemories, request)).added
+        assert (added.cube.name not in {str(name) for name in server.desk.storage.judged}) is keep
+
+
 async def test_a_cube_has_a_past_that_is_read_compared_and_brought_back(server, caller):
     added = pb.AddMemoriesRequest(vault=VAULT, texts=["The key is under the mat."])
     old = (await caller(caller.memory.AddMemories, added)).added[0].cube

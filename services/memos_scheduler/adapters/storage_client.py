@@ -15,7 +15,7 @@ from memos_api.internal.v1.vector_service_pb2_grpc import VectorServiceStub
 from memos_api.v1 import memcube_pb2, memory_service_pb2
 from memos_api.v1.purge_service_pb2 import PURGE_STATE_DONE
 from memos_kernel.embedding import Embedding, embedded_text
-from memos_kernel.names import PurgeName, VaultName
+from memos_kernel.names import CubeName, PurgeName, VaultName
 from memos_scheduler.domain.plan import Candidate, Retrieval
 from memos_scheduler.ports import BareText, PurgeStep, QueryVector, RestoreGoal, RestoreStep
 from memos_wire.cubes import cube_from_proto
@@ -52,7 +52,13 @@ class StorageRetriever:
         response = await self._stub.SearchMemCubes(request)
         return Retrieval(
             tuple(
-                Candidate(cube=cube_from_proto(hit.cube), rank=rank, score=hit.score, leg_scores=dict(hit.leg_scores))
+                Candidate(
+                    cube=cube_from_proto(hit.cube),
+                    rank=rank,
+                    score=hit.score,
+                    leg_scores=dict(hit.leg_scores),
+                    superseded_by=CubeName.parse(hit.superseded_by) if hit.superseded_by else None,
+                )
                 for rank, hit in enumerate(response.hits, start=1)
             ),
             degraded=response.degraded,

@@ -55,12 +55,14 @@ class Candidate:
         rank: place in the answer of retrieval, from 1.
         score: fused score; only its order within one retrieval has a meaning.
         leg_scores: score a leg, by the leg's name.
+        superseded_by: the cube that makes it untrue; None if there is none.
     """
 
     cube: MemCube
     rank: int
     score: float
     leg_scores: Mapping[str, float] = field(default_factory=dict)
+    superseded_by: CubeName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +194,19 @@ class Screened:
 
 
 def screen(preferences: Iterable[Preference], *, now: datetime) -> Screened:
-    """Take out what must not be injected, and all but the first of those that say the same."""
+    """Take out what must not be injected, what another one makes untrue, and all but the first that say the same."""
     kept: list[Preference] = []
     rejected: list[tuple[Preference, str]] = []
     first_to_say: dict[str, CubeName] = {}
+    preferences = tuple(preferences)
+    found = {preference.candidate.cube.name for preference in preferences}
     for preference in preferences:
         cube = preference.candidate.cube
         said = cube.fingerprint or fingerprint(cube.text)
         if obstacle := why_not_injectable(cube, now=now):
             rejected.append((preference, f"not injectable: {obstacle}"))
+        elif preference.candidate.superseded_by in found:
+            rejected.append((preference, f"superseded by {preference.candidate.superseded_by}"))
         elif said in first_to_say:
             rejected.append((preference, f"says the same as {first_to_say[said]}"))
         else:

@@ -105,6 +105,21 @@ async def test_a_cube_has_revisions_that_are_compared_and_brought_back(memos):
     assert isinstance(missing, NotFound)
 
 
+async def test_what_a_memory_does_to_an_earlier_one_is_settled(memos):
+    older = await memos.create("notes", "The key is under the mat.", name="old")
+    newer = await memos.create("notes", "The key is with Felix.", name="new")
+    assert await memos.links("new") == ()
+    link = await memos.settle_link("new", "old", "SUPERSEDES")
+    assert (link.newer, link.older, link.kind, link.evidence) == (newer.name, older.name, "SUPERSEDES", 1.0)
+    assert link.decided_by
+    assert await memos.links("old") == (link,)
+    assert (await memos.settle_link("new", "old", "UNRELATED")).kind == "UNRELATED"
+    with pytest.raises(ValueError, match="TWIN"):
+        await memos.settle_link("new", "old", "TWIN")
+    with pytest.raises(NotFound):
+        await memos.links("nobody")
+
+
 async def test_a_frozen_cube_is_changed_only_after_it_is_unfrozen(memos):
     cube = await memos.create("notes", "The key is under the mat.", name="mine")
     frozen = await memos.freeze("mine", etag=cube.etag)

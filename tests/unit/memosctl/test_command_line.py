@@ -12,7 +12,7 @@ from memosctl.certificates import write_certificates
 
 COMMANDS = (
     "up", "serve", "add", "update", "delete", "undelete", "freeze", "unfreeze", "import", "load",
-    "search", "get", "list", "history", "diff", "rollback", "chat", "provenance",
+    "search", "get", "list", "history", "diff", "rollback", "links", "settle", "chat", "provenance",
 )  # fmt: skip
 CHORES = ("demo", "doctor", "config", "migrate", "certs")
 GROUPS = ("vault", "blob", "snapshot", "purge", "key", "tenant", "jobs", "audit")

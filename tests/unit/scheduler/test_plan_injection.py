@@ -22,7 +22,7 @@ from memos_inference.usecases.generate_answer import GenerateAnswer
 from memos_kernel import limits
 from memos_kernel.cube import Kind, SourceSpan, State
 from memos_kernel.errors import DependencyUnavailable, InvalidField, LimitExceeded, MissingField, Overloaded
-from memos_kernel.names import TenantName, VaultName
+from memos_kernel.names import CubeName, TenantName, VaultName
 from memos_kernel.permission import Action
 from memos_scheduler.adapters.memory import MemoryEngine
 from memos_scheduler.domain.plan import Conversation, EngineFacts, MemoryCall
@@ -197,6 +197,18 @@ async def test_no_more_memories_are_chosen_than_the_model_reads_well(make_plan, 
 
     assert texts(plan.chosen) == ["fact 0", "fact 1"]
     assert reasons(plan.rejected) == ["the model reads 2 memories well"]
+
+
+async def test_what_another_candidate_supersedes_does_not_enter(make_plan, make_candidate):
+    old, lonely = make_candidate("Nora lives in Oslo."), make_candidate("Nora drives a Saab.")
+    new = make_candidate("Nora lives in Bergen.")
+    old = replace(old, superseded_by=new.cube.name)
+    lonely = replace(lonely, superseded_by=CubeName("acme", "elsewhere"))
+
+    plan, _ = await make_plan(old, lonely, new)()
+
+    assert texts(plan.chosen) == ["Nora drives a Saab.", "Nora lives in Bergen."]
+    assert reasons(plan.rejected) == ["superseded by tenants/acme/cubes/c3"]
 
 
 async def test_what_says_the_same_enters_once(make_plan, make_candidate):
