@@ -55,7 +55,7 @@ class FindEarlier:
     async def __call__(self, items: Sequence[NewCube], *, now: datetime) -> dict[str, Earlier]:
         """Return what there is by the uids of new items.
 
-        What the vector index does not tell in time is not compared: a write does not wait for it.
+        It waits for the vector index as long as a search does; what that does not tell is not compared.
         """
         stated = [item for item in items if item.vector is not None and is_statement(item.cube)]
         if not stated:
@@ -79,7 +79,7 @@ class FindEarlier:
             if self.index.healthy:
                 hits = [*hits, *await self.index.search(item.vector, scope, limit=NEAREST)]
         except Capacity:
-            pass  # the index catches up later, and so does who asks for it
+            pass  # the write goes on without it, and is not refused for what could be noticed
         best = {hit.uid: hit.score for hit in sorted(hits, key=lambda hit: hit.score) if hit.score >= LEAST_COSINE}
         return [_Near(item, uid, cosine) for uid, cosine in best.items()]
 
