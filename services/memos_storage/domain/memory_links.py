@@ -6,6 +6,9 @@ from datetime import datetime
 from memos_kernel.cube import MemCube
 from memos_kernel.memory_links import MemoryLink
 
+MOST_TOLD = 1_000
+"""Most links that are told of one cube, the latest."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredLink(MemoryLink):

@@ -1,6 +1,6 @@
 """Store new cubes: all in one transaction, each with an outcome of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -100,10 +100,11 @@ class CreateCubes:
             tx.claim([item.cube for item in new])
             outcomes = [Outcome()] * len(made)
             for index in order:
-                known = _said_again(tx, made[index], earlier) if return_existing else None
-                outcomes[index] = known or self._store(tx, made[index], mutation, return_existing, now)
+                item = _said_anew(tx, made[index], earlier, now)
+                known = _said_again(tx, item, earlier) if return_existing else None
+                outcomes[index] = known or self._store(tx, item, mutation, return_existing, now)
             outcomes = [self._linked(tx, outcome, earlier, mutation, now) for outcome in outcomes]
-            return Answer(tuple(outcomes), provenance_id)
+            return Answer(tuple(_as_they_are(tx, outcomes)), provenance_id)
 
         answer = await self.catalog.write(lambda tx: once(tx, mutation, lambda: work(tx), now=now))
         outcomes = tuple(_shown(outcome, mutation, now) for outcome in answer.outcomes)
@@ -178,8 +179,7 @@ class CreateCubes:
         links = linker.link_earlier(cube, known.judged)
         if known.same is not None:
             links = (*links, *linker.link_retold(cube, known.same))
-        stored = tx.live(cube.name)
-        return replace(outcome, cube=cube if stored is None else stored.cube, links=links)
+        return replace(outcome, links=links)
 
     def _held(
         self,
@@ -203,9 +203,6 @@ class CreateCubes:
             return self._store(tx, item, mutation, return_existing, now)
         if not return_existing:
             return Outcome(error=duplicate)
-        anew = told_anew(item.cube, cube)
-        if anew is not None:
-            return self._store(tx, replace(item, cube=anew), mutation, return_existing, now)
         if cube.state is State.ARCHIVED and item.cube.state is not State.ARCHIVED:
             cube = moved(cube, state=State.ACTIVATED, frozen=cube.frozen, now=now)
             tx.replace(cube)
@@ -222,6 +219,26 @@ def _with_sources(tx: Transaction, item: NewCube | MemosError, now: datetime) ->
         return replace(item, cube=from_sources(tx, item.cube, now=now))
     except MemosError as error:
         return error
+
+
+def _as_they_are(tx: Transaction, outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
+    """Return outcomes with the cubes as they are now: one of them may have ended the validity of another."""
+    ended = {link.older_uid for outcome in outcomes for link in outcome.links}
+    for outcome in outcomes:
+        cube = outcome.cube
+        stored = tx.live(cube.name) if cube is not None and cube.uid in ended else None
+        yield outcome if stored is None else replace(outcome, cube=stored.cube)
+
+
+def _said_anew(
+    tx: Transaction, item: NewCube | MemosError, earlier: Mapping[str, Earlier], now: datetime
+) -> NewCube | MemosError:
+    """Return a text that has become untrue and is told again as another memory."""
+    if isinstance(item, MemosError) or item.cube.uid not in earlier:
+        return item
+    held = tx.holder(item.cube.vault, item.cube.content_hash)
+    anew = None if held is None else told_anew(item.cube, held.cube, now=now)
+    return item if anew is None else replace(item, cube=anew)
 
 
 def _said_again(tx: Transaction, item: NewCube | MemosError, earlier: Mapping[str, Earlier]) -> Outcome | None:

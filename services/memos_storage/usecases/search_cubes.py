@@ -191,7 +191,11 @@ class SearchCubes:
             part = order[start : start + top_k]
             cubes: dict[str, StoredCube] = await self.catalog.resolve([item.uid for item in part], selection)
             found = ((item, cubes[item.uid].cube) for item in part if item.uid in cubes)
-            hits += [Hit(shown(cube, grant, now=selection.now), item) for item, cube in found if budget.takes(cube)]
+            hits += [
+                Hit(shown(cube, grant, now=selection.now), _as_it_holds(item, cube, now=selection.moment))
+                for item, cube in found
+                if budget.takes(cube)
+            ]
             if len(hits) >= top_k or budget.spent:
                 break
         return hits[:top_k], [budget.result(min(len(hits), top_k))] if token_budget else []
@@ -201,6 +205,13 @@ class SearchCubes:
         span.set_attribute("memos.search.legs", ",".join(leg.name for leg in legs if leg.ran))
         span.set_attribute("memos.degraded", any(map(_misses, legs)))
         link_origins(span, (hit.cube for hit in hits))
+
+
+def _as_it_holds(item: Fused, cube: MemCube, *, now: datetime) -> Fused:
+    """Return a candidate, superseded only if its validity has ended: somebody may have given that back."""
+    if item.superseded_by is None or (cube.valid_until is not None and cube.valid_until <= now):
+        return item
+    return replace(item, superseded_by=None)
 
 
 def _misses(leg: LegResult) -> bool:

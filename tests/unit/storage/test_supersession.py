@@ -151,6 +151,17 @@ async def test_what_two_people_say_of_themselves_is_not_about_the_same(world):
     assert [link.kind for link in same.links] == [LinkKind.SUPERSEDES]
 
 
+async def test_what_two_owners_write_of_themselves_is_not_about_the_same(world):
+    mine, yours = "I live in Oslo.", "I moved to Bergen."
+    world.evidence[yours, mine] = STRONG
+    other = replace(grant(MAIN), principal=replace(grant(MAIN).principal, id="zoe"))
+    await tell(world, new(mine))
+    (told,) = await tell(world, new(yours, minutes=5), by=other)
+    assert told.links == ()
+    (told,) = await tell(world, new(yours, minutes=6))
+    assert [link.kind for link in told.links] == [LinkKind.SUPERSEDES]
+
+
 async def test_other_vaults_are_not_touched(homes):
     (first,) = await tell(homes, new(OSLO))
     (second,) = await tell(homes, new(BERGEN, minutes=5, vault=NOTES), by=grant(NOTES))
@@ -158,25 +169,51 @@ async def test_other_vaults_are_not_touched(homes):
     assert await until(homes, first) is None
 
 
+def plain(text, **fields):
+    """A text that nobody said at a time, as AddMemories makes it."""
+    return new(text, **{"sources": (SourceSpan(message_id=f"m-{text.casefold()}"),), **fields})
+
+
 async def test_the_same_words_are_not_stored_twice(world):
-    (first,) = await tell(world, new(OSLO))
-    (again,) = await tell(world, new("nora lives in oslo", minutes=5))
+    (first,) = await tell(world, plain(OSLO))
+    (again,) = await tell(world, plain("nora lives, in oslo"))
     assert (again.created, again.cube.uid) == (False, first.cube.uid)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("I like C++.", "I like C#."),
+        ("It costs $5.", "It costs €5."),
+        ("It is -5 degrees.", "It is 5 degrees."),
+        ("👍", "🎉"),
+    ],
+)
+async def test_other_words_are_another_memory(world, one, other):
+    await tell(world, plain(one))
+    (second,) = await tell(world, plain(other))
+    assert second.created
+
+
+async def test_what_is_said_at_two_times_are_two_memories(world):
+    await tell(world, new("I ran 5 km today."))
+    (again,) = await tell(world, new("I ran 5 km today.", minutes=2_880))
+    assert again.created
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        {"sources": (said("", session="s1", at=NOW),)},
+        {"sources": (said("", session="s1"),)},
         {"labels": {"source": "crm"}},
         {"expire_time": NOW + timedelta(days=1)},
-        {"sources": (said("Tom", at=NOW),)},
+        {"sources": (said("Tom"),)},
     ],
     ids=["in a conversation", "filed otherwise", "for a time", "somebody else"],
 )
 async def test_the_same_words_elsewhere_are_another_memory(world, other):
-    await tell(world, new(OSLO))
-    (again,) = await tell(world, new("nora lives in oslo", minutes=5, **other))
+    await tell(world, plain(OSLO))
+    (again,) = await tell(world, plain("nora lives in oslo", **other))
     assert again.created
 
 
@@ -261,7 +298,60 @@ async def test_what_cannot_be_settled_is_refused(world):
         await settle(world, second, first, LinkKind.SUPERSEDES)
 
 
+async def test_what_was_told_before_cannot_outdate_what_came_later(world):
+    (first,) = await tell(world, new(OSLO))
+    (second,) = await tell(world, new(BERGEN, minutes=5))
+    with pytest.raises(InvalidField, match="told before"):
+        await settle(world, first, second, LinkKind.SUPERSEDES)
+    assert (await settle(world, first, second, LinkKind.UNRELATED)).kind is LinkKind.UNRELATED
+
+
+async def test_a_link_keeps_what_it_has_ended_when_it_is_found_twice(homes):
+    (first,) = await tell(homes, new(OSLO))
+    (second,) = await tell(homes, new(BERGEN, minutes=5))
+    (third,) = await tell(homes, new(PARIS, minutes=9))  # it is judged against both, and the first leads to the second
+    link = next(one for one in await homes.links(second.cube.name, grant=grant(MAIN)) if one.newer == third.cube.name)
+    assert link.closed_until == NOW + timedelta(minutes=9)
+    await settle(homes, third, second, LinkKind.UNRELATED)
+    assert await until(homes, second) is None
+    assert await until(homes, first) == NOW + timedelta(minutes=5)
+
+
+async def test_a_statement_that_is_reopened_ends_with_the_next_that_outdates_it(homes):
+    (first,) = await tell(homes, new(OSLO))
+    (second,) = await tell(homes, new(BERGEN, minutes=5))
+    await tell(homes, new(PARIS, minutes=9))
+    await settle(homes, second, first, LinkKind.UNRELATED)
+    assert await until(homes, first) == NOW + timedelta(minutes=9)
+
+
+async def test_what_somebody_decides_is_done_whatever_was_judged(homes):
+    (first,) = await tell(homes, new(OSLO))
+    (second,) = await tell(homes, new(BERGEN, minutes=5))
+    own = replace(await homes.find(first.cube), valid_until=None, etag="")
+    await homes.update(own, mask=("valid_until",), vector=None, mutation=mutation())
+    link = await settle(homes, second, first, LinkKind.SUPERSEDES)
+    assert (link.evidence, link.decided_by) == (1.0, grant(MAIN).principal)
+    assert await until(homes, first) == NOW + timedelta(minutes=5)
+    assert any(event.action == "cube.link" for event in homes.catalog.tables.audit)
+
+
+async def test_the_answer_of_a_call_tells_what_it_has_ended(homes):
+    outcomes = await tell(homes, new(OSLO), new(BERGEN, minutes=5))
+    assert {one.cube.text: one.cube.valid_until for one in outcomes} == {
+        OSLO: NOW + timedelta(minutes=5),
+        BERGEN: None,
+    }
+
+
+async def test_a_text_whose_end_has_not_come_is_the_same(world):
+    (first,) = await tell(world, plain(OSLO, valid_until=NOW + timedelta(days=1)))
+    (again,) = await tell(world, plain(OSLO))
+    assert (again.created, again.cube.uid) == (False, first.cube.uid)
+
+
 async def found(world, **members):
+    world.clock.advance(minutes=10)
     hits = (await world.search("Where does Nora live?", vector=vector(1), **members)).hits
     return [(hit.cube.text, hit.fused.superseded_by) for hit in hits]
 
@@ -273,6 +363,7 @@ async def test_a_search_finds_the_newer_one_first(world, evidence):
     (second,) = await tell(world, new(BERGEN, minutes=5, seed=1))
     by = second.cube.name if evidence == STRONG else None
     assert await found(world) == [(BERGEN, None), (OSLO, by)]
+    assert await found(world, without=frozenset({"updates"})) != []
     stage = (await world.search("Where does Nora live?", vector=vector(1))).stages[-1]
     assert (stage.name, stage.ran) == ("updates", True)
 
@@ -294,7 +385,6 @@ async def test_a_search_of_the_past_knows_nothing_of_later_links(homes):
     await tell(homes, new(OSLO))
     homes.clock.advance(minutes=10)
     await tell(homes, new(BERGEN, minutes=5))
-    homes.clock.advance(minutes=10)
     assert await found(homes, as_of=NOW + timedelta(minutes=6)) == [(OSLO, None)]
 
 

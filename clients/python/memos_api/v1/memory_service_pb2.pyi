@@ -1666,7 +1666,7 @@ class SearchHit(_message.Message):
     score: _builtins.float
     """Fused score; only its order within one answer has a meaning."""
     superseded_by: _builtins.str
-    """Name of the cube that supersedes this one, which is a hit before it; empty if none does."""
+    """Name of the cube that ended the validity of this one, and comes before it; empty if none did."""
     @_builtins.property
     def cube(self) -> _memcube_pb2.MemCube:
         """The cube."""

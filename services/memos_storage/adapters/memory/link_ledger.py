@@ -1,7 +1,7 @@
 """The links inside a transaction, in memory."""
 
 from memos_storage.adapters.memory.tables import Tables
-from memos_storage.domain.memory_links import StoredLink
+from memos_storage.domain.memory_links import MOST_TOLD, StoredLink
 
 
 class MemoryLinkLedger:
@@ -23,4 +23,4 @@ def links_of(tables: Tables, uid: str) -> list[StoredLink]:
     """Return the links of a cube to and from others, all live, the latest first."""
     live = {uid for uid, row in tables.cubes.items() if row.cube.delete_time is None}
     found = [link for pair, link in tables.links.items() if uid in pair and live.issuperset(pair)]
-    return sorted(found, key=lambda link: (link.time, link.newer_uid, link.older_uid), reverse=True)
+    return sorted(found, key=lambda link: (link.time, link.newer_uid, link.older_uid), reverse=True)[:MOST_TOLD]

@@ -12,7 +12,7 @@ from memos_kernel.moments import micros, moment
 from memos_kernel.names import CubeName, PrincipalName
 from memos_storage.adapters.sql import schema
 from memos_storage.adapters.sql.parts import listed
-from memos_storage.domain.memory_links import StoredLink
+from memos_storage.domain.memory_links import MOST_TOLD, StoredLink
 
 _LINKS = schema.memory_links
 _NEWER, _OLDER = schema.cubes.alias("newer"), schema.cubes.alias("older")
@@ -29,7 +29,10 @@ _LIVE: Select[Any] = (
     .select_from(_BOTH)
     .where(_NEWER.c.delete_time.is_(None), _OLDER.c.delete_time.is_(None))
 )
-_OF = tuple(_LIVE.where(side.c.uid == bindparam("uid")) for side in (_NEWER, _OLDER))
+_OF = tuple(
+    _LIVE.where(side.c.uid == bindparam("uid")).order_by(_LINKS.c.record_time.desc()).limit(MOST_TOLD)
+    for side in (_NEWER, _OLDER)
+)
 """Apart, so that each goes by an index."""
 _KEYS = select(schema.cubes.c.uid, schema.cubes.c.key).where(schema.cubes.c.uid.in_(bindparam("uids", expanding=True)))
 _FORGET = delete(_LINKS).where(_LINKS.c.newer_key == bindparam("newer_of"), _LINKS.c.older_key == bindparam("older_of"))
@@ -69,7 +72,7 @@ class SqlLinkLedger:
 def links_of(connection: Connection, uid: str) -> list[StoredLink]:
     """Return the links of a cube, to what it outdates and to what outdates it, the latest first."""
     found = [link for statement in _OF for link in _links(connection, statement, {"uid": uid})]
-    return sorted(found, key=lambda link: (link.time, link.newer_uid, link.older_uid), reverse=True)
+    return sorted(found, key=lambda link: (link.time, link.newer_uid, link.older_uid), reverse=True)[:MOST_TOLD]
 
 
 def links_to(connection: Connection, uids: Sequence[str], least: float) -> list[StoredLink]:

@@ -14,7 +14,7 @@ _TOKEN = re.compile(r"\w+")
 _BETWEEN = re.compile(r"\|(?![^(]*\))")
 """A bar that is in no brackets."""
 _SENTENCE = re.compile(r"[.!?:;]\s*$")
-_ENDS = re.compile(r"[.!?。！？]+(?=\s|$)")
+_ENDS = re.compile(r"[.!?]+(?=\s|$)|[。！？]+")
 _POSSESSIVE = re.compile(r"['’]s$")
 _FLAGS = ("news", "hedged", "past", "added", "denied", "addressed", "first_person", "happened", "holds")
 

@@ -51,6 +51,10 @@ class Linker:
 
         `decided`: the caller says so.
         """
+        known = self._between(newer, older)
+        if known is not None and known.kind is LinkKind.SUPERSEDES and not decided:
+            return known
+        kept = known if kind is LinkKind.SUPERSEDES else None
         made = StoredLink(
             newer=newer.name,
             newer_uid=newer.uid,
@@ -60,6 +64,8 @@ class Linker:
             evidence=evidence,
             time=self.now,
             decided_by=self.mutation.grant.principal if decided else None,
+            closed_until=None if kept is None else kept.closed_until,
+            open_until=None if kept is None else kept.open_until,
         )
         if kind is LinkKind.SUPERSEDES and can_end(older, newer):
             end = event_time(newer)
@@ -70,8 +76,20 @@ class Linker:
 
     def reopen(self, older: MemCube, link: StoredLink) -> None:
         """Give a statement the end of its validity back that it had before a link, unless somebody has set another."""
-        if link.closed_until is not None and older.valid_until == link.closed_until:
-            self._set_end(older, link.open_until, f"{link.newer} does not supersede it.")
+        if link.closed_until is None or older.valid_until != link.closed_until:
+            return
+        self._set_end(older, link.open_until, f"{link.newer} does not supersede it.")
+        for other in self.tx.links.of(older.uid):  # those that found it closed by this link
+            if other.kind is LinkKind.SUPERSEDES and other.older_uid == older.uid and other.newer_uid != link.newer_uid:
+                newer, open_again = self.tx.live(other.newer), self.tx.live(older.name)
+                if newer is not None and open_again is not None and can_end(open_again.cube, newer.cube):
+                    end = event_time(newer.cube)
+                    self.tx.links.put(replace(other, closed_until=end, open_until=open_again.cube.valid_until))
+                    self._set_end(open_again.cube, end, f"{other.newer} supersedes it.")
+
+    def _between(self, newer: MemCube, older: MemCube) -> StoredLink | None:
+        found = (link for link in self.tx.links.of(newer.uid) if link.older_uid == older.uid)
+        return next((link for link in found if link.newer_uid == newer.uid), None)
 
     def _outdate_successors(self, newer: MemCube, older: MemCube, evidence: float | None) -> Iterator[StoredLink]:
         """Outdate what had outdated the same statement before: of three homes the second ends with the third, too.

@@ -12,6 +12,7 @@ from memos_storage.domain.values import Answer, Outcome, Scope
 from memos_storage.ports import Catalog, MemoryLinks, Transaction
 from memos_storage.usecases.access import cube_not_found, require_cube
 from memos_storage.usecases.mutation import Mutation, once
+from memos_storage.usecases.supersession.decide import is_told_before
 from memos_storage.usecases.supersession.outdate import Linker
 
 CERTAIN = 1.0
@@ -53,7 +54,7 @@ class SettleLink:
         What is settled is not judged again.
 
         Raises:
-            InvalidField: both are the same cube, or of two vaults.
+            InvalidField: both are the same cube, of two vaults, or told the other way round.
             CubeNotFound, CubeFrozen, RequestIdReused, Overloaded, StoreFull.
         """
         if newer == older:
@@ -66,13 +67,16 @@ class SettleLink:
                 raise InvalidField(f"{older} is not in the vault of {newer}.", field="older")
             if second.frozen:
                 raise CubeFrozen(f"{older} is frozen; unfreeze it first.", name=str(older))
+            if kind is not LinkKind.UNRELATED and is_told_before(first, second):
+                raise InvalidField(f"{newer} was told before {older}; name them the other way round.", field="newer")
             linker = Linker(tx, mutation, self.ids, now)
             known = next((one for one in tx.links.of(first.uid) if one.older_uid == second.uid), None)
             if known is not None and known.kind is LinkKind.SUPERSEDES and kind is not LinkKind.SUPERSEDES:
                 linker.reopen(second, known)
-            if known is None or known.kind is not kind:
                 second = require_cube(tx, older, mutation.grant).cube
-                linker.link(first, second, kind, CERTAIN, decided=True)
+            linker.link(first, second, kind, CERTAIN, decided=True)
+            reason = f"{newer} {kind.name.lower().replace('_', ' ')} it, somebody says."
+            tx.audit(mutation.event(self.ids, "cube.link", second, now=now, reason=reason))
             return Answer((Outcome(first), Outcome(second)))
 
         answer = await self.catalog.write(lambda tx: once(tx, mutation, lambda: work(tx), now=now))
