@@ -124,6 +124,6 @@ async def test_texts_of_before_take_their_places_in_conversations(kind, tmp_path
         await database.close()
     place = {uid: row for row, uid in enumerate(seen.uids)}
     around = [seen.uids[row] if row != NOBODY else "" for row in seen.around[place[cubes[2].uid]].tolist()]
-    assert around == ["", "", cubes[1].uid, cubes[0].uid, ""]
+    assert around == ["", cubes[1].uid, cubes[0].uid, ""]
     assert (seen.around[place[alone.uid]] == NOBODY).all()
     assert (seen.speakers[place[cubes[2].uid]], seen.lengths[place[cubes[2].uid]]) == ("nora", 3)
