@@ -59,6 +59,8 @@ def test_numbers_and_other_persons_are_told():
         ("Nora's car is a Saab.", "Nora drives a Volvo now.", False),
         ("Kofi took over from Renata.", "Renata runs the project.", False),
         ("Nora drives a Saab.", "I drive a Volvo.", False),
+        ("Heron 7 stands by pond 49.", "Heron 1 stands by pond 7.", True),
+        ("Heron 7 stands by pond 49.", "Heron 7 stands by pond 7.", False),
         ("Refunds take 30 days.", "Customers wait ten days for a refund.", False),
     ],
 )

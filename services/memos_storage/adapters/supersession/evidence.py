@@ -55,7 +55,12 @@ class Read:
 
 
 def are_of_two(one: Surface, other: Surface) -> bool:
-    """Return whether two statements begin with names of which neither is in the other: they tell of two subjects."""
+    """Return whether two statements tell of two subjects.
+
+    They do if they begin with names of which neither is in the other, or with the same word and another number.
+    """
+    if one.numbered[0] and one.numbered[0] == other.numbered[0] and one.numbered[1] != other.numbered[1]:
+        return True
     if not one.subject or not other.subject or one.flags["first_person"] or other.flags["first_person"]:
         return False
     return not one.subject & other.terms and not other.subject & one.terms

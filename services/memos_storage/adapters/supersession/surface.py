@@ -10,6 +10,7 @@ from pathlib import Path
 from memos_storage.adapters.terms import terms
 
 _WORD = re.compile(r"[^\W\d_][\w'’.-]*")
+_NUMBERED = re.compile(r"\W*(?:the\s+|our\s+|my\s+)?([^\W\d_]+)[\s-]+(?:no\.?\s*|#)?(\d[\d.]*)\b", re.IGNORECASE)
 _TOKEN = re.compile(r"\w+")
 _BETWEEN = re.compile(r"\|(?![^(]*\))")
 """A bar that is in no brackets."""
@@ -29,6 +30,7 @@ class Surface:
         persons: words for persons that stand for others than the speaker, such as `sister`.
         numbers: as they are written.
         subject: terms of the name that it begins with; none if it begins otherwise.
+        numbered: word and number that it begins with, such as `heron 7` or `the line 4`; empty if it begins otherwise.
         of_another: it begins with somebody else: `My sister ...`, `Tom's boss ...`.
         flags: which kinds of words of `words.toml` it has.
         words: how many.
@@ -41,6 +43,7 @@ class Surface:
     persons: frozenset[str]
     numbers: frozenset[str]
     subject: frozenset[str]
+    numbered: tuple[str, str]
     of_another: bool
     flags: Mapping[str, bool]
     words: int
@@ -59,6 +62,7 @@ def surface_of(text: str) -> Surface:
         persons=kinds["person"].found(text, words),
         numbers=kinds["number"].found(text, words),
         subject=_subject(text, names),
+        numbered=_numbered(text),
         of_another=_of_another().match(text) is not None,
         flags={name: kinds[name].is_in(text, words) for name in _FLAGS},
         words=len(text.split()),
@@ -83,6 +87,11 @@ def _subject(text: str, names: frozenset[str]) -> frozenset[str]:
     first = _WORD.search(text)
     word = _plain(first[0]) if first is not None else ""
     return frozenset(terms(word)) if word in names else frozenset()
+
+
+def _numbered(text: str) -> tuple[str, str]:
+    found = _NUMBERED.match(text)
+    return ("", "") if found is None else (found[1].casefold(), found[2])
 
 
 def _plain(word: str) -> str:
