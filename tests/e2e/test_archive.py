@@ -37,6 +37,8 @@ CUBES = int(os.environ.get("MEMOS_TEST_ARCHIVE_CUBES", "1200"))
 
 SAMPLE = 60
 SOURCE, TARGET = "tenants/local/vaults/source", "tenants/local/vaults/target"
+LATER = ("late_interaction", "updates")
+"""Stages of what does not move: vectors of tokens that `embed_sweep` makes in each system in its time, and links."""
 WORDS = ("violin", "boiler", "harbour", "piano", "letter", "orchard", "signal", "teapot")
 
 
@@ -190,12 +192,24 @@ def table(archive, name):
     return sorted(found, key=lambda row: json.dumps(row, sort_keys=True, default=str))
 
 
+def without_later_tokens(rows, before):
+    """Return vectors without those of tokens that came since: a text that has none gets them from `embed_sweep`."""
+    bare = {(row["uid"], row["revision"], row["embedder"]) for row in before if row["tokens"] is None}
+    kept = [
+        {**row, "tokens": None, "codebook": None} if (row["uid"], row["revision"], row["embedder"]) in bare else row
+        for row in rows
+    ]
+    return sorted(kept, key=lambda row: json.dumps(row, sort_keys=True, default=str))
+
+
 async def test_every_row_of_the_copy_is_that_of_the_vault(moved, tmp_path):
     again = tmp_path / "again"
     moved.there.memosctl("archive", "export", SOURCE, str(again), "--deleted")
     for name in ("revisions", "vectors", "lineage_nodes", "lineage_edges"):
         before, after = table(moved.archive, name), table(again, name)
         assert len(before) > 0
+        if name == "vectors":
+            after = without_later_tokens(after, before)
         assert before == after, name
     blobs = {path.name: path.read_bytes() for path in moved.archive.glob("parts/*/blobs/*")}
     assert len(blobs) == 20
@@ -227,7 +241,10 @@ async def test_searches_find_the_same_in_both(moved, clients):
         await moved.there.settled(caller)
     for word in WORDS:
         found = [
-            [hit.cube.name for hit in (await client.search(f"the {word}", vaults=[SOURCE], top_k=20)).hits]
+            [
+                hit.cube.name
+                for hit in (await client.search(f"the {word}", vaults=[SOURCE], top_k=20, without=LATER)).hits
+            ]
             for client in clients
         ]
         assert len(found[0]) == 20
