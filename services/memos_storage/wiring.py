@@ -203,11 +203,8 @@ class _Storage:
 
     def _make_use_cases(self, context: ServiceContext, pending: PendingRows) -> UseCases:
         catalog, clock, spans = self._catalog, context.clock, context.telemetry
-        words, turns, links = (
-            SqlLexicalIndex(self.database),
-            SqlTurnReader(self.database),
-            SqlMemoryLinks(self.database),
-        )
+        words, turns = SqlLexicalIndex(self.database), SqlTurnReader(self.database)
+        links = SqlMemoryLinks(self.database)
         current = Remembered(catalog.embedder, clock=clock, keep=_EMBEDDER_KEPT, failures=Capacity)
         return UseCases(
             create=CreateCubes(

@@ -175,7 +175,7 @@ def main() -> None:
     pairs = pairs_of([fact for name in TRAINING for fact in updated_facts(name)])
     talk = pairs_of_talk(conversations(TRAINING_TALK))
     if options.train:
-        Path(WEIGHTS).write_text(json.dumps(train([*pairs, *talk]), indent=1) + "\n", encoding="utf-8")
+        WEIGHTS.write_text(json.dumps(train([*pairs, *talk]), indent=1) + "\n", encoding="utf-8")
     held_out = pairs_of(updated_facts(HELD_OUT)), pairs_of_talk(conversations(HELD_OUT_TALK))
     found = {
         "training": examine(pairs, talk),

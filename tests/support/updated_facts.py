@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).with_name("updates")
 TRAINING = ("mixed", "chats", "work")
@@ -34,14 +35,16 @@ class UpdatedFact:
 
 def updated_facts(name: str) -> list[UpdatedFact]:
     """Return the facts of a file."""
-    lines = (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [UpdatedFact(**{**json.loads(line), "lookalikes": tuple(json.loads(line)["lookalikes"])}) for line in lines]
+    return [UpdatedFact(**{**row, "lookalikes": tuple(row["lookalikes"])}) for row in _rows(name)]
 
 
 def conversations(name: str) -> list[list[tuple[str, str]]]:
     """Return the conversations of a file: speaker and text of each turn."""
-    lines = (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [[(speaker, text) for speaker, text in json.loads(line)] for line in lines]
+    return [[(speaker, text) for speaker, text in row] for row in _rows(name)]
+
+
+def _rows(name: str) -> Iterator[Any]:
+    return map(json.loads, (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines())
 
 
 def statements(facts: Sequence[UpdatedFact]) -> list[str]:

@@ -98,9 +98,12 @@ def newest_first(cube: MemCube) -> tuple[datetime, str]:
 
 def holds_at(cube: MemCube, moment: datetime) -> bool:
     """Return whether what a cube tells is true in the world at a moment, as far as it says so."""
-    return (cube.valid_from is None or cube.valid_from <= moment) and (
-        cube.valid_until is None or moment < cube.valid_until
-    )
+    return (cube.valid_from is None or cube.valid_from <= moment) and not has_ended(cube, moment)
+
+
+def has_ended(cube: MemCube, moment: datetime) -> bool:
+    """Return whether what a cube tells is not true any more at a moment."""
+    return cube.valid_until is not None and cube.valid_until <= moment
 
 
 def effective_state(cube: MemCube, *, now: datetime) -> State:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from memos_kernel.cube import MemCube
-from memos_kernel.memory_links import MemoryLink
+from memos_kernel.memory_links import LinkKind, MemoryLink
 
 MOST_TOLD = 1_000
 """Most links that are told of one cube, the latest."""
@@ -40,11 +40,12 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A text that is stored already, of the revision that was judged, and how likely one of the two outdates the other.
+    """A text beside a new one, as it was judged, how likely one of the two outdates the other, and what follows of it.
 
-    `is_newer`: it is the stored one that was told later.
+    `is_newer`: it is this one that was told later, and not the new one.
     """
 
     stored: MemCube
+    kind: LinkKind
     evidence: float
     is_newer: bool = False

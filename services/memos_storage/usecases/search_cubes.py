@@ -15,7 +15,7 @@ from memos_kernel.states import COLD
 from memos_kernel.text import check_text
 from memos_kernel.token_codes import QueryTokens
 from memos_storage.domain.checks import check_vector
-from memos_storage.domain.filters import CubeFilter
+from memos_storage.domain.filters import CubeFilter, has_ended
 from memos_storage.domain.fusion import DENSE, LEXICAL, PAST, PENDING, Fused, fuse
 from memos_storage.domain.selection import Selection, check_as_of
 from memos_storage.domain.values import StoredCube, Vector
@@ -209,7 +209,7 @@ class SearchCubes:
 
 def _as_it_holds(item: Fused, cube: MemCube, *, now: datetime) -> Fused:
     """Return a candidate, superseded only if its validity has ended: somebody may have given that back."""
-    if item.superseded_by is None or (cube.valid_until is not None and cube.valid_until <= now):
+    if item.superseded_by is None or has_ended(cube, now):
         return item
     return replace(item, superseded_by=None)
 

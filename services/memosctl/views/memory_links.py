@@ -27,7 +27,7 @@ def sentence(link: "MemoryLink") -> str:
     """Return what the newer memory does to the older one, in words."""
     from memos_api.v1.memory_service_pb2 import LinkKind
 
-    word = enum_word(LinkKind.Name(link.kind), "LINK_KIND_").replace("_", " ")
+    word = enum_word(LinkKind.Name(link.kind), "LINK_KIND_").replace("-", " ")
     return "is unrelated to" if word == "unrelated" else word
 
 

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Select, String, and_, bindparam, func, not_, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Integer, Select, String, and_, bindparam, func, not_, select, tuple_
 
 from memos_kernel.cube import State
 from memos_kernel.states import COOLING, INJECTABLE
@@ -25,13 +25,18 @@ _NAMED_WITH_DOCUMENT = _NAMED_WITH_VAULT.join(_REVISIONS, _OF_CURRENT_REVISION)
 _UIDS = _CUBES.c.uid.in_(bindparam("uids", expanding=True))
 
 
+def _listed_uids(dialect: str) -> ColumnElement[bool]:
+    """Those whose uids are in the JSON list `uids`."""
+    return _CUBES.c.uid.in_(listed("uids", String, dialect))
+
+
 @lru_cache(maxsize=2)
 def cosines(dialect: str) -> Select[Any]:
     """Vectors of cubes; parameters: `embedder`, and `uids` as JSON."""
     return (
         select(_CUBES.c.uid, _VECTORS.c.data)
         .select_from(_CUBES.join(_VECTORS, OF_CURRENT_TEXT))
-        .where(_CUBES.c.uid.in_(listed("uids", String, dialect)), _VECTORS.c.embedder == bindparam("embedder"))
+        .where(_listed_uids(dialect), _VECTORS.c.embedder == bindparam("embedder"))
     )
 
 
@@ -159,8 +164,7 @@ IDLE_SINCE = _STANDING_OF_VAULT.where(
 def eligible(shape: Shape, dialect: str) -> Select[Any]:
     """Uid and content revision of cubes; parameters: those of the filter, and `uids` as JSON."""
     columns = select(_CUBES.c.uid, _CUBES.c.content_revision)
-    named = _CUBES.c.uid.in_(listed("uids", String, dialect))
-    return columns.select_from(_NAMED_WITH_VAULT).where(named, *filters.conditions(shape))
+    return columns.select_from(_NAMED_WITH_VAULT).where(_listed_uids(dialect), *filters.conditions(shape))
 
 
 @lru_cache(maxsize=128)
@@ -176,7 +180,7 @@ def told(shape: Shape, dialect: str) -> Select[Any]:
     return (
         select(*rows.STORED, _VECTORS.c.tokens)
         .select_from(_NAMED_WITH_DOCUMENT.outerjoin(_VECTORS, of_embedder))
-        .where(_CUBES.c.uid.in_(listed("uids", String, dialect)), *filters.conditions(shape))
+        .where(_listed_uids(dialect), *filters.conditions(shape))
     )
 
 

@@ -136,22 +136,15 @@ def _ordered(pool: Pool, found: Mapping[str, Fused], *, told: int) -> list[Fused
     """
     scores = total(pool)
     order = np.lexsort((np.array(pool.uids), -scores))
-    first, features = order[:told], {name: values[order[:told]].tolist() for name, values in pool.features.items()}
+    columns = {name: values[order[:told]].tolist() for name, values in pool.features.items()}
     ranked = [
         Fused(
-            uid,
-            score,
-            found[uid].legs if uid in found else {},
-            {name: column[rank] for name, column in features.items()},
+            uid=(uid := pool.uids[place]),
+            score=score,
+            legs=found[uid].legs if uid in found else {},
+            features={name: values[rank] for name, values in columns.items()} if rank < told else {},
         )
-        for rank, (uid, score) in enumerate(
-            zip([pool.uids[place] for place in first], scores[first].tolist(), strict=True)
-        )
-    ]
-    rest = order[told:]
-    ranked += [
-        Fused(uid, score, found[uid].legs if uid in found else {})
-        for uid, score in zip([pool.uids[place] for place in rest], scores[rest].tolist(), strict=True)
+        for rank, (place, score) in enumerate(zip(order.tolist(), scores[order].tolist(), strict=True))
     ]
     lowest, known = float(scores.min(initial=0.0)), set(pool.uids)
     return [*ranked, *(Fused(item.uid, lowest, item.legs) for item in found.values() if item.uid not in known)]

@@ -1,7 +1,7 @@
 """Which texts are statements that can outdate each other, and how much evidence is enough."""
 
 import unicodedata
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from memos_kernel.cube import Kind, MemCube, State, content_hash
@@ -9,8 +9,8 @@ from memos_kernel.memory_links import LinkKind
 from memos_kernel.moments import micros
 from memos_kernel.names import PrincipalName
 from memos_storage.domain.derived import is_derived
-from memos_storage.domain.filters import effective_state, event_time
-from memos_storage.domain.turns import Mark, Role, turn_of
+from memos_storage.domain.filters import effective_state, event_time, has_ended
+from memos_storage.domain.turns import Mark, Role, Turn, turn_of
 
 CLOSES = 0.65
 """Evidence from which a statement ends the validity of an earlier one."""
@@ -34,24 +34,31 @@ _PUNCTUATION = ".,;:!?\"'()…、。，；：！？「」“”‘’"
 """What may stand around a word without making it another one."""
 
 
-def is_statement(cube: MemCube) -> bool:
-    """Return whether a cube states something that a later one may outdate: no question, no answer of a model."""
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A cube that states something which a later one may outdate, and how it was said."""
+
+    cube: MemCube
+    turn: Turn
+
+
+def statement_of(cube: MemCube) -> Statement | None:
+    """Return a cube as a statement; None for a question, an answer of a model, and what says too much for one."""
     if cube.kind is not Kind.PLAINTEXT or is_derived(cube) or cube.delete_time is not None:
-        return False
+        return None
+    if not cube.text or len(cube.text) > MOST_CHARACTERS or len(cube.text.split()) > MOST_WORDS:
+        return None
     turn = turn_of(cube, length=0)
-    if turn.role is Role.ASSISTANT or turn.marks & Mark.ASKS:
-        return False
-    return bool(cube.text) and len(cube.text.split()) <= MOST_WORDS and len(cube.text) <= MOST_CHARACTERS
+    return None if turn.role is Role.ASSISTANT or turn.marks & Mark.ASKS else Statement(cube, turn)
 
 
-def may_be_compared(one: MemCube, other: MemCube) -> bool:
+def may_be_compared(one: Statement, other: Statement) -> bool:
     """Return whether two statements can be about the same: what two people say of themselves is not."""
-    turns = [turn_of(cube, length=0) for cube in (one, other)]
-    if not any(turn.marks & Mark.FIRST_PERSON for turn in turns):
+    if not (one.turn.marks | other.turn.marks) & Mark.FIRST_PERSON:
         return True
-    if turns[0].speaker != turns[1].speaker:
+    if one.turn.speaker != other.turn.speaker:
         return False
-    return bool(turns[0].speaker) or _owner(one) == _owner(other)
+    return bool(one.turn.speaker) or _owner(one.cube) == _owner(other.cube)
 
 
 def is_told_before(one: MemCube, other: MemCube) -> bool:
@@ -59,11 +66,10 @@ def is_told_before(one: MemCube, other: MemCube) -> bool:
     return (event_time(one), one.uid) < (event_time(other), other.uid)
 
 
-def says_the_same(one: MemCube, other: MemCube) -> bool:
+def says_the_same(one: Statement, other: Statement) -> bool:
     """Return whether two texts of the same voice have the same words, whatever their case and punctuation."""
-    speakers = {turn_of(cube, length=0).speaker for cube in (one, other)}
-    words = _words(one.text)
-    return len(speakers) == 1 and bool(words) and words == _words(other.text)
+    words = _words(one.cube.text)
+    return one.turn.speaker == other.turn.speaker and bool(words) and words == _words(other.cube.text)
 
 
 def repeats(new: MemCube, known: MemCube) -> bool:
@@ -80,21 +86,20 @@ def told_anew(cube: MemCube, known: MemCube, *, now: datetime) -> MemCube | None
     A message is known by its id, and is the same whenever it comes. A plain text that has become untrue is said anew if
     it comes again: its id is of its words alone, and gets the moment at which it became untrue.
     """
-    if cube.payload is None or len(cube.sources) != 1 or known.valid_until is None or known.valid_until > now:
+    if cube.payload is None or len(cube.sources) != 1 or not _is_plain(cube):
         return None
-    if not _is_plain(cube):
+    if known.valid_until is None or not has_ended(known, now):
         return None
     (source,) = cube.sources
     sources = (replace(source, message_id=f"{source.message_id}.{micros(known.valid_until)}"),)
     return replace(cube, sources=sources, content_hash=content_hash(cube.payload, sources))
 
 
-def kind_of(evidence: float, cube: MemCube) -> LinkKind | None:
+def kind_of(evidence: float, new: Statement) -> LinkKind | None:
     """Return what follows of the evidence that is found for a new statement; None if it is too little."""
     if evidence >= CLOSES:
         return LinkKind.SUPERSEDES
-    turn = turn_of(cube, length=0)
-    least = MARKS_IN_TALK if turn.session and turn.speaker else MARKS
+    least = MARKS_IN_TALK if new.turn.session and new.turn.speaker else MARKS
     return LinkKind.MAY_SUPERSEDE if evidence >= least else None
 
 
@@ -105,7 +110,7 @@ def can_end(older: MemCube, newer: MemCube) -> bool:
         not older.frozen
         and effective_state(older, now=end) is not State.EXPIRED
         and (older.valid_from is None or older.valid_from < end)
-        and (older.valid_until is None or older.valid_until > end)
+        and not has_ended(older, end)
     )
 
 

@@ -1,7 +1,7 @@
 """What the vault says already about what a new statement tells."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,15 +12,16 @@ from memos_kernel.errors import Capacity
 from memos_kernel.names import VaultName
 from memos_storage.domain.memory_links import Earlier, Judged
 from memos_storage.domain.selection import Selection
-from memos_storage.domain.values import DenseHit, NewCube, Scope
+from memos_storage.domain.values import DenseHit, NewCube, Scope, ToldCube
 from memos_storage.ports import Catalog, Judge, Spans, Told, VectorIndex
 from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.supersession.decide import (
-    is_statement,
+    Statement,
     is_told_before,
     kind_of,
     may_be_compared,
     says_the_same,
+    statement_of,
 )
 
 NEAREST = 5
@@ -57,7 +58,8 @@ class FindEarlier:
 
         It waits for the vector index as long as a search does; what that does not tell is not compared.
         """
-        stated = [item for item in items if item.vector is not None and is_statement(item.cube)]
+        texts = _statements(item.cube for item in items if item.vector is not None)
+        stated = [item for item in items if item.cube.uid in texts]
         if not stated:
             return {}
         with self.spans.span("storage.find_earlier"):
@@ -66,7 +68,10 @@ class FindEarlier:
             for found in await asyncio.gather(*(self._stored(item) for item in stated)):
                 near += found
             near = _nearest(near)
-            texts, tokens = await self._read(stated, near, now)
+            tokens = {item.cube.uid: item.vector.tokens or b"" for item in stated if item.vector is not None}
+            for told in await self._others(near, texts, now):
+                texts |= _statements([told.cube])
+                tokens[told.cube.uid] = told.tokens
             if len(near) <= NEAREST:  # sooner done than handed to a thread
                 return self._judged(near, texts, tokens)
             return await asyncio.to_thread(self._judged, near, texts, tokens)
@@ -83,43 +88,45 @@ class FindEarlier:
         best = {hit.uid: hit.score for hit in sorted(hits, key=lambda hit: hit.score) if hit.score >= LEAST_COSINE}
         return [_Near(item, uid, cosine) for uid, cosine in best.items()]
 
-    async def _read(
-        self, stated: Sequence[NewCube], near: Sequence[_Near], now: datetime
-    ) -> tuple[Mapping[str, MemCube], Mapping[str, bytes]]:
-        """Return the texts by uid, and the codes of their tokens."""
-        texts = {item.cube.uid: item.cube for item in stated}
-        tokens = {item.cube.uid: item.vector.tokens or b"" for item in stated if item.vector is not None}
-        by_vault: dict[tuple[VaultName, str], set[str]] = {}
+    async def _others(self, near: Sequence[_Near], known: Container[str], now: datetime) -> list[ToldCube]:
+        """Return the texts that are near and not known."""
+        wanted: dict[tuple[VaultName, str], set[str]] = {}
         for one in near:
-            if one.uid not in texts and one.item.vector is not None:
-                by_vault.setdefault((one.item.cube.vault, one.item.vector.embedder), set()).add(one.uid)
-        for (vault, embedder), uids in by_vault.items():
-            for told in await self.catalog.told(sorted(uids), Selection(scope=_scope(vault), now=now), embedder):
-                if is_statement(told.cube):
-                    texts[told.cube.uid], tokens[told.cube.uid] = told.cube, told.tokens
-        return texts, tokens
+            if one.uid not in known and one.item.vector is not None:
+                wanted.setdefault((one.item.cube.vault, one.item.vector.embedder), set()).add(one.uid)
+        return [
+            told
+            for (vault, embedder), uids in wanted.items()
+            for told in await self.catalog.told(sorted(uids), Selection(scope=_scope(vault), now=now), embedder)
+        ]
 
     def _judged(
-        self, near: Sequence[_Near], texts: Mapping[str, MemCube], tokens: Mapping[str, bytes]
+        self, near: Sequence[_Near], texts: Mapping[str, Statement], tokens: Mapping[str, bytes]
     ) -> dict[str, Earlier]:
         found: dict[str, list[Judged]] = {}
         same: dict[str, MemCube] = {}
         for one in near:
-            new, other = one.item.cube, texts.get(one.uid)
+            uid, new, other = one.item.cube.uid, texts[one.item.cube.uid], texts.get(one.uid)
             if other is None or not may_be_compared(new, other):
                 continue
             if says_the_same(new, other):
-                same.setdefault(new.uid, other)
+                same.setdefault(uid, other.cube)
                 continue
             assert one.item.vector is not None
             size = one.item.vector.values.size
-            told = {cube.uid: Told(cube.text, tokens.get(cube.uid, b""), size) for cube in (new, other)}
-            is_newer = is_told_before(new, other)
-            newer, older = (other, new) if is_newer else (new, other)
-            evidence = self.judge(told[newer.uid], told[older.uid], one.cosine)
-            if kind_of(evidence, new) is not None:
-                found.setdefault(new.uid, []).append(Judged(other, evidence, is_newer))
+            told = [Told(text.cube.text, tokens[text.cube.uid], size) for text in (new, other)]
+            is_newer = is_told_before(new.cube, other.cube)
+            newer, older = reversed(told) if is_newer else told
+            evidence = self.judge(newer, older, one.cosine)
+            kind = kind_of(evidence, new)
+            if kind is not None:
+                found.setdefault(uid, []).append(Judged(other.cube, kind, evidence, is_newer))
         return {uid: Earlier(_strongest(found.get(uid, ())), same.get(uid)) for uid in found.keys() | same.keys()}
+
+
+def _statements(cubes: Iterable[MemCube]) -> dict[str, Statement]:
+    """Return those of some cubes that are statements, by uid."""
+    return {cube.uid: found for cube in cubes if (found := statement_of(cube)) is not None}
 
 
 def _strongest(judged: Sequence[Judged]) -> tuple[Judged, ...]:

@@ -1,6 +1,6 @@
 """A new statement ends the validity of earlier ones, or is marked as one that may contradict them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from memos_storage.domain.memory_links import Judged, StoredLink
 from memos_storage.ports import Transaction
 from memos_storage.usecases.derived import replace_source
 from memos_storage.usecases.mutation import Mutation
-from memos_storage.usecases.supersession.decide import can_end, is_told_before, kind_of
+from memos_storage.usecases.supersession.decide import can_end, is_told_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,11 @@ class Linker:
         made: dict[tuple[str, str], StoredLink] = {}
         for one in judged:
             stored, here = self.tx.live(one.stored.name), self.tx.live(cube.name)
-            kind = kind_of(one.evidence, cube)
-            if kind is None or stored is None or here is None or not _is_what_was_judged(stored.cube, one.stored):
+            if stored is None or here is None or not _is_what_was_judged(stored.cube, one.stored):
                 continue
             newer, older = (stored.cube, here.cube) if one.is_newer else (here.cube, stored.cube)
-            links = [self.link(newer, older, kind, one.evidence)]
-            if kind is LinkKind.SUPERSEDES and not one.is_newer:
+            links = [self.link(newer, older, one.kind, one.evidence)]
+            if one.kind is LinkKind.SUPERSEDES and not one.is_newer:
                 links += self._outdate_successors(newer, older, one.evidence)
             made |= {(link.newer_uid, link.older_uid): link for link in links}
         return tuple(made.values())
@@ -51,7 +50,7 @@ class Linker:
 
         `decided`: the caller says so.
         """
-        known = self._between(newer, older)
+        known = between(self.tx.links.of(newer.uid), newer, older)
         if known is not None and known.kind is LinkKind.SUPERSEDES and not decided:
             return known
         kept = known if kind is LinkKind.SUPERSEDES else None
@@ -68,9 +67,7 @@ class Linker:
             open_until=None if kept is None else kept.open_until,
         )
         if kind is LinkKind.SUPERSEDES and can_end(older, newer):
-            end = event_time(newer)
-            made = replace(made, closed_until=end, open_until=older.valid_until)
-            self._set_end(older, end, f"{newer.name} supersedes it.")
+            return self._end(older, newer, made)
         self.tx.links.put(made)
         return made
 
@@ -79,34 +76,46 @@ class Linker:
         if link.closed_until is None or older.valid_until != link.closed_until:
             return
         self._set_end(older, link.open_until, f"{link.newer} does not supersede it.")
-        for other in self.tx.links.of(older.uid):  # those that found it closed by this link
-            if other.kind is LinkKind.SUPERSEDES and other.older_uid == older.uid and other.newer_uid != link.newer_uid:
-                newer, open_again = self.tx.live(other.newer), self.tx.live(older.name)
-                if newer is not None and open_again is not None and can_end(open_again.cube, newer.cube):
-                    end = event_time(newer.cube)
-                    self.tx.links.put(replace(other, closed_until=end, open_until=open_again.cube.valid_until))
-                    self._set_end(open_again.cube, end, f"{other.newer} supersedes it.")
-
-    def _between(self, newer: MemCube, older: MemCube) -> StoredLink | None:
-        found = (link for link in self.tx.links.of(newer.uid) if link.older_uid == older.uid)
-        return next((link for link in found if link.newer_uid == newer.uid), None)
+        for other, newer in self._superseding(older, apart_from=link.newer_uid):  # who found it closed by this link
+            open_again = self.tx.live(older.name)
+            if open_again is not None and can_end(open_again.cube, newer):
+                self._end(open_again.cube, newer, other)
 
     def _outdate_successors(self, newer: MemCube, older: MemCube, evidence: float | None) -> Iterator[StoredLink]:
         """Outdate what had outdated the same statement before: of three homes the second ends with the third, too.
 
         Without an evidence of its own that of the other link counts.
         """
-        for known in self.tx.links.of(older.uid):
-            if known.kind is LinkKind.SUPERSEDES and known.older_uid == older.uid and known.newer_uid != newer.uid:
-                between = self.tx.live(known.newer)
-                if between is not None and is_told_before(between.cube, newer) and can_end(between.cube, newer):
-                    by = known.evidence if evidence is None else evidence
-                    yield self.link(newer, between.cube, LinkKind.SUPERSEDES, by)
+        for known, successor in self._superseding(older, apart_from=newer.uid):
+            if is_told_before(successor, newer) and can_end(successor, newer):
+                by = known.evidence if evidence is None else evidence
+                yield self.link(newer, successor, LinkKind.SUPERSEDES, by)
+
+    def _superseding(self, older: MemCube, *, apart_from: str) -> Iterator[tuple[StoredLink, MemCube]]:
+        """Yield what supersedes a statement, with its link, but for the one of a uid."""
+        for link in self.tx.links.of(older.uid):
+            if link.kind is LinkKind.SUPERSEDES and link.older_uid == older.uid and link.newer_uid != apart_from:
+                newer = self.tx.live(link.newer)
+                if newer is not None:
+                    yield link, newer.cube
+
+    def _end(self, older: MemCube, newer: MemCube, link: StoredLink) -> StoredLink:
+        """End the validity of a statement with a later one; return the link, as it is stored now."""
+        end = event_time(newer)
+        kept = replace(link, closed_until=end, open_until=older.valid_until)
+        self._set_end(older, end, f"{newer.name} supersedes it.")
+        self.tx.links.put(kept)
+        return kept
 
     def _set_end(self, cube: MemCube, end: datetime | None, reason: str) -> None:
         changed = revisions.updated(cube, replace(cube, valid_until=end), paths=("valid_until",), now=self.now)
         replace_source(self.tx, cube, changed, self.mutation, self.ids, now=self.now)
         self.tx.audit(self.mutation.event(self.ids, "cube.update", changed, now=self.now, reason=reason))
+
+
+def between(links: Iterable[StoredLink], newer: MemCube, older: MemCube) -> StoredLink | None:
+    """Return the link of two cubes, of those of either."""
+    return next((link for link in links if (link.newer_uid, link.older_uid) == (newer.uid, older.uid)), None)
 
 
 def _is_what_was_judged(stored: MemCube, judged: MemCube) -> bool:

@@ -13,7 +13,7 @@ from memos_storage.ports import Catalog, MemoryLinks, Transaction
 from memos_storage.usecases.access import cube_not_found, require_cube
 from memos_storage.usecases.mutation import Mutation, once
 from memos_storage.usecases.supersession.decide import is_told_before
-from memos_storage.usecases.supersession.outdate import Linker
+from memos_storage.usecases.supersession.outdate import Linker, between
 
 CERTAIN = 1.0
 """Evidence of what somebody has decided."""
@@ -70,7 +70,7 @@ class SettleLink:
             if kind is not LinkKind.UNRELATED and is_told_before(first, second):
                 raise InvalidField(f"{newer} was told before {older}; name them the other way round.", field="newer")
             linker = Linker(tx, mutation, self.ids, now)
-            known = next((one for one in tx.links.of(first.uid) if one.older_uid == second.uid), None)
+            known = between(tx.links.of(first.uid), first, second)
             if known is not None and known.kind is LinkKind.SUPERSEDES and kind is not LinkKind.SUPERSEDES:
                 linker.reopen(second, known)
                 second = require_cube(tx, older, mutation.grant).cube
@@ -83,7 +83,7 @@ class SettleLink:
         first, second = (outcome.cube for outcome in answer.outcomes)
         assert first is not None
         assert second is not None
-        found = [one for one in await self.links.of(first.uid) if one.older_uid == second.uid]
-        if not found:
+        settled = between(await self.links.of(first.uid), first, second)
+        if settled is None:  # one of the two has been deleted since
             raise cube_not_found(newer)
-        return found[0]
+        return settled
