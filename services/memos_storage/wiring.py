@@ -40,6 +40,7 @@ from memos_storage.adapters.sql.histories import SqlHistoryReader
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.memory_links import SqlMemoryLinks
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
+from memos_storage.adapters.sql.term_graph import SqlTermGraph
 from memos_storage.adapters.sql.texts import SqlBareTexts
 from memos_storage.adapters.sql.turn_reader import SqlTurnReader
 from memos_storage.adapters.supersession.judge import LearnedJudge
@@ -246,7 +247,9 @@ class _Storage:
                 pending=PendingLeg(rows=pending, catalog=catalog, spans=spans),
                 lexical=LexicalLeg(index=words, spans=spans),
                 past=PastLeg(catalog=catalog, lexical=words, spans=spans),
-                rank=default_ranking(turns, links, catalog, spans),
+                rank=default_ranking(
+                    reader=turns, graph=SqlTermGraph(self.database), links=links, catalog=catalog, spans=spans
+                ),
                 current=partial(current.get, otherwise=""),
                 clock=clock,
                 spans=spans,

@@ -3,6 +3,7 @@
     make bench-retrieval                                generated chats of a user with an assistant
     MEMOS_EVAL_DATA=locomo.json make bench-retrieval    conversations of a file in the format of LoCoMo or LongMemEval
     make bench-retrieval ARGS="--ablations --budgets"   and every stage left out, and recall within a token budget
+    make bench-retrieval ARGS=--ranker                  and a ranker trained on the other conversations, an experiment
 
 A fresh `memosctl up` with default settings. Each conversation gets a vault, each turn is a message of AddMemories, each
 question a SearchMemories in the vault of its conversation. In the same run: BM25 alone, pooled vectors alone, and both
@@ -20,6 +21,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from learned_ranker import leave_one_out
 from measure import summary
 from rich.console import Console
 from rich.progress import Progress
@@ -34,7 +36,9 @@ from retrieval import BASELINES, STAGES, Found, ask, by_category, ingest
 BUDGETS = (500, 1_000, 2_000)
 
 
-async def run(talks: Sequence[Conversation], *, ablations: bool, budgets: bool, progress: Progress) -> dict:
+async def run(
+    talks: Sequence[Conversation], *, ablations: bool, budgets: bool, ranker: bool, progress: Progress
+) -> dict:
     """Ingest the conversations and ask everything of them."""
     asked = {"default": (), **BASELINES}
     if ablations:
@@ -42,6 +46,7 @@ async def run(talks: Sequence[Conversation], *, ablations: bool, budgets: bool, 
     steps = len(talks) * (1 + len(asked) + budgets * len(BUDGETS))
     task = progress.add_task("conversations", total=steps)
     found: dict[str, list[Found]] = {}
+    by_talk: list[list[Found]] = []
     seconds: dict[str, list[float]] = {}
     parts: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, Deployment.one_process(Path(folder)) as system:
@@ -54,6 +59,8 @@ async def run(talks: Sequence[Conversation], *, ablations: bool, budgets: bool, 
                 for name, without in asked.items():
                     answers, durations, took = await ask(caller, talk, vault, without=without)
                     found.setdefault(name, []).extend(answers)
+                    if name == "default":
+                        by_talk.append(answers)
                     seconds.setdefault(f"search_{name}", []).extend(durations)
                     for part, values in took.items() if name == "default" else ():
                         parts.setdefault(part, []).extend(values)
@@ -63,6 +70,8 @@ async def run(talks: Sequence[Conversation], *, ablations: bool, budgets: bool, 
                     found.setdefault(f"budget_{budget}", []).extend(answers)
                     progress.advance(task)
             await system.settled(caller)
+        if ranker:
+            found["ranker_of_the_other_conversations"] = await asyncio.to_thread(leave_one_out, by_talk)
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     return {
         "results": {name: by_category(answers) for name, answers in found.items() if not name.startswith("budget")},
@@ -90,13 +99,17 @@ def main() -> None:
     parser.add_argument("--first", type=int, help="only so many conversations of the file")
     parser.add_argument("--ablations", action="store_true", help="leave out each stage in turn")
     parser.add_argument("--budgets", action="store_true", help="recall within 500, 1,000 and 2,000 tokens")
+    parser.add_argument("--ranker", action="store_true", help="train a ranker on the other conversations")
     options = parser.parse_args()
     given = options.data or os.environ.get("MEMOS_EVAL_DATA")
     talks = load(Path(given)) if given else assistant_chats(chats=options.chats)
     talks = [talk for talk in talks if talk.questions][: options.first]
+    if options.ranker and len(talks) < 2:
+        parser.error("--ranker needs two conversations at least.")
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
-        result = asyncio.run(run(talks, ablations=options.ablations, budgets=options.budgets, progress=progress))
+        chosen = {name: getattr(options, name) for name in ("ablations", "budgets", "ranker")}
+        result = asyncio.run(run(talks, **chosen, progress=progress))
     told = {
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
         "data": Path(given).name if given else f"{options.chats} generated chats of user and assistant",

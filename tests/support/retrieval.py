@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deployment import Caller
@@ -13,7 +13,7 @@ from memos_api.v1 import memory_service_pb2 as memory
 TOP_K = 50
 CUTS = (5, 10, 20, 50)
 BATCH = 100
-STAGES = ("neighbours", "speaker", "time", "form", "late_interaction", "updates")
+STAGES = ("neighbours", "speaker", "time", "form", "late_interaction", "hops", "sessions", "updates")
 BASELINES = {
     "bm25": (*STAGES, "dense"),
     "pooled_vectors": (*STAGES, "lexical"),
@@ -24,12 +24,13 @@ BASELINES = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A question with the ids and sessions of the turns that came back, best first."""
+    """A question with the ids, sessions and features of the turns that came back, best first."""
 
     question: Question
     ids: Sequence[str]
     sessions: Sequence[str]
     wanted_sessions: frozenset[str]
+    features: Sequence[Mapping[str, float]] = ()
 
     @property
     def ranks(self) -> list[int]:
@@ -82,7 +83,8 @@ async def ask(
             parts.setdefault(part.name, []).append(part.duration_ms / 1e3)
         ids = [hit.cube.sources[0].message_id for hit in answer.hits]
         wanted = frozenset(session_of[id] for id in question.evidence)
-        found.append(Found(question, ids, [session_of[id] for id in ids], wanted))
+        features = [{"score": hit.score, **hit.features} for hit in answer.hits]
+        found.append(Found(question, ids, [session_of[id] for id in ids], wanted, features))
     return found, durations, parts
 
 

@@ -28,6 +28,7 @@ from memos_storage.adapters.memory import (
     MemoryLexicalIndex,
     MemoryMemoryLinks,
     MemoryOutbox,
+    MemoryTermGraph,
     MemoryTurnReader,
 )
 from memos_storage.adapters.sql.blob_keys import SqlBlobKeys
@@ -38,6 +39,7 @@ from memos_storage.adapters.sql.histories import SqlHistoryReader
 from memos_storage.adapters.sql.lexical import SqlLexicalIndex
 from memos_storage.adapters.sql.memory_links import SqlMemoryLinks
 from memos_storage.adapters.sql.outbox import SqlAuditOutbox, SqlOutbox
+from memos_storage.adapters.sql.term_graph import SqlTermGraph
 from memos_storage.adapters.sql.texts import SqlBareTexts
 from memos_storage.adapters.sql.turn_reader import SqlTurnReader
 from memos_storage.domain.filters import CubeFilter
@@ -166,6 +168,7 @@ class Store:
     bare: MemoryBareTexts | SqlBareTexts
     turns: MemoryTurnReader | SqlTurnReader
     links: MemoryMemoryLinks | SqlMemoryLinks
+    graph: MemoryTermGraph | SqlTermGraph
     database: Database | None = None
 
 
@@ -189,6 +192,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
             MemoryBareTexts(catalog),
             MemoryTurnReader(catalog),
             MemoryMemoryLinks(catalog),
+            MemoryTermGraph(catalog),
         )
         return
     url = await asyncio.to_thread(empty_database, kind, path)
@@ -207,6 +211,7 @@ async def opened(kind: str, path: Path) -> AsyncIterator[Store]:
             SqlBareTexts(database),
             SqlTurnReader(database),
             SqlMemoryLinks(database),
+            SqlTermGraph(database),
             database,
         )
     finally:

@@ -16,6 +16,7 @@ from memos_storage.adapters.memory import (
     MemoryMemoryLinks,
     MemoryOutbox,
     MemorySpans,
+    MemoryTermGraph,
     MemoryTurnReader,
     MemoryVectorIndex,
 )
@@ -146,7 +147,9 @@ class World:
             lexical=LexicalLeg(index=words, spans=spans),
             current=catalog.embedder,
             past=PastLeg(catalog=catalog, lexical=words, spans=spans),
-            rank=default_ranking(reader, self.memory_links, catalog, spans),
+            rank=default_ranking(
+                reader=reader, graph=MemoryTermGraph(catalog), links=self.memory_links, catalog=catalog, spans=spans
+            ),
             clock=clock,
             spans=spans,
         )

@@ -4,6 +4,7 @@ import re
 import threading
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 
 import snowballstemmer
@@ -54,6 +55,15 @@ def frequencies(cube: MemCube) -> Counter[str]:
     for speaker in {source.speaker for source in cube.sources if is_named(source)}:
         counted.update(terms(speaker))
     return counted
+
+
+def written(text: str, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return some terms as a text writes them where it first has each; a term that it has not is left out."""
+    found: dict[str, str] = {}
+    for match in _WORD.finditer(unicodedata.normalize("NFKC", text)):
+        for term in terms(match[0]):
+            found.setdefault(term, match[0] if match[0].isascii() else term)
+    return tuple(found[term] for term in wanted if term in found)
 
 
 def _add_word(word: str, found: list[str]) -> None:

@@ -7,11 +7,13 @@ import numpy as np
 
 from memos_kernel.names import CubeName
 from memos_storage.domain.pool import Feature, Pool, standardized
+from memos_storage.domain.walks import Step
 
 DENSE, PENDING, PAST, LEXICAL = "dense", "pending", "past", "lexical"
 
 CONTEXT, LATE, LATE_CONTEXT, COVERAGE = "context", "late_interaction", "late_context", "coverage"
 SPEAKER, TIME = "speaker", "time"
+HOP, SESSION = "hop", "session"
 LENGTH, ASKS, FIRST_PERSON, TELLS_TIME, ROLE = "length", "asks", "first_person", "tells_time", "role"
 
 WEIGHTS: Mapping[str, float] = {"semantic": 0.5, "lexical": 0.5}
@@ -49,6 +51,8 @@ FEATURES: Mapping[str, Weight] = {
     FIRST_PERSON: Weight(talk=0.3, other=0.3, floor=0.25),
     TELLS_TIME: Weight(talk=0.6, other=0.3, floor=0.25),
     ROLE: Weight(talk=0.0, other=1.0, floor=None),
+    HOP: Weight(talk=0.5, other=0.5, floor=0.05),
+    SESSION: Weight(talk=0.3, other=0.0, floor=0.3),
 }
 """Nothing here is learned. Between the two columns a search goes by the shape of what it found, see `Pool.talk`.
 
@@ -61,7 +65,9 @@ answer of an assistant says more than any question about it, and its neighbours 
 class Fused:
     """A cube with its fused score, the score of each leg that found it, and its features.
 
-    `superseded_by`: the statement that ended its validity; None if there is none.
+    Attributes:
+        superseded_by: the statement that ended its validity; None if there is none.
+        step: how the search came to it, if no leg found it.
     """
 
     uid: str
@@ -69,6 +75,7 @@ class Fused:
     legs: Mapping[str, float]
     features: Mapping[str, float] = field(default_factory=dict)
     superseded_by: CubeName | None = None
+    step: Step | None = None
 
 
 def fuse(legs: Mapping[str, Mapping[str, float]], *, cosines: Mapping[str, float]) -> list[Fused]:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memos_storage.domain.turns import Role, Turn
+from memos_storage.domain.walks import Step
 
 Feature = npt.NDArray[np.float64]
 """One value a candidate, in the order of the pool."""
@@ -16,6 +17,9 @@ STEPS = (-2, -1, 1, 2)
 """Distances at which the turns around one are known: -1 is the turn before it, 1 the next one."""
 NOBODY = -1
 """In a list of places: there is none."""
+
+_ANSWERS = 3.0
+"""Where every third text is an answer of an assistant, they decide."""
 
 _SHORT = 40.0
 """Terms of a turn of a talk; half of the turns may be longer before a conversation counts less as one."""
@@ -121,6 +125,25 @@ def _walked(links: Places, steps: int) -> Places:
     return here
 
 
+def joined(first: Seen, second: Seen) -> Seen:
+    """Return the texts of both, those of the second behind; the two were read for the same query."""
+    shifted = np.where(second.around == NOBODY, NOBODY, second.around + len(first.uids))
+    return Seen(
+        uids=[*first.uids, *second.uids],
+        vaults=np.concatenate([first.vaults, second.vaults]),
+        sessions=[*first.sessions, *second.sessions],
+        speakers=[*first.speakers, *second.speakers],
+        times=np.concatenate([first.times, second.times]),
+        roles=np.concatenate([first.roles, second.roles]),
+        marks=np.concatenate([first.marks, second.marks]),
+        lengths=np.concatenate([first.lengths, second.lengths]),
+        counts=np.concatenate([first.counts, second.counts]),
+        around=np.concatenate([first.around, shifted]),
+        statistics={**first.statistics, **second.statistics},
+        words=first.words,
+    )
+
+
 @dataclass(slots=True, eq=False)
 class Pool:
     """The candidates, best first as far as the legs know, and their features by name.
@@ -128,12 +151,14 @@ class Pool:
     Attributes:
         changed: candidates that are other by now than they are looked for.
         places: of each candidate in `seen`; NOBODY for one that has changed or is no live text.
+        steps: uid -> how the search came to a candidate that no leg found.
     """
 
     uids: list[str]
     seen: Seen
     changed: frozenset[str] = frozenset()
     features: dict[str, Feature] = field(default_factory=dict)
+    steps: dict[str, Step] = field(default_factory=dict)
     places: Places = field(init=False)
     _talk: float | None = field(default=None, init=False)
 
@@ -154,6 +179,24 @@ class Pool:
         self.uids += uids
         for name, values in self.features.items():
             self.features[name] = np.concatenate([values, np.asarray(features[name], dtype=np.float64)])
+        self._find()
+
+    def beside(self, uids: list[str], seen: Seen) -> "Pool":
+        """Return other candidates of the same search, for `join`."""
+        other = Pool(uids, seen, self.changed)
+        other._talk = self.talk
+        return other
+
+    def join(self, other: "Pool") -> None:
+        """Add the candidates of another pool with their features.
+
+        What they have no value of is as it is in the mean here, but that a speaker is named: that says that it is not.
+        """
+        for name, values in self.features.items():
+            missing = 0.0 if name == "speaker" else values.mean()
+            self.features[name] = np.concatenate([values, other.features.get(name, np.full(len(other), missing))])
+        self.uids = [*self.uids, *other.uids]
+        self.seen = joined(self.seen, other.seen)
         self._find()
 
     def keep(self, places: Places) -> None:
@@ -182,15 +225,21 @@ class Pool:
             self._talk = self._measure_talk()
         return self._talk
 
+    @property
+    def own_words(self) -> float:
+        """Return how much the first of these are what people say, and not what an assistant answers, from 0 to 1."""
+        places = self.places[self.known]
+        answers = float((self.seen.roles[places] == Role.ASSISTANT).mean()) if len(places) else 0.0
+        return max(0.0, 1.0 - _ANSWERS * answers)
+
     def _measure_talk(self) -> float:
         places = self.places[self.known]
         if not len(places):
             return 0.0
         seen = self.seen
         named = sum(1 for place in places.tolist() if seen.speakers[place] and seen.sessions[place]) / len(places)
-        answers = float((seen.roles[places] == Role.ASSISTANT).mean())
         length = float(np.partition(seen.lengths[places], len(places) // 2)[len(places) // 2])
-        return named * max(0.0, 1.0 - 3.0 * answers) * min(1.0, _SHORT / max(length, 1.0))
+        return named * self.own_words * min(1.0, _SHORT / max(length, 1.0))
 
     def _find(self) -> None:
         place = {uid: index for index, uid in enumerate(self.seen.uids) if uid not in self.changed}

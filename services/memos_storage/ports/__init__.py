@@ -6,7 +6,7 @@ from memos_storage.ports.catalog import Catalog, Transaction
 from memos_storage.ports.feed import ChangeFeed, Commit, Commits
 from memos_storage.ports.indexes import BareTexts, DerivedTier, LexicalIndex, Outbox, VectorIndex
 from memos_storage.ports.purges import PurgeLedger, Signer
-from memos_storage.ports.ranking import Asked, Stage, TurnReader
+from memos_storage.ports.ranking import Asked, Stage, TermGraph, TurnReader
 from memos_storage.ports.records import AuditOutbox, AuditSink, Span, Spans
 from memos_storage.ports.supersession import Judge, LinkLedger, MemoryLinks, Told
 
@@ -36,6 +36,7 @@ __all__ = [
     "Span",
     "Spans",
     "Stage",
+    "TermGraph",
     "Told",
     "Transaction",
     "TurnReader",

@@ -1,6 +1,6 @@
 """What the stages of a search's ranking need, and what they are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -9,6 +9,7 @@ from memos_kernel.token_codes import QueryTokens
 from memos_storage.domain.pool import Pool, Seen
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import Vector
+from memos_storage.domain.walks import Reached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,7 @@ class Asked:
         now: the moment that times in the query are relative to.
         past: whether it is asked about a moment that has passed.
         changed: uids of cubes that are other by now than they were then; of these the live text tells nothing.
+        without: names of legs and stages that the query leaves out.
     """
 
     text: str
@@ -33,6 +35,7 @@ class Asked:
     now: datetime
     past: bool = False
     changed: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
 
 
 class TurnReader(Protocol):
@@ -52,6 +55,26 @@ class TurnReader(Protocol):
 
     async def tokens(self, uids: Sequence[str], embedder: str) -> dict[str, bytes]:
         """Return the codes of the tokens of cubes that have some of an embedder, see `memos_kernel.token_codes`."""
+        ...
+
+
+class TermGraph(Protocol):
+    """The words that live texts share."""
+
+    async def walk(self, seeds: Mapping[str, float], known: str) -> dict[str, Reached]:
+        """Walk from texts to others of their vaults by rare terms.
+
+        Args:
+            seeds: uid -> how much what it leads to counts.
+            known: words that lead nowhere, such as those of the query; its first `QUERY_TERMS` count.
+
+        Returns:
+            uid -> how strongly it is reached; seeds too, from one another.
+        """
+        ...
+
+    def written(self, text: str, terms: Sequence[str]) -> tuple[str, ...]:
+        """Return terms as they are written in a text, without those that it has not."""
         ...
 
 

@@ -121,8 +121,9 @@ class SearchCubes:
                 now=selection.moment,
                 past=query.as_of is not None,
                 changed=frozenset().union(*(leg.outdated for leg in legs if leg.name == PAST)),
+                without=query.without,
             )
-            ranked = await self.rank(order, asked, top_k=top_k, without=query.without, cosines=cosines)
+            ranked = await self.rank(order, asked, top_k=top_k, cosines=cosines)
             hits, budget = await self._join(ranked.order, selection, top_k, grant, query.token_budget)
             self._describe(span, hits, legs)
         return Found(tuple(hits), tuple(legs), (*ranked.stages, *budget))

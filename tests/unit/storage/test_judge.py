@@ -61,6 +61,10 @@ def test_numbers_and_other_persons_are_told():
         ("Nora drives a Saab.", "I drive a Volvo.", False),
         ("Heron 7 stands by pond 49.", "Heron 1 stands by pond 7.", True),
         ("Heron 7 stands by pond 49.", "Heron 7 stands by pond 7.", False),
+        ("The Slate Hill Climb is in May.", "The Cinder Trail is in June.", True),
+        ("The sister of Dmitri is called Ann.", "The sister of Ilse is called Eve.", True),
+        ("The owner of Kestrel is Dmitri.", "Kestrel belongs to Ilse now.", False),
+        ("Our office moved to Oslo in May.", "Our office moved to Bergen in June.", False),
         ("Refunds take 30 days.", "Customers wait ten days for a refund.", False),
     ],
 )

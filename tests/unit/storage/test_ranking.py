@@ -17,7 +17,7 @@ from memos_storage.domain.values import Vector
 from storage_cubes import DIMENSIONS, EMBEDDER, NOW, vector
 from storage_world import mutation
 
-STAGES = ("neighbours", "speaker", "time", "form", "late_interaction", "updates")
+STAGES = ("neighbours", "speaker", "time", "form", "late_interaction", "hops", "sessions", "updates")
 BEGIN = datetime(2025, 5, 1, 10, 0, tzinfo=UTC)
 
 

@@ -10,6 +10,7 @@ from memos_storage.adapters.memory.indexes import MemoryLexicalIndex, MemoryVect
 from memos_storage.adapters.memory.memory_links import MemoryMemoryLinks
 from memos_storage.adapters.memory.outbox import MemoryAuditOutbox, MemoryOutbox
 from memos_storage.adapters.memory.spans import MemorySpan, MemorySpans
+from memos_storage.adapters.memory.term_graph import MemoryTermGraph
 from memos_storage.adapters.memory.texts import MemoryBareTexts
 from memos_storage.adapters.memory.turns import MemoryTurnReader
 
@@ -27,6 +28,7 @@ __all__ = [
     "MemoryOutbox",
     "MemorySpan",
     "MemorySpans",
+    "MemoryTermGraph",
     "MemoryTurnReader",
     "MemoryVectorIndex",
 ]

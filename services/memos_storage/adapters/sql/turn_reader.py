@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,7 +23,7 @@ from sqlalchemy import (
 from memos_storage.adapters.sql import schema
 from memos_storage.adapters.sql.catalog import Database
 from memos_storage.adapters.sql.lexical import FREQUENCIES, wanted_terms
-from memos_storage.adapters.sql.parts import listed
+from memos_storage.adapters.sql.parts import fetched, listed
 from memos_storage.adapters.sql.statements import OF_CURRENT_TEXT
 from memos_storage.adapters.terms import terms
 from memos_storage.domain.pool import STEPS, Places, Seen, VaultWords, around
@@ -101,7 +101,7 @@ class SqlTurnReader:
 
         def work(connection: Connection) -> dict[str, bytes]:
             parameters = {"uids": json.dumps(list(uids)), "embedder": embedder}
-            found = _fetched(connection, _statements(connection.dialect.name).tokens, parameters)
+            found = fetched(connection, _statements(connection.dialect.name).tokens, parameters)
             return {uid: bytes(codes) for uid, codes in found if codes}
 
         return await self._database.read(work)
@@ -111,9 +111,9 @@ def _seen(
     connection: Connection, uids: Sequence[str], wanted: Sequence[str], words: tuple[tuple[int, ...], ...]
 ) -> Seen:
     statements = _statements(connection.dialect.name)
-    chains = _fetched(connection, statements.chain, {"uids": json.dumps(list(uids))})
+    chains = fetched(connection, statements.chain, {"uids": json.dumps(list(uids))})
     found = sorted({key for chain in chains for key in chain if key is not None})
-    rows = _fetched(connection, statements.rows, {"keys": json.dumps(found)}) if found else []
+    rows = fetched(connection, statements.rows, {"keys": json.dumps(found)}) if found else []
     if not rows:
         return Seen.of((), {}, terms=len(wanted), words=words)
     keys, vault_keys, uids_, sessions, speakers, times, roles, marks, lengths = zip(*rows, strict=True)
@@ -149,12 +149,6 @@ class _Texts:
     rows: Places
 
 
-def _fetched(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> list[Any]:
-    """Return rows as the driver gives them: hundreds of rows as objects take longer to make."""
-    cursor = connection.execute(statement, values).cursor
-    return [] if cursor is None else list(cursor.fetchall())
-
-
 def _words(
     connection: Connection, vault: Any, texts: _Texts, wanted: Sequence[str], counts: npt.NDArray[np.float64]
 ) -> VaultWords:
@@ -180,10 +174,10 @@ def _count(
     """Enter how often terms are in texts. All postings of a `rare` term are read, of others those of the texts."""
     place = {texts.keys[row]: row for row in texts.rows.tolist()}
     column = {term: index for index, term in enumerate(wanted)}
-    found = _fetched(connection, _COUNTS, _of(texts.vault, sorted(rare))) if rare else []
+    found = fetched(connection, _COUNTS, _of(texts.vault, sorted(rare))) if rare else []
     if common := [term for term in wanted if term not in rare]:
         statement = _statements(connection.dialect.name).counts_of
-        found += _fetched(connection, statement, {**_of(texts.vault, common), "keys": json.dumps(list(place))})
+        found += fetched(connection, statement, {**_of(texts.vault, common), "keys": json.dumps(list(place))})
     told = [(place[key], column[term], frequency) for key, term, frequency in found if key in place]
     if told:
         rows, columns, frequencies = zip(*told, strict=True)

@@ -11,6 +11,10 @@ from memos_storage.adapters.terms import terms
 
 _WORD = re.compile(r"[^\W\d_][\w'’.-]*")
 _NUMBERED = re.compile(r"\W*(?:the\s+|our\s+|my\s+)?([^\W\d_]+)[\s-]+(?:no\.?\s*|#)?(\d[\d.]*)\b", re.IGNORECASE)
+_OPENED = re.compile(
+    r"\W*(?:the|an?|our|my|his|her|their|your)\s+(?:\w+\s+of\s+(?:the\s+)?|(?-i:(?=[A-Z])))|\W*(?:\w+\s+of\s+)",
+    re.IGNORECASE,
+)
 _TOKEN = re.compile(r"\w+")
 _BETWEEN = re.compile(r"\|(?![^(]*\))")
 """A bar that is in no brackets."""
@@ -29,7 +33,8 @@ class Surface:
         names: words written as names, folded.
         persons: words for persons that stand for others than the speaker, such as `sister`.
         numbers: as they are written.
-        subject: terms of the name that it begins with; none if it begins otherwise.
+        subject: terms of the name that it begins with, or after words such as `the` and `the sister of`; none if it
+            begins otherwise.
         numbered: word and number that it begins with, such as `heron 7` or `the line 4`; empty if it begins otherwise.
         of_another: it begins with somebody else: `My sister ...`, `Tom's boss ...`.
         flags: which kinds of words of `words.toml` it has.
@@ -84,7 +89,8 @@ def _names(text: str, opening: "_Kind", first_person: "_Kind") -> frozenset[str]
 
 
 def _subject(text: str, names: frozenset[str]) -> frozenset[str]:
-    first = _WORD.search(text)
+    opened = _OPENED.match(text)
+    first = _WORD.search(text, opened.end() if opened is not None else 0)
     word = _plain(first[0]) if first is not None else ""
     return frozenset(terms(word)) if word in names else frozenset()
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from memos_storage.domain.fusion import CONTEXT, DENSE, LEXICAL
 from memos_storage.domain.pool import NOBODY, STEPS, Pool
+from memos_storage.domain.walks import Step, Way
 from memos_storage.ports import Asked, Catalog
 from memos_storage.usecases.ranking.words import shares
 
@@ -21,9 +22,10 @@ ROOM = 400
 
 @dataclass(frozen=True, slots=True)
 class NeighbourStage:
-    """Adds the turns around the best candidates, and scores all by the words said around them."""
+    """Adds the turns around the best `seeds` candidates, and scores all by the words said around them."""
 
     catalog: Catalog
+    seeds: int = SEEDS
     name: str = "neighbours"
 
     async def __call__(self, pool: Pool, asked: Asked) -> str:
@@ -40,7 +42,8 @@ class NeighbourStage:
         return ""
 
     async def _widen(self, pool: Pool, asked: Asked) -> None:
-        added = _neighbours(pool)[: max(0, ROOM - len(pool))]
+        found = _neighbours(pool, self.seeds)
+        added = list(found)[: max(0, ROOM - len(pool))]
         if not added:
             return
         if asked.selection.filter.selective:
@@ -52,14 +55,17 @@ class NeighbourStage:
             features[LEXICAL] = shares(pool.seen, np.array([place[uid] for uid in added], dtype=np.int64)).tolist()
         if DENSE in pool.features:  # what it means by itself counts least for a turn that stands beside another
             features[DENSE] = [float(pool.features[DENSE].mean())] * len(added)
+        pool.steps |= {uid: found[uid] for uid in added}
         pool.add(added, features)
 
 
-def _neighbours(pool: Pool) -> list[str]:
+def _neighbours(pool: Pool, seeds: int) -> dict[str, Step]:
     """Return the turns around the best candidates that are no candidates yet, those of the best first."""
-    known = set(pool.uids)
-    seeds = pool.places[:SEEDS]
-    columns = [STEPS.index(step) for step in NEAR]
-    around = pool.seen.around[seeds[seeds != NOBODY]][:, columns].ravel().tolist()
-    uids = dict.fromkeys(pool.seen.uids[place] for place in around if place != NOBODY)
-    return [uid for uid in uids if uid not in known]
+    known, found, uids = set(pool.uids), dict[str, Step](), pool.seen.uids
+    places = pool.places[:seeds][pool.known[:seeds]]
+    around = pool.seen.around[places][:, [STEPS.index(step) for step in NEAR]]
+    for place, others in zip(places.tolist(), around.tolist(), strict=True):
+        for other in others:
+            if other != NOBODY and uids[other] not in known:
+                found.setdefault(uids[other], Step(Way.NEIGHBOUR, uids[place]))
+    return found

@@ -12,10 +12,10 @@ from memos_storage.ports import Asked, Catalog, Spans, Stage, TurnReader
 from memos_storage.usecases.ranking.updates import UpdatesStage
 from memos_storage.usecases.ranking.words import shares
 
-FIRST = 112
+FIRST = 96
 """Candidates of the legs that are ranked, the best by the legs alone; and twice as many as hits are wanted."""
 
-CANDIDATES = 144
+CANDIDATES = 128
 """Candidates that the later stages look at, the best by words, meaning and speaker; and twice as many as hits."""
 
 TOLD = 3
@@ -66,46 +66,42 @@ class RankCandidates:
         asked: Asked,
         *,
         top_k: int,
-        without: frozenset[str],
         cosines: Mapping[str, float],
     ) -> Ranked:
-        """Return the candidates in their final order.
+        """Return the candidates in their final order; without any of the stages that of the legs.
 
         Args:
             found: what the legs found, best first by them alone.
             top_k: hits that are wanted.
-            without: names of stages that do not run; without any of them the order of the legs stays.
             cosines: uid -> cosine, of those that only words brought.
         """
-        if not found or without.issuperset(self.names):
+        if not found or asked.without.issuperset(self.names):
             return Ranked(found, tuple(StageResult(name, ran=False, reason=LEFT_OUT) for name in self.names))
         with self.spans.span("storage.search.rank"):
             first = found[: max(FIRST, 2 * top_k)]
-            pool = await self._pool(first, asked, cosines, words_count=LEXICAL not in without)
-            results = [await _run(stage, pool, asked, without) for stage in self.early]
+            pool = await self._pool(first, asked, cosines)
+            results = [await _run(stage, pool, asked) for stage in self.early]
             _cut(pool, max(CANDIDATES, 2 * top_k))
-            results += [await _run(stage, pool, asked, without) for stage in self.late]
+            results += [await _run(stage, pool, asked) for stage in self.late]
             order = _ordered(pool, {item.uid: item for item in found}, told=TOLD * top_k)
-            order, result = await self._updated(order, asked, without, top=TOLD * top_k, talk=pool.talk)
+            order, result = await self._updated(order, asked, top=TOLD * top_k, talk=pool.talk)
         return Ranked(order, (*results, result))
 
     async def _updated(
-        self, order: list[Fused], asked: Asked, without: frozenset[str], *, top: int, talk: float
+        self, order: list[Fused], asked: Asked, *, top: int, talk: float
     ) -> tuple[list[Fused], StageResult]:
         name = self.updates.name
-        if name in without:
+        if name in asked.without:
             return order, StageResult(name, ran=False, reason=LEFT_OUT, candidates=len(order))
         started = time.perf_counter()
         order = await self.updates(order, asked, top=top, talk=talk)
         return order, StageResult(name, True, "", len(order), (time.perf_counter() - started) * 1e3)
 
-    async def _pool(
-        self, found: Sequence[Fused], asked: Asked, cosines: Mapping[str, float], *, words_count: bool
-    ) -> Pool:
+    async def _pool(self, found: Sequence[Fused], asked: Asked, cosines: Mapping[str, float]) -> Pool:
         uids = [item.uid for item in found]
         words = () if asked.tokens is None else asked.tokens.words
         pool = Pool(uids, await self.reader.turns(uids, asked.text, words=words), asked.changed)
-        if words_count:
+        if LEXICAL not in asked.without:
             words_share = np.array([item.legs.get(LEXICAL, 0.0) for item in found])
             words_share[pool.known] = shares(pool.seen, pool.places[pool.known])
             pool.features[LEXICAL] = words_share
@@ -114,8 +110,8 @@ class RankCandidates:
         return pool
 
 
-async def _run(stage: Stage, pool: Pool, asked: Asked, without: frozenset[str]) -> StageResult:
-    if stage.name in without:
+async def _run(stage: Stage, pool: Pool, asked: Asked) -> StageResult:
+    if stage.name in asked.without:
         return StageResult(stage.name, ran=False, reason=LEFT_OUT, candidates=len(pool))
     started, before = time.perf_counter(), set(pool.features)
     reason = await stage(pool, asked)
@@ -143,6 +139,7 @@ def _ordered(pool: Pool, found: Mapping[str, Fused], *, told: int) -> list[Fused
             score=score,
             legs=found[uid].legs if uid in found else {},
             features={name: values[rank] for name, values in columns.items()} if rank < told else {},
+            step=pool.steps.get(uid),
         )
         for rank, (place, score) in enumerate(zip(order.tolist(), scores[order].tolist(), strict=True))
     ]

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from memos_kernel.memory_links import LinkKind
 from memos_storage.domain.fusion import Fused
 from memos_storage.domain.memory_links import StoredLink
+from memos_storage.domain.walks import Step, Way
 from memos_storage.ports import Asked, Catalog, MemoryLinks
 
-IN_TALK = 0.6
+IN_TALK = 0.9
 """Least evidence where people talk with each other: much is said again in other words there, little becomes untrue."""
 
 
@@ -62,10 +63,14 @@ def _reordered(
             return
         score = max(score, item.score)
         for link in links:
-            place(known.get(link.newer_uid, Fused(link.newer_uid, score, {})), score)
+            place(known.get(link.newer_uid) or _brought_in(link, score), score)
         by = next((link.newer for link in links if link.kind is LinkKind.SUPERSEDES), None)
         found.append(replace(item, score=score, superseded_by=by))
 
     for item in order:
         place(item, item.score)
     return found
+
+
+def _brought_in(link: StoredLink, score: float) -> Fused:
+    return Fused(link.newer_uid, score, {}, step=Step(Way.UPDATE, link.older_uid))

@@ -18,7 +18,7 @@ CLOSES = 0.65
 MARKS = 0.03
 """Evidence from which the two are marked as ones that may contradict each other."""
 
-MARKS_IN_TALK = 0.3
+CLOSES_IN_TALK, MARKS_IN_TALK = 0.9, 0.3
 """The same for what somebody says in a conversation, where much is said again in other words."""
 
 MOST_WORDS = 80
@@ -97,10 +97,11 @@ def told_anew(cube: MemCube, known: MemCube, *, now: datetime) -> MemCube | None
 
 def kind_of(evidence: float, new: Statement) -> LinkKind | None:
     """Return what follows of the evidence that is found for a new statement; None if it is too little."""
-    if evidence >= CLOSES:
+    talks = new.turn.session and new.turn.speaker
+    closes, marks = (CLOSES_IN_TALK, MARKS_IN_TALK) if talks else (CLOSES, MARKS)
+    if evidence >= closes:
         return LinkKind.SUPERSEDES
-    least = MARKS_IN_TALK if new.turn.session and new.turn.speaker else MARKS
-    return LinkKind.MAY_SUPERSEDE if evidence >= least else None
+    return LinkKind.MAY_SUPERSEDE if evidence >= marks else None
 
 
 def can_end(older: MemCube, newer: MemCube) -> bool:

@@ -1,0 +1,87 @@
+"""What answers a question may share no word with it, only with what was found first: the second hop."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from memos_storage.domain.fusion import DENSE, HOP, LEXICAL, total
+from memos_storage.domain.pool import NOBODY, Places, Pool
+from memos_storage.ports import Asked, Catalog, Stage, TermGraph, TurnReader
+from memos_storage.usecases.ranking.words import shares
+
+SEEDS = 5
+"""Candidates that the walk starts from, the best."""
+
+STAY = 3
+"""Candidates that nothing overtakes for what it shares with them, the best."""
+
+ADDED = 24
+"""Most texts that the walk adds, the best."""
+
+
+@dataclass(frozen=True, slots=True)
+class HopStage:
+    """Walks from the first candidates to what shares rare words with them, and scores all by that.
+
+    `scorers` give what is added the features of the other candidates.
+    """
+
+    graph: TermGraph
+    reader: TurnReader
+    catalog: Catalog
+    scorers: tuple[Stage, ...]
+    name: str = "hops"
+
+    async def __call__(self, pool: Pool, asked: Asked) -> str:
+        """See `Stage`."""
+        if asked.past:
+            return "which words texts shared then is not kept"
+        own_words = pool.own_words
+        if not own_words:  # a long answer of an assistant shares words with everything
+            return ""
+        scores = total(pool)
+        first = np.argsort(-scores, kind="stable")[:SEEDS]
+        counts = np.exp(scores[first] - scores[first[0]]) if len(first) else first
+        seeds = {pool.uids[place]: count for place, count in zip(first.tolist(), counts.tolist(), strict=True)}
+        reached = await self.graph.walk(seeds, _known_words(pool, first, asked))
+        if not reached:
+            return ""
+        known = set(pool.uids)
+        others = sorted(reached.keys() - known, key=lambda uid: (-reached[uid].score, uid))[:ADDED]
+        if others := await self._eligible(others, asked):
+            await self._add(others, pool, asked)
+            pool.steps |= {uid: reached[uid].step for uid in others}
+        strengths = np.array([reached[uid].score if uid in reached else 0.0 for uid in pool.uids])
+        strongest = strengths.max()
+        if strongest:
+            strengths[first[:STAY]] = strongest
+            pool.features[HOP] = own_words * strengths / strongest
+        return ""
+
+    async def _eligible(self, uids: Sequence[str], asked: Asked) -> list[str]:
+        if not uids:
+            return []
+        selected = await self.catalog.eligible(uids, asked.selection)
+        return [uid for uid in uids if uid in selected]
+
+    async def _add(self, uids: list[str], pool: Pool, asked: Asked) -> None:
+        words = () if asked.tokens is None else asked.tokens.words
+        added = pool.beside(uids, await self.reader.turns(uids, asked.text, words=words))
+        if LEXICAL in pool.features:
+            added.features[LEXICAL] = np.zeros(len(added))
+            added.features[LEXICAL][added.known] = shares(added.seen, added.places[added.known])
+        if DENSE in pool.features and asked.vector is not None:
+            cosines = await self.catalog.cosines(asked.vector, uids)
+            added.features[DENSE] = np.array([max(0.0, cosines.get(uid, 0.0)) for uid in uids])
+        for stage in self.scorers:
+            if stage.name not in asked.without:
+                await stage(added, asked)
+        pool.join(added)
+
+
+def _known_words(pool: Pool, first: Places, asked: Asked) -> str:
+    """Return words that lead nowhere: those of the query, which have led here, and the names of who speaks."""
+    places = pool.places[first]
+    speakers = {pool.seen.speakers[place] for place in places[places != NOBODY].tolist()}
+    return " ".join([*sorted(speakers), asked.text])
