@@ -72,6 +72,7 @@ from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDerivedCu
 from memos_storage.usecases.read_purges import LiftPurge, ReadPurges
 from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
 from memos_storage.usecases.reconcile import Reconcile
+from memos_storage.usecases.resolve_paths import ResolvePaths
 from memos_storage.usecases.restore_cubes import RestoreCubes
 from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.run_purge import RunPurge
@@ -205,7 +206,7 @@ class _Storage:
     def _make_use_cases(self, context: ServiceContext, pending: PendingRows) -> UseCases:
         catalog, clock, spans = self._catalog, context.clock, context.telemetry
         words, turns = SqlLexicalIndex(self.database), SqlTurnReader(self.database)
-        links = SqlMemoryLinks(self.database)
+        links, graph = SqlMemoryLinks(self.database), SqlTermGraph(self.database)
         current = Remembered(catalog.embedder, clock=clock, keep=_EMBEDDER_KEPT, failures=Capacity)
         return UseCases(
             create=CreateCubes(
@@ -247,9 +248,9 @@ class _Storage:
                 pending=PendingLeg(rows=pending, catalog=catalog, spans=spans),
                 lexical=LexicalLeg(index=words, spans=spans),
                 past=PastLeg(catalog=catalog, lexical=words, spans=spans),
-                rank=default_ranking(
-                    reader=turns, graph=SqlTermGraph(self.database), links=links, catalog=catalog, spans=spans
-                ),
+                rank=default_ranking(reader=turns, graph=graph, links=links, catalog=catalog, spans=spans),
+                graph=graph,
+                resolve_paths=ResolvePaths(graph),
                 current=partial(current.get, otherwise=""),
                 clock=clock,
                 spans=spans,

@@ -1,8 +1,11 @@
 """What a search finds in long chats of a user with an assistant, against its legs alone."""
 
 from assistant_chats import assistant_chats
+from bridge_facts import bridge_facts
 from memos_api.v1 import memory_service_pb2 as memory
 from retrieval import BASELINES, STAGES, ask, ingest, measures
+
+OTHERS = ("Rain fell over the valley.", "A door creaked twice.", "Lunch was cold soup.", "The bus came late again.")
 
 
 async def test_among_long_answers_all_stages_find_more_than_either_leg(system, caller, vault):
@@ -18,6 +21,41 @@ async def test_among_long_answers_all_stages_find_more_than_either_leg(system, c
     assert found["default"]["mrr"] >= max(found[leg]["mrr"] for leg in ("bm25", "pooled_vectors"))
     assert found["default"]["recall@10"] >= found["without_neighbours"]["recall@10"]
     assert found["default"]["recall@10"] >= 80
+
+
+async def test_the_second_hop_finds_what_the_question_does_not_name(caller, vault):
+    facts = bridge_facts()
+    await ingest(caller, facts, vault)
+    found = {}
+    for name, without in {"default": (), "without_hops": ("hops",), **BASELINES}.items():
+        answers, _, _ = await ask(caller, facts, vault, without=without)
+        found[name] = measures(answers)
+    assert found["default"]["all@5"] >= 60
+    assert all(found["default"]["all@5"] > 2 * found[name]["all@5"] for name in found.keys() - {"default"})
+
+
+async def test_the_hits_are_told_as_a_tree(system, caller, vault):
+    notes = ["Nora works at Kestrel Labs.", "Kestrel Labs has its office in Bergen.", *OTHERS]
+    await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, texts=notes))
+    request = memory.SearchMemoriesRequest(vaults=[vault], query="Where does Nora work?", paths=True)
+    request.ranking.without.append("dense")
+    answer = await caller.memory.SearchMemories(request)
+    first, second, *_ = answer.hits
+    assert [hit.cube.plaintext.text for hit in (first, second)] == notes[:2]
+    assert (second.origin.way, second.origin.source) == (memory.SEARCH_WAY_SHARED_WORDS, first.cube.name)
+    assert set(second.origin.words) == {"Kestrel", "Labs"}
+    assert [topic.topic for topic in answer.topics] == ["Nora", "Kestrel Labs"]
+    told = [name for topic in answer.topics for concept in topic.concepts for name in concept.facts]
+    assert told == [hit.cube.name for hit in answer.hits]
+    request.paths = False
+    assert not (await caller.memory.SearchMemories(request)).topics
+    ran = system.memosctl("search", request.query, "--vault", vault, "--without", "dense", "--tree")
+    assert "Kestrel Labs has its office in Bergen." in ran.stdout
+    assert "by " in ran.stdout
+    async with system.client() as client:
+        found = await client.search(request.query, vaults=[vault], without=["dense"], paths=True)
+    assert found.hits[1].origin.way == "shared_words"
+    assert found.topics[0].topic == "Nora"
 
 
 async def test_an_answer_tells_what_each_stage_did_and_found(system, caller, vault):

@@ -38,6 +38,7 @@ from memos_storage.usecases.read_cubes import GetCubes, ListCubes, ListDueCubes
 from memos_storage.usecases.read_purges import LiftPurge, ReadPurges
 from memos_storage.usecases.read_revisions import DiffRevisions, ListRevisions
 from memos_storage.usecases.reconcile import Reconcile
+from memos_storage.usecases.resolve_paths import ResolvePaths
 from memos_storage.usecases.restore_cubes import RestoreCubes
 from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.run_purge import RunPurge
@@ -139,7 +140,7 @@ class World:
         self.use = RecordUsage(catalog=catalog, clock=clock)
         self.reconcile = Reconcile(outbox=self.outbox, index=self.index, window=2)
         self.doubt = ""
-        words = MemoryLexicalIndex(catalog)
+        words, graph = MemoryLexicalIndex(catalog), MemoryTermGraph(catalog)
         self.search_cubes = SearchCubes(
             catalog=catalog,
             dense=DenseLeg(index=self.index, catalog=catalog, spans=spans, doubt=lambda: self.doubt),
@@ -147,9 +148,9 @@ class World:
             lexical=LexicalLeg(index=words, spans=spans),
             current=catalog.embedder,
             past=PastLeg(catalog=catalog, lexical=words, spans=spans),
-            rank=default_ranking(
-                reader=reader, graph=MemoryTermGraph(catalog), links=self.memory_links, catalog=catalog, spans=spans
-            ),
+            rank=default_ranking(reader=reader, graph=graph, links=self.memory_links, catalog=catalog, spans=spans),
+            graph=graph,
+            resolve_paths=ResolvePaths(graph),
             clock=clock,
             spans=spans,
         )

@@ -53,9 +53,11 @@ from memos_client._values import (
     Leg,
     Link,
     Message,
+    Origin,
     PlannedMemory,
     SearchAnswer,
     Skipped,
+    Topic,
 )
 from memos_client._vaults import VaultPolicy
 
@@ -91,6 +93,7 @@ __all__ = [
     "NewApiKey",
     "NewMemory",
     "NotFound",
+    "Origin",
     "Overloaded",
     "PermissionDenied",
     "PlannedMemory",
@@ -104,6 +107,7 @@ __all__ = [
     "Settings",
     "Skipped",
     "Tls",
+    "Topic",
     "Unauthenticated",
     "Unavailable",
     "VaultPolicy",

@@ -331,6 +331,7 @@ class MemoryCalls(Calls):
         as_of: datetime | None = None,
         without: Iterable[str] = (),
         token_budget: int = 0,
+        paths: bool = False,
         timeout: float | None = None,
     ) -> SearchAnswer:
         """Find the cubes that fit a query best.
@@ -342,8 +343,9 @@ class MemoryCalls(Calls):
             filter: conditions.
             as_of: moment of the past to search at; None is the present.
             without: legs (`dense`, `lexical`) and stages of the ranking (`neighbours`, `speaker`, `time`, `form`,
-                `late_interaction`) to leave out.
+                `late_interaction`, `hops`, `sessions`, `updates`) to leave out.
             token_budget: most tokens of all texts together, by estimate; 0 is no limit.
+            paths: whether to tell how the hits hang together: topic, concept, fact.
             timeout: seconds for all attempts.
 
         Raises:
@@ -356,6 +358,7 @@ class MemoryCalls(Calls):
             filter=_filter(filter),
             as_of=timestamp(as_of),
             ranking=pb.Ranking(without=without, token_budget=token_budget),
+            paths=paths,
         )
         return SearchAnswer.from_proto(await self.call(request, timeout=timeout))
 

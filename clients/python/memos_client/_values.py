@@ -175,11 +175,38 @@ class AddAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a search came to a cube from.
+
+    `way` is `neighbour` (it stands beside it), `shared_words` (both have `words`) or `update` (it supersedes it);
+    `source` is the name of that cube, empty if the caller may not see it.
+    """
+
+    way: str
+    source: str
+    words: tuple[str, ...]
+
+    @classmethod
+    def from_proto(cls, message: memory_service_pb2.SearchOrigin) -> "Origin":
+        """Return the value of a message."""
+        way = memory_service_pb2.SearchWay.Name(message.way).removeprefix("SEARCH_WAY_").lower()
+        return cls(way, message.source, tuple(message.words))
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Hits that tell of the same person or thing: `concepts` are words with the names of the cubes that share them."""
+
+    topic: str
+    concepts: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A cube that fits a query. Only the order of scores within one answer has a meaning.
 
     `features` are what the stages of the ranking found of it, by name; `superseded_by` is the name of the cube that
-    supersedes it, empty if none does.
+    supersedes it, empty if none does; `origin` tells where the search came to it from, if no leg found it.
     """
 
     cube: Cube
@@ -187,6 +214,7 @@ class Hit:
     leg_scores: Mapping[str, float]
     features: Mapping[str, float]
     superseded_by: str = ""
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,25 +230,33 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer:
-    """Hits, best first. `degraded`: a leg was missing."""
+    """Hits, best first. `degraded`: a leg was missing. `topics` is the tree of the hits, if it was asked for."""
 
     hits: tuple[Hit, ...]
     legs: tuple[Leg, ...]
     degraded: bool
     stages: tuple[Leg, ...]
+    topics: tuple[Topic, ...] = ()
 
     @classmethod
     def from_proto(cls, message: memory_service_pb2.SearchMemoriesResponse) -> "SearchAnswer":
         """Return the value of a message."""
         return cls(
-            hits=tuple(
-                Hit(Cube(hit.cube), hit.score, dict(hit.leg_scores), dict(hit.features), hit.superseded_by)
-                for hit in message.hits
-            ),
+            hits=tuple(map(_hit, message.hits)),
             legs=_legs(message.legs),
             degraded=message.degraded,
             stages=_legs(message.stages),
+            topics=tuple(
+                Topic(topic.topic, tuple((one.concept, tuple(one.facts)) for one in topic.concepts))
+                for topic in message.topics
+            ),
         )
+
+
+def _hit(message: memory_service_pb2.SearchHit) -> Hit:
+    origin = Origin.from_proto(message.origin) if message.HasField("origin") else None
+    scores, features = dict(message.leg_scores), dict(message.features)
+    return Hit(Cube(message.cube), message.score, scores, features, message.superseded_by, origin)
 
 
 def _legs(

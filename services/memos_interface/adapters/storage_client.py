@@ -15,7 +15,7 @@ from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.revisions import Difference
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
 from memos_interface.ports import ChangePage, CubePage, Stored, StoredBatch, StoredName, StoredNames, Vectors
-from memos_interface.wire.search import filter_to_proto, hits_from_proto, legs_from_proto
+from memos_interface.wire.search import filter_to_proto, hits_from_proto, legs_from_proto, topics_from_proto
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import LimitExceeded, MemosError
 from memos_kernel.memory_links import LinkKind, MemoryLink
@@ -193,6 +193,7 @@ class StorageClient:
             view=_view(query.full),
             as_of=to_timestamp(query.as_of),
             ranking=memory_service_pb2.Ranking(without=query.without, token_budget=query.token_budget),
+            paths=query.paths,
         )
         _put_vector(message, vectors)
         answer = await self._stub.SearchMemCubes(message)
@@ -201,6 +202,7 @@ class StorageClient:
             legs=legs_from_proto(answer.legs),
             degraded=answer.degraded,
             stages=legs_from_proto(answer.stages),
+            topics=topics_from_proto(answer.topics),
         )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import IntEnum
 
 from memos_kernel import limits
 from memos_kernel.cube import Kind, MemCube, SemanticType, State
@@ -30,7 +31,8 @@ class CubeFilter:
 class SearchQuery:
     """What to look for. `full` asks for payloads, not only headers; `as_of` is a moment of record time, None now.
 
-    `without` names legs and stages of the ranking to leave out; `token_budget` 0 is no limit.
+    `without` names legs and stages of the ranking to leave out; `token_budget` 0 is no limit; `paths` asks how the
+    hits hang together.
     """
 
     query: str
@@ -41,6 +43,25 @@ class SearchQuery:
     as_of: datetime | None = None
     without: tuple[str, ...] = ()
     token_budget: int = 0
+    paths: bool = False
+
+
+class SearchWay(IntEnum):
+    """How a search came from one cube to another; the numbers are those of the contract."""
+
+    UNSPECIFIED = 0
+    NEIGHBOUR = 1
+    SHARED_WORDS = 2
+    UPDATE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOrigin:
+    """Where a search came to a cube from; `source` is None if the caller may not see that."""
+
+    way: SearchWay
+    source: CubeName | None = None
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +72,7 @@ class SearchHit:
         leg_scores: has no entry for a leg that did not find it.
         features: of the ranking, by name.
         superseded_by: the cube that supersedes it; None if none does.
+        origin: where the search came to it from, if no leg found it.
     """
 
     cube: MemCube
@@ -58,6 +80,7 @@ class SearchHit:
     leg_scores: Mapping[str, float] = field(default_factory=dict)
     features: Mapping[str, float] = field(default_factory=dict)
     superseded_by: CubeName | None = None
+    origin: SearchOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +94,31 @@ class SearchLeg:
     duration_ms: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryConcept:
+    """Hits of a topic that share a rare word."""
+
+    concept: str
+    facts: tuple[CubeName, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTopic:
+    """Hits that tell of the same person or thing."""
+
+    topic: str
+    concepts: tuple[MemoryConcept, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchAnswer:
-    """Hits, best first, and what each leg and each stage of the ranking did."""
+    """Hits, best first, what each leg and each stage of the ranking did, and how the hits hang together if asked."""
 
     hits: tuple[SearchHit, ...] = ()
     legs: tuple[SearchLeg, ...] = ()
     degraded: bool = False
     stages: tuple[SearchLeg, ...] = ()
+    topics: tuple[MemoryTopic, ...] = ()
 
 
 def check_search(query: SearchQuery) -> int:

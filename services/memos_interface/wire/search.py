@@ -3,7 +3,15 @@
 from collections.abc import Iterable
 
 from memos_api.v1 import memcube_pb2, memory_service_pb2
-from memos_interface.domain.search import CubeFilter, SearchHit, SearchLeg
+from memos_interface.domain.search import (
+    CubeFilter,
+    MemoryConcept,
+    MemoryTopic,
+    SearchHit,
+    SearchLeg,
+    SearchOrigin,
+    SearchWay,
+)
 from memos_kernel.cube import Kind, SemanticType, State
 from memos_kernel.names import CubeName
 from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
@@ -55,6 +63,7 @@ def hits_from_proto(messages: Iterable[memory_service_pb2.SearchHit]) -> tuple[S
             leg_scores=dict(hit.leg_scores),
             features=dict(hit.features),
             superseded_by=CubeName.parse(hit.superseded_by, field="superseded_by") if hit.superseded_by else None,
+            origin=_origin_from_proto(hit.origin) if hit.HasField("origin") else None,
         )
         for hit in messages
     )
@@ -68,7 +77,44 @@ def hit_to_proto(hit: SearchHit) -> memory_service_pb2.SearchHit:
         leg_scores=hit.leg_scores,
         features=hit.features,
         superseded_by="" if hit.superseded_by is None else str(hit.superseded_by),
+        origin=None if hit.origin is None else _origin_to_proto(hit.origin),
     )
+
+
+_WAYS = {int(way): way for way in SearchWay}
+"""Without those that a newer storage may know."""
+
+
+def _origin_from_proto(message: memory_service_pb2.SearchOrigin) -> SearchOrigin:
+    source = CubeName.parse(message.source, field="origin.source") if message.source else None
+    return SearchOrigin(way=_WAYS.get(message.way, SearchWay.UNSPECIFIED), source=source, words=tuple(message.words))
+
+
+def _origin_to_proto(origin: SearchOrigin) -> memory_service_pb2.SearchOrigin:
+    way = memory_service_pb2.SearchWay.ValueType(origin.way)
+    return memory_service_pb2.SearchOrigin(way=way, source=str(origin.source or ""), words=origin.words)
+
+
+def topics_from_proto(messages: Iterable[memory_service_pb2.MemoryTopic]) -> tuple[MemoryTopic, ...]:
+    """Return the topics of messages."""
+    return tuple(
+        MemoryTopic(
+            message.topic,
+            tuple(
+                MemoryConcept(one.concept, tuple(CubeName.parse(name, field="facts") for name in one.facts))
+                for one in message.concepts
+            ),
+        )
+        for message in messages
+    )
+
+
+def topic_to_proto(topic: MemoryTopic) -> memory_service_pb2.MemoryTopic:
+    """Return the message of a topic."""
+    concepts = [
+        memory_service_pb2.MemoryConcept(concept=one.concept, facts=map(str, one.facts)) for one in topic.concepts
+    ]
+    return memory_service_pb2.MemoryTopic(topic=topic.topic, concepts=concepts)
 
 
 def legs_from_proto(

@@ -1,5 +1,6 @@
 """BM25 (Robertson and Zaragoza 2009), as a share of what a text could reach that holds every term very often."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,3 +32,8 @@ def shares(counts: Counts, lengths: Counts, *, average_length: float, idf: Seque
     norm = K1 * (1.0 - B + B * lengths / max(average_length, 1.0))
     found: Counts = (counts / (counts + norm[:, None])) @ (weights / weights.sum())
     return found
+
+
+def idf(documents: int, count: int) -> float:
+    """Return how much a term tells that is in `count` of the documents."""
+    return math.log(1 + (documents - count + 0.5) / (count + 0.5))

@@ -73,8 +73,16 @@ class TermGraph(Protocol):
         """
         ...
 
+    async def rare_terms(self, uids: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Return the rare terms of texts, and the IDF of each in its vault; texts without any are left out."""
+        ...
+
     def written(self, text: str, terms: Sequence[str]) -> tuple[str, ...]:
         """Return terms as they are written in a text, without those that it has not."""
+        ...
+
+    def first_name(self, text: str) -> str:
+        """Return the first name in a text, of persons or other things; empty if it has none."""
         ...
 
 

@@ -291,6 +291,7 @@ class StorageServicer(StorageServiceServicer):
             top_k=request.top_k,
             filter=messages.cube_filter(request.filter),
             as_of=optional_time(request, "as_of"),
+            paths=request.paths,
         )
         found = await self._do.search(query, grant=current_grant())
         return pb.SearchMemCubesResponse(
@@ -298,4 +299,5 @@ class StorageServicer(StorageServiceServicer):
             legs=[messages.search_leg(leg) for leg in found.legs],
             degraded=found.degraded,
             stages=[messages.search_stage(stage) for stage in found.stages],
+            topics=[messages.memory_topic(path) for path in found.paths],
         )

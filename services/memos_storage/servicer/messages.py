@@ -17,9 +17,11 @@ from memos_kernel.states import SEARCHED_BY_DEFAULT
 from memos_kernel.token_codes import CODEBOOK, QueryTokens, query_tokens, to_bytes
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.values import NewCube, Outcome, Vector
+from memos_storage.domain.walks import Way
 from memos_storage.usecases.legs import LegResult
 from memos_storage.usecases.ranking.rank_candidates import StageResult
-from memos_storage.usecases.search_cubes import Hit
+from memos_storage.usecases.resolve_paths import MemoryPath
+from memos_storage.usecases.search_cubes import Hit, Origin
 from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
 from memos_wire.embeddings import token_codes
 from memos_wire.errors import status_of
@@ -160,7 +162,29 @@ def search_hit(hit: Hit, *, payload: bool) -> public.SearchHit:
         leg_scores=hit.fused.legs,
         features=hit.fused.features,
         superseded_by="" if hit.fused.superseded_by is None else str(hit.fused.superseded_by),
+        origin=None if hit.origin is None else _origin(hit.origin),
     )
+
+
+_WAYS = {
+    Way.NEIGHBOUR: public.SEARCH_WAY_NEIGHBOUR,
+    Way.SHARED_WORDS: public.SEARCH_WAY_SHARED_WORDS,
+    Way.UPDATE: public.SEARCH_WAY_UPDATE,
+}
+
+
+def _origin(origin: Origin) -> public.SearchOrigin:
+    source = "" if origin.source is None else str(origin.source)
+    return public.SearchOrigin(way=_WAYS[origin.way], source=source, words=origin.words)
+
+
+def memory_topic(path: MemoryPath) -> public.MemoryTopic:
+    """Return a topic with its concepts."""
+    concepts = [
+        public.MemoryConcept(concept=named.word, facts=[str(fact.name) for fact in named.concept.facts])
+        for named in path.concepts
+    ]
+    return public.MemoryTopic(topic=path.about, concepts=concepts)
 
 
 def search_stage(stage: StageResult) -> public.SearchStage:

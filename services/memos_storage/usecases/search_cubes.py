@@ -9,7 +9,7 @@ from memos_kernel import limits
 from memos_kernel.cube import MemCube, State
 from memos_kernel.errors import InvalidField, LimitExceeded
 from memos_kernel.ids import Clock
-from memos_kernel.names import VaultName
+from memos_kernel.names import CubeName, VaultName
 from memos_kernel.permission import Grant
 from memos_kernel.states import COLD
 from memos_kernel.text import check_text
@@ -19,13 +19,15 @@ from memos_storage.domain.filters import CubeFilter, has_ended
 from memos_storage.domain.fusion import DENSE, LEXICAL, PAST, PENDING, Fused, fuse
 from memos_storage.domain.selection import Selection, check_as_of
 from memos_storage.domain.values import StoredCube, Vector
-from memos_storage.ports import Asked, Catalog, Span, Spans
+from memos_storage.domain.walks import Step, Way
+from memos_storage.ports import Asked, Catalog, Span, Spans, TermGraph
 from memos_storage.usecases.access import narrowed, shown
 from memos_storage.usecases.legs import DenseLeg, LegResult, LexicalLeg, PendingLeg, skipped
 from memos_storage.usecases.links import link_origins
 from memos_storage.usecases.past_leg import PastLeg
 from memos_storage.usecases.ranking.budget import Budget
 from memos_storage.usecases.ranking.rank_candidates import LEFT_OUT, RankCandidates, StageResult
+from memos_storage.usecases.resolve_paths import MemoryPath, ResolvePaths
 
 DEPTH = 150
 """Least candidates asked of each leg."""
@@ -44,6 +46,7 @@ class Query:
         tokens: vectors of the query's tokens.
         without: legs and stages of the ranking that do not run.
         token_budget: most tokens of all texts together, by estimate; 0 is no limit.
+        paths: whether to tell how the hits hang together.
     """
 
     text: str
@@ -55,23 +58,40 @@ class Query:
     top_k: int = 0
     filter: CubeFilter = field(default_factory=CubeFilter)
     as_of: datetime | None = None
+    paths: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a search came to a hit that no leg found.
+
+    Attributes:
+        source: the cube that it came from; None if that is not for the caller to see.
+        words: those that led from the one to the other, as the hit writes them.
+    """
+
+    way: Way
+    source: CubeName | None
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A cube with its fused score and the scores of the legs that found it."""
+    """A cube with its fused score and the scores of the legs that found it, or where the search came to it from."""
 
     cube: MemCube
     fused: Fused
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Hits, best first, and what each leg and each stage of the ranking did."""
+    """Hits, best first, what each leg and each stage of the ranking did, and how the hits hang together if asked."""
 
     hits: tuple[Hit, ...]
     legs: tuple[LegResult, ...]
     stages: tuple[StageResult, ...] = ()
+    paths: tuple[MemoryPath, ...] = ()
 
     @property
     def degraded(self) -> bool:
@@ -92,6 +112,8 @@ class SearchCubes:
     lexical: LexicalLeg
     past: PastLeg
     rank: RankCandidates
+    graph: TermGraph
+    resolve_paths: ResolvePaths
     current: Callable[[], Awaitable[str]]
     clock: Clock
     spans: Spans
@@ -125,8 +147,10 @@ class SearchCubes:
             )
             ranked = await self.rank(order, asked, top_k=top_k, cosines=cosines)
             hits, budget = await self._join(ranked.order, selection, top_k, grant, query.token_budget)
+            hits = await self._with_origins(hits, selection)
+            paths = await self.resolve_paths([hit.cube for hit in hits]) if query.paths else ()
             self._describe(span, hits, legs)
-        return Found(tuple(hits), tuple(legs), (*ranked.stages, *budget))
+        return Found(tuple(hits), tuple(legs), (*ranked.stages, *budget), paths)
 
     async def _run_legs(self, query: Query, selection: Selection, depth: int) -> list[LegResult]:
         (pending, dense), words = await asyncio.gather(
@@ -200,6 +224,25 @@ class SearchCubes:
             if len(hits) >= top_k or budget.spent:
                 break
         return hits[:top_k], [budget.result(min(len(hits), top_k))] if token_budget else []
+
+    async def _with_origins(self, hits: list[Hit], selection: Selection) -> list[Hit]:
+        """Tell where the search came from to those hits that no leg found."""
+        steps = {hit.cube.uid: step for hit in hits if (step := hit.fused.step) is not None}
+        if not steps:
+            return hits
+        names = {hit.cube.uid: hit.cube.name for hit in hits}
+        if missing := sorted({step.source for step in steps.values()} - names.keys()):
+            found = await self.catalog.resolve(missing, selection)
+            names |= {uid: stored.cube.name for uid, stored in found.items()}
+        return [
+            hit
+            if (step := steps.get(hit.cube.uid)) is None
+            else replace(hit, origin=self._origin(step, hit.cube, names.get(step.source)))
+            for hit in hits
+        ]
+
+    def _origin(self, step: Step, cube: MemCube, source: CubeName | None) -> Origin:
+        return Origin(step.way, source, self.graph.written(cube.text, step.terms))
 
     def _describe(self, span: Span, hits: Sequence[Hit], legs: Sequence[LegResult]) -> None:
         span.set_attribute("gen_ai.memory.search.result.count", len(hits))

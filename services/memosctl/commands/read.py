@@ -42,18 +42,21 @@ def search(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Leg or stage of the ranking to leave out: dense, lexical, neighbours, speaker, time, form"
-            " or late_interaction; repeatable.",
+            help="Leg or stage of the ranking to leave out: dense, lexical, neighbours, speaker, time, form,"
+            " late_interaction, hops, sessions or updates; repeatable.",
         ),
     ] = None,
     tokens: Annotated[
         int, typer.Option("--tokens", min=0, help="Most tokens of all texts together, by estimate; 0 is no limit.")
     ] = 0,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Show how the hits hang together: topic, concept, memory.")
+    ] = False,
 ) -> None:
     """Find the memories that fit a query best."""
     from memos_api.v1 import memory_service_pb2 as pb
     from memosctl.documents import document
-    from memosctl.views import cubes
+    from memosctl.views import found
 
     request = pb.SearchMemoriesRequest(
         vaults=[names.vault(item) for item in vault or ()],
@@ -70,10 +73,11 @@ def search(
         ),
         as_of=inputs.as_of(as_of),
         ranking=pb.Ranking(without=without or (), token_budget=tokens),
+        paths=tree,
     )
     with cli.client() as client:
         response = client.call(request)
-    cli.output.answer(document(response), lambda: cubes.hits(response))
+    cli.output.answer(document(response), lambda: found.tree(response) if tree else found.hits(response))
 
 
 @command(app, "get")

@@ -10,17 +10,11 @@ from rich.text import Text
 from memosctl.names import short
 from memosctl.views.memory_links import sentence
 from memosctl.views.tables import paged, table
-from memosctl.views.text import content, day, enum_word, excerpt, milliseconds, moment, said
+from memosctl.views.text import content, day, degraded, enum_word, excerpt, moment, said
 
 if TYPE_CHECKING:
     from memos_api.v1.memcube_pb2 import MemCube
-    from memos_api.v1.memory_service_pb2 import (
-        AddMemoriesResponse,
-        SearchHit,
-        SearchLeg,
-        SearchMemoriesResponse,
-        SearchStage,
-    )
+    from memos_api.v1.memory_service_pb2 import AddMemoriesResponse
 
 
 def added(response: "AddMemoriesResponse") -> RenderableType:
@@ -39,23 +33,7 @@ def added(response: "AddMemoriesResponse") -> RenderableType:
         for link in item.links
     ]
     left_out = [Text(f"left out: input {item.index} ({item.reason})", style="yellow") for item in response.skipped]
-    return Group(*([table("cube - text", rows)] if rows else []), *linked, *left_out, *_degraded(response.degraded))
-
-
-def hits(response: "SearchMemoriesResponse") -> RenderableType:
-    """Return search hits, best first, with the legs and the stages of the ranking."""
-    rows = [(f"{hit.score:.3f}", short(hit.cube.name), said(hit.cube), _shown(hit)) for hit in response.hits]
-    found = table("score cube said text", rows) if rows else Text("nothing found", style="yellow")
-    told = [Text("  ".join(map(_leg, parts)), style="dim") for parts in (response.legs, response.stages) if parts]
-    return Group(found, *told, *_degraded(response.degraded))
-
-
-def _shown(hit: "SearchHit") -> Text:
-    text = Text(content(hit.cube))
-    if hit.superseded_by:
-        text.stylize("dim strike")
-        text.append(f"  superseded by {short(hit.superseded_by)}", style="yellow")
-    return text
+    return Group(*([table("cube - text", rows)] if rows else []), *linked, *left_out, *degraded(response.degraded))
 
 
 def headers(cubes: Iterable["MemCube"], next_page_token: str) -> RenderableType:
@@ -129,14 +107,3 @@ def _sort(cube: "MemCube") -> str:
 
     word = enum_word(SemanticType.Name(cube.semantic_type), "SEMANTIC_TYPE_")
     return "" if word == "unspecified" else word
-
-
-def _leg(leg: "SearchLeg | SearchStage") -> str:
-    if not leg.ran:
-        return f"{leg.name}: not run ({leg.reason})"
-    doubt = f" ({leg.reason})" if leg.reason else ""
-    return f"{leg.name}: {leg.candidates} in {milliseconds(leg.duration_ms)}{doubt}"
-
-
-def _degraded(degraded: bool) -> list[Text]:
-    return [Text("degraded: an optional part was missing; run memosctl doctor", style="yellow")] if degraded else []

@@ -65,3 +65,8 @@ def verdict(right: bool) -> Text:
 def _written(value: "Timestamp", form: str) -> str:
     is_set = value.seconds or value.nanos
     return value.ToDatetime(tzinfo=UTC).strftime(form) if is_set else ""
+
+
+def degraded(is_so: bool) -> list[Text]:
+    """Return the line that says that an optional part was missing, if one was."""
+    return [Text("degraded: an optional part was missing; run memosctl doctor", style="yellow")] if is_so else []

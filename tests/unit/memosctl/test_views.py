@@ -5,7 +5,7 @@ import io
 from rich.console import Console, RenderableType
 
 from memos_api.v1 import chat_service_pb2, memcube_pb2, memory_service_pb2, provenance_pb2
-from memosctl.views import chat, cubes, provenance, revisions
+from memosctl.views import chat, cubes, found, provenance, revisions
 
 CUBE = memcube_pb2.MemCube(
     name="tenants/local/cubes/c1",
@@ -34,10 +34,28 @@ def edge(source: str, target: str, relation: str, detail: str = "") -> provenanc
 def test_a_text_is_shown_as_it_is_on_one_line() -> None:
     response = memory_service_pb2.SearchMemoriesResponse(hits=[{"cube": CUBE, "score": 0.5}])
 
-    text = shown(cubes.hits(response))
+    text = shown(found.hits(response))
 
     assert "My cat [bold]Pickle[/bold] is asleep." in text
     assert "2026-02-02 Nora" in text
+
+
+def test_a_tree_shows_topic_concept_and_where_a_hit_was_reached_from() -> None:
+    other = memcube_pb2.MemCube(
+        name="tenants/local/cubes/c2", plaintext=memcube_pb2.PlaintextPayload(text="Pickle likes tuna.")
+    )
+    origin = {"way": memory_service_pb2.SEARCH_WAY_SHARED_WORDS, "source": CUBE.name, "words": ["Pickle"]}
+    response = memory_service_pb2.SearchMemoriesResponse(
+        hits=[{"cube": CUBE, "score": 0.5}, {"cube": other, "score": 0.2, "origin": origin}],
+        topics=[{"topic": "Nora", "concepts": [{"concept": "Pickle", "facts": [CUBE.name, other.name]}]}],
+    )
+
+    lines = [line.strip("│├└─ \n") for line in shown(found.tree(response)).splitlines()]
+
+    assert lines == [
+        "Nora", "Pickle", "1 c1  My cat [bold]Pickle[/bold] is asleep.", "2 c2  Pickle likes tuna.  by Pickle from c1"
+    ]  # fmt: skip
+    assert "nothing found" in shown(found.tree(memory_service_pb2.SearchMemoriesResponse()))
 
 
 def test_a_leg_that_did_not_run_says_why() -> None:
@@ -45,7 +63,7 @@ def test_a_leg_that_did_not_run_says_why() -> None:
         legs=[{"name": "dense", "ran": False, "reason": "milvus is away"}], degraded=True
     )
 
-    text = shown(cubes.hits(response))
+    text = shown(found.hits(response))
 
     assert "nothing found" in text
     assert "dense: not run (milvus is away)" in text

@@ -52,6 +52,34 @@ LINK_KIND_UNRELATED: LinkKind.ValueType  # 3
 """Neither touches the other."""
 Global___LinkKind: _TypeAlias = LinkKind  # noqa: Y015
 
+class _SearchWay:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SearchWayEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchWay.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SEARCH_WAY_UNSPECIFIED: _SearchWay.ValueType  # 0
+    """Not set."""
+    SEARCH_WAY_NEIGHBOUR: _SearchWay.ValueType  # 1
+    """It stands beside the other in a conversation."""
+    SEARCH_WAY_SHARED_WORDS: _SearchWay.ValueType  # 2
+    """It shares rare words with the other."""
+    SEARCH_WAY_UPDATE: _SearchWay.ValueType  # 3
+    """It supersedes the other."""
+
+class SearchWay(_SearchWay, metaclass=_SearchWayEnumTypeWrapper):
+    """How a search came from one cube to another."""
+
+SEARCH_WAY_UNSPECIFIED: SearchWay.ValueType  # 0
+"""Not set."""
+SEARCH_WAY_NEIGHBOUR: SearchWay.ValueType  # 1
+"""It stands beside the other in a conversation."""
+SEARCH_WAY_SHARED_WORDS: SearchWay.ValueType  # 2
+"""It shares rare words with the other."""
+SEARCH_WAY_UPDATE: SearchWay.ValueType  # 3
+"""It supersedes the other."""
+Global___SearchWay: _TypeAlias = SearchWay  # noqa: Y015
+
 class _ChangeKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1495,12 +1523,15 @@ class SearchMemoriesRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     RANKING_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """What to look for, 1 to 4,096 bytes."""
     top_k: _builtins.int
     """Most cubes to return, 1 to 100; 0 means 10."""
     view: _memcube_pb2.CubeView.ValueType
     """How much to return; FULL by default."""
+    paths: _builtins.bool
+    """Whether to tell how the hits hang together, in `topics`."""
     @_builtins.property
     def vaults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Vaults to search, at most 32; empty means every vault that the caller may read."""
@@ -1529,10 +1560,11 @@ class SearchMemoriesRequest(_message.Message):
         view: _memcube_pb2.CubeView.ValueType = ...,
         as_of: _timestamp_pb2.Timestamp | None = ...,
         ranking: Global___Ranking | None = ...,
+        paths: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter", "ranking", b"ranking"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter", "query", b"query", "ranking", b"ranking", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter", "paths", b"paths", "query", b"query", "ranking", b"ranking", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1554,7 +1586,8 @@ class Ranking(_message.Message):
     def without(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Legs and stages to leave out. Legs: `dense`, `lexical`, of which one has to stay. Stages: `neighbours` (turns around
         a hit in its conversation, and the words in them), `speaker` (whom the query names), `time` (which the query names),
-        `form` (length, question or statement, first person, role), `late_interaction` (vectors of tokens), `updates` (of
+        `form` (length, question or statement, first person, role), `late_interaction` (vectors of tokens), `hops` (what
+        shares rare words with the first hits), `sessions` (conversations of which several turns fit), `updates` (of
         statements that contradict each other the latest first). Without any stage the order is that of the legs.
         """
 
@@ -1582,6 +1615,7 @@ class SearchMemoriesResponse(_message.Message):
     LEGS_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
+    TOPICS_FIELD_NUMBER: _builtins.int
     degraded: _builtins.bool
     """Whether a leg was missing."""
     @_builtins.property
@@ -1596,6 +1630,10 @@ class SearchMemoriesResponse(_message.Message):
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchStage]:
         """Stages of the ranking, those that did not run too, in their order; with a token budget, last of all what became of it."""
 
+    @_builtins.property
+    def topics(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemoryTopic]:
+        """The hits as a tree of topic, concept and fact, if `paths` is set; the topic of the best hit first."""
+
     def __init__(
         self,
         *,
@@ -1603,14 +1641,103 @@ class SearchMemoriesResponse(_message.Message):
         legs: _abc.Iterable[Global___SearchLeg] | None = ...,
         degraded: _builtins.bool = ...,
         stages: _abc.Iterable[Global___SearchStage] | None = ...,
+        topics: _abc.Iterable[Global___MemoryTopic] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "hits", b"hits", "legs", b"legs", "stages", b"stages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "hits", b"hits", "legs", b"legs", "stages", b"stages", "topics", b"topics"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchMemoriesResponse: _TypeAlias = SearchMemoriesResponse  # noqa: Y015
+
+@_typing.final
+class MemoryTopic(_message.Message):
+    """Hits that tell of the same person or thing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: _builtins.int
+    CONCEPTS_FIELD_NUMBER: _builtins.int
+    topic: _builtins.str
+    """Who says it, or else the first name in the text; empty if there is neither."""
+    @_builtins.property
+    def concepts(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemoryConcept]:
+        """By which words the hits belong together; that of the best hit first."""
+
+    def __init__(
+        self,
+        *,
+        topic: _builtins.str = ...,
+        concepts: _abc.Iterable[Global___MemoryConcept] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concepts", b"concepts", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemoryTopic: _TypeAlias = MemoryTopic  # noqa: Y015
+
+@_typing.final
+class MemoryConcept(_message.Message):
+    """Hits of a topic that share a rare word."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONCEPT_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    concept: _builtins.str
+    """The word as the first of them writes it, or the rarest word of a single one; empty if it has no rare word."""
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the cubes, best first; each hit is in one concept."""
+
+    def __init__(
+        self,
+        *,
+        concept: _builtins.str = ...,
+        facts: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concept", b"concept", "facts", b"facts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemoryConcept: _TypeAlias = MemoryConcept  # noqa: Y015
+
+@_typing.final
+class SearchOrigin(_message.Message):
+    """Where a search came to a cube from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAY_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    way: Global___SearchWay.ValueType
+    """How."""
+    source: _builtins.str
+    """Name of the cube that it was reached from; empty if the caller may not see that."""
+    @_builtins.property
+    def words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The words that both have, as the hit writes them, the strongest first."""
+
+    def __init__(
+        self,
+        *,
+        way: Global___SearchWay.ValueType = ...,
+        source: _builtins.str = ...,
+        words: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "way", b"way", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchOrigin: _TypeAlias = SearchOrigin  # noqa: Y015
 
 @_typing.final
 class SearchHit(_message.Message):
@@ -1663,6 +1790,7 @@ class SearchHit(_message.Message):
     LEG_SCORES_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     score: _builtins.float
     """Fused score; only its order within one answer has a meaning."""
     superseded_by: _builtins.str
@@ -1679,9 +1807,14 @@ class SearchHit(_message.Message):
     def features(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """What the stages of the ranking found of the cube, by name: `lexical` and `context` (BM25 of its words, and of those
         said around it too, from 0 to 1), `dense` (cosine), `late_interaction`, `late_context` and `coverage` (of the vectors
-        of tokens, from 0 to 1), `speaker`, `time` and `role` (-1 to 1), `length`, `asks`, `first_person`, `tells_time`.
+        of tokens, from 0 to 1), `speaker`, `time` and `role` (-1 to 1), `length`, `asks`, `first_person`, `tells_time`, `hop`
+        (how strongly rare words lead to it from the first hits, from 0 to 1) and `session` (of the best turns beside it).
         The score is a weighted sum of how far each is from the mean of the candidates.
         """
+
+    @_builtins.property
+    def origin(self) -> Global___SearchOrigin:
+        """Where the search came to it from, if none of its legs found it; otherwise unset."""
 
     def __init__(
         self,
@@ -1691,10 +1824,11 @@ class SearchHit(_message.Message):
         leg_scores: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         features: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         superseded_by: _builtins.str = ...,
+        origin: Global___SearchOrigin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "features", b"features", "leg_scores", b"leg_scores", "score", b"score", "superseded_by", b"superseded_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "features", b"features", "leg_scores", b"leg_scores", "origin", b"origin", "score", b"score", "superseded_by", b"superseded_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

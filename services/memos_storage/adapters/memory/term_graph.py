@@ -1,13 +1,14 @@
 """The words that texts share, in memory."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from memos_kernel.cube import Kind
 from memos_storage.adapters.memory.catalog import MemoryCatalog
+from memos_storage.adapters.supersession.surface import first_name
 from memos_storage.adapters.terms import frequencies, terms, written
-from memos_storage.domain.bm25 import QUERY_TERMS
-from memos_storage.domain.walks import RAREST, Posting, Reached, most_texts, reached
+from memos_storage.domain.bm25 import QUERY_TERMS, idf
+from memos_storage.domain.walks import RARE, RAREST, Posting, Reached, most_texts, reached
 
 
 class MemoryTermGraph:
@@ -18,18 +19,15 @@ class MemoryTermGraph:
 
     async def walk(self, seeds: Mapping[str, float], known: str) -> dict[str, Reached]:
         """Walk from texts to others of their vaults by rare terms that are not known."""
-        cubes = [row.cube for row in self._catalog.tables.cubes.values()]
-        live = [cube for cube in cubes if cube.delete_time is None and cube.kind is Kind.PLAINTEXT]
         found: dict[str, Reached] = {}
-        for vault in {cube.vault for cube in live if cube.uid in seeds}:
-            texts = {cube.uid: frequencies(cube) for cube in live if cube.vault == vault}
+        for texts in self._vaults(seeds.keys()):
             own = {term for uid in seeds if uid in texts for term in texts[uid]} - set(
                 list(dict.fromkeys(terms(known)))[:QUERY_TERMS]
             )
             held = {term: sum(term in counted for counted in texts.values()) for term in own}
             documents = sum(1 for counted in texts.values() if counted)
             postings = [
-                Posting(uid, term, math.log(1 + (documents - held[term] + 0.5) / (held[term] + 0.5)), counted.total())
+                Posting(uid, term, idf(documents, held[term]), counted.total())
                 for uid, counted in texts.items()
                 for term in own & counted.keys()
                 if RAREST <= held[term] <= most_texts(documents)
@@ -37,6 +35,28 @@ class MemoryTermGraph:
             found |= reached(postings, seeds)
         return found
 
+    async def rare_terms(self, uids: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Return the rare terms of texts, and the IDF of each in its vault."""
+        found: dict[str, dict[str, float]] = {}
+        for texts in self._vaults(frozenset(uids)):
+            for uid in texts.keys() & set(uids):
+                held = {term: sum(term in counted for counted in texts.values()) for term in texts[uid]}
+                documents = sum(1 for counted in texts.values() if counted)
+                if rare := {term: idf(documents, count) for term, count in held.items() if count <= RARE}:
+                    found[uid] = rare
+        return found
+
     def written(self, text: str, terms: Sequence[str]) -> tuple[str, ...]:
         """Return terms as they are written in a text."""
         return written(text, terms)
+
+    def first_name(self, text: str) -> str:
+        """Return the first name in a text."""
+        return first_name(text)
+
+    def _vaults(self, uids: Set[str]) -> Iterator[dict[str, Counter[str]]]:
+        """Yield, for each vault of these cubes, its live texts with their terms."""
+        cubes = [row.cube for row in self._catalog.tables.cubes.values()]
+        live = [cube for cube in cubes if cube.delete_time is None and cube.kind is Kind.PLAINTEXT]
+        for vault in {cube.vault for cube in live if cube.uid in uids}:
+            yield {cube.uid: frequencies(cube) for cube in live if cube.vault == vault}

@@ -1,9 +1,9 @@
 """The words that texts share, as a graph: texts and terms are its nodes, postings its edges."""
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -13,7 +13,9 @@ from memos_storage.adapters.sql import schema
 from memos_storage.adapters.sql.catalog import Database
 from memos_storage.adapters.sql.lexical import wanted_terms
 from memos_storage.adapters.sql.parts import fetched, listed
+from memos_storage.adapters.supersession.surface import first_name
 from memos_storage.adapters.terms import written
+from memos_storage.domain.bm25 import idf
 from memos_storage.domain.walks import RARE, RAREST, Posting, Reached, most_texts, reached
 
 _VAULTS, _TURNS, _POSTINGS = schema.vaults, schema.turns, schema.postings
@@ -31,61 +33,77 @@ class SqlTermGraph:
 
         def work(connection: Connection) -> dict[str, Reached]:
             by_vault: dict[int, list[Posting]] = defaultdict(list)
-            for vault, documents, held, uid, term, length in fetched(
-                connection, _shared(connection.dialect.name), given
-            ):
+            statement = _statements(connection.dialect.name).shared
+            for vault, documents, held, uid, term, length in fetched(connection, statement, given):
                 if held <= most_texts(documents):
-                    idf = math.log(1 + (documents - held + 0.5) / (held + 0.5))
-                    by_vault[vault].append(Posting(uid, term, idf, length))
+                    by_vault[vault].append(Posting(uid, term, idf(documents, held), length))
             return {uid: step for postings in by_vault.values() for uid, step in reached(postings, seeds).items()}
 
         return await self._database.read(work) if seeds else {}
+
+    async def rare_terms(self, uids: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Return the rare terms of texts, and the IDF of each in its vault."""
+        given = {"seeds": json.dumps(list(uids)), "known": "[]"}
+
+        def work(connection: Connection) -> dict[str, dict[str, float]]:
+            found: dict[str, dict[str, float]] = defaultdict(dict)
+            for _, documents, held, uid, term, _ in fetched(
+                connection, _statements(connection.dialect.name).own, given
+            ):
+                found[uid][term] = idf(documents, held)
+            return dict(found)
+
+        return await self._database.read(work) if uids else {}
 
     def written(self, text: str, terms: Sequence[str]) -> tuple[str, ...]:
         """Return terms as they are written in a text."""
         return written(text, terms)
 
+    def first_name(self, text: str) -> str:
+        """Return the first name in a text."""
+        return first_name(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    shared: Select[Any]
+    own: Select[Any]
+
 
 @cache
-def _shared(dialect: str) -> Select[Any]:
-    """Postings of the rare terms of some texts, in all texts, with the vault's documents and how many have the term.
+def _statements(dialect: str) -> _Statements:
+    """Postings of the rare terms of some texts, in all texts or in their own, with the vault's documents.
 
-    How many have a term is counted up to one more than may have a rare one: of a common one few rows are read.
+    How many texts have a term is counted up to one more than have a rare one: of a common term few rows are read.
     """
-    own = (
+    seeds, known = listed("seeds", String, dialect), listed("known", String, dialect)
+    terms = (
         select(_POSTINGS.c.vault_key, _POSTINGS.c.term)
         .join(_TURNS, _TURNS.c.cube_key == _POSTINGS.c.cube_key)
-        .where(
-            _TURNS.c.uid.in_(listed("seeds", String, dialect)),
-            _POSTINGS.c.term.not_in(listed("known", String, dialect)),
-        )
+        .where(_TURNS.c.uid.in_(seeds), _POSTINGS.c.term.not_in(known))
         .distinct()
-        .cte("own")
+        .cte("terms")
     )
     one = _POSTINGS.alias("one")
     some = (
         select(one.c.cube_key)
-        .where(one.c.vault_key == own.c.vault_key, one.c.term == own.c.term)
+        .where(one.c.vault_key == terms.c.vault_key, one.c.term == terms.c.term)
         .limit(RARE + 1)
-        .correlate(own)
+        .correlate(terms)
         .subquery()
     )
-    held = select(func.count()).select_from(some).correlate(own).scalar_subquery()
-    counted = select(own.c.vault_key, own.c.term, held.label("held")).cte("counted")
+    held = select(func.count()).select_from(some).correlate(terms).scalar_subquery()
+    counted = select(terms.c.vault_key, terms.c.term, held.label("held")).cte("counted")
     there = and_(_POSTINGS.c.vault_key == counted.c.vault_key, _POSTINGS.c.term == counted.c.term)
-    return (
+    rows = (
         select(
-            counted.c.vault_key,
-            _VAULTS.c.documents,
-            counted.c.held,
-            _TURNS.c.uid,
-            _POSTINGS.c.term,
-            _POSTINGS.c.length,
+            counted.c.vault_key, _VAULTS.c.documents, counted.c.held, _TURNS.c.uid, _POSTINGS.c.term, _POSTINGS.c.length
         )
         .select_from(
             counted.join(_VAULTS, _VAULTS.c.key == counted.c.vault_key)
             .join(_POSTINGS, there)
             .join(_TURNS, _TURNS.c.cube_key == _POSTINGS.c.cube_key)
         )
-        .where(counted.c.held.between(RAREST, RARE))
+        .where(counted.c.held <= RARE)
     )
+    return _Statements(shared=rows.where(counted.c.held >= RAREST), own=rows.where(_TURNS.c.uid.in_(seeds)))

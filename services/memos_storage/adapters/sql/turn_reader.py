@@ -1,7 +1,6 @@
 """Turns with those around them, and what they share with a query, out of the catalogue."""
 
 import json
-import math
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +25,7 @@ from memos_storage.adapters.sql.lexical import FREQUENCIES, wanted_terms
 from memos_storage.adapters.sql.parts import fetched, listed
 from memos_storage.adapters.sql.statements import OF_CURRENT_TEXT
 from memos_storage.adapters.terms import terms
+from memos_storage.domain.bm25 import idf
 from memos_storage.domain.pool import STEPS, Places, Seen, VaultWords, around
 
 _CUBES, _VAULTS, _TURNS, _VECTORS = schema.cubes, schema.vaults, schema.turns, schema.vectors
@@ -159,7 +159,7 @@ def _words(
     documents = max(vault.documents, 1)
     return VaultWords(
         average_length=vault.terms / documents,
-        idf=tuple(_idf(documents, frequencies.get(term, 0)) for term in wanted),
+        idf=tuple(idf(documents, frequencies.get(term, 0)) for term in wanted),
     )
 
 
@@ -186,7 +186,3 @@ def _count(
 
 def _of(vault: int, terms: Sequence[str]) -> dict[str, Any]:
     return {"vault_key": vault, "terms": terms}
-
-
-def _idf(documents: int, frequency: int) -> float:
-    return math.log(1 + (documents - frequency + 0.5) / (frequency + 0.5))

@@ -76,6 +76,21 @@ def surface_of(text: str) -> Surface:
     )
 
 
+def first_name(text: str) -> str:
+    """Return the first name in a text with all its words, such as `Kestrel Labs`; empty if it has none."""
+    kinds = _kinds()
+    names = _names(text, kinds["opening"], kinds["first_person"])
+    found: list[str] = []
+    end = 0
+    for match in _WORD.finditer(text):
+        if _plain(match[0]) in names and match[0][0].isupper() and (not found or text[end : match.start()] == " "):
+            found.append(_POSSESSIVE.sub("", match[0]).strip(".-"))
+            end = match.end()
+        elif found:
+            break
+    return " ".join(found)
+
+
 def _names(text: str, opening: "_Kind", first_person: "_Kind") -> frozenset[str]:
     found = set()
     for match in _WORD.finditer(text):

@@ -84,17 +84,17 @@ class RankCandidates:
             _cut(pool, max(CANDIDATES, 2 * top_k))
             results += [await _run(stage, pool, asked) for stage in self.late]
             order = _ordered(pool, {item.uid: item for item in found}, told=TOLD * top_k)
-            order, result = await self._updated(order, asked, top=TOLD * top_k, talk=pool.talk)
+            order, result = await self._updated(order, asked, pool, top=TOLD * top_k)
         return Ranked(order, (*results, result))
 
     async def _updated(
-        self, order: list[Fused], asked: Asked, *, top: int, talk: float
+        self, order: list[Fused], asked: Asked, pool: Pool, *, top: int
     ) -> tuple[list[Fused], StageResult]:
         name = self.updates.name
         if name in asked.without:
             return order, StageResult(name, ran=False, reason=LEFT_OUT, candidates=len(order))
         started = time.perf_counter()
-        order = await self.updates(order, asked, top=top, talk=talk)
+        order = await self.updates(order, asked, pool, top=top)
         return order, StageResult(name, True, "", len(order), (time.perf_counter() - started) * 1e3)
 
     async def _pool(self, found: Sequence[Fused], asked: Asked, cosines: Mapping[str, float]) -> Pool:

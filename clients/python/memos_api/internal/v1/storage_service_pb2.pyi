@@ -1209,6 +1209,7 @@ class SearchMemCubesRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     RANKING_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """Text of the query, for the lexical leg."""
     embedder: _builtins.str
@@ -1217,6 +1218,8 @@ class SearchMemCubesRequest(_message.Message):
     """Most cubes."""
     view: _memcube_pb2.CubeView.ValueType
     """How much to return."""
+    paths: _builtins.bool
+    """Whether to tell how the hits hang together."""
     @_builtins.property
     def vaults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Vaults; empty means those of the grant."""
@@ -1249,10 +1252,11 @@ class SearchMemCubesRequest(_message.Message):
         view: _memcube_pb2.CubeView.ValueType = ...,
         as_of: _timestamp_pb2.Timestamp | None = ...,
         ranking: _memory_service_pb2.Ranking | None = ...,
+        paths: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "embedding", b"embedding", "filter", b"filter", "ranking", b"ranking"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "embedder", b"embedder", "embedding", b"embedding", "filter", b"filter", "query", b"query", "ranking", b"ranking", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "embedder", b"embedder", "embedding", b"embedding", "filter", b"filter", "paths", b"paths", "query", b"query", "ranking", b"ranking", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1268,6 +1272,7 @@ class SearchMemCubesResponse(_message.Message):
     LEGS_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
+    TOPICS_FIELD_NUMBER: _builtins.int
     degraded: _builtins.bool
     """Whether a leg was missing."""
     @_builtins.property
@@ -1282,6 +1287,10 @@ class SearchMemCubesResponse(_message.Message):
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[_memory_service_pb2.SearchStage]:
         """Stages of the ranking."""
 
+    @_builtins.property
+    def topics(self) -> _containers.RepeatedCompositeFieldContainer[_memory_service_pb2.MemoryTopic]:
+        """The hits as a tree, if that was asked for."""
+
     def __init__(
         self,
         *,
@@ -1289,10 +1298,11 @@ class SearchMemCubesResponse(_message.Message):
         legs: _abc.Iterable[_memory_service_pb2.SearchLeg] | None = ...,
         degraded: _builtins.bool = ...,
         stages: _abc.Iterable[_memory_service_pb2.SearchStage] | None = ...,
+        topics: _abc.Iterable[_memory_service_pb2.MemoryTopic] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "hits", b"hits", "legs", b"legs", "stages", b"stages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "hits", b"hits", "legs", b"legs", "stages", b"stages", "topics", b"topics"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

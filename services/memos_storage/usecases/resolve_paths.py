@@ -1,0 +1,59 @@
+"""Tell how the hits of a search hang together: topic, concept, fact."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from memos_kernel.cube import MemCube
+from memos_kernel.embedding import is_named
+from memos_kernel.names import CubeName
+from memos_storage.domain.paths import Concept, Fact, Topic, topics
+from memos_storage.ports import TermGraph
+
+
+@dataclass(frozen=True, slots=True)
+class NamedConcept:
+    """A concept with its word as the first of its facts writes it."""
+
+    word: str
+    concept: Concept
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPath:
+    """A topic with its concepts."""
+
+    about: str
+    concepts: tuple[NamedConcept, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvePaths:
+    """Makes the tree of hits, out of who speaks, whom they name and which rare words they have."""
+
+    graph: TermGraph
+
+    async def __call__(self, cubes: Sequence[MemCube]) -> tuple[MemoryPath, ...]:
+        """Return the topics, that of the best hit first."""
+        rare = await self.graph.rare_terms([cube.uid for cube in cubes])
+        facts = [self._fact(cube, rare.get(cube.uid, {})) for cube in cubes]
+        texts = {cube.name: cube.text for cube in cubes}
+        return tuple(MemoryPath(topic.about, tuple(self._named(topic, texts))) for topic in topics(facts))
+
+    def _fact(self, cube: MemCube, rare: Mapping[str, float]) -> Fact:
+        about = self._about(cube)
+        # A name that stands for the topic is no concept in it.
+        return Fact(
+            cube.name, about, {term: idf for term, idf in rare.items() if not self.graph.written(about, [term])}
+        )
+
+    def _about(self, cube: MemCube) -> str:
+        speaker = next((source.speaker for source in cube.sources if is_named(source)), "")
+        return speaker or self.graph.first_name(cube.text)
+
+    def _named(self, topic: Topic, texts: Mapping[CubeName, str]) -> list[NamedConcept]:
+        return [
+            NamedConcept(
+                next(iter(self.graph.written(texts[concept.facts[0].name], [concept.term])), concept.term), concept
+            )
+            for concept in topic.concepts
+        ]
