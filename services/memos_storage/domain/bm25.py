@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,7 @@ def shares(counts: Counts, lengths: Counts, *, average_length: float, idf: Seque
     return found
 
 
+@lru_cache(maxsize=4_096)
 def idf(documents: int, count: int) -> float:
     """Return how much a term tells that is in `count` of the documents."""
     return math.log(1 + (documents - count + 0.5) / (count + 0.5))

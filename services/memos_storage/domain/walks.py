@@ -2,13 +2,12 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
-RAREST, RARE, RARE_SHARE = 2, 48, 8
-"""A word leads on if it is in 2 to 48 texts of a vault, in no more than every eighth, or in 2 of at least 4."""
+RAREST, RARE, RARE_SHARE = 2, 20, 8
+"""A word leads on if it is in 2 to 20 texts of a vault, in no more than every eighth, or in 2 of at least 4."""
 
 NAMED = 3
 """Most words that are told of a step, the rarest."""
@@ -35,20 +34,38 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
-    """A text that a walk came to: how strongly, from 0 on, and by its strongest step."""
+class RareTerm:
+    """A term of a vault: its IDF there, and the texts that have it with their lengths in terms."""
 
-    score: float
-    step: Step
-
-
-class Posting(NamedTuple):
-    """A rare term in a text: the IDF of the term in its vault, and the length of the text in terms."""
-
-    uid: str
     term: str
     idf: float
-    length: int
+    texts: Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Walk:
+    """What shares rare terms with some texts.
+
+    Attributes:
+        scores: uid -> how strongly it is reached, from 0 on; of a seed, by the others.
+        terms: that led there.
+        seeds: uid -> how much what it leads to counts.
+    """
+
+    scores: Mapping[str, float]
+    terms: Sequence[RareTerm]
+    seeds: Mapping[str, float]
+
+    def steps(self, uids: Set[str]) -> dict[str, Step]:
+        """Return the strongest step to each of some texts."""
+        shares: dict[str, dict[str, list[tuple[float, str]]]] = defaultdict(lambda: defaultdict(list))
+        for term in self.terms:
+            for uid, _ in term.texts:
+                if uid in uids:
+                    for seed, strength in _strengths(term, self.seeds):
+                        if seed != uid:
+                            shares[uid][seed].append((strength, term.term))
+        return {uid: _strongest(by_seed) for uid, by_seed in shares.items()}
 
 
 def most_texts(documents: int) -> int:
@@ -56,28 +73,23 @@ def most_texts(documents: int) -> int:
     return min(RARE, max(RAREST, documents // RARE_SHARE), documents // 2)
 
 
-def reached(postings: Iterable[Posting], seeds: Mapping[str, float]) -> dict[str, Reached]:
-    """Return what shares terms with the seeds: the cosine of the texts' TF-IDF vectors, but for their common words.
-
-    Args:
-        postings: those of the rare terms of the seeds, in all texts; of one vault.
-        seeds: uid -> how much what it leads to counts.
-    """
-    holders: dict[str, list[Posting]] = defaultdict(list)
-    for posting in postings:
-        holders[posting.term].append(posting)
-    shares: dict[str, dict[str, list[tuple[float, str]]]] = defaultdict(lambda: defaultdict(list))
-    for term, held in holders.items():
-        for seed in (posting for posting in held if posting.uid in seeds):
-            strength = seeds[seed.uid] * seed.idf * seed.idf / math.sqrt(seed.length)
-            for posting in held:
-                if posting.uid != seed.uid:
-                    shares[posting.uid][seed.uid].append((strength / math.sqrt(posting.length), term))
-    return {uid: _reached(by_seed) for uid, by_seed in shares.items()}
+def walk(terms: Sequence[RareTerm], seeds: Mapping[str, float]) -> Walk:
+    """Return what shares terms with the seeds: the cosine of the texts' TF-IDF vectors, but for their common words."""
+    scores: dict[str, float] = {}
+    for term in terms:
+        for seed, strength in _strengths(term, seeds):
+            for uid, length in term.texts:
+                if uid != seed:
+                    scores[uid] = scores.get(uid, 0.0) + strength / math.sqrt(length)
+    return Walk(scores, terms, seeds)
 
 
-def _reached(by_seed: Mapping[str, Sequence[tuple[float, str]]]) -> Reached:
+def _strengths(term: RareTerm, seeds: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return how strongly a term leads away from each seed that has it."""
+    return [(uid, seeds[uid] * term.idf * term.idf / math.sqrt(length)) for uid, length in term.texts if uid in seeds]
+
+
+def _strongest(by_seed: Mapping[str, Sequence[tuple[float, str]]]) -> Step:
     sums = {seed: sum(strength for strength, _ in parts) for seed, parts in by_seed.items()}
     source = max(sums, key=lambda seed: (sums[seed], seed))
-    terms = [term for _, term in sorted(by_seed[source], reverse=True)]
-    return Reached(sum(sums.values()), Step(Way.SHARED_WORDS, source, tuple(terms[:NAMED])))
+    return Step(Way.SHARED_WORDS, source, tuple(term for _, term in sorted(by_seed[source], reverse=True)[:NAMED]))

@@ -9,7 +9,7 @@ from memos_kernel.token_codes import QueryTokens
 from memos_storage.domain.pool import Pool, Seen
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import Vector
-from memos_storage.domain.walks import Reached
+from memos_storage.domain.walks import Walk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +61,12 @@ class TurnReader(Protocol):
 class TermGraph(Protocol):
     """The words that live texts share."""
 
-    async def walk(self, seeds: Mapping[str, float], known: str) -> dict[str, Reached]:
+    async def walk(self, seeds: Mapping[str, float], known: str) -> Walk:
         """Walk from texts to others of their vaults by rare terms.
 
         Args:
             seeds: uid -> how much what it leads to counts.
             known: words that lead nowhere, such as those of the query; its first `QUERY_TERMS` count.
-
-        Returns:
-            uid -> how strongly it is reached; seeds too, from one another.
         """
         ...
 

@@ -8,7 +8,7 @@ from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.supersession.surface import first_name
 from memos_storage.adapters.terms import frequencies, terms, written
 from memos_storage.domain.bm25 import QUERY_TERMS, idf
-from memos_storage.domain.walks import RARE, RAREST, Posting, Reached, most_texts, reached
+from memos_storage.domain.walks import RARE, RAREST, RareTerm, Walk, most_texts, walk
 
 
 class MemoryTermGraph:
@@ -17,23 +17,17 @@ class MemoryTermGraph:
     def __init__(self, catalog: MemoryCatalog) -> None:
         self._catalog = catalog
 
-    async def walk(self, seeds: Mapping[str, float], known: str) -> dict[str, Reached]:
+    async def walk(self, seeds: Mapping[str, float], known: str) -> Walk:
         """Walk from texts to others of their vaults by rare terms that are not known."""
-        found: dict[str, Reached] = {}
+        leading: list[RareTerm] = []
+        left_out = set(list(dict.fromkeys(terms(known)))[:QUERY_TERMS])
         for texts in self._vaults(seeds.keys()):
-            own = {term for uid in seeds if uid in texts for term in texts[uid]} - set(
-                list(dict.fromkeys(terms(known)))[:QUERY_TERMS]
-            )
-            held = {term: sum(term in counted for counted in texts.values()) for term in own}
             documents = sum(1 for counted in texts.values() if counted)
-            postings = [
-                Posting(uid, term, idf(documents, held[term]), counted.total())
-                for uid, counted in texts.items()
-                for term in own & counted.keys()
-                if RAREST <= held[term] <= most_texts(documents)
-            ]
-            found |= reached(postings, seeds)
-        return found
+            for term in {term for uid in seeds if uid in texts for term in texts[uid]} - left_out:
+                found = [(uid, counted.total()) for uid, counted in texts.items() if term in counted]
+                if RAREST <= len(found) <= most_texts(documents):
+                    leading.append(RareTerm(term, idf(documents, len(found)), found))
+        return walk(leading, seeds)
 
     async def rare_terms(self, uids: Sequence[str]) -> dict[str, dict[str, float]]:
         """Return the rare terms of texts, and the IDF of each in its vault."""

@@ -16,7 +16,7 @@ from memos_storage.adapters.sql.parts import fetched, listed
 from memos_storage.adapters.supersession.surface import first_name
 from memos_storage.adapters.terms import written
 from memos_storage.domain.bm25 import idf
-from memos_storage.domain.walks import RARE, RAREST, Posting, Reached, most_texts, reached
+from memos_storage.domain.walks import RARE, RAREST, RareTerm, Walk, most_texts, walk
 
 _VAULTS, _TURNS, _POSTINGS = schema.vaults, schema.turns, schema.postings
 
@@ -27,19 +27,24 @@ class SqlTermGraph:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def walk(self, seeds: Mapping[str, float], known: str) -> dict[str, Reached]:
+    async def walk(self, seeds: Mapping[str, float], known: str) -> Walk:
         """Walk from texts to others of their vaults by rare terms that are not known."""
         given = {"seeds": json.dumps(list(seeds)), "known": json.dumps(wanted_terms(known))}
 
-        def work(connection: Connection) -> dict[str, Reached]:
-            by_vault: dict[int, list[Posting]] = defaultdict(list)
-            statement = _statements(connection.dialect.name).shared
-            for vault, documents, held, uid, term, length in fetched(connection, statement, given):
-                if held <= most_texts(documents):
-                    by_vault[vault].append(Posting(uid, term, idf(documents, held), length))
-            return {uid: step for postings in by_vault.values() for uid, step in reached(postings, seeds).items()}
+        def work(connection: Connection) -> Walk:
+            texts: dict[tuple[int, str, int, int], list[tuple[str, int]]] = defaultdict(list)
+            for vault, documents, held, uid, term, length in fetched(
+                connection, _statements(connection.dialect.name).shared, given
+            ):
+                texts[vault, term, documents, held].append((uid, length))
+            terms = [
+                RareTerm(term, idf(documents, held), found)
+                for (_, term, documents, held), found in texts.items()
+                if held <= most_texts(documents)
+            ]
+            return walk(terms, seeds)
 
-        return await self._database.read(work) if seeds else {}
+        return await self._database.read(work) if seeds else walk((), seeds)
 
     async def rare_terms(self, uids: Sequence[str]) -> dict[str, dict[str, float]]:
         """Return the rare terms of texts, and the IDF of each in its vault."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 
 import numpy as np
 
@@ -44,15 +45,15 @@ class HopStage:
         first = np.argsort(-scores, kind="stable")[:SEEDS]
         counts = np.exp(scores[first] - scores[first[0]]) if len(first) else first
         seeds = {pool.uids[place]: count for place, count in zip(first.tolist(), counts.tolist(), strict=True)}
-        reached = await self.graph.walk(seeds, _known_words(pool, first, asked))
-        if not reached:
+        walk = await self.graph.walk(seeds, _known_words(pool, first, asked))
+        if not walk.scores:
             return ""
         known = set(pool.uids)
-        others = sorted(reached.keys() - known, key=lambda uid: (-reached[uid].score, uid))[:ADDED]
+        others = nsmallest(ADDED, walk.scores.keys() - known, key=lambda uid: (-walk.scores[uid], uid))
         if others := await self._eligible(others, asked):
             await self._add(others, pool, asked)
-            pool.steps |= {uid: reached[uid].step for uid in others}
-        strengths = np.array([reached[uid].score if uid in reached else 0.0 for uid in pool.uids])
+            pool.steps |= walk.steps(frozenset(others))
+        strengths = np.array([walk.scores.get(uid, 0.0) for uid in pool.uids])
         strongest = strengths.max()
         if strongest:
             strengths[first[:STAY]] = strongest
@@ -60,8 +61,8 @@ class HopStage:
         return ""
 
     async def _eligible(self, uids: Sequence[str], asked: Asked) -> list[str]:
-        if not uids:
-            return []
+        if not uids or not asked.selection.filter.selective:  # the hits are joined to the catalogue in the end
+            return list(uids)
         selected = await self.catalog.eligible(uids, asked.selection)
         return [uid for uid in uids if uid in selected]
 
