@@ -111,6 +111,7 @@ class Retriever(Protocol):
         vaults: Sequence[VaultName],
         conditions: bytes,
         top_k: int,
+        time_zone: str = "",
     ) -> Retrieval:
         """Return the best cubes with their texts.
 
@@ -120,6 +121,7 @@ class Retriever(Protocol):
             vaults: empty means those of the grant.
             conditions: a serialized CubeFilter of the contract, which the planner passes on unread.
             top_k: most cubes.
+            time_zone: in which the query's times are meant.
         """
         ...
 

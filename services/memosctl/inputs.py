@@ -174,6 +174,14 @@ def as_of(given: str | None) -> "Timestamp | None":
     return stamp
 
 
+def time_zone(given: str | None) -> str:
+    """Return the zone that is given, or the offset of this machine's."""
+    if given is not None:
+        return given
+    now = datetime.now().astimezone()
+    return f"{now:%z}"[:3] + ":" + f"{now:%z}"[3:5]
+
+
 def text_or_stdin(text: str) -> str:
     """Return the text, or all of standard input for `-`."""
     return sys.stdin.read().strip("\n") if text == "-" else text

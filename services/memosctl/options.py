@@ -25,6 +25,10 @@ ValidOption = Annotated[
 AsOfOption = Annotated[
     str | None, typer.Option("--as-of", metavar="TIME", help="What was known at this time, such as 2d (ago).")
 ]
+TimeZoneOption = Annotated[
+    str | None,
+    typer.Option("--time-zone", metavar="ZONE", help="Zone of times such as `last Tuesday`. Default: this machine's."),
+]
 PageSizeOption = Annotated[int, typer.Option("--page-size", min=1, max=1000, help="Most rows.")]
 PageTokenOption = Annotated[str, typer.Option("--page-token", help="Token of the previous page.", show_default=False)]
 EtagOption = Annotated[str, typer.Option("--etag", help="Only if the cube has this etag.", show_default=False)]

@@ -6,6 +6,7 @@ import pytest
 
 from memos_kernel.cube import State
 from memos_storage.adapters.sql import lexical
+from memos_storage.adapters.terms import terms
 from memos_storage.domain import revisions
 from memos_storage.domain.filters import CubeFilter
 from storage_cubes import FOREIGN, MAIN, NOTES, NOW, said, scope, selected, stored
@@ -128,3 +129,8 @@ async def test_common_words_count_also_where_rare_words_find_enough(store, monke
     assert await found(store, "Nora heron", limit=2) == [both.uid, rare.uid]
     assert len(await found(store, "Nora heron", limit=5)) == 5
     assert await found(store, "Nora heron", filter=CubeFilter(labels={"keep": "yes"}), limit=2) == [both.uid, rare.uid]
+
+
+def test_chinese_words_that_tell_nothing_are_no_terms():
+    assert terms("他的猫叫什么?") == ["猫", "叫", "的猫", "猫叫", "叫什"]
+    assert terms("什么是你们的") == []

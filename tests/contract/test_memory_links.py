@@ -38,7 +38,10 @@ async def test_a_link_is_read_from_both_ends_and_to_the_older(store):
     assert await store.links.of(first.uid) == await store.links.of(second.uid) == [made]
     assert await store.links.to([first.uid, second.uid]) == [made]
     assert await store.links.to([second.uid]) == await store.links.to([]) == []
-    assert await store.links.to([first.uid], least=0.75) == [made]
+    assert await store.links.to([first.uid], least=0.9) == [made]  # what supersedes, for sure
+    doubted = link(second, first, LinkKind.MAY_SUPERSEDE)
+    await linked(store, doubted)
+    assert await store.links.to([first.uid], least=0.75) == [doubted]
     assert await store.links.to([first.uid], least=0.76) == []
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from memos_storage.adapters.terms import written
 from memos_storage.domain.revisions import next_revision
 from memos_storage.domain.walks import Way
 from storage_cubes import MAIN, NOTES, NOW, change, stored
@@ -73,3 +74,20 @@ async def test_texts_without_spaces_are_walked_by_their_pairs(store):
     walk = await store.graph.walk({first.uid: 1.0}, "小明")
     assert second.uid in walk.scores
     assert store.graph.written(second.text, ("青木",)) == ("青木",)
+
+
+async def test_the_rarest_terms_of_a_text_are_told(store):
+    first, second, bare, *_ = await put(
+        store, "Nora met Tarquin.", "Nora owns herons.", "It is what it is.", *FILLER, *(f"Nora {n}" for n in range(9))
+    )
+    rare = await store.graph.rare_terms([first.uid, second.uid, bare.uid, "nobody"], most=9)
+    told = {uid: set(terms) for uid, terms in rare.items()}
+    assert told == {first.uid: {"met", "tarquin"}, second.uid: {"own", "heron"}}
+    (one,) = (await store.graph.rare_terms([first.uid], most=1)).values()
+    assert set(one) == {"tarquin"}  # of equal ones the longest
+    assert await store.graph.rare_terms([], most=9) == {}
+
+
+def test_words_are_told_as_they_are_written():
+    assert written("Zoë met Müller’s Größe in Москва.", ["zoë", "grösse", "москва"]) == ("Zoë", "Größe", "Москва")
+    assert written("青木公司在大阪。", ["青木", "heron"]) == ("青木",)

@@ -2,6 +2,7 @@
 
     make bench-retrieval                                generated chats of a user with an assistant
     MEMOS_EVAL_DATA=locomo.json make bench-retrieval    conversations of a file in the format of LoCoMo or LongMemEval
+    make bench-retrieval ARGS=--bridges                 generated notes of which two together answer a question
     make bench-retrieval ARGS="--ablations --budgets"   and every stage left out, and recall within a token budget
     make bench-retrieval ARGS=--ranker                  and a ranker trained on the other conversations, an experiment
 
@@ -27,6 +28,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from assistant_chats import assistant_chats
+from bridge_facts import bridge_facts
 from deployment import Deployment
 from eval_data import Conversation, load
 from memos_api.v1 import governance_service_pb2 as governance
@@ -95,14 +97,23 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="file of conversations; MEMOS_EVAL_DATA by default")
-    parser.add_argument("--chats", type=int, default=5, help="generated chats, if there is no file")
+    parser.add_argument("--chats", type=int, default=5, help="generated chats or vaults of notes, if there is no file")
+    parser.add_argument("--bridges", action="store_true", help="generated notes instead of chats, if there is no file")
     parser.add_argument("--first", type=int, help="only so many conversations of the file")
     parser.add_argument("--ablations", action="store_true", help="leave out each stage in turn")
     parser.add_argument("--budgets", action="store_true", help="recall within 500, 1,000 and 2,000 tokens")
     parser.add_argument("--ranker", action="store_true", help="train a ranker on the other conversations")
     options = parser.parse_args()
     given = options.data or os.environ.get("MEMOS_EVAL_DATA")
-    talks = load(Path(given)) if given else assistant_chats(chats=options.chats)
+    if given:
+        talks, told_as = load(Path(given)), Path(given).name
+    elif options.bridges:
+        talks, told_as = (
+            [bridge_facts(seed) for seed in range(options.chats)],
+            f"{options.chats} vaults of generated notes",
+        )
+    else:
+        talks, told_as = assistant_chats(chats=options.chats), f"{options.chats} generated chats of user and assistant"
     talks = [talk for talk in talks if talk.questions][: options.first]
     if options.ranker and len(talks) < 2:
         parser.error("--ranker needs two conversations at least.")
@@ -112,7 +123,7 @@ def main() -> None:
         result = asyncio.run(run(talks, **chosen, progress=progress))
     told = {
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
-        "data": Path(given).name if given else f"{options.chats} generated chats of user and assistant",
+        "data": told_as,
         "turns": sum(len(talk.turns) for talk in talks),
     }
     json.dump({**told, **result}, sys.stdout, indent=2)

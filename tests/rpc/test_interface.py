@@ -229,7 +229,10 @@ async def test_a_chat_streams_plan_text_and_end_and_leaves_its_provenance(caller
     said = pb.Message(id="m1", session="s1", speaker="Nora", text="the name of the cat is Biscuit")
     added = await caller(caller.memory.AddMemories, pb.AddMemoriesRequest(vault=VAULT, messages=[said]))
     cat = added.added[0].cube.name
-    plan, *deltas, end = await ask(caller, "what is the name of the cat?", remember_in=VAULT, session="s2")
+    plan, *deltas, end = await ask(
+        caller, "what is the name of the cat?", remember_in=VAULT, session="s2", time_zone="Europe/Oslo"
+    )
+    assert plan.plan.call.time_zone == "Europe/Oslo"
     assert [memory.cube.name for memory in plan.plan.chosen] == [cat]
     assert plan.plan.chosen[0].cube.plaintext.text == said.text
     assert plan.plan.call.intent == "recall"
@@ -358,6 +361,7 @@ BAD = [
     (pb.FreezeMemoryRequest(name="x"), "INVALID_ARGUMENT", "MALFORMED_NAME", "name"),
     (pb.FreezeMemoryRequest(name="tenants/u/cubes/x"), "NOT_FOUND", "CUBE_NOT_FOUND", ""),
     (pb.UnfreezeMemoryRequest(name="tenants/t/cubes/x"), "NOT_FOUND", "CUBE_NOT_FOUND", ""),
+    (pb.SearchMemoriesRequest(query="a", time_zone="Oslo"), "INVALID_ARGUMENT", "INVALID_FIELD", "time_zone"),
     (pb.SearchMemoriesRequest(query="a", top_k=101), "INVALID_ARGUMENT", "LIMIT_EXCEEDED", "top_k"),
     (pb.SearchMemoriesRequest(query="a", vaults=["v"]), "INVALID_ARGUMENT", "MALFORMED_NAME", None),
     (pb.GetProvenanceRequest(name="tenants/t/answers/x"), "NOT_FOUND", "RESOURCE_NOT_FOUND", ""),

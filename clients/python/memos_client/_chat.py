@@ -25,6 +25,7 @@ class ChatCalls(Calls):
         memory_token_budget: int = 0,
         filter: Filter | None = None,
         form: str = "auto",
+        time_zone: str = "",
         request_id: str = "",
         timeout: float | None = None,
     ) -> AsyncGenerator[ChatEvent, None]:
@@ -41,6 +42,7 @@ class ChatCalls(Calls):
             filter: conditions on the memories.
             form: how memories reach the model: `text`; `kv`, a KV cache if there is one, with all memories in it; or
                 `auto`, a KV cache where it holds nothing but what was found, so that the prompt stays the same.
+            time_zone: in which the question's times are meant, as in `search`.
             request_id: makes storing the turn idempotent; made for each call if empty.
             timeout: seconds for the whole answer; None takes that of the server.
 
@@ -59,6 +61,7 @@ class ChatCalls(Calls):
             memory_token_budget=memory_token_budget,
             filter=filter.to_proto() if filter is not None else None,
             form=memory_form(form),
+            time_zone=time_zone,
             request_id=request_id,
         )
         async for answer in self.stream(request, timeout=timeout):

@@ -332,6 +332,7 @@ class MemoryCalls(Calls):
         without: Iterable[str] = (),
         token_budget: int = 0,
         paths: bool = False,
+        time_zone: str = "",
         timeout: float | None = None,
     ) -> SearchAnswer:
         """Find the cubes that fit a query best.
@@ -346,6 +347,8 @@ class MemoryCalls(Calls):
                 `late_interaction`, `hops`, `sessions`, `updates`) to leave out.
             token_budget: most tokens of all texts together, by estimate; 0 is no limit.
             paths: whether to tell how the hits hang together: topic, concept, fact.
+            time_zone: in which the query's times are meant, such as `last Tuesday`: an IANA name or an offset,
+                `Europe/Oslo` or `+02:00`; empty is UTC.
             timeout: seconds for all attempts.
 
         Raises:
@@ -359,6 +362,7 @@ class MemoryCalls(Calls):
             as_of=timestamp(as_of),
             ranking=pb.Ranking(without=without, token_budget=token_budget),
             paths=paths,
+            time_zone=time_zone,
         )
         return SearchAnswer.from_proto(await self.call(request, timeout=timeout))
 

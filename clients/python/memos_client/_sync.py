@@ -381,6 +381,7 @@ class Client:
         without: Iterable[str] = (),
         token_budget: int = 0,
         paths: bool = False,
+        time_zone: str = "",
         timeout: float | None = None,
     ) -> SearchAnswer:
         """Find the cubes that fit a query best.
@@ -395,6 +396,8 @@ class Client:
                 `late_interaction`, `hops`, `sessions`, `updates`) to leave out.
             token_budget: most tokens of all texts together, by estimate; 0 is no limit.
             paths: whether to tell how the hits hang together: topic, concept, fact.
+            time_zone: in which the query's times are meant, such as `last Tuesday`: an IANA name or an offset,
+                `Europe/Oslo` or `+02:00`; empty is UTC.
             timeout: seconds for all attempts.
 
         Raises:
@@ -410,6 +413,7 @@ class Client:
                 without=without,
                 token_budget=token_budget,
                 paths=paths,
+                time_zone=time_zone,
                 timeout=timeout,
             )
         )
@@ -621,6 +625,7 @@ class Client:
         memory_token_budget: int = 0,
         filter: Filter | None = None,
         form: str = "auto",
+        time_zone: str = "",
         request_id: str = "",
         timeout: float | None = None,
     ) -> Iterator[ChatEvent]:
@@ -637,6 +642,7 @@ class Client:
             filter: conditions on the memories.
             form: how memories reach the model: `text`; `kv`, a KV cache if there is one, with all memories in it; or
                 `auto`, a KV cache where it holds nothing but what was found, so that the prompt stays the same.
+            time_zone: in which the question's times are meant, as in `search`.
             request_id: makes storing the turn idempotent; made for each call if empty.
             timeout: seconds for the whole answer; None takes that of the server.
 
@@ -655,6 +661,7 @@ class Client:
                 memory_token_budget=memory_token_budget,
                 filter=filter,
                 form=form,
+                time_zone=time_zone,
                 request_id=request_id,
                 timeout=timeout,
             )

@@ -194,6 +194,7 @@ class StorageClient:
             as_of=to_timestamp(query.as_of),
             ranking=memory_service_pb2.Ranking(without=query.without, token_budget=query.token_budget),
             paths=query.paths,
+            time_zone=query.time_zone,
         )
         _put_vector(message, vectors)
         answer = await self._stub.SearchMemCubes(message)

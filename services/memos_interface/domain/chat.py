@@ -12,6 +12,7 @@ from memos_kernel.errors import InvalidField, LimitExceeded, MissingField
 from memos_kernel.forms import MemoryForm
 from memos_kernel.names import VaultName
 from memos_kernel.text import check_plain, check_text
+from memos_kernel.time_zones import zone_of
 
 _HOTTEST = 2.0
 
@@ -29,6 +30,7 @@ class ChatQuestion:
     memory_token_budget: int = 0
     filter: CubeFilter | None = None
     form: MemoryForm = MemoryForm.AUTO
+    time_zone: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,7 @@ def check_question(question: ChatQuestion) -> tuple[Turn, ...]:
             raise InvalidField(f"{field} is negative.", field=field)
     if not 0 <= question.temperature <= _HOTTEST:  # refuses NaN too
         raise InvalidField(f"temperature is {question.temperature}; it goes from 0 to 2.", field="temperature")
+    zone_of(question.time_zone)
     check_plain(question.session, field="session", limit=limits.SOURCE_FIELD_BYTES)
     return tuple(_turn(message, index, len(question.messages)) for index, message in enumerate(question.messages))
 

@@ -58,15 +58,17 @@ class MemoryCall:
         intent: `recall` for a question, `chat` for other talk.
         entities: names in the message, in their order, each once.
         caller: who asks.
+        time_zone: in which its times are meant; empty is UTC.
     """
 
     query: str
     intent: str
     entities: tuple[str, ...] = ()
     caller: str = ""
+    time_zone: str = ""
 
 
-def understand(turns: Sequence[Turn], *, caller: str) -> MemoryCall:
+def understand(turns: Sequence[Turn], *, caller: str, time_zone: str = "") -> MemoryCall:
     """Return what the last turn asks of memory, in the light of those before it."""
     text = turns[-1].text.strip()
     entities = names_in(text)
@@ -76,7 +78,13 @@ def understand(turns: Sequence[Turn], *, caller: str) -> MemoryCall:
         if antecedent and len(f"{text} {antecedent}".encode()) <= limits.QUERY_BYTES:
             entities = (antecedent,)
             query = f"{text} {antecedent}"
-    return MemoryCall(query=query, intent=RECALL if is_question(text) else CHAT, entities=entities, caller=caller)
+    return MemoryCall(
+        query=query,
+        intent=RECALL if is_question(text) else CHAT,
+        entities=entities,
+        caller=caller,
+        time_zone=time_zone,
+    )
 
 
 def is_question(text: str) -> bool:

@@ -10,6 +10,7 @@ from memos_kernel.cube import Kind, MemCube, SemanticType, State
 from memos_kernel.errors import InvalidField, LimitExceeded
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.text import check_text
+from memos_kernel.time_zones import zone_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class SearchQuery:
     """What to look for. `full` asks for payloads, not only headers; `as_of` is a moment of record time, None now.
 
     `without` names legs and stages of the ranking to leave out; `token_budget` 0 is no limit; `paths` asks how the
-    hits hang together.
+    hits hang together; `time_zone` is that of the query's times.
     """
 
     query: str
@@ -44,6 +45,7 @@ class SearchQuery:
     without: tuple[str, ...] = ()
     token_budget: int = 0
     paths: bool = False
+    time_zone: str = ""
 
 
 class SearchWay(IntEnum):
@@ -128,6 +130,7 @@ def check_search(query: SearchQuery) -> int:
         MissingField, LimitExceeded, InvalidField: by field.
     """
     check_text(query.query, field="query", limit=limits.QUERY_BYTES)
+    zone_of(query.time_zone)
     if len(query.vaults) > limits.SEARCH_VAULTS:
         raise LimitExceeded(
             f"vaults has {len(query.vaults)} names; the limit is {limits.SEARCH_VAULTS}.",

@@ -41,6 +41,7 @@ def _question(request: pb.ChatRequest) -> ChatQuestion:
         memory_token_budget=request.memory_token_budget,
         filter=filter_from_proto(request.filter) if request.HasField("filter") else None,
         form=enum_from_proto(MemoryForm, request.form, field="form"),
+        time_zone=request.time_zone,
     )
 
 

@@ -212,6 +212,7 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
             without=tuple(request.ranking.without),
             token_budget=request.ranking.token_budget,
             paths=request.paths,
+            time_zone=request.time_zone,
         )
         answer = await self._do.search(query, caller=current_principal())
         return pb.SearchMemoriesResponse(

@@ -79,7 +79,7 @@ class Chat:
         newest = len(question.messages) - 1
         said = said_by_user(question.messages[newest], session=question.session, index=newest, now=self.clock.now())
         await self._check_may_remember(question, caller)
-        call = understand(turns, caller=str(caller.name))
+        call = understand(turns, caller=str(caller.name), time_zone=question.time_zone)
         plan = await self._plan(question, call, caller)
         watch.end_stage("plan")
         yield plan

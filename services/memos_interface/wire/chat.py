@@ -8,7 +8,9 @@ from memos_wire.cubes import cube_from_proto, cube_to_proto
 
 def call_to_proto(call: MemoryCall) -> chat_service_pb2.MemoryCall:
     """Return the message of a memory call."""
-    return chat_service_pb2.MemoryCall(query=call.query, intent=call.intent, entities=call.entities, caller=call.caller)
+    return chat_service_pb2.MemoryCall(
+        query=call.query, intent=call.intent, entities=call.entities, caller=call.caller, time_zone=call.time_zone
+    )
 
 
 def plan_from_proto(message: chat_service_pb2.ChatPlan, *, call: MemoryCall) -> Plan:

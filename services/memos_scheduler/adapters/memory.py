@@ -57,6 +57,7 @@ class MemoryRetriever:
 
     candidates: tuple[Candidate, ...] = ()
     asked: list[tuple[str, tuple[VaultName, ...], bytes, int]] = field(default_factory=list)
+    zones: list[str] = field(default_factory=list)
 
     async def search(
         self,
@@ -66,8 +67,10 @@ class MemoryRetriever:
         vaults: Sequence[VaultName],
         conditions: bytes,
         top_k: int,
+        time_zone: str = "",
     ) -> Retrieval:
         """See the port."""
+        self.zones.append(time_zone)
         self.asked.append((query, tuple(vaults), conditions, top_k))
         return Retrieval(self.candidates[:top_k], degraded=vector is None)
 

@@ -37,6 +37,7 @@ class StorageRetriever:
         vaults: Sequence[VaultName],
         conditions: bytes,
         top_k: int,
+        time_zone: str = "",
     ) -> Retrieval:
         """See the port."""
         request = storage_service_pb2.SearchMemCubesRequest(
@@ -45,6 +46,7 @@ class StorageRetriever:
             top_k=top_k,
             filter=memory_service_pb2.CubeFilter.FromString(conditions),
             view=memcube_pb2.CUBE_VIEW_FULL,
+            time_zone=time_zone,
         )
         if vector is not None:
             request.embedding.CopyFrom(embedding_to_proto(vector.embedding))

@@ -45,6 +45,7 @@ class MemoryCall:
     intent: str = ""
     entities: tuple[str, ...] = ()
     caller: str = ""
+    time_zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,11 @@ _SHORT = limits.LABEL_VALUE_BYTES
 def call_from_proto(message: chat_service_pb2.MemoryCall) -> MemoryCall:
     """Return what was understood of a question."""
     return MemoryCall(
-        query=message.query, intent=message.intent, entities=tuple(message.entities), caller=message.caller
+        query=message.query,
+        intent=message.intent,
+        entities=tuple(message.entities),
+        caller=message.caller,
+        time_zone=message.time_zone,
     )
 
 
@@ -31,7 +35,11 @@ def plan_to_proto(plan: Plan) -> chat_service_pb2.ChatPlan:
     return chat_service_pb2.ChatPlan(
         name=str(plan.name),
         call=chat_service_pb2.MemoryCall(
-            query=call.query, intent=call.intent, entities=call.entities, caller=call.caller
+            query=call.query,
+            intent=call.intent,
+            entities=call.entities,
+            caller=call.caller,
+            time_zone=call.time_zone,
         ),
         chosen=[_memory_to_proto(memory, payload=True) for memory in plan.chosen],
         rejected=[_memory_to_proto(memory, payload=False) for memory in plan.rejected],

@@ -87,7 +87,12 @@ class PlanInjection:
         _check(call, token_budget, conversation)
         vector, facts = await asyncio.gather(self._embed(call.query), self._describe())
         found = await self.retriever.search(
-            call.query, vector=vector, vaults=vaults, conditions=conditions, top_k=self.candidates
+            call.query,
+            vector=vector,
+            vaults=vaults,
+            conditions=conditions,
+            top_k=self.candidates,
+            time_zone=call.time_zone,
         )
         now = self.clock.now()
         screened = screen(self.policy.order(found.candidates, now=now), now=now)

@@ -4,7 +4,7 @@ import re
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import snowballstemmer
@@ -28,6 +28,11 @@ _STOP_WORDS = """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 """Words that tell nothing about a text."""
 
+_FUNCTION_CHARACTERS = frozenset(
+    "的了着过得地是在有和与及或也都就才还又很不没吗呢吧啊呀嘛把被让给向从到对为而但我你您他她它们这那哪些什么怎谁几"
+)
+"""Chinese characters that tell nothing alone, nor in a pair of two of them, such as `什么`."""
+
 _STEMMER = snowballstemmer.stemmer("english")
 _LOCK = threading.Lock()
 
@@ -42,8 +47,7 @@ def terms(text: str) -> list[str]:
         last = 0
         for run in _UNSPACED.finditer(word):
             _add_word(word[last : run.start()], found)
-            found.extend(run[0])
-            found.extend(run[0][index : index + 2] for index in range(len(run[0]) - 1))
+            found.extend(_unspaced(run[0]))
             last = run.end()
         _add_word(word[last:], found)
     return found
@@ -62,8 +66,17 @@ def written(text: str, wanted: Sequence[str]) -> tuple[str, ...]:
     found: dict[str, str] = {}
     for match in _WORD.finditer(unicodedata.normalize("NFKC", text)):
         for term in terms(match[0]):
-            found.setdefault(term, match[0] if match[0].isascii() else term)
+            found.setdefault(term, term if _UNSPACED.search(match[0]) else match[0])
+        if found.keys() >= set(wanted):
+            break
     return tuple(found[term] for term in wanted if term in found)
+
+
+def _unspaced(run: str) -> Iterator[str]:
+    """Yield the characters of a run and the pairs of neighbours, without those that tell nothing."""
+    for pair in (*run, *(run[index : index + 2] for index in range(len(run) - 1))):
+        if not _FUNCTION_CHARACTERS.issuperset(pair):
+            yield pair
 
 
 def _add_word(word: str, found: list[str]) -> None:

@@ -56,7 +56,7 @@ def _concepts(group: Sequence[Fact]) -> Iterator[Concept]:
     while left:
         shared = Counter(term for fact in left for term in fact.terms)
         idf = {term: value for fact in left for term, value in fact.terms.items()}
-        best = max(shared, key=lambda term: (shared[term] > 1, shared[term] * idf[term], term), default="")
+        best = max(shared, key=lambda term: (shared[term] > 1, shared[term] * idf[term], len(term), term), default="")
         facts = tuple(fact for fact in left if best in fact.terms or not best)
         yield Concept(best, facts)
         left = [fact for fact in left if fact not in facts]

@@ -73,6 +73,16 @@ def most_texts(documents: int) -> int:
     return min(RARE, max(RAREST, documents // RARE_SHARE), documents // 2)
 
 
+def most_told(documents: int) -> int:
+    """Return in how many texts of a vault a term may be to be told as what they have in common."""
+    return min(RARE, max(1, documents // 2))
+
+
+def rarest(rare: Mapping[str, float], most: int) -> dict[str, float]:
+    """Return the terms of the highest IDF; of equal ones the longest, which tells most."""
+    return dict(sorted(rare.items(), key=lambda item: (-item[1], -len(item[0]), item[0]))[:most])
+
+
 def walk(terms: Sequence[RareTerm], seeds: Mapping[str, float]) -> Walk:
     """Return what shares terms with the seeds: the cosine of the texts' TF-IDF vectors, but for their common words."""
     scores: dict[str, float] = {}
@@ -92,4 +102,5 @@ def _strengths(term: RareTerm, seeds: Mapping[str, float]) -> list[tuple[str, fl
 def _strongest(by_seed: Mapping[str, Sequence[tuple[float, str]]]) -> Step:
     sums = {seed: sum(strength for strength, _ in parts) for seed, parts in by_seed.items()}
     source = max(sums, key=lambda seed: (sums[seed], seed))
-    return Step(Way.SHARED_WORDS, source, tuple(term for _, term in sorted(by_seed[source], reverse=True)[:NAMED]))
+    parts = sorted(by_seed[source], key=lambda part: (-part[0], -len(part[1]), part[1]))
+    return Step(Way.SHARED_WORDS, source, tuple(term for _, term in parts[:NAMED]))

@@ -70,8 +70,8 @@ class TermGraph(Protocol):
         """
         ...
 
-    async def rare_terms(self, uids: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Return the rare terms of texts, and the IDF of each in its vault; texts without any are left out."""
+    async def rare_terms(self, uids: Sequence[str], *, most: int) -> dict[str, dict[str, float]]:
+        """Return the `most` rarest terms of texts, and the IDF of each in its vault; texts without any are left out."""
         ...
 
     def written(self, text: str, terms: Sequence[str]) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ class MemoryLinks(Protocol):
         ...
 
     async def to(self, uids: Sequence[str], *, least: float = 0.0) -> list[StoredLink]:
-        """Return the links to what outdates these cubes, or may, of at least some evidence."""
+        """Return the links to what outdates these cubes, and to what may with at least some evidence."""
         ...
 
 

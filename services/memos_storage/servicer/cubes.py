@@ -12,6 +12,7 @@ from memos_kernel.cube import Kind
 from memos_kernel.ids import Clock
 from memos_kernel.memory_links import LinkKind
 from memos_kernel.names import CubeName, VaultName
+from memos_kernel.time_zones import zone_of
 from memos_runtime.context import current_grant, current_trace
 from memos_runtime.paging import page_size
 from memos_storage.servicer import messages
@@ -292,6 +293,7 @@ class StorageServicer(StorageServiceServicer):
             filter=messages.cube_filter(request.filter),
             as_of=optional_time(request, "as_of"),
             paths=request.paths,
+            zone=zone_of(request.time_zone),
         )
         found = await self._do.search(query, grant=current_grant())
         return pb.SearchMemCubesResponse(

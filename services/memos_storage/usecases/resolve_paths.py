@@ -1,5 +1,6 @@
 """Tell how the hits of a search hang together: topic, concept, fact."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,12 @@ from memos_kernel.embedding import is_named
 from memos_kernel.names import CubeName
 from memos_storage.domain.paths import Concept, Fact, Topic, topics
 from memos_storage.ports import TermGraph
+
+TERMS = 16
+"""Terms of a hit that may be its concept, the rarest."""
+
+OPENING = 500
+"""Characters in which a name is looked for: what comes first is what a text is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +39,12 @@ class ResolvePaths:
 
     graph: TermGraph
 
-    async def __call__(self, cubes: Sequence[MemCube]) -> tuple[MemoryPath, ...]:
-        """Return the topics, that of the best hit first."""
-        rare = await self.graph.rare_terms([cube.uid for cube in cubes])
+    async def __call__(self, cubes: Sequence[MemCube], *, past: bool) -> tuple[MemoryPath, ...]:
+        """Return the topics, that of the best hit first; of the `past` without concepts, for its words are not kept."""
+        rare = {} if past else await self.graph.rare_terms([cube.uid for cube in cubes], most=TERMS)
+        return await asyncio.to_thread(self._tree, cubes, rare)
+
+    def _tree(self, cubes: Sequence[MemCube], rare: Mapping[str, Mapping[str, float]]) -> tuple[MemoryPath, ...]:
         facts = [self._fact(cube, rare.get(cube.uid, {})) for cube in cubes]
         texts = {cube.name: cube.text for cube in cubes}
         return tuple(MemoryPath(topic.about, tuple(self._named(topic, texts))) for topic in topics(facts))
@@ -48,12 +58,10 @@ class ResolvePaths:
 
     def _about(self, cube: MemCube) -> str:
         speaker = next((source.speaker for source in cube.sources if is_named(source)), "")
-        return speaker or self.graph.first_name(cube.text)
+        return speaker or self.graph.first_name(cube.text[:OPENING])
 
     def _named(self, topic: Topic, texts: Mapping[CubeName, str]) -> list[NamedConcept]:
         return [
-            NamedConcept(
-                next(iter(self.graph.written(texts[concept.facts[0].name], [concept.term])), concept.term), concept
-            )
+            NamedConcept(next(iter(self.graph.written(texts[concept.facts[0].name], [concept.term])), ""), concept)
             for concept in topic.concepts
         ]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 
 from memos_kernel import limits
 from memos_kernel.cube import MemCube, State
@@ -47,6 +47,7 @@ class Query:
         without: legs and stages of the ranking that do not run.
         token_budget: most tokens of all texts together, by estimate; 0 is no limit.
         paths: whether to tell how the hits hang together.
+        zone: in which its times are meant.
     """
 
     text: str
@@ -59,6 +60,7 @@ class Query:
     filter: CubeFilter = field(default_factory=CubeFilter)
     as_of: datetime | None = None
     paths: bool = False
+    zone: tzinfo = UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ class SearchCubes:
                 embedder=query.vector.embedder if query.vector is not None else "",
                 tokens=query.tokens,
                 selection=selection,
-                now=selection.moment,
+                now=_in_zone(selection.moment, query.zone),
                 past=query.as_of is not None,
                 changed=frozenset().union(*(leg.outdated for leg in legs if leg.name == PAST)),
                 without=query.without,
@@ -148,7 +150,7 @@ class SearchCubes:
             ranked = await self.rank(order, asked, top_k=top_k, cosines=cosines)
             hits, budget = await self._join(ranked.order, selection, top_k, grant, query.token_budget)
             hits = await self._with_origins(hits, selection)
-            paths = await self.resolve_paths([hit.cube for hit in hits]) if query.paths else ()
+            paths = await self._paths(hits, query)
             self._describe(span, hits, legs)
         return Found(tuple(hits), tuple(legs), (*ranked.stages, *budget), paths)
 
@@ -225,6 +227,11 @@ class SearchCubes:
                 break
         return hits[:top_k], [budget.result(min(len(hits), top_k))] if token_budget else []
 
+    async def _paths(self, hits: Sequence[Hit], query: Query) -> tuple[MemoryPath, ...]:
+        if not query.paths:
+            return ()
+        return await self.resolve_paths([hit.cube for hit in hits], past=query.as_of is not None)
+
     async def _with_origins(self, hits: list[Hit], selection: Selection) -> list[Hit]:
         """Tell where the search came from to those hits that no leg found."""
         steps = {hit.cube.uid: step for hit in hits if (step := hit.fused.step) is not None}
@@ -249,6 +256,13 @@ class SearchCubes:
         span.set_attribute("memos.search.legs", ",".join(leg.name for leg in legs if leg.ran))
         span.set_attribute("memos.degraded", any(map(_misses, legs)))
         link_origins(span, (hit.cube for hit in hits))
+
+
+def _in_zone(moment: datetime, zone: tzinfo) -> datetime:
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:  # at the first or the last day that there is
+        return moment
 
 
 def _as_it_holds(item: Fused, cube: MemCube, *, now: datetime) -> Fused:

@@ -11,7 +11,15 @@ import typer
 from memosctl import inputs, names
 from memosctl.command import Cli, command, explain
 from memosctl.failures import usage
-from memosctl.options import AfterOption, BeforeOption, LabelOption, SessionOption, SpeakerOption, VaultsOption
+from memosctl.options import (
+    AfterOption,
+    BeforeOption,
+    LabelOption,
+    SessionOption,
+    SpeakerOption,
+    TimeZoneOption,
+    VaultsOption,
+)
 
 if TYPE_CHECKING:
     from memos_api.v1.chat_service_pb2 import ChatRequest
@@ -55,6 +63,7 @@ def chat(
     session: SessionOption = None,
     after: AfterOption = None,
     before: BeforeOption = None,
+    time_zone: TimeZoneOption = None,
 ) -> None:
     """Ask the model; it answers from your memories."""
     from memos_api.v1.chat_service_pb2 import ChatRequest, MemoryForm
@@ -66,6 +75,7 @@ def chat(
         temperature=temperature,
         form=MemoryForm.Value(f"MEMORY_FORM_{'UNSPECIFIED' if form is ChatForm.AUTO else form.name}"),
         filter=inputs.cube_filter(label=label, speaker=speaker, session=session, after=after, before=before),
+        time_zone=inputs.time_zone(time_zone),
     )
     if text is None and not sys.stdin.isatty():
         text = "-"

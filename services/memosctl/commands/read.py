@@ -17,6 +17,7 @@ from memosctl.options import (
     SortOption,
     SpeakerOption,
     StatusOption,
+    TimeZoneOption,
     ValidOption,
     VaultsOption,
 )
@@ -49,6 +50,7 @@ def search(
     tokens: Annotated[
         int, typer.Option("--tokens", min=0, help="Most tokens of all texts together, by estimate; 0 is no limit.")
     ] = 0,
+    time_zone: TimeZoneOption = None,
     tree: Annotated[
         bool, typer.Option("--tree", help="Show how the hits hang together: topic, concept, memory.")
     ] = False,
@@ -74,6 +76,7 @@ def search(
         as_of=inputs.as_of(as_of),
         ranking=pb.Ranking(without=without or (), token_budget=tokens),
         paths=tree,
+        time_zone=inputs.time_zone(time_zone),
     )
     with cli.client() as client:
         response = client.call(request)

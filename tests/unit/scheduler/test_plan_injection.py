@@ -262,6 +262,12 @@ async def test_the_search_is_asked_with_the_callers_scope_and_conditions(make_pl
     assert (plan.chosen, plan.rejected, plan.degraded) == ((), (), False)
 
 
+async def test_the_search_is_asked_in_the_zone_of_the_call(make_plan):
+    _, retriever = await make_plan()(replace(QUESTION, time_zone="Europe/Oslo"))
+
+    assert retriever.zones == ["Europe/Oslo"]
+
+
 @pytest.mark.parametrize("error", [AWAY, Overloaded("The engine is busy.", retry_after=1.0)])
 async def test_without_embedder_the_plan_is_lexical_and_says_so(error, make_plan, make_candidate):
     plan, _ = await make_plan(make_candidate("Nora lives in Lisbon."), engine=MemoryEngine(away={"embed": error}))()

@@ -7,9 +7,16 @@ import pytest
 
 from memos_kernel.token_codes import levels_of, pack_tokens, rotation, to_bytes
 from memos_runtime.loading import ConfigError
-from memos_storage.adapters.supersession.evidence import FEATURES, Read, are_of_two, features
+from memos_storage.adapters.supersession.evidence import (
+    FEATURES,
+    Read,
+    are_comparable,
+    are_of_two,
+    features,
+    is_of_another,
+)
 from memos_storage.adapters.supersession.judge import WEIGHTS, LearnedJudge
-from memos_storage.adapters.supersession.surface import surface_of
+from memos_storage.adapters.supersession.surface import first_name, surface_of
 from memos_storage.ports import Told
 
 FORWARD, BACK = "Tom lives in Leeds.", "Since May Tom has a flat in Bristol."
@@ -71,6 +78,36 @@ def test_numbers_and_other_persons_are_told():
 def test_statements_that_begin_with_other_names_are_of_two_subjects(one, other, two):
     assert are_of_two(surface_of(one), surface_of(other)) is two
     assert are_of_two(surface_of(other), surface_of(one)) is two
+
+
+@pytest.mark.parametrize(
+    ("newer", "older", "other"),
+    [
+        ("Kestrel Labs has its office in Bergen.", "Nora works at Kestrel Labs.", True),
+        ("Nora took a job at Quillon.", "Nora works at Kestrel Labs.", False),
+        ("Renata runs the project.", "The owner of the project is Kofi.", False),
+        ("Bob took over as CEO in May.", "The CEO of Acme is Ann.", False),
+        ("I work at Meta now.", "I work at Google.", False),
+    ],
+)
+def test_what_begins_with_another_name_is_not_of_the_one_it_leaves_out(newer, older, other):
+    assert is_of_another(surface_of(newer), surface_of(older)) is other
+    assert are_comparable(surface_of(newer), surface_of(older)) is not other
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("I work at Kestrel Labs. Nora is my boss.", "Kestrel Labs"),
+        ("My sister is Nora. Tom lives in Rome.", "Nora"),
+        ("Nora's Tesla is red.", "Nora"),
+        ("It's 5 PM.", "PM"),
+        ("It is late.", ""),
+        ("小明在青木公司上班。", ""),
+    ],
+)
+def test_the_first_name_ends_where_its_words_do(text, name):
+    assert first_name(text) == name
 
 
 def test_features_tell_what_two_statements_have_of_each_other():

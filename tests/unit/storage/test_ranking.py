@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -118,6 +119,27 @@ async def test_a_month_in_the_query_is_that_of_the_turn(world):
         assert texts(found)[0] == f"The concert of number {month} was loud."
     without = await world.search("Which concert in May 2025?", without=frozenset({"time"}))
     assert "time" not in without.hits[0].fused.features
+
+
+async def test_yesterday_is_that_of_the_callers_zone(world):
+    world.clock.time = datetime(2026, 3, 10, 23, 30, tzinfo=UTC)  # in Auckland it is the 11th, half past twelve
+    for hour, name in ((8, "first"), (14, "second")):
+        at = datetime(2026, 3, 9, hour, tzinfo=UTC)
+        await talk(world, f"Nora: The {name} parade was loud.", session=name, at=at)
+    near = {}
+    for zone in ("UTC", "Pacific/Auckland"):
+        found = await world.search("Which parade was loud yesterday?", zone=ZoneInfo(zone))
+        near[zone] = {hit.cube.text: hit.fused.features["time"] for hit in found.hits}
+    assert set(near["UTC"].values()) == {1.0}
+    assert near["Pacific/Auckland"]["The second parade was loud."] == 1.0
+    assert near["Pacific/Auckland"]["The first parade was loud."] < 1.0
+
+
+async def test_at_the_first_day_that_there_is_any_zone_is_answered(world):
+    await world.add("The parade was loud yesterday.", seed=1)
+    first = datetime(1, 1, 1, tzinfo=UTC)
+    found = await world.search("Which parade was loud yesterday?", as_of=first, zone=ZoneInfo("America/New_York"))
+    assert found.hits == ()
 
 
 async def test_relative_times_count_from_the_moment_that_is_asked_about(world):

@@ -3,17 +3,15 @@
 from dataclasses import replace
 from datetime import timedelta
 
-import numpy as np
 import pytest
 
 from memos_kernel.cube import Plaintext, SourceSpan, State
 from memos_kernel.errors import CubeFrozen, CubeNotFound, InvalidField
 from memos_kernel.memory_links import LinkKind
 from memos_kernel.states import freeze
-from memos_kernel.token_codes import QueryTokens
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.values import NewCube
-from storage_cubes import DIMENSIONS, MAIN, NOTES, NOW, grant, said, vector, wanted
+from storage_cubes import MAIN, NOTES, NOW, grant, said, vector, wanted
 from storage_world import mutation
 
 OSLO, BERGEN, PARIS = "Nora lives in Oslo.", "Nora moved to Bergen.", "Nora's home is Paris."
@@ -416,24 +414,3 @@ async def test_a_state_beside_use_is_kept(homes):
     await tell(homes, new(BERGEN, minutes=5))
     ended = await homes.find(first.cube)
     assert (ended.state, ended.revision, ended.payload) == (State.GENERATED, 2, Plaintext(OSLO))
-
-
-@pytest.mark.parametrize(
-    ("query", "later", "moved"),
-    [
-        ("Where does Nora work?", "Kestrel Labs has a new office.", False),
-        ("Where does Nora work?", "Nora took a job at the harbour.", True),
-        ("Where does somebody work?", "Kestrel Labs has a new office.", True),
-        ("What does the API say?", "Kestrel Labs has a new office.", True),
-    ],
-)
-async def test_what_tells_nothing_of_whom_the_query_names_is_no_news_of_it(world, query, later, moved):
-    earlier = "Nora works at Kestrel Labs, says the API."
-    world.evidence[later, earlier] = WEAK
-    await tell(world, new(earlier), new("A bird sang.", minutes=1, seed=5))
-    await tell(world, new(later, minutes=5, seed=2))
-    words = tuple(query.rstrip("?").split())
-    tokens = QueryTokens(np.zeros((len(words), DIMENSIONS), dtype=np.float32), words)
-    found = await world.search(query, vector=vector(1), tokens=tokens)
-    order = [hit.cube.text for hit in found.hits]
-    assert (order.index(later) < order.index(earlier)) is moved

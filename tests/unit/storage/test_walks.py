@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from memos_kernel.cube import SourceSpan
+from memos_kernel.cube import Plaintext, SourceSpan
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.paths import Fact, topics
+from memos_storage.domain.values import NewCube
 from memos_storage.domain.walks import RareTerm, Way, most_texts, walk
-from storage_cubes import MAIN, NOTES
+from memos_storage.usecases.ranking import hops
+from storage_cubes import MAIN, NOTES, NOW, vector, wanted
 from storage_world import mutation
 
 NOTES_OF_NORA = (
@@ -54,8 +56,21 @@ async def test_the_walk_ends_at_what_the_query_excludes(world):
     await world.update(replace(second, labels={"team": "b"}), mask=["labels"], vector=None, mutation=mutation())
     only = CubeFilter(labels={"team": "a"})
     found = await world.search(QUERY, filter=only, without=frozenset({"dense"}))
-    assert second.text not in texts(found)
-    assert first.text in texts(found)
+    assert texts(found) == [first.text]
+    assert "hop" not in found.hits[0].fused.features
+
+
+async def test_what_is_not_selected_takes_no_place_from_what_is(world, monkeypatch):
+    monkeypatch.setattr(hops, "ADDED", 1)
+    first, second, *_ = await add(world, *NOTES_OF_NORA, labels={"team": "a"})
+    await world.add("Kestrel Labs.", seed=8, labels={"team": "b"})  # shorter, so reached more strongly
+    for number in range(20):
+        await world.add(f"Filler of number {number}.", seed=9)
+    both = await world.search(QUERY, without=frozenset({"dense"}))
+    assert texts(both) == [first.text, "Kestrel Labs."]
+    only = CubeFilter(labels={"team": "a"})
+    found = await world.search(QUERY, filter=only, without=frozenset({"dense"}))
+    assert texts(found) == [first.text, second.text]
 
 
 async def test_of_the_past_nothing_is_walked(world):
@@ -79,7 +94,20 @@ async def test_answers_of_an_assistant_lead_nowhere(world):
     assert set(texts(found)) == set(NOTES_OF_NORA) - {NOTES_OF_NORA[1]}
 
 
-async def test_a_neighbour_and_an_update_tell_where_they_come_from(world):
+async def test_an_update_that_was_not_found_tells_what_it_supersedes(world):
+    older, newer = "Nora lives in Oslo.", "Bergen it is."
+    world.evidence[newer, older] = 0.9
+    made = []
+    for minutes, text in enumerate((older, newer)):
+        at = SourceSpan(event_time=NOW + timedelta(minutes=minutes))
+        item = NewCube(wanted(text, sources=(at,)), vector(minutes + 1))
+        made += (await world.create([item], return_existing=True, supersede=True, mutation=mutation())).answer.outcomes
+    found = await world.search("Oslo", without=frozenset({"dense", "hops"}))
+    assert texts(found) == [newer, older]
+    assert (found.hits[0].origin.way, found.hits[0].origin.source) == (Way.UPDATE, made[0].cube.name)
+
+
+async def test_a_neighbour_tells_beside_what_it_stands(world):
     begin = datetime(2025, 5, 1, tzinfo=UTC)
     cubes = []
     for minute, (speaker, text) in enumerate((("Nora", "Which instrument?"), ("Tom", "Cello."))):
@@ -87,9 +115,6 @@ async def test_a_neighbour_and_an_update_tell_where_they_come_from(world):
         cubes.append(
             await world.add(text, seed=minute, sources=(SourceSpan(speaker=speaker, session="s", event_time=at),))
         )
-    found = await world.search("instrument")
-    origin = found.hits[texts(found).index("Cello.")].origin
-    assert origin is None or (origin.way, origin.source) == (Way.NEIGHBOUR, cubes[0].name)
     found = await world.search("instrument", without=frozenset({"dense"}))
     origin = found.hits[texts(found).index("Cello.")].origin
     assert (origin.way, origin.source, origin.words) == (Way.NEIGHBOUR, cubes[0].name, ())
@@ -137,7 +162,20 @@ async def test_the_tree_is_of_the_vaults_that_are_searched(world):
     await add(world, *NOTES_OF_NORA)
     await world.add("Kestrel Labs is closed.", seed=3, vault=NOTES)
     found = await world.search("Kestrel Labs", vaults=(MAIN,), paths=True)
+    told = [fact.name for path in found.paths for named in path.concepts for fact in named.concept.facts]
+    assert sorted(told, key=str) == sorted((hit.cube.name for hit in found.hits), key=str)
     assert "Kestrel Labs is closed." not in texts(found)
+
+
+async def test_of_the_past_no_word_of_a_later_text_is_told(world):
+    cube = await world.add("Nora met Tarquin.", seed=1)
+    moment = world.clock.now()
+    world.clock.advance(hours=1)
+    changed = replace(cube, payload=Plaintext("Nora met Zebedee secretly."))
+    await world.update(changed, mask=["plaintext.text"], vector=vector(2), mutation=mutation())
+    found = await world.search("Nora", as_of=moment, paths=True)
+    assert texts(found) == ["Nora met Tarquin."]
+    assert [(path.about, [named.word for named in path.concepts]) for path in found.paths] == [("Nora", [""])]
 
 
 def test_facts_of_a_subject_are_together_and_those_that_share_most_first():

@@ -27,7 +27,7 @@ from memos_api.v1 import memcube_pb2 as memos__api_dot_v1_dot_memcube__pb2
 from memos_api.v1 import memory_service_pb2 as memos__api_dot_v1_dot_memory__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmemos_api/v1/chat_service.proto\x12\x08memos.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1amemos_api/v1/memcube.proto\x1a!memos_api/v1/memory_service.proto\"\x92\x02\n\x0b\x43hatRequest\x12\x0e\n\x06vaults\x18\x01 \x03(\t\x12)\n\x08messages\x18\x02 \x03(\x0b\x32\x11.memos.v1.MessageB\x04\xe2\x41\x01\x02\x12\x13\n\x0bremember_in\x18\x03 \x01(\t\x12\x0f\n\x07session\x18\x04 \x01(\t\x12\x12\n\nmax_tokens\x18\x05 \x01(\x05\x12\x13\n\x0btemperature\x18\x06 \x01(\x01\x12\x1b\n\x13memory_token_budget\x18\x07 \x01(\x05\x12$\n\x06\x66ilter\x18\x08 \x01(\x0b\x32\x14.memos.v1.CubeFilter\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\"\n\x04\x66orm\x18\n \x01(\x0e\x32\x14.memos.v1.MemoryForm\"\x83\x01\n\x0c\x43hatResponse\x12\"\n\x04plan\x18\x01 \x01(\x0b\x32\x12.memos.v1.ChatPlanH\x00\x12$\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x13.memos.v1.ChatDeltaH\x00\x12 \n\x03\x65nd\x18\x03 \x01(\x0b\x32\x11.memos.v1.ChatEndH\x00\x42\x07\n\x05\x65vent\"\x8b\x02\n\x08\x43hatPlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x14.memos.v1.MemoryCall\x12\'\n\x06\x63hosen\x18\x03 \x03(\x0b\x32\x17.memos.v1.PlannedMemory\x12)\n\x08rejected\x18\x04 \x03(\x0b\x32\x17.memos.v1.PlannedMemory\x12\x10\n\x08\x64\x65graded\x18\x05 \x01(\x08\x12\'\n\x06\x63\x61\x63hes\x18\x06 \x03(\x0b\x32\x17.memos.v1.PlannedMemory\x12(\n\x07\x61\x64\x61pter\x18\x07 \x01(\x0b\x32\x17.memos.v1.PlannedMemory\x12\x14\n\x0c\x65stimated_ms\x18\x08 \x01(\x01\"M\n\nMemoryCall\x12\r\n\x05query\x18\x01 \x01(\t\x12\x0e\n\x06intent\x18\x02 \x01(\t\x12\x10\n\x08\x65ntities\x18\x03 \x03(\t\x12\x0e\n\x06\x63\x61ller\x18\x04 \x01(\t\"\x83\x01\n\rPlannedMemory\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\x12\x0c\n\x04\x66orm\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x0e\n\x06tokens\x18\x05 \x01(\x05\x12\x14\n\x0c\x65stimated_ms\x18\x06 \x01(\x01\"\x19\n\tChatDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\"\xd6\x02\n\x07\x43hatEnd\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x15\n\rfinish_reason\x18\x03 \x01(\t\x12\x15\n\rprompt_tokens\x18\x04 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x05 \x01(\x05\x12\x10\n\x08recorded\x18\x06 \x03(\t\x12\x34\n\ntimings_ms\x18\x07 \x03(\x0b\x32 .memos.v1.ChatEnd.TimingsMsEntry\x12\r\n\x05model\x18\x08 \x01(\t\x12\x15\n\rcached_tokens\x18\t \x01(\x05\x12(\n\x08refusals\x18\n \x03(\x0b\x32\x16.memos.v1.CacheRefusal\x12\x1a\n\x12\x61pproximate_tokens\x18\x0b \x01(\x05\x1a\x30\n\x0eTimingsMsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"=\n\x0c\x43\x61\x63heRefusal\x12\x0c\n\x04\x63ube\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t*i\n\nMemoryForm\x12\x1b\n\x17MEMORY_FORM_UNSPECIFIED\x10\x00\x12\x14\n\x10MEMORY_FORM_TEXT\x10\x01\x12\x12\n\x0eMEMORY_FORM_KV\x10\x02\x12\x14\n\x10MEMORY_FORM_LORA\x10\x03\x32\x46\n\x0b\x43hatService\x12\x37\n\x04\x43hat\x12\x15.memos.v1.ChatRequest\x1a\x16.memos.v1.ChatResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmemos_api/v1/chat_service.proto\x12\x08memos.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1amemos_api/v1/memcube.proto\x1a!memos_api/v1/memory_service.proto\"\xa5\x02\n\x0b\x43hatRequest\x12\x0e\n\x06vaults\x18\x01 \x03(\t\x12)\n\x08messages\x18\x02 \x03(\x0b\x32\x11.memos.v1.MessageB\x04\xe2\x41\x01\x02\x12\x13\n\x0bremember_in\x18\x03 \x01(\t\x12\x0f\n\x07session\x18\x04 \x01(\t\x12\x12\n\nmax_tokens\x18\x05 \x01(\x05\x12\x13\n\x0btemperature\x18\x06 \x01(\x01\x12\x1b\n\x13memory_token_budget\x18\x07 \x01(\x05\x12$\n\x06\x66ilter\x18\x08 \x01(\x0b\x32\x14.memos.v1.CubeFilter\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\"\n\x04\x66orm\x18\n \x01(\x0e\x32\x14.memos.v1.MemoryForm\x12\x11\n\ttime_zone\x18\x0b \x01(\t\"\x83\x01\n\x0c\x43hatResponse\x12\"\n\x04plan\x18\x01 \x01(\x0b\x32\x12.memos.v1.ChatPlanH\x00\x12$\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x13.memos.v1.ChatDeltaH\x00\x12 \n\x03\x65nd\x18\x03 \x01(\x0b\x32\x11.memos.v1.ChatEndH\x00\x42\x07\n\x05\x65vent\"\x8b\x02\n\x08\x43hatPlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x14.memos.v1.MemoryCall\x12\'\n\x06\x63hosen\x18\x03 \x03(\x0b\x32\x17.memos.v1.PlannedMemory\x12)\n\x08rejected\x18\x04 \x03(\x0b\x32\x17.memos.v1.PlannedMemory\x12\x10\n\x08\x64\x65graded\x18\x05 \x01(\x08\x12\'\n\x06\x63\x61\x63hes\x18\x06 \x03(\x0b\x32\x17.memos.v1.PlannedMemory\x12(\n\x07\x61\x64\x61pter\x18\x07 \x01(\x0b\x32\x17.memos.v1.PlannedMemory\x12\x14\n\x0c\x65stimated_ms\x18\x08 \x01(\x01\"`\n\nMemoryCall\x12\r\n\x05query\x18\x01 \x01(\t\x12\x0e\n\x06intent\x18\x02 \x01(\t\x12\x10\n\x08\x65ntities\x18\x03 \x03(\t\x12\x0e\n\x06\x63\x61ller\x18\x04 \x01(\t\x12\x11\n\ttime_zone\x18\x05 \x01(\t\"\x83\x01\n\rPlannedMemory\x12\x1f\n\x04\x63ube\x18\x01 \x01(\x0b\x32\x11.memos.v1.MemCube\x12\x0c\n\x04\x66orm\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x0e\n\x06tokens\x18\x05 \x01(\x05\x12\x14\n\x0c\x65stimated_ms\x18\x06 \x01(\x01\"\x19\n\tChatDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\"\xd6\x02\n\x07\x43hatEnd\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x15\n\rfinish_reason\x18\x03 \x01(\t\x12\x15\n\rprompt_tokens\x18\x04 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x05 \x01(\x05\x12\x10\n\x08recorded\x18\x06 \x03(\t\x12\x34\n\ntimings_ms\x18\x07 \x03(\x0b\x32 .memos.v1.ChatEnd.TimingsMsEntry\x12\r\n\x05model\x18\x08 \x01(\t\x12\x15\n\rcached_tokens\x18\t \x01(\x05\x12(\n\x08refusals\x18\n \x03(\x0b\x32\x16.memos.v1.CacheRefusal\x12\x1a\n\x12\x61pproximate_tokens\x18\x0b \x01(\x05\x1a\x30\n\x0eTimingsMsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"=\n\x0c\x43\x61\x63heRefusal\x12\x0c\n\x04\x63ube\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t*i\n\nMemoryForm\x12\x1b\n\x17MEMORY_FORM_UNSPECIFIED\x10\x00\x12\x14\n\x10MEMORY_FORM_TEXT\x10\x01\x12\x12\n\x0eMEMORY_FORM_KV\x10\x02\x12\x14\n\x10MEMORY_FORM_LORA\x10\x03\x32\x46\n\x0b\x43hatService\x12\x37\n\x04\x43hat\x12\x15.memos.v1.ChatRequest\x1a\x16.memos.v1.ChatResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,26 +38,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHATREQUEST'].fields_by_name['messages']._serialized_options = b'\342A\001\002'
   _globals['_CHATEND_TIMINGSMSENTRY']._loaded_options = None
   _globals['_CHATEND_TIMINGSMSENTRY']._serialized_options = b'8\001'
-  _globals['_MEMORYFORM']._serialized_start=1470
-  _globals['_MEMORYFORM']._serialized_end=1575
+  _globals['_MEMORYFORM']._serialized_start=1508
+  _globals['_MEMORYFORM']._serialized_end=1613
   _globals['_CHATREQUEST']._serialized_start=142
-  _globals['_CHATREQUEST']._serialized_end=416
-  _globals['_CHATRESPONSE']._serialized_start=419
-  _globals['_CHATRESPONSE']._serialized_end=550
-  _globals['_CHATPLAN']._serialized_start=553
-  _globals['_CHATPLAN']._serialized_end=820
-  _globals['_MEMORYCALL']._serialized_start=822
-  _globals['_MEMORYCALL']._serialized_end=899
-  _globals['_PLANNEDMEMORY']._serialized_start=902
-  _globals['_PLANNEDMEMORY']._serialized_end=1033
-  _globals['_CHATDELTA']._serialized_start=1035
-  _globals['_CHATDELTA']._serialized_end=1060
-  _globals['_CHATEND']._serialized_start=1063
-  _globals['_CHATEND']._serialized_end=1405
-  _globals['_CHATEND_TIMINGSMSENTRY']._serialized_start=1357
-  _globals['_CHATEND_TIMINGSMSENTRY']._serialized_end=1405
-  _globals['_CACHEREFUSAL']._serialized_start=1407
-  _globals['_CACHEREFUSAL']._serialized_end=1468
-  _globals['_CHATSERVICE']._serialized_start=1577
-  _globals['_CHATSERVICE']._serialized_end=1647
+  _globals['_CHATREQUEST']._serialized_end=435
+  _globals['_CHATRESPONSE']._serialized_start=438
+  _globals['_CHATRESPONSE']._serialized_end=569
+  _globals['_CHATPLAN']._serialized_start=572
+  _globals['_CHATPLAN']._serialized_end=839
+  _globals['_MEMORYCALL']._serialized_start=841
+  _globals['_MEMORYCALL']._serialized_end=937
+  _globals['_PLANNEDMEMORY']._serialized_start=940
+  _globals['_PLANNEDMEMORY']._serialized_end=1071
+  _globals['_CHATDELTA']._serialized_start=1073
+  _globals['_CHATDELTA']._serialized_end=1098
+  _globals['_CHATEND']._serialized_start=1101
+  _globals['_CHATEND']._serialized_end=1443
+  _globals['_CHATEND_TIMINGSMSENTRY']._serialized_start=1395
+  _globals['_CHATEND_TIMINGSMSENTRY']._serialized_end=1443
+  _globals['_CACHEREFUSAL']._serialized_start=1445
+  _globals['_CACHEREFUSAL']._serialized_end=1506
+  _globals['_CHATSERVICE']._serialized_start=1615
+  _globals['_CHATSERVICE']._serialized_end=1685
 # @@protoc_insertion_point(module_scope)

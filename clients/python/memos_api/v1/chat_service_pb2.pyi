@@ -77,6 +77,7 @@ class ChatRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     FORM_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     remember_in: _builtins.str
     """Vault to store this turn in; empty stores nothing."""
     session: _builtins.str
@@ -91,6 +92,8 @@ class ChatRequest(_message.Message):
     """Makes storing the turn idempotent."""
     form: Global___MemoryForm.ValueType
     """In which form memories may reach the model."""
+    time_zone: _builtins.str
+    """Zone in which the question's times are meant, such as `last Tuesday`, as in SearchMemories; empty is UTC."""
     @_builtins.property
     def vaults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Vaults to recall from, at most 32; empty means every vault that the caller may read."""
@@ -116,10 +119,11 @@ class ChatRequest(_message.Message):
         filter: _memory_service_pb2.CubeFilter | None = ...,
         request_id: _builtins.str = ...,
         form: Global___MemoryForm.ValueType = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "form", b"form", "max_tokens", b"max_tokens", "memory_token_budget", b"memory_token_budget", "messages", b"messages", "remember_in", b"remember_in", "request_id", b"request_id", "session", b"session", "temperature", b"temperature", "vaults", b"vaults"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "form", b"form", "max_tokens", b"max_tokens", "memory_token_budget", b"memory_token_budget", "messages", b"messages", "remember_in", b"remember_in", "request_id", b"request_id", "session", b"session", "temperature", b"temperature", "time_zone", b"time_zone", "vaults", b"vaults"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -237,12 +241,15 @@ class MemoryCall(_message.Message):
     INTENT_FIELD_NUMBER: _builtins.int
     ENTITIES_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """The question as it is searched for."""
     intent: _builtins.str
     """`recall` for a question, `chat` for other talk."""
     caller: _builtins.str
     """Caller."""
+    time_zone: _builtins.str
+    """Zone in which its times are meant; empty is UTC."""
     @_builtins.property
     def entities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """People and things that the question names."""
@@ -254,10 +261,11 @@ class MemoryCall(_message.Message):
         intent: _builtins.str = ...,
         entities: _abc.Iterable[_builtins.str] | None = ...,
         caller: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "entities", b"entities", "intent", b"intent", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "entities", b"entities", "intent", b"intent", "query", b"query", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1524,6 +1524,7 @@ class SearchMemoriesRequest(_message.Message):
     AS_OF_FIELD_NUMBER: _builtins.int
     RANKING_FIELD_NUMBER: _builtins.int
     PATHS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """What to look for, 1 to 4,096 bytes."""
     top_k: _builtins.int
@@ -1532,6 +1533,10 @@ class SearchMemoriesRequest(_message.Message):
     """How much to return; FULL by default."""
     paths: _builtins.bool
     """Whether to tell how the hits hang together, in `topics`."""
+    time_zone: _builtins.str
+    """Zone in which the query's times are meant, such as `last Tuesday`: an IANA name or an offset, `Europe/Oslo` or
+    `+02:00`; empty is UTC.
+    """
     @_builtins.property
     def vaults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Vaults to search, at most 32; empty means every vault that the caller may read."""
@@ -1561,10 +1566,11 @@ class SearchMemoriesRequest(_message.Message):
         as_of: _timestamp_pb2.Timestamp | None = ...,
         ranking: Global___Ranking | None = ...,
         paths: _builtins.bool = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter", "ranking", b"ranking"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter", "paths", b"paths", "query", b"query", "ranking", b"ranking", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "filter", b"filter", "paths", b"paths", "query", b"query", "ranking", b"ranking", "time_zone", b"time_zone", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from memos_kernel.memory_links import LinkKind
 from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.memory.link_ledger import links_of
 from memos_storage.domain.memory_links import StoredLink
@@ -18,6 +19,6 @@ class MemoryMemoryLinks:
         return links_of(self._catalog.tables, uid)
 
     async def to(self, uids: Sequence[str], *, least: float = 0.0) -> list[StoredLink]:
-        """Return the links to what outdates these cubes, or may, of at least some evidence."""
+        """Return the links to what outdates these cubes, and to what may with at least some evidence."""
         found = [link for uid in uids for link in links_of(self._catalog.tables, uid) if link.older_uid == uid]
-        return [link for link in found if link.evidence >= least]
+        return [link for link in found if link.kind is LinkKind.SUPERSEDES or link.evidence >= least]

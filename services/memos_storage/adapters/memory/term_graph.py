@@ -8,7 +8,7 @@ from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.supersession.surface import first_name
 from memos_storage.adapters.terms import frequencies, terms, written
 from memos_storage.domain.bm25 import QUERY_TERMS, idf
-from memos_storage.domain.walks import RARE, RAREST, RareTerm, Walk, most_texts, walk
+from memos_storage.domain.walks import RAREST, RareTerm, Walk, most_texts, most_told, rarest, walk
 
 
 class MemoryTermGraph:
@@ -29,15 +29,16 @@ class MemoryTermGraph:
                     leading.append(RareTerm(term, idf(documents, len(found)), found))
         return walk(leading, seeds)
 
-    async def rare_terms(self, uids: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Return the rare terms of texts, and the IDF of each in its vault."""
+    async def rare_terms(self, uids: Sequence[str], *, most: int) -> dict[str, dict[str, float]]:
+        """Return the rarest terms of texts, and the IDF of each in its vault."""
         found: dict[str, dict[str, float]] = {}
         for texts in self._vaults(frozenset(uids)):
             for uid in texts.keys() & set(uids):
                 held = {term: sum(term in counted for counted in texts.values()) for term in texts[uid]}
                 documents = sum(1 for counted in texts.values() if counted)
-                if rare := {term: idf(documents, count) for term, count in held.items() if count <= RARE}:
-                    found[uid] = rare
+                most_held = most_told(documents)
+                if rare := {term: idf(documents, count) for term, count in held.items() if count <= most_held}:
+                    found[uid] = rarest(rare, most)
         return found
 
     def written(self, text: str, terms: Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, String, bindparam, delete, insert, select
+from sqlalchemy import Connection, Select, String, bindparam, delete, insert, or_, select
 
 from memos_kernel.memory_links import LinkKind
 from memos_kernel.moments import micros, moment
@@ -76,14 +76,15 @@ def links_of(connection: Connection, uid: str) -> list[StoredLink]:
 
 
 def links_to(connection: Connection, uids: Sequence[str], least: float) -> list[StoredLink]:
-    """Return the links to what outdates some cubes, or may, of at least some evidence."""
+    """Return the links to what outdates some cubes, and to what may with at least some evidence."""
     values = {"uids": json.dumps(list(uids)), "least": least}
     return list(_links(connection, _to(connection.dialect.name), values))
 
 
 @cache
 def _to(dialect: str) -> Select[Any]:
-    return _LIVE.where(_OLDER.c.uid.in_(listed("uids", String, dialect)), _LINKS.c.evidence >= bindparam("least"))
+    enough = or_(_LINKS.c.kind == int(LinkKind.SUPERSEDES), _LINKS.c.evidence >= bindparam("least"))
+    return _LIVE.where(_OLDER.c.uid.in_(listed("uids", String, dialect)), enough)
 
 
 def _links(connection: Connection, statement: Select[Any], values: dict[str, Any]) -> Iterator[StoredLink]:

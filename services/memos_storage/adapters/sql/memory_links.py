@@ -18,5 +18,5 @@ class SqlMemoryLinks:
         return await self._database.read(lambda connection: links_of(connection, uid))
 
     async def to(self, uids: Sequence[str], *, least: float = 0.0) -> list[StoredLink]:
-        """Return the links to what outdates these cubes, or may, of at least some evidence."""
+        """Return the links to what outdates these cubes, and to what may with at least some evidence."""
         return await self._database.read(lambda connection: links_to(connection, uids, least)) if uids else []

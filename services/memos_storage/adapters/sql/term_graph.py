@@ -16,7 +16,7 @@ from memos_storage.adapters.sql.parts import fetched, listed
 from memos_storage.adapters.supersession.surface import first_name
 from memos_storage.adapters.terms import written
 from memos_storage.domain.bm25 import idf
-from memos_storage.domain.walks import RARE, RAREST, RareTerm, Walk, most_texts, walk
+from memos_storage.domain.walks import RARE, RAREST, RareTerm, Walk, most_texts, most_told, rarest, walk
 
 _VAULTS, _TURNS, _POSTINGS = schema.vaults, schema.turns, schema.postings
 
@@ -46,8 +46,8 @@ class SqlTermGraph:
 
         return await self._database.read(work) if seeds else walk((), seeds)
 
-    async def rare_terms(self, uids: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Return the rare terms of texts, and the IDF of each in its vault."""
+    async def rare_terms(self, uids: Sequence[str], *, most: int) -> dict[str, dict[str, float]]:
+        """Return the rarest terms of texts, and the IDF of each in its vault."""
         given = {"seeds": json.dumps(list(uids)), "known": "[]"}
 
         def work(connection: Connection) -> dict[str, dict[str, float]]:
@@ -55,8 +55,9 @@ class SqlTermGraph:
             for _, documents, held, uid, term, _ in fetched(
                 connection, _statements(connection.dialect.name).own, given
             ):
-                found[uid][term] = idf(documents, held)
-            return dict(found)
+                if held <= most_told(documents):
+                    found[uid][term] = idf(documents, held)
+            return {uid: rarest(rare, most) for uid, rare in found.items()}
 
         return await self._database.read(work) if uids else {}
 
@@ -98,7 +99,7 @@ def _statements(dialect: str) -> _Statements:
         .subquery()
     )
     held = select(func.count()).select_from(some).correlate(terms).scalar_subquery()
-    counted = select(terms.c.vault_key, terms.c.term, held.label("held")).cte("counted")
+    counted = select(terms.c.vault_key, terms.c.term, held.label("held")).cte("counted").prefix_with("MATERIALIZED")
     there = and_(_POSTINGS.c.vault_key == counted.c.vault_key, _POSTINGS.c.term == counted.c.term)
     rows = (
         select(

@@ -57,13 +57,25 @@ class Read:
 def are_of_two(one: Surface, other: Surface) -> bool:
     """Return whether two statements tell of two subjects.
 
-    They do if they begin with names of which neither is in the other, or with the same word and another number.
+    They do if they begin with names of which neither is in the other, or with the same word and another number. Names
+    are compared if they stand at the same place: `The CEO of Acme is Ann` may be outdated by `Bob took over`.
     """
     if one.numbered[0] and one.numbered[0] == other.numbered[0] and one.numbered[1] != other.numbered[1]:
         return True
-    if not one.subject or not other.subject or one.flags["first_person"] or other.flags["first_person"]:
-        return False
-    return not one.subject & other.terms and not other.subject & one.terms
+    return _have_subjects(one, other) and not one.subject & other.terms and not other.subject & one.terms
+
+
+def is_of_another(newer: Surface, older: Surface) -> bool:
+    """Return whether a newer statement begins with a name, and has none of that with which the older one begins.
+
+    `Kestrel Labs has moved` tells nothing of Nora, though `Nora works at Kestrel Labs` tells of both.
+    """
+    return _have_subjects(newer, older) and not older.subject & newer.terms
+
+
+def _have_subjects(one: Surface, other: Surface) -> bool:
+    first_person = one.flags["first_person"] or other.flags["first_person"]
+    return bool(one.subject and other.subject) and one.opening == other.opening and not first_person
 
 
 def are_comparable(newer: Surface, older: Surface) -> bool:
@@ -74,6 +86,7 @@ def are_comparable(newer: Surface, older: Surface) -> bool:
         and older.sentences <= OLDER_SENTENCES
         and newer.sentences <= NEWER_SENTENCES
         and not are_of_two(newer, older)
+        and not is_of_another(newer, older)
     )
 
 

@@ -35,6 +35,7 @@ class Surface:
         numbers: as they are written.
         subject: terms of the name that it begins with, or after words such as `the` and `the sister of`; none if it
             begins otherwise.
+        opening: what stands before the subject: `the`, `of` or nothing.
         numbered: word and number that it begins with, such as `heron 7` or `the line 4`; empty if it begins otherwise.
         of_another: it begins with somebody else: `My sister ...`, `Tom's boss ...`.
         flags: which kinds of words of `words.toml` it has.
@@ -48,6 +49,7 @@ class Surface:
     persons: frozenset[str]
     numbers: frozenset[str]
     subject: frozenset[str]
+    opening: str
     numbered: tuple[str, str]
     of_another: bool
     flags: Mapping[str, bool]
@@ -67,6 +69,7 @@ def surface_of(text: str) -> Surface:
         persons=kinds["person"].found(text, words),
         numbers=kinds["number"].found(text, words),
         subject=_subject(text, names),
+        opening=_opening(text),
         numbered=_numbered(text),
         of_another=_of_another().match(text) is not None,
         flags={name: kinds[name].is_in(text, words) for name in _FLAGS},
@@ -83,10 +86,12 @@ def first_name(text: str) -> str:
     found: list[str] = []
     end = 0
     for match in _WORD.finditer(text):
-        if _plain(match[0]) in names and match[0][0].isupper() and (not found or text[end : match.start()] == " "):
-            found.append(_POSSESSIVE.sub("", match[0]).strip(".-"))
+        word = _POSSESSIVE.sub("", match[0]).strip(".-'’")
+        is_name = _plain(match[0]) in names and match[0][0].isupper() and not kinds["opening"].is_whole(word)
+        if is_name and (not found or text[end : match.start()] == " "):
+            found.append(word)
             end = match.end()
-        elif found:
+        if found and (not is_name or word != match[0]):  # a point or a possessive ends a name
             break
     return " ".join(found)
 
@@ -108,6 +113,13 @@ def _subject(text: str, names: frozenset[str]) -> frozenset[str]:
     first = _WORD.search(text, opened.end() if opened is not None else 0)
     word = _plain(first[0]) if first is not None else ""
     return frozenset(terms(word)) if word in names else frozenset()
+
+
+def _opening(text: str) -> str:
+    opened = _OPENED.match(text)
+    if opened is None:
+        return ""
+    return "of" if " of " in f" {opened[0].casefold()} " else "the"
 
 
 def _numbered(text: str) -> tuple[str, str]:

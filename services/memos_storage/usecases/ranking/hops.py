@@ -1,6 +1,5 @@
 """What answers a question may share no word with it, only with what was found first: the second hop."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 
@@ -17,8 +16,8 @@ SEEDS = 5
 STAY = 3
 """Candidates that nothing overtakes for what it shares with them, the best."""
 
-ADDED = 24
-"""Most texts that the walk adds, the best."""
+ADDED, LOOKED_AT = 24, 200
+"""Most texts that the walk adds, the best that are selected of so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,9 @@ class HopStage:
         if not walk.scores:
             return ""
         known = set(pool.uids)
-        others = nsmallest(ADDED, walk.scores.keys() - known, key=lambda uid: (-walk.scores[uid], uid))
-        if others := await self._eligible(others, asked):
+        others = nsmallest(LOOKED_AT, walk.scores.keys() - known, key=lambda uid: (-walk.scores[uid], uid))
+        selected = await self.catalog.eligible(others, asked.selection) if others else {}
+        if others := [uid for uid in others if uid in selected][:ADDED]:
             await self._add(others, pool, asked)
             pool.steps |= walk.steps(frozenset(others))
         strengths = np.array([walk.scores.get(uid, 0.0) for uid in pool.uids])
@@ -59,12 +59,6 @@ class HopStage:
             strengths[first[:STAY]] = strongest
             pool.features[HOP] = own_words * strengths / strongest
         return ""
-
-    async def _eligible(self, uids: Sequence[str], asked: Asked) -> list[str]:
-        if not uids or not asked.selection.filter.selective:  # the hits are joined to the catalogue in the end
-            return list(uids)
-        selected = await self.catalog.eligible(uids, asked.selection)
-        return [uid for uid in uids if uid in selected]
 
     async def _add(self, uids: list[str], pool: Pool, asked: Asked) -> None:
         words = () if asked.tokens is None else asked.tokens.words

@@ -22,7 +22,10 @@ ROOM = 400
 
 @dataclass(frozen=True, slots=True)
 class NeighbourStage:
-    """Adds the turns around the best `seeds` candidates, and scores all by the words said around them."""
+    """Adds the turns around the best `seeds` candidates, and scores all by the words said around them.
+
+    Without seeds it scores what joins other candidates, as they were.
+    """
 
     catalog: Catalog
     seeds: int = SEEDS
@@ -32,9 +35,10 @@ class NeighbourStage:
         """See `Stage`."""
         if asked.past:
             return "which turns were around a text then is not kept"
-        if not pool.talk or not (pool.seen.around != NOBODY).any():
+        if not pool.talk or (self.seeds and not (pool.seen.around != NOBODY).any()):
             return ""
-        await self._widen(pool, asked)
+        if self.seeds:
+            await self._widen(pool, asked)
         if LEXICAL in pool.features:
             context = np.zeros(len(pool))
             context[pool.known] = shares(pool.seen, pool.places[pool.known], around=WORDS_AROUND)

@@ -84,17 +84,17 @@ class RankCandidates:
             _cut(pool, max(CANDIDATES, 2 * top_k))
             results += [await _run(stage, pool, asked) for stage in self.late]
             order = _ordered(pool, {item.uid: item for item in found}, told=TOLD * top_k)
-            order, result = await self._updated(order, asked, pool, top=TOLD * top_k)
+            order, result = await self._updated(order, asked, top=TOLD * top_k, talk=pool.talk)
         return Ranked(order, (*results, result))
 
     async def _updated(
-        self, order: list[Fused], asked: Asked, pool: Pool, *, top: int
+        self, order: list[Fused], asked: Asked, *, top: int, talk: float
     ) -> tuple[list[Fused], StageResult]:
         name = self.updates.name
         if name in asked.without:
             return order, StageResult(name, ran=False, reason=LEFT_OUT, candidates=len(order))
         started = time.perf_counter()
-        order = await self.updates(order, asked, pool, top=top)
+        order = await self.updates(order, asked, top=top, talk=talk)
         return order, StageResult(name, True, "", len(order), (time.perf_counter() - started) * 1e3)
 
     async def _pool(self, found: Sequence[Fused], asked: Asked, cosines: Mapping[str, float]) -> Pool:
@@ -139,7 +139,7 @@ def _ordered(pool: Pool, found: Mapping[str, Fused], *, told: int) -> list[Fused
             score=score,
             legs=found[uid].legs if uid in found else {},
             features={name: values[rank] for name, values in columns.items()} if rank < told else {},
-            step=pool.steps.get(uid),
+            step=None if uid in found else pool.steps.get(uid),
         )
         for rank, (place, score) in enumerate(zip(order.tolist(), scores[order].tolist(), strict=True))
     ]

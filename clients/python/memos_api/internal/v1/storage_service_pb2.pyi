@@ -1210,6 +1210,7 @@ class SearchMemCubesRequest(_message.Message):
     AS_OF_FIELD_NUMBER: _builtins.int
     RANKING_FIELD_NUMBER: _builtins.int
     PATHS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """Text of the query, for the lexical leg."""
     embedder: _builtins.str
@@ -1220,6 +1221,8 @@ class SearchMemCubesRequest(_message.Message):
     """How much to return."""
     paths: _builtins.bool
     """Whether to tell how the hits hang together."""
+    time_zone: _builtins.str
+    """Zone in which the query's times are meant; empty is UTC."""
     @_builtins.property
     def vaults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Vaults; empty means those of the grant."""
@@ -1253,10 +1256,11 @@ class SearchMemCubesRequest(_message.Message):
         as_of: _timestamp_pb2.Timestamp | None = ...,
         ranking: _memory_service_pb2.Ranking | None = ...,
         paths: _builtins.bool = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "embedding", b"embedding", "filter", b"filter", "ranking", b"ranking"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "embedder", b"embedder", "embedding", b"embedding", "filter", b"filter", "paths", b"paths", "query", b"query", "ranking", b"ranking", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "embedder", b"embedder", "embedding", b"embedding", "filter", b"filter", "paths", b"paths", "query", b"query", "ranking", b"ranking", "time_zone", b"time_zone", "top_k", b"top_k", "vaults", b"vaults", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
