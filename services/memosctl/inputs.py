@@ -1,11 +1,13 @@
 """What people type, as the contract wants it: labels, times, choices."""
 
+import os
 import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from memosctl.failures import usage
 
@@ -175,11 +177,15 @@ def as_of(given: str | None) -> "Timestamp | None":
 
 
 def time_zone(given: str | None) -> str:
-    """Return the zone that is given, or the offset of this machine's."""
+    """Return the zone that is given, or that of this machine: its name, or the offset of now if it has none."""
     if given is not None:
         return given
-    now = datetime.now().astimezone()
-    return f"{now:%z}"[:3] + ":" + f"{now:%z}"[3:5]
+    named = os.environ.get("TZ", "").removeprefix(":") or os.path.realpath("/etc/localtime").partition("zoneinfo/")[2]
+    try:
+        return ZoneInfo(named).key
+    except (ValueError, LookupError, OSError):
+        offset = f"{datetime.now().astimezone():%z}"
+        return f"{offset[:3]}:{offset[3:5]}"
 
 
 def text_or_stdin(text: str) -> str:

@@ -51,7 +51,7 @@ async def test_the_hits_are_told_as_a_tree(system, caller, vault):
     assert not (await caller.memory.SearchMemories(request)).topics
     ran = system.memosctl("search", request.query, "--vault", vault, "--without", "dense", "--tree")
     assert ran.stdout.startswith("Nora\n└── works\n")
-    assert "\nKestrel Labs\n└── office\n" in ran.stdout
+    assert "\nKestrel Labs\n└── Bergen\n" in ran.stdout
     async with system.client() as client:
         found = await client.search(request.query, vaults=[vault], without=["dense"], paths=True)
     assert found.hits[1].origin.way == "shared_words"

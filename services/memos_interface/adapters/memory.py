@@ -352,7 +352,7 @@ class MemoryPlanner:
     ) -> Plan:
         """See the port."""
         self.conversations.append((tuple(turns), max_tokens))
-        query = SearchQuery(query=call.query, vaults=vaults, filter=filter)
+        query = SearchQuery(query=call.query, vaults=vaults, filter=filter, time_zone=call.time_zone)
         answer = await self._storage.search(query, None, top_k=20)
         planned = [
             PlannedMemory(

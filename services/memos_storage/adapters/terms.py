@@ -28,10 +28,15 @@ _STOP_WORDS = """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 """Words that tell nothing about a text."""
 
-_FUNCTION_CHARACTERS = frozenset(
-    "的了着过得地是在有和与及或也都就才还又很不没吗呢吧啊呀嘛把被让给向从到对为而但我你您他她它们这那哪些什么怎谁几"
+_FUNCTION_WORDS = frozenset(
+    [
+        *"的了着著过過得地是在有和与與及或也都就才还還又很不没沒吗嗎呢吧啊呀嘛把被让讓给給向从從到对對为為而但",
+        *"我你您他她它们們这這那哪些个個什么麼怎谁誰几",
+        *("什么", "什麼", "怎么", "怎麼", "我们", "我們", "你们", "你們", "他们", "他們", "她们", "她們"),
+        *("这个", "這個", "那个", "那個", "哪个", "哪個", "这些", "這些", "那些", "哪些", "是的", "了吗", "了嗎"),
+    ]
 )
-"""Chinese characters that tell nothing alone, nor in a pair of two of them, such as `什么`."""
+"""Chinese characters and pairs that tell nothing of a text."""
 
 _STEMMER = snowballstemmer.stemmer("english")
 _LOCK = threading.Lock()
@@ -74,9 +79,9 @@ def written(text: str, wanted: Sequence[str]) -> tuple[str, ...]:
 
 def _unspaced(run: str) -> Iterator[str]:
     """Yield the characters of a run and the pairs of neighbours, without those that tell nothing."""
-    for pair in (*run, *(run[index : index + 2] for index in range(len(run) - 1))):
-        if not _FUNCTION_CHARACTERS.issuperset(pair):
-            yield pair
+    for part in (*run, *(run[index : index + 2] for index in range(len(run) - 1))):
+        if part not in _FUNCTION_WORDS:
+            yield part
 
 
 def _add_word(word: str, found: list[str]) -> None:

@@ -1,3 +1,4 @@
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -37,3 +38,17 @@ def test_labels_are_pairs_whose_value_may_hold_an_equals_sign() -> None:
 def test_a_label_without_key_or_sign_is_refused(label: str) -> None:
     with pytest.raises(Failure):
         inputs.labels([label])
+
+
+@pytest.mark.parametrize(
+    ("zone", "sent"), [("Europe/Oslo", "Europe/Oslo"), (":Asia/Kolkata", "Asia/Kolkata"), ("XYZ-5:30", "+05:30")]
+)
+def test_the_zone_of_this_machine_goes_by_its_name_or_else_by_its_offset(zone, sent, monkeypatch):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert inputs.time_zone(None) == sent
+        assert inputs.time_zone("+02:00") == "+02:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

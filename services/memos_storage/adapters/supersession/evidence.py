@@ -58,7 +58,7 @@ def are_of_two(one: Surface, other: Surface) -> bool:
     """Return whether two statements tell of two subjects.
 
     They do if they begin with names of which neither is in the other, or with the same word and another number. Names
-    are compared if they stand at the same place: `The CEO of Acme is Ann` may be outdated by `Bob took over`.
+    are not compared if one alone stands behind `of`: `The CEO of Acme is Ann` may be outdated by `Bob took over`.
     """
     if one.numbered[0] and one.numbered[0] == other.numbered[0] and one.numbered[1] != other.numbered[1]:
         return True
@@ -66,16 +66,16 @@ def are_of_two(one: Surface, other: Surface) -> bool:
 
 
 def is_of_another(newer: Surface, older: Surface) -> bool:
-    """Return whether a newer statement begins with a name, and has none of that with which the older one begins.
+    """Return whether a newer statement begins with where the older one's subject is, and has nothing of that subject.
 
     `Kestrel Labs has moved` tells nothing of Nora, though `Nora works at Kestrel Labs` tells of both.
     """
-    return _have_subjects(newer, older) and not older.subject & newer.terms
+    return _have_subjects(newer, older) and bool(newer.subject & older.places) and not older.subject & newer.terms
 
 
 def _have_subjects(one: Surface, other: Surface) -> bool:
     first_person = one.flags["first_person"] or other.flags["first_person"]
-    return bool(one.subject and other.subject) and one.opening == other.opening and not first_person
+    return bool(one.subject and other.subject) and one.of == other.of and not first_person
 
 
 def are_comparable(newer: Surface, older: Surface) -> bool:

@@ -15,6 +15,7 @@ _OPENED = re.compile(
     r"\W*(?:the|an?|our|my|his|her|their|your)\s+(?:\w+\s+of\s+(?:the\s+)?|(?-i:(?=[A-Z])))|\W*(?:\w+\s+of\s+)",
     re.IGNORECASE,
 )
+_PLACED = re.compile(r"\b(?:at|for|in|near)\s+(?:the\s+)?([A-Z][\w'’-]*)")
 _TOKEN = re.compile(r"\w+")
 _BETWEEN = re.compile(r"\|(?![^(]*\))")
 """A bar that is in no brackets."""
@@ -35,7 +36,8 @@ class Surface:
         numbers: as they are written.
         subject: terms of the name that it begins with, or after words such as `the` and `the sister of`; none if it
             begins otherwise.
-        opening: what stands before the subject: `the`, `of` or nothing.
+        of: the subject stands behind `of`, as in `the sister of Nora`.
+        places: terms of the names behind words such as `at`.
         numbered: word and number that it begins with, such as `heron 7` or `the line 4`; empty if it begins otherwise.
         of_another: it begins with somebody else: `My sister ...`, `Tom's boss ...`.
         flags: which kinds of words of `words.toml` it has.
@@ -49,7 +51,8 @@ class Surface:
     persons: frozenset[str]
     numbers: frozenset[str]
     subject: frozenset[str]
-    opening: str
+    of: bool
+    places: frozenset[str]
     numbered: tuple[str, str]
     of_another: bool
     flags: Mapping[str, bool]
@@ -69,7 +72,8 @@ def surface_of(text: str) -> Surface:
         persons=kinds["person"].found(text, words),
         numbers=kinds["number"].found(text, words),
         subject=_subject(text, names),
-        opening=_opening(text),
+        of=" of " in f" {opened[0].casefold()} " if (opened := _OPENED.match(text)) is not None else False,
+        places=frozenset(term for name in _PLACED.findall(text) for term in terms(name)),
         numbered=_numbered(text),
         of_another=_of_another().match(text) is not None,
         flags={name: kinds[name].is_in(text, words) for name in _FLAGS},
@@ -113,13 +117,6 @@ def _subject(text: str, names: frozenset[str]) -> frozenset[str]:
     first = _WORD.search(text, opened.end() if opened is not None else 0)
     word = _plain(first[0]) if first is not None else ""
     return frozenset(terms(word)) if word in names else frozenset()
-
-
-def _opening(text: str) -> str:
-    opened = _OPENED.match(text)
-    if opened is None:
-        return ""
-    return "of" if " of " in f" {opened[0].casefold()} " else "the"
 
 
 def _numbered(text: str) -> tuple[str, str]:
