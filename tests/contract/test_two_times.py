@@ -23,6 +23,7 @@ from memos_storage.usecases.pending_rows import PendingRows
 from memos_storage.usecases.ranking.defaults import default_ranking
 from memos_storage.usecases.read_cubes import GetCubes, ListCubes
 from memos_storage.usecases.read_revisions import ListRevisions
+from memos_storage.usecases.resolve_paths import ResolvePaths
 from memos_storage.usecases.restore_cubes import Restoration, RestoreCubes
 from memos_storage.usecases.roll_back_cube import RollBackCube
 from memos_storage.usecases.search_cubes import Query, SearchCubes
@@ -92,7 +93,11 @@ class History:
             lexical=LexicalLeg(index=store.lexical, spans=spans),
             current=catalog.embedder,
             past=PastLeg(catalog=catalog, lexical=store.lexical, spans=spans),
-            rank=default_ranking(store.turns, store.links, catalog, spans),
+            rank=default_ranking(
+                reader=store.turns, graph=store.graph, links=store.links, catalog=catalog, spans=spans
+            ),
+            graph=store.graph,
+            resolve_paths=ResolvePaths(store.graph),
             spans=spans,
         )
         self.told = []
