@@ -11,6 +11,7 @@ import snowballstemmer
 
 from memos_kernel.cube import MemCube
 from memos_kernel.embedding import is_named
+from memos_storage.domain.bm25 import QUERY_TERMS
 
 TERM_CHARS = 64
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -64,6 +65,11 @@ def frequencies(cube: MemCube) -> Counter[str]:
     for speaker in {source.speaker for source in cube.sources if is_named(source)}:
         counted.update(terms(speaker))
     return counted
+
+
+def wanted_terms(query: str) -> list[str]:
+    """Return the different terms of a query that are looked up, in their order."""
+    return list(dict.fromkeys(terms(query)))[:QUERY_TERMS]
 
 
 def written(text: str, wanted: Sequence[str]) -> tuple[str, ...]:

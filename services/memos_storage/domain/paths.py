@@ -23,9 +23,12 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """A term that facts share, or the rarest of a single one; empty if it has none that is rare."""
+    """A word that facts share, or the rarest of a single one; empty if it has none that is rare.
 
-    term: str
+    `topics` gives its term, for which `ResolvePaths` puts the word as the first of the facts writes it.
+    """
+
+    word: str
     facts: tuple[Fact, ...]
 
 

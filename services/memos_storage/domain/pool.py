@@ -187,13 +187,15 @@ class Pool:
         other._talk = self.talk
         return other
 
-    def join(self, other: "Pool") -> None:
+    def join(self, other: "Pool", *, otherwise: Mapping[str, float]) -> None:
         """Add the candidates of another pool with their features.
 
-        What they have no value of is as it is in the mean here, but that a speaker is named: that says that it is not.
+        Args:
+            other: made by `beside`.
+            otherwise: value of a feature that they lack; of others it is the mean here.
         """
         for name, values in self.features.items():
-            missing = 0.0 if name == "speaker" else values.mean()
+            missing = otherwise.get(name, float(values.mean()))
             self.features[name] = np.concatenate([values, other.features.get(name, np.full(len(other), missing))])
         self.uids = [*self.uids, *other.uids]
         self.seen = joined(self.seen, other.seen)

@@ -37,6 +37,11 @@ class Asked:
     changed: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
 
+    @property
+    def words(self) -> Sequence[str]:
+        """The word of each token of the query; none if there are no tokens."""
+        return () if self.tokens is None else self.tokens.words
+
 
 class TurnReader(Protocol):
     """Live texts as the ranking sees them."""

@@ -16,11 +16,11 @@ from memos_kernel.names import CubeName, VaultName
 from memos_kernel.states import SEARCHED_BY_DEFAULT
 from memos_kernel.token_codes import CODEBOOK, QueryTokens, query_tokens, to_bytes
 from memos_storage.domain.filters import CubeFilter
+from memos_storage.domain.paths import Topic
 from memos_storage.domain.values import NewCube, Outcome, Vector
 from memos_storage.domain.walks import Way
 from memos_storage.usecases.legs import LegResult
 from memos_storage.usecases.ranking.rank_candidates import StageResult
-from memos_storage.usecases.resolve_paths import MemoryPath
 from memos_storage.usecases.search_cubes import Hit, Origin
 from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
 from memos_wire.embeddings import token_codes
@@ -178,11 +178,11 @@ def _origin(origin: Origin) -> public.SearchOrigin:
     return public.SearchOrigin(way=_WAYS[origin.way], source=source, words=origin.words)
 
 
-def memory_topic(path: MemoryPath) -> public.MemoryTopic:
+def memory_topic(path: Topic) -> public.MemoryTopic:
     """Return a topic with its concepts."""
     concepts = [
-        public.MemoryConcept(concept=named.word, facts=[str(fact.name) for fact in named.concept.facts])
-        for named in path.concepts
+        public.MemoryConcept(concept=concept.word, facts=[str(fact.name) for fact in concept.facts])
+        for concept in path.concepts
     ]
     return public.MemoryTopic(topic=path.about, concepts=concepts)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memos_kernel.cube import MemCube
 from memos_kernel.embedding import is_named
@@ -18,36 +18,23 @@ OPENING = 500
 
 
 @dataclass(frozen=True, slots=True)
-class NamedConcept:
-    """A concept with its word as the first of its facts writes it."""
-
-    word: str
-    concept: Concept
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryPath:
-    """A topic with its concepts."""
-
-    about: str
-    concepts: tuple[NamedConcept, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ResolvePaths:
     """Makes the tree of hits, out of who speaks, whom they name and which rare words they have."""
 
     graph: TermGraph
 
-    async def __call__(self, cubes: Sequence[MemCube], *, past: bool) -> tuple[MemoryPath, ...]:
+    async def __call__(self, cubes: Sequence[MemCube], *, past: bool) -> tuple[Topic, ...]:
         """Return the topics, that of the best hit first; of the `past` without concepts, for its words are not kept."""
         rare = {} if past else await self.graph.rare_terms([cube.uid for cube in cubes], most=TERMS)
         return await asyncio.to_thread(self._tree, cubes, rare)
 
-    def _tree(self, cubes: Sequence[MemCube], rare: Mapping[str, Mapping[str, float]]) -> tuple[MemoryPath, ...]:
+    def _tree(self, cubes: Sequence[MemCube], rare: Mapping[str, Mapping[str, float]]) -> tuple[Topic, ...]:
         facts = [self._fact(cube, rare.get(cube.uid, {})) for cube in cubes]
         texts = {cube.name: cube.text for cube in cubes}
-        return tuple(MemoryPath(topic.about, tuple(self._named(topic, texts))) for topic in topics(facts))
+        return tuple(
+            replace(topic, concepts=tuple(self._in_words(concept, texts) for concept in topic.concepts))
+            for topic in topics(facts)
+        )
 
     def _fact(self, cube: MemCube, rare: Mapping[str, float]) -> Fact:
         about = self._about(cube)
@@ -60,8 +47,6 @@ class ResolvePaths:
         speaker = next((source.speaker for source in cube.sources if is_named(source)), "")
         return speaker or self.graph.first_name(cube.text[:OPENING])
 
-    def _named(self, topic: Topic, texts: Mapping[CubeName, str]) -> list[NamedConcept]:
-        return [
-            NamedConcept(next(iter(self.graph.written(texts[concept.facts[0].name], [concept.term])), ""), concept)
-            for concept in topic.concepts
-        ]
+    def _in_words(self, concept: Concept, texts: Mapping[CubeName, str]) -> Concept:
+        words = self.graph.written(texts[concept.facts[0].name], [concept.word])
+        return replace(concept, word=words[0] if words else "")

@@ -17,6 +17,7 @@ from memos_kernel.token_codes import QueryTokens
 from memos_storage.domain.checks import check_vector
 from memos_storage.domain.filters import CubeFilter, has_ended
 from memos_storage.domain.fusion import DENSE, LEXICAL, PAST, PENDING, Fused, fuse
+from memos_storage.domain.paths import Topic
 from memos_storage.domain.selection import Selection, check_as_of
 from memos_storage.domain.values import StoredCube, Vector
 from memos_storage.domain.walks import Step, Way
@@ -27,7 +28,7 @@ from memos_storage.usecases.links import link_origins
 from memos_storage.usecases.past_leg import PastLeg
 from memos_storage.usecases.ranking.budget import Budget
 from memos_storage.usecases.ranking.rank_candidates import LEFT_OUT, RankCandidates, StageResult
-from memos_storage.usecases.resolve_paths import MemoryPath, ResolvePaths
+from memos_storage.usecases.resolve_paths import ResolvePaths
 
 DEPTH = 150
 """Least candidates asked of each leg."""
@@ -93,7 +94,7 @@ class Found:
     hits: tuple[Hit, ...]
     legs: tuple[LegResult, ...]
     stages: tuple[StageResult, ...] = ()
-    paths: tuple[MemoryPath, ...] = ()
+    paths: tuple[Topic, ...] = ()
 
     @property
     def degraded(self) -> bool:
@@ -227,7 +228,7 @@ class SearchCubes:
                 break
         return hits[:top_k], [budget.result(min(len(hits), top_k))] if token_budget else []
 
-    async def _paths(self, hits: Sequence[Hit], query: Query) -> tuple[MemoryPath, ...]:
+    async def _paths(self, hits: Sequence[Hit], query: Query) -> tuple[Topic, ...]:
         if not query.paths:
             return ()
         return await self.resolve_paths([hit.cube for hit in hits], past=query.as_of is not None)

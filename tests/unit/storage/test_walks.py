@@ -144,12 +144,12 @@ async def test_hits_are_told_as_topic_concept_and_fact(world):
     )
     found = await world.search("Who has to do with Kestrel?", paths=True, without=frozenset({"dense"}))
     tree = {
-        path.about: [(named.word, [fact.name for fact in named.concept.facts]) for named in path.concepts]
+        path.about: [(named.word, [fact.name for fact in named.facts]) for named in path.concepts]
         for path in found.paths
     }
     assert tree["Nora"] == [("Kestrel", [nora.name, cubes[0].name])]
     assert tree["Kestrel Labs"][0][1] == [cubes[1].name]
-    told = [fact.name for path in found.paths for named in path.concepts for fact in named.concept.facts]
+    told = [fact.name for path in found.paths for named in path.concepts for fact in named.facts]
     assert sorted(told, key=str) == sorted((hit.cube.name for hit in found.hits), key=str)
     assert (await world.search("Kestrel")).paths == ()
 
@@ -162,7 +162,7 @@ async def test_the_tree_is_of_the_vaults_that_are_searched(world):
     await add(world, *NOTES_OF_NORA)
     await world.add("Kestrel Labs is closed.", seed=3, vault=NOTES)
     found = await world.search("Kestrel Labs", vaults=(MAIN,), paths=True)
-    told = [fact.name for path in found.paths for named in path.concepts for fact in named.concept.facts]
+    told = [fact.name for path in found.paths for named in path.concepts for fact in named.facts]
     assert sorted(told, key=str) == sorted((hit.cube.name for hit in found.hits), key=str)
     assert "Kestrel Labs is closed." not in texts(found)
 
@@ -187,7 +187,7 @@ def test_facts_of_a_subject_are_together_and_those_that_share_most_first():
         Fact("e", "Nora", {"oslo": 3.0, "rain": 4.0}),
     ]
     tree = [
-        (topic.about, [(one.term, [fact.name for fact in one.facts]) for one in topic.concepts])
+        (topic.about, [(one.word, [fact.name for fact in one.facts]) for one in topic.concepts])
         for topic in topics(facts)
     ]
     assert tree == [("Nora", [("oslo", ["a", "e"]), ("boat", ["c"]), ("", ["d"])]), ("Tom", [("tuna", ["b"])])]

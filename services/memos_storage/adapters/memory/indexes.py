@@ -1,6 +1,5 @@
 """The lexical index and the vector index in memory."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +11,7 @@ from memos_kernel.errors import DependencyUnavailable
 from memos_kernel.names import VaultName
 from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.terms import frequencies, terms
-from memos_storage.domain.bm25 import K1, B
+from memos_storage.domain.bm25 import K1, B, idf
 from memos_storage.domain.purges import Reach
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import DenseHit, Point, PointId, Scope, Scored, Vector
@@ -117,13 +116,13 @@ def _bm25(cubes: Sequence[MemCube], wanted: Sequence[str], *, among: Sequence[Me
     counted = [found for cube in among if (found := frequencies(cube))]
     mean = sum(found.total() for found in counted) / len(counted) if counted else None
     holders = Counter(term for found in counted for term in found)
-    idf = {term: math.log(1 + (len(counted) - holders[term] + 0.5) / (holders[term] + 0.5)) for term in wanted}
-    best = sum(idf.values())
+    telling = {term: idf(len(counted), holders[term]) for term in wanted}
+    best = sum(telling.values())
     scored: list[Scored] = []
     for cube in cubes:
         found = frequencies(cube)
         norm = K1 * (1 - B + B * (found.total() / mean if mean else 1.0))
-        score = sum(idf[term] * found[term] / (found[term] + norm) for term in wanted if term in found)
+        score = sum(telling[term] * found[term] / (found[term] + norm) for term in wanted if term in found)
         if score:
             scored.append(Scored(cube.uid, score / best))
     return scored

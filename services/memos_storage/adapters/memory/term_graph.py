@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from memos_kernel.cube import Kind
 from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.supersession.surface import first_name
-from memos_storage.adapters.terms import frequencies, terms, written
-from memos_storage.domain.bm25 import QUERY_TERMS, idf
+from memos_storage.adapters.terms import frequencies, wanted_terms, written
+from memos_storage.domain.bm25 import idf
 from memos_storage.domain.walks import RAREST, RareTerm, Walk, most_texts, most_told, rarest, walk
 
 
@@ -20,7 +20,7 @@ class MemoryTermGraph:
     async def walk(self, seeds: Mapping[str, float], known: str) -> Walk:
         """Walk from texts to others of their vaults by rare terms that are not known."""
         leading: list[RareTerm] = []
-        left_out = set(list(dict.fromkeys(terms(known)))[:QUERY_TERMS])
+        left_out = set(wanted_terms(known))
         for texts in self._vaults(seeds.keys()):
             documents = sum(1 for counted in texts.values() if counted)
             for term in {term for uid in seeds if uid in texts for term in texts[uid]} - left_out:

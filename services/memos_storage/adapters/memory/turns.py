@@ -1,13 +1,12 @@
 """Turns with those around them, in memory."""
 
-import math
 from collections.abc import Sequence
 
 from memos_kernel.cube import Kind, MemCube
 from memos_kernel.names import VaultName
 from memos_storage.adapters.memory.catalog import MemoryCatalog
-from memos_storage.adapters.terms import frequencies, terms
-from memos_storage.domain.bm25 import QUERY_TERMS
+from memos_storage.adapters.terms import frequencies, terms, wanted_terms
+from memos_storage.domain.bm25 import idf
 from memos_storage.domain.pool import STEPS, Seen, SeenTurn, VaultWords
 from memos_storage.domain.turns import turn_of
 from memos_storage.domain.values import PointId
@@ -21,7 +20,7 @@ class MemoryTurnReader:
 
     async def turns(self, uids: Sequence[str], query: str, *, words: Sequence[str] = ()) -> Seen:
         """Return the turns of these cubes and those around them, with what they share with a query."""
-        wanted = list(dict.fromkeys(terms(query)))[:QUERY_TERMS]
+        wanted = wanted_terms(query)
         places = {term: place for place, term in enumerate(wanted)}
         live = self._live()
         around = {uid: _around(live[uid], live) for uid in uids if uid in live}
@@ -83,5 +82,5 @@ def _statistics(cubes: Sequence[MemCube], wanted: Sequence[str]) -> VaultWords:
     held = [sum(term in counts for counts in counted) for term in wanted]
     return VaultWords(
         average_length=sum(counts.total() for counts in counted) / documents,
-        idf=tuple(math.log(1 + (documents - count + 0.5) / (count + 0.5)) for count in held),
+        idf=tuple(idf(documents, count) for count in held),
     )

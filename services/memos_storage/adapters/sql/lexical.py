@@ -1,6 +1,5 @@
 """BM25 in SQL over the postings of the catalogue; statistics are per vault (Robertson and Zaragoza 2009)."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,8 +12,8 @@ from memos_kernel.names import VaultName
 from memos_storage.adapters.sql import filters, schema
 from memos_storage.adapters.sql.catalog import Database
 from memos_storage.adapters.sql.filters import Parameters, Shape
-from memos_storage.adapters.terms import frequencies, terms
-from memos_storage.domain.bm25 import K1, QUERY_TERMS, B
+from memos_storage.adapters.terms import frequencies, wanted_terms
+from memos_storage.domain.bm25 import K1, QUERY_TERMS, B, idf
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import Scored
 
@@ -85,11 +84,6 @@ class SqlLexicalIndex:
         return await self._database.read(work)
 
 
-def wanted_terms(query: str) -> list[str]:
-    """Return the different terms of a query that are looked up, in their order."""
-    return list(dict.fromkeys(terms(query)))[:QUERY_TERMS]
-
-
 def _score_texts(
     connection: Connection, name: VaultName, wanted: Sequence[str], cubes: Sequence[MemCube]
 ) -> Iterator[Scored]:
@@ -147,11 +141,9 @@ def _best(
 
 def _weights(vault: _Vault, wanted: Sequence[str], found: Mapping[str, int]) -> dict[str, float]:
     """Return the share of each term that the vault has in the best score that there can be."""
-    idf = {
-        term: math.log(1 + (vault.documents - found.get(term, 0) + 0.5) / (found.get(term, 0) + 0.5)) for term in wanted
-    }
-    best = sum(idf.values())
-    return {term: idf[term] / best for term in wanted}
+    telling = {term: idf(vault.documents, found.get(term, 0)) for term in wanted}
+    best = sum(telling.values())
+    return {term: telling[term] / best for term in wanted}
 
 
 def _telling(found: Mapping[str, int]) -> list[str]:

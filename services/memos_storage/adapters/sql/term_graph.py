@@ -11,10 +11,9 @@ from sqlalchemy import Connection, Select, String, and_, func, select
 
 from memos_storage.adapters.sql import schema
 from memos_storage.adapters.sql.catalog import Database
-from memos_storage.adapters.sql.lexical import wanted_terms
 from memos_storage.adapters.sql.parts import fetched, listed
 from memos_storage.adapters.supersession.surface import first_name
-from memos_storage.adapters.terms import written
+from memos_storage.adapters.terms import wanted_terms, written
 from memos_storage.domain.bm25 import idf
 from memos_storage.domain.walks import RARE, RAREST, RareTerm, Walk, most_texts, most_told, rarest, walk
 

@@ -21,10 +21,10 @@ from sqlalchemy import (
 
 from memos_storage.adapters.sql import schema
 from memos_storage.adapters.sql.catalog import Database
-from memos_storage.adapters.sql.lexical import FREQUENCIES, wanted_terms
+from memos_storage.adapters.sql.lexical import FREQUENCIES
 from memos_storage.adapters.sql.parts import fetched, listed
 from memos_storage.adapters.sql.statements import OF_CURRENT_TEXT
-from memos_storage.adapters.terms import terms
+from memos_storage.adapters.terms import terms, wanted_terms
 from memos_storage.domain.bm25 import idf
 from memos_storage.domain.pool import STEPS, Places, Seen, VaultWords, around
 

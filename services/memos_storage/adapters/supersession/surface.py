@@ -66,13 +66,15 @@ def surface_of(text: str) -> Surface:
     """Return what the words of a text tell."""
     kinds, words = _kinds(), frozenset(_TOKEN.findall(text.casefold()))
     names = _names(text, kinds["opening"], kinds["first_person"])
+    opened = _OPENED.match(text)
+    opening = "" if opened is None else opened[0]
     return Surface(
         terms=frozenset(terms(text)),
         names=names,
         persons=kinds["person"].found(text, words),
         numbers=kinds["number"].found(text, words),
-        subject=_subject(text, names),
-        of=" of " in f" {opened[0].casefold()} " if (opened := _OPENED.match(text)) is not None else False,
+        subject=_subject(text[len(opening) :], names),
+        of=" of " in opening.casefold(),
         places=frozenset(term for name in _PLACED.findall(text) for term in terms(name)),
         numbered=_numbered(text),
         of_another=_of_another().match(text) is not None,
@@ -112,9 +114,8 @@ def _names(text: str, opening: "_Kind", first_person: "_Kind") -> frozenset[str]
     return frozenset(found)
 
 
-def _subject(text: str, names: frozenset[str]) -> frozenset[str]:
-    opened = _OPENED.match(text)
-    first = _WORD.search(text, opened.end() if opened is not None else 0)
+def _subject(told: str, names: frozenset[str]) -> frozenset[str]:
+    first = _WORD.search(told)
     word = _plain(first[0]) if first is not None else ""
     return frozenset(terms(word)) if word in names else frozenset()
 

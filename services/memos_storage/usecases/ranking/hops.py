@@ -5,7 +5,7 @@ from heapq import nsmallest
 
 import numpy as np
 
-from memos_storage.domain.fusion import DENSE, HOP, LEXICAL, total
+from memos_storage.domain.fusion import DENSE, HOP, LEXICAL, SPEAKER, total
 from memos_storage.domain.pool import NOBODY, Places, Pool
 from memos_storage.ports import Asked, Catalog, Stage, TermGraph, TurnReader
 from memos_storage.usecases.ranking.words import shares
@@ -61,8 +61,7 @@ class HopStage:
         return ""
 
     async def _add(self, uids: list[str], pool: Pool, asked: Asked) -> None:
-        words = () if asked.tokens is None else asked.tokens.words
-        added = pool.beside(uids, await self.reader.turns(uids, asked.text, words=words))
+        added = pool.beside(uids, await self.reader.turns(uids, asked.text, words=asked.words))
         if LEXICAL in pool.features:
             added.features[LEXICAL] = np.zeros(len(added))
             added.features[LEXICAL][added.known] = shares(added.seen, added.places[added.known])
@@ -72,7 +71,7 @@ class HopStage:
         for stage in self.scorers:
             if stage.name not in asked.without:
                 await stage(added, asked)
-        pool.join(added)
+        pool.join(added, otherwise={SPEAKER: 0.0})  # the stage sets it only where one is named
 
 
 def _known_words(pool: Pool, first: Places, asked: Asked) -> str:

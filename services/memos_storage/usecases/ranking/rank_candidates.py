@@ -99,8 +99,7 @@ class RankCandidates:
 
     async def _pool(self, found: Sequence[Fused], asked: Asked, cosines: Mapping[str, float]) -> Pool:
         uids = [item.uid for item in found]
-        words = () if asked.tokens is None else asked.tokens.words
-        pool = Pool(uids, await self.reader.turns(uids, asked.text, words=words), asked.changed)
+        pool = Pool(uids, await self.reader.turns(uids, asked.text, words=asked.words), asked.changed)
         if LEXICAL not in asked.without:
             words_share = np.array([item.legs.get(LEXICAL, 0.0) for item in found])
             words_share[pool.known] = shares(pool.seen, pool.places[pool.known])
