@@ -1,8 +1,7 @@
 """The line that a memory becomes in a prompt; whoever counts its tokens, writes it or trains on it must agree."""
 
-from datetime import UTC, datetime, tzinfo
-
 from memos_kernel.cube import MemCube, SourceSpan
+from memos_kernel.time_zones import on_clock
 
 
 def told(text: str, *, speaker: str = "", date: str = "") -> str:
@@ -39,15 +38,7 @@ def local_date(source: SourceSpan) -> str:
     """Return the day of a source on the speaker's own clock, as `2026-03-02`; empty if its time is not known."""
     if source.event_time is None:
         return ""
-    return source.event_time.astimezone(_zone(source.utc_offset)).date().isoformat()
-
-
-def _zone(offset: str) -> tzinfo:
-    """Return the zone of an offset such as `+02:00`; UTC if it is empty or cannot be read."""
-    try:
-        return datetime.strptime(offset, "%z").tzinfo or UTC
-    except ValueError:
-        return UTC
+    return on_clock(source.event_time, source.utc_offset).date().isoformat()
 
 
 def _one_line(text: str) -> str:

@@ -1,7 +1,7 @@
 """Time zones as callers write them."""
 
 import re
-from datetime import UTC, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
 from memos_kernel.errors import InvalidField
@@ -9,6 +9,14 @@ from memos_kernel.errors import InvalidField
 _OFFSET = re.compile(r"([+-])(\d\d):([0-5]\d)", re.ASCII)
 _LONGEST = 64
 _WIDEST = timedelta(hours=18)
+
+
+def on_clock(moment: datetime, offset: str) -> datetime:
+    """Return a moment on a clock with an offset from UTC such as `+02:00`; on that of UTC if it cannot be read."""
+    try:
+        return moment.astimezone(datetime.strptime(offset, "%z").tzinfo or UTC)
+    except (ValueError, OverflowError):  # no offset, or at the first or the last day that there is
+        return moment.astimezone(UTC)
 
 
 def zone_of(name: str, *, field: str = "time_zone") -> tzinfo:

@@ -1,5 +1,6 @@
 """Configuration of the storage service."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -69,6 +70,11 @@ class StorageConfig(Section):
     )
     index_compare_seconds: float = Field(
         3600.0, gt=0, description="seconds between two comparisons of the vector index with the catalogue"
+    )
+    ranker_file: Path | None = Field(
+        None,
+        description='ranker of searches that was trained by `make bench-retrieval ARGS="--train-ranker FILE"`; unset:'
+        " an untrained sum of the features",
     )
     audit_interval_seconds: float = Field(0.3, gt=0, description="seconds between two looks for audit events to send")
 

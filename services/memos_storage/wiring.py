@@ -31,6 +31,7 @@ from memos_storage.adapters.hot_index import HotVectorIndex
 from memos_storage.adapters.ledger_client import LedgerAuditSink
 from memos_storage.adapters.milvus import keep_probing
 from memos_storage.adapters.milvus_lite import MilvusLiteServer
+from memos_storage.adapters.ranker_file import read_ranker
 from memos_storage.adapters.receipt_key import ReceiptKey
 from memos_storage.adapters.safetensors_format import SafetensorsFormat
 from memos_storage.adapters.sql.blobs import SqlBlobRegistry
@@ -138,6 +139,7 @@ class _Storage:
             if config.milvus_uri is None
             else None
         )
+        self._ranker = read_ranker(config.ranker_file) if config.ranker_file is not None else None
         outbox = SqlOutbox(self.database)
         pending = PendingRows(outbox)
         self._milvus = vector_index(config, self._lite_uri, installation=lambda: self._secret.installation)
@@ -248,7 +250,9 @@ class _Storage:
                 pending=PendingLeg(rows=pending, catalog=catalog, spans=spans),
                 lexical=LexicalLeg(index=words, spans=spans),
                 past=PastLeg(catalog=catalog, lexical=words, spans=spans),
-                rank=default_ranking(reader=turns, graph=graph, links=links, catalog=catalog, spans=spans),
+                rank=default_ranking(
+                    reader=turns, graph=graph, links=links, catalog=catalog, spans=spans, ranker=self._ranker
+                ),
                 graph=graph,
                 resolve_paths=ResolvePaths(graph),
                 current=partial(current.get, otherwise=""),

@@ -23,6 +23,7 @@ from memos_storage.adapters.sql.catalog import Database as StorageDatabase
 from memos_storage.adapters.sql.catalog import SqlCatalog
 from memos_storage.adapters.sql.turn_reader import SqlTurnReader
 from memos_storage.domain import revisions
+from memos_storage.domain.named_times import told_times
 from memos_storage.domain.pool import NOBODY
 from postgres import new_database
 from storage_cubes import MAIN, NOTES, NOW, empty_database, retold, said, stored, vector
@@ -112,14 +113,15 @@ async def test_texts_of_before_take_their_places_in_conversations(kind, tmp_path
         stored(f"number {number}?", sources=(said("Nora", session="s1", at=NOW + timedelta(minutes=place)),))
         for number, place in enumerate((3, 1, 2))
     ]
+    dated = stored("I left yesterday.", sources=(said("Nora", session="s2", at=NOW),))
     alone = stored("alone")
     async with catalogue(url) as store:
-        await store.write(lambda tx: [tx.insert(cube, vector=vector(1)) for cube in (*cubes, alone)])
+        await store.write(lambda tx: [tx.insert(cube, vector=vector(1)) for cube in (*cubes, alone, dated)])
     await asyncio.to_thread(_to, url, memos_storage.migrations, "0010")
     database = StorageDatabase(url, readers=1, read_queue=8, write_queue=8, group_size=1)
     database.open()
     try:
-        seen = await SqlTurnReader(database).turns([cubes[2].uid, alone.uid], "number")
+        seen = await SqlTurnReader(database).turns([cubes[2].uid, alone.uid, dated.uid], "number")
     finally:
         await database.close()
     place = {uid: row for row, uid in enumerate(seen.uids)}
@@ -127,3 +129,5 @@ async def test_texts_of_before_take_their_places_in_conversations(kind, tmp_path
     assert around == ["", cubes[1].uid, cubes[0].uid, ""]
     assert (seen.around[place[alone.uid]] == NOBODY).all()
     assert (seen.speakers[place[cubes[2].uid]], seen.lengths[place[cubes[2].uid]]) == ("nora", 3)
+    (told,) = seen.named[place[dated.uid]]
+    assert told == told_times("I left yesterday.", said=NOW)[0]

@@ -1,9 +1,12 @@
 """What a search finds in long chats of a user with an assistant, against its legs alone."""
 
+from dataclasses import replace
+
 from assistant_chats import assistant_chats
 from bridge_facts import bridge_facts
+from dated_notes import dated_notes
 from memos_api.v1 import memory_service_pb2 as memory
-from retrieval import BASELINES, STAGES, ask, ingest, measures
+from retrieval import BASELINES, STAGES, ask, by_category, ingest, measures
 
 OTHERS = ("Rain fell over the valley.", "A door creaked twice.", "Lunch was cold soup.", "The bus came late again.")
 
@@ -32,6 +35,45 @@ async def test_the_second_hop_finds_what_the_question_does_not_name(caller, vaul
         found[name] = measures(answers)
     assert found["default"]["all@5"] >= 60
     assert all(found["default"]["all@5"] > 2 * found[name]["all@5"] for name in found.keys() - {"default"})
+
+
+async def test_times_are_read_and_counted_from_what_happened(caller, vault):
+    diaries = dated_notes()
+    await ingest(caller, diaries, vault)
+    asked = replace(diaries, questions=diaries.questions[::2])
+    found = {}
+    for name, without in {"default": (), "without_time": ("time",)}.items():
+        answers, _, _ = await ask(caller, asked, vault, without=without)
+        found[name] = by_category(answers)
+    for sort, least in {"date": 95, "distance": 90, "side": 80}.items():
+        assert found["default"][sort]["recall@10"] >= least
+        assert found["default"][sort]["mrr"] > 1.3 * found["without_time"][sort]["mrr"]
+
+
+async def test_times_are_told_as_they_were_understood(system, caller, vault):
+    said = [
+        ("2025-03-01T21:00:00+02:00", "I saw the comet today."),
+        ("2025-03-18T00:30:00+02:00", "I ate dumplings yesterday."),
+        ("2025-05-20T10:00:00+02:00", "I ate pancakes."),
+    ]
+    messages = [memory.Message(speaker="Nora", session="s1", time=time, text=text) for time, text in said]
+    await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, messages=messages))
+    query = "What did Nora eat two weeks after she saw the comet?"
+    request = memory.SearchMemoriesRequest(vaults=[vault], query=query, time_zone="+02:00")
+    answer = await caller.memory.SearchMemories(request)
+    hits = {hit.cube.plaintext.text: hit for hit in answer.hits}
+    assert answer.hits[0].cube.plaintext.text == said[1][1]
+    (asked,) = answer.times
+    assert (asked.text, asked.counted_from) == ("two weeks after she saw the comet", hits[said[0][1]].cube.name)
+    (told,) = hits[said[1][1]].times
+    assert (told.text, told.start_time.ToJsonString()) == ("yesterday", "2025-03-16T22:00:00Z")
+    ran = system.memosctl("search", query, "--vault", vault, "--time-zone", "+02:00")
+    assert "yesterday = 2025-03-17" in " ".join(ran.stdout.split())
+    assert "after she saw the comet = 2025-03-12 to 2025-03-18" in " ".join(ran.stdout.split())
+    async with system.client() as client:
+        found = await client.search(query, vaults=[vault], time_zone="+02:00")
+    assert found.times[0].counted_from == asked.counted_from
+    assert found.hits[0].times[0].text == "yesterday"
 
 
 async def test_the_hits_are_told_as_a_tree(system, caller, vault):

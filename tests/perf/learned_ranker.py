@@ -1,4 +1,7 @@
-"""The ceiling of the features: a small ranker trained on the other conversations of the same data, and not shipped."""
+"""A small ranker of the features: trained on the other conversations of the same data it tells what these can yield.
+
+Trained on all of them it can be kept, and given to a system as `storage.ranker_file`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.functional import log_softmax
 
+from memos_storage.domain.learned import FARTHEST, FEATURE_SET, RANKED, LearnedRanker, columns_of
 from retrieval import Found
 
 HIDDEN, EPOCHS, BATCH, RATE, DECAY = 24, 10, 16, 3e-3, 3e-2
@@ -15,9 +19,9 @@ HIDDEN, EPOCHS, BATCH, RATE, DECAY = 24, 10, 16, 3e-3, 3e-2
 
 @dataclass(frozen=True, slots=True)
 class _Example:
-    """A search: features of its hits, shape (hits, features), and 1 for those that are evidence, shape (hits,)."""
+    """A search: columns of its hits, shape (hits, columns), and 1 for those that are evidence, shape (hits,)."""
 
-    features: torch.Tensor
+    columns: torch.Tensor
     wanted: torch.Tensor
 
 
@@ -33,8 +37,7 @@ def leave_one_out(talks: Sequence[Sequence[Found]], *, seed: int = 1) -> list[Fo
     """
     if len(talks) < 2:
         raise ValueError("A ranker that is trained on the other conversations needs two at least.")
-    names = sorted({name for talk in talks for one in talk for row in one.features for name in row})
-    examples = [[_example(one, names) for one in talk] for talk in talks]
+    examples = [[_example(one) for one in talk] for talk in talks]
     found = []
     for left_out, talk in enumerate(talks):
         others = [example for place, part in enumerate(examples) if place != left_out for example in part]
@@ -43,13 +46,16 @@ def leave_one_out(talks: Sequence[Sequence[Found]], *, seed: int = 1) -> list[Fo
     return found
 
 
-def _example(found: Found, names: Sequence[str]) -> _Example:
-    """Return the features of the hits of a search, each as it is and as a z-score among the hits."""
-    raw = np.array([[row.get(name, 0.0) for name in names] for row in found.features], dtype=np.float32)
-    spread = raw.std(axis=0)
-    rows = np.concatenate([raw, (raw - raw.mean(axis=0)) / np.where(spread, spread, 1.0)], axis=1)
-    wanted = np.array([id in found.question.evidence for id in found.ids], dtype=np.float32)
-    return _Example(torch.from_numpy(rows), torch.from_numpy(wanted))
+def trained(found: Sequence[Found], *, seed: int = 1) -> LearnedRanker:
+    """Return a ranker that is trained on these searches."""
+    return _train([_example(one) for one in found], seed).learned()
+
+
+def _example(found: Found) -> _Example:
+    rows = [[row.get(name, 0.0) for name in FEATURE_SET] for row in found.features[:RANKED]]
+    columns = columns_of(np.array(rows, dtype=np.float64).reshape(len(rows), len(FEATURE_SET)))
+    wanted = [id in found.question.evidence for id in found.ids[:RANKED]]
+    return _Example(torch.tensor(columns, dtype=torch.float32), torch.tensor(wanted, dtype=torch.float32))
 
 
 class _Ranker(nn.Module):
@@ -60,20 +66,34 @@ class _Ranker(nn.Module):
         self.mean = nn.Buffer(rows.mean(dim=0))
         self.spread = nn.Buffer(rows.std(dim=0).clamp_min(1e-3))
         width = rows.shape[1]
-        self.layers = nn.Sequential(nn.Linear(width, HIDDEN), nn.GELU(), nn.Dropout(0.2), nn.Linear(HIDDEN, 1))
-        self.direct = nn.Linear(width, 1)
+        self.hidden = nn.Linear(width, HIDDEN)
+        self.dropout = nn.Dropout(0.2)
+        self.out = nn.Linear(HIDDEN, 1, bias=False)
+        self.direct = nn.Linear(width, 1, bias=False)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the scores of rows, shape (rows,)."""
-        known = ((rows - self.mean) / self.spread).clamp(-5.0, 5.0)
-        return (self.layers(known) + self.direct(known)).squeeze(-1)
+        known = ((rows - self.mean) / self.spread).clamp(-FARTHEST, FARTHEST)
+        return (self.out(self.dropout(torch.tanh(self.hidden(known)))) + self.direct(known)).squeeze(-1)
+
+    def learned(self) -> LearnedRanker:
+        """Return it as a system runs it."""
+        parts = {
+            "mean": self.mean,
+            "spread": self.spread,
+            "direct": self.direct.weight[0],
+            "hidden": self.hidden.weight,
+            "bias": self.hidden.bias,
+            "out": self.out.weight[0],
+        }
+        return LearnedRanker(**{name: part.detach().double().numpy() for name, part in parts.items()})
 
 
 def _train(examples: Sequence[_Example], seed: int) -> _Ranker:
     """Train by the softmax over the hits of a question: the evidence shall have all of it."""
     torch.manual_seed(seed)
     examples = [one for one in examples if one.wanted.any()]
-    ranker = _Ranker(torch.cat([one.features for one in examples]))
+    ranker = _Ranker(torch.cat([one.columns for one in examples]))
     optimizer = torch.optim.AdamW(ranker.parameters(), lr=RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
     for _ in range(EPOCHS):
@@ -88,12 +108,12 @@ def _train(examples: Sequence[_Example], seed: int) -> _Ranker:
 
 
 def _loss(ranker: _Ranker, one: _Example) -> torch.Tensor:
-    return -(log_softmax(ranker(one.features), dim=0) * one.wanted / one.wanted.sum()).sum()
+    return -(log_softmax(ranker(one.columns), dim=0) * one.wanted / one.wanted.sum()).sum()
 
 
 @torch.inference_mode()
 def _ordered(found: Found, example: _Example, ranker: _Ranker) -> Found:
-    order = torch.argsort(-ranker(example.features), stable=True).tolist()
+    order = torch.argsort(-ranker(example.columns), stable=True).tolist()
     return replace(
         found, ids=[found.ids[place] for place in order], sessions=[found.sessions[place] for place in order]
     )

@@ -189,7 +189,9 @@ class Origin:
     @classmethod
     def from_proto(cls, message: memory_service_pb2.SearchOrigin) -> "Origin":
         """Return the value of a message."""
-        way = memory_service_pb2.SearchWay.Name(message.way).removeprefix("SEARCH_WAY_").lower()
+        known = message.way in memory_service_pb2.SearchWay.values()  # a newer system may know others
+        number = message.way if known else memory_service_pb2.SEARCH_WAY_UNSPECIFIED
+        way = memory_service_pb2.SearchWay.Name(number).removeprefix("SEARCH_WAY_").lower()
         return cls(way, message.source, tuple(message.words))
 
 
@@ -202,11 +204,34 @@ class Topic:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedTime:
+    """A phrase that names a time, and what it means.
+
+    `start` and `end` are None where it is open, and if it is of every year (`yearly`); `counted_from` is the name of
+    the memory whose time it counts from, empty if there is none.
+    """
+
+    text: str
+    start: datetime | None
+    end: datetime | None
+    yearly: bool
+    counted_from: str
+
+    @classmethod
+    def from_proto(cls, message: memory_service_pb2.NamedTime) -> "NamedTime":
+        """Return the value of a message."""
+        start = message.start_time.ToDatetime(tzinfo=UTC) if message.HasField("start_time") else None
+        end = message.end_time.ToDatetime(tzinfo=UTC) if message.HasField("end_time") else None
+        return cls(message.text, start, end, message.yearly, message.counted_from)
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A cube that fits a query. Only the order of scores within one answer has a meaning.
 
     `features` are what the stages of the ranking found of it, by name; `superseded_by` is the name of the cube that
-    supersedes it, empty if none does; `origin` tells where the search came to it from, if no leg found it.
+    supersedes it, empty if none does; `origin` tells where the search came to it from, if no leg found it; `times` are
+    those that the text tells of.
     """
 
     cube: Cube
@@ -215,6 +240,7 @@ class Hit:
     features: Mapping[str, float]
     superseded_by: str = ""
     origin: Origin | None = None
+    times: tuple[NamedTime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,13 +256,17 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer:
-    """Hits, best first. `degraded`: a leg was missing. `topics` is the tree of the hits, if it was asked for."""
+    """Hits, best first. `degraded`: a leg was missing. `topics` is the tree of the hits, if it was asked for.
+
+    `times` are those that the query names, as they were understood.
+    """
 
     hits: tuple[Hit, ...]
     legs: tuple[Leg, ...]
     degraded: bool
     stages: tuple[Leg, ...]
     topics: tuple[Topic, ...] = ()
+    times: tuple[NamedTime, ...] = ()
 
     @classmethod
     def from_proto(cls, message: memory_service_pb2.SearchMemoriesResponse) -> "SearchAnswer":
@@ -250,13 +280,15 @@ class SearchAnswer:
                 Topic(topic.topic, tuple((one.concept, tuple(one.facts)) for one in topic.concepts))
                 for topic in message.topics
             ),
+            times=tuple(map(NamedTime.from_proto, message.times)),
         )
 
 
 def _hit(message: memory_service_pb2.SearchHit) -> Hit:
     origin = Origin.from_proto(message.origin) if message.HasField("origin") else None
     scores, features = dict(message.leg_scores), dict(message.features)
-    return Hit(Cube(message.cube), message.score, scores, features, message.superseded_by, origin)
+    times = tuple(map(NamedTime.from_proto, message.times))
+    return Hit(Cube(message.cube), message.score, scores, features, message.superseded_by, origin, times)
 
 
 def _legs(

@@ -15,7 +15,13 @@ from memos_interface.domain.cubes import CubeChange
 from memos_interface.domain.revisions import Difference
 from memos_interface.domain.search import CubeFilter, SearchAnswer, SearchQuery
 from memos_interface.ports import ChangePage, CubePage, Stored, StoredBatch, StoredName, StoredNames, Vectors
-from memos_interface.wire.search import filter_to_proto, hits_from_proto, legs_from_proto, topics_from_proto
+from memos_interface.wire.search import (
+    filter_to_proto,
+    hits_from_proto,
+    legs_from_proto,
+    times_from_proto,
+    topics_from_proto,
+)
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import LimitExceeded, MemosError
 from memos_kernel.memory_links import LinkKind, MemoryLink
@@ -204,6 +210,7 @@ class StorageClient:
             degraded=answer.degraded,
             stages=legs_from_proto(answer.stages),
             topics=topics_from_proto(answer.topics),
+            times=times_from_proto(answer.times),
         )
 
 

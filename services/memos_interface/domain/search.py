@@ -67,6 +67,23 @@ class SearchOrigin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamedTime:
+    """A phrase that names a time, and what it means.
+
+    Attributes:
+        start: None if it is open, or if it is of every year.
+        end: as `start`.
+        counted_from: the memory whose time it is counted from, if it is.
+    """
+
+    text: str
+    start: datetime | None = None
+    end: datetime | None = None
+    yearly: bool = False
+    counted_from: CubeName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHit:
     """A cube that fits.
 
@@ -75,6 +92,7 @@ class SearchHit:
         features: of the ranking, by name.
         superseded_by: the cube that supersedes it; None if none does.
         origin: where the search came to it from, if no leg found it.
+        times: that its text tells of.
     """
 
     cube: MemCube
@@ -83,6 +101,7 @@ class SearchHit:
     features: Mapping[str, float] = field(default_factory=dict)
     superseded_by: CubeName | None = None
     origin: SearchOrigin | None = None
+    times: tuple[NamedTime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,13 +133,17 @@ class MemoryTopic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchAnswer:
-    """Hits, best first, what each leg and each stage of the ranking did, and how the hits hang together if asked."""
+    """Hits, best first, what each leg and each stage of the ranking did, and how the hits hang together if asked.
+
+    `times` are those that the query names, as they were understood.
+    """
 
     hits: tuple[SearchHit, ...] = ()
     legs: tuple[SearchLeg, ...] = ()
     degraded: bool = False
     stages: tuple[SearchLeg, ...] = ()
     topics: tuple[MemoryTopic, ...] = ()
+    times: tuple[NamedTime, ...] = ()
 
 
 def check_search(query: SearchQuery) -> int:

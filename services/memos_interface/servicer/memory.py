@@ -20,7 +20,14 @@ from memos_interface.servicer.convert import (
 from memos_interface.servicer.imports import batches_from_proto, open_token, page_to_proto
 from memos_interface.usecases.add_memories import AddRequest
 from memos_interface.usecases.assembly import UseCases
-from memos_interface.wire.search import filter_from_proto, hit_to_proto, leg_to_proto, stage_to_proto, topic_to_proto
+from memos_interface.wire.search import (
+    filter_from_proto,
+    hit_to_proto,
+    leg_to_proto,
+    stage_to_proto,
+    time_to_proto,
+    topic_to_proto,
+)
 from memos_kernel.cube import MemCube, SemanticType
 from memos_kernel.errors import InvalidField, MemosError, MissingField
 from memos_kernel.ids import IdFactory
@@ -221,6 +228,7 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
             degraded=answer.degraded,
             stages=[stage_to_proto(stage) for stage in answer.stages],
             topics=[topic_to_proto(topic) for topic in answer.topics],
+            times=[time_to_proto(time) for time in answer.times],
         )
 
     async def GetProvenance(self, request: pb.GetProvenanceRequest, context: object) -> pb.GetProvenanceResponse:

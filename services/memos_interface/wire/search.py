@@ -7,6 +7,7 @@ from memos_interface.domain.search import (
     CubeFilter,
     MemoryConcept,
     MemoryTopic,
+    NamedTime,
     SearchHit,
     SearchLeg,
     SearchOrigin,
@@ -64,6 +65,7 @@ def hits_from_proto(messages: Iterable[memory_service_pb2.SearchHit]) -> tuple[S
             features=dict(hit.features),
             superseded_by=CubeName.parse(hit.superseded_by, field="superseded_by") if hit.superseded_by else None,
             origin=_origin_from_proto(hit.origin) if hit.HasField("origin") else None,
+            times=times_from_proto(hit.times),
         )
         for hit in messages
     )
@@ -78,6 +80,32 @@ def hit_to_proto(hit: SearchHit) -> memory_service_pb2.SearchHit:
         features=hit.features,
         superseded_by="" if hit.superseded_by is None else str(hit.superseded_by),
         origin=None if hit.origin is None else _origin_to_proto(hit.origin),
+        times=map(time_to_proto, hit.times),
+    )
+
+
+def times_from_proto(messages: Iterable[memory_service_pb2.NamedTime]) -> tuple[NamedTime, ...]:
+    """Return the named times of messages."""
+    return tuple(
+        NamedTime(
+            text=message.text,
+            start=optional_time(message, "start_time"),
+            end=optional_time(message, "end_time"),
+            yearly=message.yearly,
+            counted_from=CubeName.parse(message.counted_from, field="counted_from") if message.counted_from else None,
+        )
+        for message in messages
+    )
+
+
+def time_to_proto(time: NamedTime) -> memory_service_pb2.NamedTime:
+    """Return the message of a named time."""
+    return memory_service_pb2.NamedTime(
+        text=time.text,
+        start_time=to_timestamp(time.start),
+        end_time=to_timestamp(time.end),
+        yearly=time.yearly,
+        counted_from=str(time.counted_from or ""),
     )
 
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from memos_kernel.token_codes import Floats
+from memos_storage.domain.anchors import AskedTime
+from memos_storage.domain.named_times import NamedTime
 from memos_storage.domain.turns import Role, Turn
 from memos_storage.domain.walks import Step
 
@@ -54,6 +57,7 @@ class Seen:
         counts: how often each term of the query is in each, shape (texts, terms).
         around: places of the turns at each of `STEPS`, shape (texts, steps); NOBODY where there is none, or none that
             is known, for a text that is here only as one around another.
+        named: the times that each tells of.
         words: for each word of the query's tokens, the places of its terms among those of the query.
     """
 
@@ -67,6 +71,7 @@ class Seen:
     lengths: Feature
     counts: Feature
     around: Places
+    named: Sequence[tuple[NamedTime, ...]]
     statistics: Mapping[int, VaultWords]
     words: tuple[tuple[int, ...], ...] = ()
 
@@ -92,6 +97,7 @@ class Seen:
             lengths=np.array([seen.turn.length for seen in turns], dtype=np.float64),
             counts=np.array([seen.counts for seen in turns], dtype=np.float64).reshape(len(turns), terms),
             around=around(([seen.uid, *map(seen.around.get, STEPS)] for seen in turns), uids),
+            named=[seen.turn.named for seen in turns],
             statistics=statistics,
             words=words,
         )
@@ -139,9 +145,23 @@ def joined(first: Seen, second: Seen) -> Seen:
         lengths=np.concatenate([first.lengths, second.lengths]),
         counts=np.concatenate([first.counts, second.counts]),
         around=np.concatenate([first.around, shifted]),
+        named=[*first.named, *second.named],
         statistics={**first.statistics, **second.statistics},
         words=first.words,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Met:
+    """What the tokens of the query meet in the candidates, of shape (candidates, tokens) both.
+
+    Attributes:
+        cosines: of each token with the nearest one of the text.
+        weights: by IDF, 1 in all.
+    """
+
+    cosines: Floats
+    weights: Floats
 
 
 @dataclass(slots=True, eq=False)
@@ -152,6 +172,8 @@ class Pool:
         changed: candidates that are other by now than they are looked for.
         places: of each candidate in `seen`; NOBODY for one that has changed or is no live text.
         steps: uid -> how the search came to a candidate that no leg found.
+        met: what the tokens of the query meet in these candidates; None if it is not known.
+        times: that the query names; None as long as nobody has looked.
     """
 
     uids: list[str]
@@ -159,6 +181,8 @@ class Pool:
     changed: frozenset[str] = frozenset()
     features: dict[str, Feature] = field(default_factory=dict)
     steps: dict[str, Step] = field(default_factory=dict)
+    met: Met | None = None
+    times: tuple[AskedTime, ...] | None = None
     places: Places = field(init=False)
     _talk: float | None = field(default=None, init=False)
 
@@ -177,6 +201,7 @@ class Pool:
     def add(self, uids: Sequence[str], features: Mapping[str, Sequence[float]]) -> None:
         """Add candidates that are seen, with their values of the features that there are so far."""
         self.uids += uids
+        self.met = None
         for name, values in self.features.items():
             self.features[name] = np.concatenate([values, np.asarray(features[name], dtype=np.float64)])
         self._find()
@@ -184,7 +209,7 @@ class Pool:
     def beside(self, uids: list[str], seen: Seen) -> "Pool":
         """Return other candidates of the same search, for `join`."""
         other = Pool(uids, seen, self.changed)
-        other._talk = self.talk
+        other._talk, other.times = self.talk, self.times
         return other
 
     def join(self, other: "Pool", *, otherwise: Mapping[str, float]) -> None:
@@ -197,7 +222,7 @@ class Pool:
         for name, values in self.features.items():
             missing = otherwise.get(name, float(values.mean()))
             self.features[name] = np.concatenate([values, other.features.get(name, np.full(len(other), missing))])
-        self.uids = [*self.uids, *other.uids]
+        self.uids, self.met = [*self.uids, *other.uids], None
         self.seen = joined(self.seen, other.seen)
         self._find()
 
@@ -205,7 +230,7 @@ class Pool:
         """Drop the candidates at other places."""
         self.uids = [self.uids[place] for place in places]
         self.features = {name: values[places] for name, values in self.features.items()}
-        self.places = self.places[places]
+        self.places, self.met = self.places[places], None
 
     def around(self, step: int) -> Places:
         """Return, for each candidate, the place in the pool of the turn at that distance; NOBODY if it is not there."""

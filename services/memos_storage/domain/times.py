@@ -1,61 +1,23 @@
-"""Times that a text names, and how near a moment is to them."""
+"""Stretches of the calendar, and how near a moment is to them."""
 
 import math
-import re
 from calendar import monthrange
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
-
-_MONTHS = (
-    "january", "february", "march", "april", "may", "june",
-    "july", "august", "september", "october", "november", "december",
-)  # fmt: skip
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
-_MONTH = rf"(?P<month>{'|'.join(f'{name[:3]}(?:{name[3:]})?' for name in _MONTHS)})\b\.?"
-_YEAR = r"(?P<year>(?:19|20)\d\d)"
-_DAY = r"(?P<day>[0-3]?\d)(?:st|nd|rd|th)?\b"
-_PATTERNS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        rf"\b{_YEAR}-(?P<number>[01]\d)(?:-{_DAY})?",
-        rf"{_YEAR}\s*年(?:\s*(?P<number>1?\d)\s*月(?:\s*(?P<day>[0-3]?\d)\s*[日号])?)?",
-        r"(?P<number>1?\d)\s*月(?:\s*(?P<day>[0-3]?\d)\s*[日号])?",
-        rf"\b{_DAY}\s+(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR})?",
-        rf"\b{_MONTH}\s+{_DAY}(?:,?\s+{_YEAR})?(?!\d)",
-        rf"\b{_MONTH},?\s+(?:of\s+)?{_YEAR}",
-        rf"\b(?:in|of|since|during|last|this|early|late|mid|until|by|around)\s+{_MONTH}",
-        rf"\b{_YEAR}\b(?!-)",
-    )
-)
-_AGO = re.compile(
-    rf"\b(?P<count>\d{{1,3}}|{'|'.join(_NUMBERS)})\s+(?P<unit>day|week|month|year)s?\s+ago\b", re.IGNORECASE
-)
-_WORDS = re.compile(
-    r"\b(?P<word>today|yesterday|last night|tonight|tomorrow)\b"
-    r"|\b(?P<which>last|this|past|next)\s+(?P<unit>week|weekend|month|year)\b"
-    r"|\b(?:last|on|this|past)\s+(?P<weekday>(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b"
-    r"|(?P<chinese>今天|昨天|前天|明天|上周|这周|上个月|这个月|去年|今年)",
-    re.IGNORECASE,
-)
-_CHINESE = {
-    "今天": ("day", 0), "昨天": ("day", 1), "前天": ("day", 2), "明天": ("day", -1), "上周": ("week", 1),
-    "这周": ("week", 0), "上个月": ("month", 1), "这个月": ("month", 0), "去年": ("year", 1), "今年": ("year", 0),
-}  # fmt: skip
-_ENGLISH = {"today": 0, "tonight": 0, "yesterday": 1, "last night": 1, "tomorrow": -1}
-_BACK = {"last": 1, "past": 1, "this": 0, "next": -1}
 
 _TOLD_AFTER, _TOLD_BEFORE = 10.0, 5.0
 """Days after a time by which what is told of it has become e times rarer, and before it."""
 _AHEAD = 0.5
 """How much a moment counts that is just before the time: what is planned is told before."""
 
-
-_MOST = 16
-"""Most times of a text that are compared."""
 _YEARLY = 2000
 """Year in which times of every year are kept; it has a 29 February."""
+
+SEASONS = {"spring": 3, "summer": 6, "autumn": 9, "fall": 9, "winter": 12}
+"""First month of each, of three, north of the equator."""
+
+_DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +28,19 @@ class Span:
     end: datetime
     yearly: bool = False
 
+    def in_year(self, year: int) -> "Span":
+        """Return that of a year."""
+        try:
+            start = self.start.replace(year=year)
+        except ValueError:  # 29 February
+            start = self.start.replace(year=year, day=28)
+        return Span(start, start + (self.end - self.start))
 
-def spans_in(text: str, *, now: datetime) -> list[Span]:
-    """Return the times that a text names, none within another; relative ones count from `now`, in its time zone."""
-    found: list[Span] = []
-    taken: list[tuple[int, int]] = []
-    for pattern in _PATTERNS:
-        for match in pattern.finditer(text):
-            if not any(match.start() < end and start < match.end() for start, end in taken):
-                span = _absolute(match, now)
-                if span is not None:
-                    found.append(span)
-                    taken.append(match.span())
-    return list(dict.fromkeys([*found, *_relative(text, now)]))[:_MOST]
+    def nearest_to(self, moment: datetime) -> "Span":
+        """Return it, if it is of every year that of the year in which it is nearest to a moment."""
+        if not self.yearly:
+            return self
+        return min(map(self.in_year, _years_around(moment)), key=lambda span: abs(span.start - moment))
 
 
 def closeness(moment: datetime | None, spans: Sequence[Span]) -> float:
@@ -88,78 +50,99 @@ def closeness(moment: datetime | None, spans: Sequence[Span]) -> float:
     return max((_near(moment, span) for span in spans), default=0.0)
 
 
+def overlap(told: Span, spans: Sequence[Span]) -> float:
+    """Return how well a time that a text tells of fits the best of some times: 1 within it, 0 outside.
+
+    Of a longer one that has it within the square root of its share counts: `in 2022` says little of a day.
+    """
+    return max((_overlap(told, span) for span in spans), default=0.0)
+
+
 def _near(moment: datetime, span: Span) -> float:
     if span.yearly:
-        years = [year for year in range(moment.year - 1, moment.year + 2) if MINYEAR <= year < MAXYEAR]
-        return max(_near(moment, _in_year(span, year)) for year in years)
+        return max((_near(moment, span.in_year(year)) for year in _years_around(moment)), default=0.0)
     if moment < span.start:
-        return _AHEAD * math.exp(-((span.start - moment) / timedelta(days=1)) / _TOLD_BEFORE)
-    return math.exp(-max(0.0, (moment - span.end) / timedelta(days=1)) / _TOLD_AFTER)
+        return _AHEAD * math.exp(-((span.start - moment) / _DAY) / _TOLD_BEFORE)
+    return math.exp(-max(0.0, (moment - span.end) / _DAY) / _TOLD_AFTER)
 
 
-def _in_year(span: Span, year: int) -> Span:
-    try:
-        start = span.start.replace(year=year)
-    except ValueError:  # 29 February
-        start = span.start.replace(year=year, day=28)
-    return Span(start, start + (span.end - span.start))
+def _overlap(told: Span, span: Span) -> float:
+    if span.yearly:
+        return max((_overlap(told, span.in_year(year)) for year in _years_around(told.start)), default=0.0)
+    both = (min(told.end, span.end) - max(told.start, span.start)) / (told.end - told.start)
+    return math.sqrt(max(0.0, both))
 
 
-def _absolute(match: re.Match[str], now: datetime) -> Span | None:
-    parts = match.groupdict()
-    month = int(parts["number"]) if parts.get("number") else _month(parts.get("month"))
-    day, year = int(parts.get("day") or 0), int(parts.get("year") or 0)
-    try:
-        return _span(year or _YEARLY, month, day, now, yearly=not year)
-    except ValueError:  # no such date
-        return None
+def _years_around(moment: datetime) -> list[int]:
+    return [year for year in range(moment.year - 1, moment.year + 2) if MINYEAR <= year < MAXYEAR]
 
 
-def _month(name: str | None) -> int:
-    return (
-        0 if name is None else next(place for place, full in enumerate(_MONTHS, 1) if full[:3] == name[:3].casefold())
-    )
+def date_span(year: int, month: int, day: int, now: datetime) -> Span:
+    """Return a day, or a month or year if `day` or these are 0, in the zone of `now`; without a year of every year.
 
-
-def _span(year: int, month: int, day: int, now: datetime, *, yearly: bool) -> Span:
-    zone = now.tzinfo or UTC
+    Raises:
+        ValueError: there is no such date.
+    """
+    zone, yearly = now.tzinfo or UTC, not year
+    year = year or _YEARLY
     if not month:
         return Span(datetime(year, 1, 1, tzinfo=zone), datetime(year + 1, 1, 1, tzinfo=zone))
-    if not day:
-        start = datetime(year, month, 1, tzinfo=zone)
-        return Span(start, start + timedelta(days=monthrange(year, month)[1]), yearly)
-    start = datetime(year, month, day, tzinfo=zone)
-    return Span(start, start + timedelta(days=1), yearly)
+    start = datetime(year, month, day or 1, tzinfo=zone)
+    return Span(start, start + timedelta(days=1 if day else monthrange(year, month)[1]), yearly)
 
 
-def _relative(text: str, now: datetime) -> Iterator[Span]:
-    for match in _AGO.finditer(text):
-        count = match["count"].casefold()
-        yield _back(match["unit"].casefold(), _NUMBERS.get(count) or int(count), now)
-    for match in _WORDS.finditer(text):
-        if match["word"]:
-            yield _back("day", _ENGLISH[match["word"].casefold()], now)
-        elif match["which"]:
-            unit = match["unit"].casefold()
-            yield _back("week" if unit == "weekend" else unit, _BACK[match["which"].casefold()], now)
-        elif match["weekday"]:
-            since = (now.weekday() - _DAYS.index(match["weekday"].casefold())) % 7 or 7
-            yield _back("day", since, now)
-        else:
-            unit, count = _CHINESE[match["chinese"]]
-            yield _back(unit, count, now)
+def back(unit: str, count: int, now: datetime) -> Span:
+    """Return the `day`, `week`, `weekend`, `month` or `year` that many before the present one; after it below zero.
 
-
-def _back(unit: str, count: int, now: datetime) -> Span:
-    """Return the day, week, month or year that many before the present one."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    Raises:
+        ValueError, OverflowError: it is outside of the calendar.
+    """
+    today = _midnight(now)
     if unit == "day":
-        start = midnight - timedelta(days=count)
-        return Span(start, start + timedelta(days=1))
-    if unit == "week":
-        start = midnight - timedelta(days=now.weekday() + 7 * count)
-        return Span(start, start + timedelta(days=7))
+        return Span(today - count * _DAY, today - (count - 1) * _DAY)
     if unit == "year":
-        return _span(now.year - count, 0, 0, now, yearly=False)
-    months = now.year * 12 + now.month - 1 - count
-    return _span(months // 12, months % 12 + 1, 0, now, yearly=False)
+        return date_span(now.year - count, 0, 0, now)
+    if unit == "month":
+        months = now.year * 12 + now.month - 1 - count
+        return date_span(months // 12, months % 12 + 1, 0, now)
+    monday = today - now.weekday() * _DAY - count * _WEEK
+    return Span(monday + (5 * _DAY if unit == "weekend" else timedelta()), monday + _WEEK)
+
+
+def weekday(number: int, weeks: int, now: datetime) -> Span:
+    """Return a day of the week that many weeks before the present one."""
+    return back("day", now.weekday() - number + 7 * weeks, now)
+
+
+def weekday_before(number: int, now: datetime) -> Span:
+    """Return the last such day of the week before today."""
+    return back("day", (now.weekday() - number) % 7 or 7, now)
+
+
+def weekday_after(number: int, now: datetime) -> Span:
+    """Return the next such day of the week after today."""
+    return back("day", -((number - now.weekday()) % 7 or 7), now)
+
+
+def month_of(number: int, months: int, *, turn: int, now: datetime) -> Span:
+    """Return a month, or some from it on: the last one before the present one, the one around it or the next one.
+
+    Args:
+        number: of its first month, from 1.
+        months: how many belong to it.
+        turn: 1 for the last that is over, 0 for that of this year, -1 for the next that begins.
+    """
+    spans = [_months(year, number, months, now) for year in (now.year - 2, now.year - 1, now.year, now.year + 1)]
+    if turn > 0:
+        return [span for span in spans if span.end <= now][-1]
+    return next(span for span in spans if span.start > now) if turn < 0 else spans[2]
+
+
+def _months(year: int, number: int, months: int, now: datetime) -> Span:
+    last = year * 12 + number - 1 + months - 1
+    start, end = date_span(year, number, 0, now), date_span(last // 12, last % 12 + 1, 0, now)
+    return Span(start.start, end.end)
+
+
+def _midnight(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -7,7 +7,9 @@ from enum import IntEnum, IntFlag
 from memos_kernel.cube import MemCube, SourceSpan
 from memos_kernel.embedding import ASSISTANTS, USERS, is_named
 from memos_kernel.moments import micros
+from memos_kernel.time_zones import on_clock
 from memos_storage.domain.filters import event_time, fold
+from memos_storage.domain.named_times import NamedTime, told_times
 
 
 class Role(IntEnum):
@@ -38,6 +40,7 @@ class Turn:
         time: when it was said, in microseconds since 1970, UTC.
         speaker: folded; empty if it has no name.
         length: number of its terms.
+        named: the times that it tells of, on the clock of who says it.
     """
 
     session: str
@@ -46,6 +49,7 @@ class Turn:
     role: Role
     length: int
     marks: Mark
+    named: tuple[NamedTime, ...] = ()
 
 
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "tool": Role.ASSISTANT}
@@ -70,15 +74,15 @@ _ASKS = re.compile(r"[?？؟][\s\"'”’)\]]*\Z")
 def turn_of(cube: MemCube, *, length: int) -> Turn:
     """Return what ranking needs to know of a cube's text; of several sources the first decides."""
     first = cube.sources[0] if cube.sources else None
-    moment = micros(event_time(cube))
-    assert moment is not None
+    said = event_time(cube)
     return Turn(
         session=first.session if first is not None else "",
-        time=moment,
+        time=micros(said),
         speaker=fold(first.speaker) if first is not None and is_named(first) else "",
         role=_role(first),
         length=length,
         marks=marks_of(cube.text),
+        named=told_times(cube.text, said=on_clock(said, first.utc_offset if first is not None else "")),
     )
 
 

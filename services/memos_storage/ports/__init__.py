@@ -6,7 +6,7 @@ from memos_storage.ports.catalog import Catalog, Transaction
 from memos_storage.ports.feed import ChangeFeed, Commit, Commits
 from memos_storage.ports.indexes import BareTexts, DerivedTier, LexicalIndex, Outbox, VectorIndex
 from memos_storage.ports.purges import PurgeLedger, Signer
-from memos_storage.ports.ranking import Asked, Stage, TermGraph, TurnReader
+from memos_storage.ports.ranking import Asked, Ranker, Stage, TermGraph, TurnReader
 from memos_storage.ports.records import AuditOutbox, AuditSink, Span, Spans
 from memos_storage.ports.supersession import Judge, LinkLedger, MemoryLinks, Told
 
@@ -32,6 +32,7 @@ __all__ = [
     "MemoryLinks",
     "Outbox",
     "PurgeLedger",
+    "Ranker",
     "Signer",
     "Span",
     "Spans",

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from memos_kernel.token_codes import QueryTokens
-from memos_storage.domain.pool import Pool, Seen
+from memos_storage.domain.pool import Feature, Pool, Seen
 from memos_storage.domain.selection import Selection
 from memos_storage.domain.values import Vector
 from memos_storage.domain.walks import Walk
@@ -85,6 +85,19 @@ class TermGraph(Protocol):
 
     def first_name(self, text: str) -> str:
         """Return the first name in a text, of persons or other things; empty if it has none."""
+        ...
+
+
+class Ranker(Protocol):
+    """Scores the first candidates of a search by all of their features."""
+
+    def __call__(self, features: Mapping[str, Feature], scores: Feature) -> Feature:
+        """Return the scores of candidates, to be compared among them only.
+
+        Args:
+            features: by name, each of shape (candidates,).
+            scores: of the untrained sum, shape (candidates,).
+        """
         ...
 
 

@@ -302,4 +302,5 @@ class StorageServicer(StorageServiceServicer):
             degraded=found.degraded,
             stages=[messages.search_stage(stage) for stage in found.stages],
             topics=[messages.memory_topic(path) for path in found.paths],
+            times=[messages.query_time(time) for time in found.times],
         )

@@ -15,18 +15,20 @@ from memos_kernel.errors import InvalidField, MissingField
 from memos_kernel.names import CubeName, VaultName
 from memos_kernel.states import SEARCHED_BY_DEFAULT
 from memos_kernel.token_codes import CODEBOOK, QueryTokens, query_tokens, to_bytes
+from memos_storage.domain.anchors import EARLIEST, LATEST
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.paths import Topic
+from memos_storage.domain.times import Span
 from memos_storage.domain.values import NewCube, Outcome, Vector
 from memos_storage.domain.walks import Way
 from memos_storage.usecases.legs import LegResult
 from memos_storage.usecases.ranking.rank_candidates import StageResult
-from memos_storage.usecases.search_cubes import Hit, Origin
+from memos_storage.usecases.search_cubes import Hit, Origin, QueryTime
 from memos_wire.cubes import cube_from_proto, cube_to_proto, enums_from_proto
 from memos_wire.embeddings import token_codes
 from memos_wire.errors import status_of
 from memos_wire.memory_links import link_to_proto
-from memos_wire.times import from_timestamp, optional_time
+from memos_wire.times import from_timestamp, optional_time, to_timestamp
 
 
 def new_cube(item: pb.NewMemCube, *, embedder: str, index: int) -> NewCube:
@@ -163,6 +165,22 @@ def search_hit(hit: Hit, *, payload: bool) -> public.SearchHit:
         features=hit.fused.features,
         superseded_by="" if hit.fused.superseded_by is None else str(hit.fused.superseded_by),
         origin=None if hit.origin is None else _origin(hit.origin),
+        times=[_named(hit.cube.text[one.start : one.end], one.span) for one in hit.fused.named] if payload else (),
+    )
+
+
+def query_time(time: QueryTime) -> public.NamedTime:
+    """Return a time that a query names."""
+    return _named(time.text, time.span, "" if time.source is None else str(time.source))
+
+
+def _named(text: str, span: Span, counted_from: str = "") -> public.NamedTime:
+    return public.NamedTime(
+        text=text,
+        start_time=None if span.yearly or span.start == EARLIEST else to_timestamp(span.start),
+        end_time=None if span.yearly or span.end == LATEST else to_timestamp(span.end),
+        yearly=span.yearly,
+        counted_from=counted_from,
     )
 
 

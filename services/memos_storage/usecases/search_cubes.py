@@ -14,14 +14,17 @@ from memos_kernel.permission import Grant
 from memos_kernel.states import COLD
 from memos_kernel.text import check_text
 from memos_kernel.token_codes import QueryTokens
+from memos_storage.domain.anchors import AskedTime
 from memos_storage.domain.checks import check_vector
 from memos_storage.domain.filters import CubeFilter, has_ended
 from memos_storage.domain.fusion import DENSE, LEXICAL, PAST, PENDING, Fused, fuse
 from memos_storage.domain.paths import Topic
 from memos_storage.domain.selection import Selection, check_as_of
+from memos_storage.domain.times import Span
 from memos_storage.domain.values import StoredCube, Vector
 from memos_storage.domain.walks import Step, Way
-from memos_storage.ports import Asked, Catalog, Span, Spans, TermGraph
+from memos_storage.ports import Asked, Catalog, Spans, TermGraph
+from memos_storage.ports import Span as TraceSpan
 from memos_storage.usecases.access import narrowed, shown
 from memos_storage.usecases.legs import DenseLeg, LegResult, LexicalLeg, PendingLeg, skipped
 from memos_storage.usecases.links import link_origins
@@ -88,13 +91,26 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryTime:
+    """A phrase of the query that names a time, what it means, and the cube whose time it is counted from."""
+
+    text: str
+    span: Span
+    source: CubeName | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
-    """Hits, best first, what each leg and each stage of the ranking did, and how the hits hang together if asked."""
+    """Hits, best first, what each leg and each stage of the ranking did, and how the hits hang together if asked.
+
+    `times` are those that the query names.
+    """
 
     hits: tuple[Hit, ...]
     legs: tuple[LegResult, ...]
     stages: tuple[StageResult, ...] = ()
     paths: tuple[Topic, ...] = ()
+    times: tuple[QueryTime, ...] = ()
 
     @property
     def degraded(self) -> bool:
@@ -152,8 +168,9 @@ class SearchCubes:
             hits, budget = await self._join(ranked.order, selection, top_k, grant, query.token_budget)
             hits = await self._with_origins(hits, selection)
             paths = await self._paths(hits, query)
+            times = await self._query_times(ranked.times, query.text, selection)
             self._describe(span, hits, legs)
-        return Found(tuple(hits), tuple(legs), (*ranked.stages, *budget), paths)
+        return Found(tuple(hits), tuple(legs), (*ranked.stages, *budget), paths, times)
 
     async def _run_legs(self, query: Query, selection: Selection, depth: int) -> list[LegResult]:
         (pending, dense), words = await asyncio.gather(
@@ -249,10 +266,20 @@ class SearchCubes:
             for hit in hits
         ]
 
+    async def _query_times(self, times: Sequence[AskedTime], text: str, selection: Selection) -> tuple[QueryTime, ...]:
+        """Name the cubes that times are counted from; one that is not there any more leaves no time behind."""
+        sources = sorted({one.source for one in times if one.source})
+        found = await self.catalog.resolve(sources, selection) if sources else {}
+        return tuple(
+            QueryTime(text[one.start : one.end], one.span, found[one.source].cube.name if one.source else None)
+            for one in times
+            if not one.source or one.source in found
+        )
+
     def _origin(self, step: Step, cube: MemCube, source: CubeName | None) -> Origin:
         return Origin(step.way, source, self.graph.written(cube.text, step.terms))
 
-    def _describe(self, span: Span, hits: Sequence[Hit], legs: Sequence[LegResult]) -> None:
+    def _describe(self, span: TraceSpan, hits: Sequence[Hit], legs: Sequence[LegResult]) -> None:
         span.set_attribute("gen_ai.memory.search.result.count", len(hits))
         span.set_attribute("memos.search.legs", ",".join(leg.name for leg in legs if leg.ran))
         span.set_attribute("memos.degraded", any(map(_misses, legs)))

@@ -43,8 +43,8 @@ def search(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Leg or stage of the ranking to leave out: dense, lexical, neighbours, speaker, time, form,"
-            " late_interaction, hops, sessions or updates; repeatable.",
+            help="Leg or stage of the ranking to leave out: dense, lexical, neighbours, speaker, form,"
+            " late_interaction, time, hops, sessions or updates; repeatable.",
         ),
     ] = None,
     tokens: Annotated[
@@ -80,7 +80,8 @@ def search(
     )
     with cli.client() as client:
         response = client.call(request)
-    cli.output.answer(document(response), lambda: found.tree(response) if tree else found.hits(response))
+    view = found.tree if tree else found.hits
+    cli.output.answer(document(response), lambda: view(response, time_zone=request.time_zone))
 
 
 @command(app, "get")

@@ -7,6 +7,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from memosctl.names import short
+from memosctl.views import named_times
 from memosctl.views.tables import table
 from memosctl.views.text import content, degraded, excerpt, milliseconds, said
 
@@ -22,15 +23,25 @@ if TYPE_CHECKING:
 _WAYS = {1: "beside", 2: "by {words} from", 3: "supersedes"}
 
 
-def hits(response: "SearchMemoriesResponse") -> RenderableType:
-    """Return search hits, best first, with the legs and the stages of the ranking."""
+def hits(response: "SearchMemoriesResponse", *, time_zone: str) -> RenderableType:
+    """Return search hits, best first, with the legs and the stages of the ranking.
+
+    Args:
+        response: the answer.
+        time_zone: of the query's times.
+    """
     rows = [(f"{hit.score:.3f}", short(hit.cube.name), said(hit.cube), _shown(hit)) for hit in response.hits]
     view = table("score cube said text", rows) if rows else _nothing()
-    return Group(view, *_told(response))
+    return Group(view, *_told(response, time_zone))
 
 
-def tree(response: "SearchMemoriesResponse") -> RenderableType:
-    """Return search hits by topic and concept, each with its place among the hits and where it was reached from."""
+def tree(response: "SearchMemoriesResponse", *, time_zone: str) -> RenderableType:
+    """Return search hits by topic and concept, each with its place among the hits and where it was reached from.
+
+    Args:
+        response: the answer.
+        time_zone: of the query's times.
+    """
     places = {hit.cube.name: (number, hit) for number, hit in enumerate(response.hits, 1)}
     views: list[RenderableType] = []
     for topic in response.topics:
@@ -40,7 +51,7 @@ def tree(response: "SearchMemoriesResponse") -> RenderableType:
             for number, hit in (places[name] for name in concept.facts):
                 branch.add(_fact(number, hit))
         views.append(view)
-    return Group(*(views or [_nothing()]), *_told(response))
+    return Group(*(views or [_nothing()]), *_told(response, time_zone))
 
 
 def _fact(number: int, hit: "SearchHit") -> Text:
@@ -62,6 +73,8 @@ def _shown(hit: "SearchHit") -> Text:
     if hit.superseded_by:
         text.stylize("dim strike")
         text.append(f"  superseded by {short(hit.superseded_by)}", style="yellow")
+    if hit.times:
+        text.append(f"  {named_times.of_text(hit.times, hit.cube)}", style="dim")
     return text
 
 
@@ -69,9 +82,10 @@ def _nothing() -> Text:
     return Text("nothing found", style="yellow")
 
 
-def _told(response: "SearchMemoriesResponse") -> list[Text]:
+def _told(response: "SearchMemoriesResponse", time_zone: str) -> list[Text]:
+    times = [Text(named_times.of_query(response.times, time_zone), style="cyan")] if response.times else []
     told = [Text("  ".join(map(_leg, parts)), style="dim") for parts in (response.legs, response.stages) if parts]
-    return [*told, *degraded(response.degraded)]
+    return [*times, *told, *degraded(response.degraded)]
 
 
 def _leg(leg: "SearchLeg | SearchStage") -> str:

@@ -34,7 +34,7 @@ def edge(source: str, target: str, relation: str, detail: str = "") -> provenanc
 def test_a_text_is_shown_as_it_is_on_one_line() -> None:
     response = memory_service_pb2.SearchMemoriesResponse(hits=[{"cube": CUBE, "score": 0.5}])
 
-    text = shown(found.hits(response))
+    text = shown(found.hits(response, time_zone=""))
 
     assert "My cat [bold]Pickle[/bold] is asleep." in text
     assert "2026-02-02 Nora" in text
@@ -50,12 +50,12 @@ def test_a_tree_shows_topic_concept_and_where_a_hit_was_reached_from() -> None:
         topics=[{"topic": "Nora", "concepts": [{"concept": "Pickle", "facts": [CUBE.name, other.name]}]}],
     )
 
-    lines = [line.strip("│├└─ \n") for line in shown(found.tree(response)).splitlines()]
+    lines = [line.strip("│├└─ \n") for line in shown(found.tree(response, time_zone="")).splitlines()]
 
     assert lines == [
         "Nora", "Pickle", "1 c1  My cat [bold]Pickle[/bold] is asleep.", "2 c2  Pickle likes tuna.  by Pickle from c1"
     ]  # fmt: skip
-    assert "nothing found" in shown(found.tree(memory_service_pb2.SearchMemoriesResponse()))
+    assert "nothing found" in shown(found.tree(memory_service_pb2.SearchMemoriesResponse(), time_zone=""))
 
 
 def test_a_leg_that_did_not_run_says_why() -> None:
@@ -63,11 +63,36 @@ def test_a_leg_that_did_not_run_says_why() -> None:
         legs=[{"name": "dense", "ran": False, "reason": "milvus is away"}], degraded=True
     )
 
-    text = shown(found.hits(response))
+    text = shown(found.hits(response, time_zone=""))
 
     assert "nothing found" in text
     assert "dense: not run (milvus is away)" in text
     assert "degraded" in text
+
+
+def test_times_are_told_on_the_clock_of_who_speaks_and_of_who_asks() -> None:
+    cube = memcube_pb2.MemCube(
+        name="tenants/local/cubes/c3",
+        plaintext=memcube_pb2.PlaintextPayload(text="I left yesterday."),
+        sources=[memcube_pb2.SourceSpan(utc_offset="+02:00")],
+    )
+    midnight = 1772661600  # 2026-03-05 in a zone two hours ahead
+    yesterday = {"text": "yesterday", "start_time": {"seconds": midnight}, "end_time": {"seconds": midnight + 86400}}
+    asked = [
+        {"text": "before I left", "end_time": {"seconds": midnight}, "counted_from": cube.name},
+        {"text": "since 2020", "start_time": {"seconds": 1577836800}},
+        {"text": "in May", "yearly": True},
+        {"text": "last week", "start_time": {"seconds": midnight - 604800}, "end_time": {"seconds": midnight}},
+    ]
+    response = memory_service_pb2.SearchMemoriesResponse(hits=[{"cube": cube, "times": [yesterday]}], times=asked)
+
+    text, in_utc = (" ".join(shown(found.hits(response, time_zone=zone)).split()) for zone in ("+02:00", ""))
+
+    assert "I left yesterday. yesterday = 2026-03-05" in text
+    told = "before I left = until 2026-03-05 (by c3), since 2020 = from 2020-01-01, in May = every year, last week ="
+    assert told in text
+    assert "2026-02-26 to 2026-03-04" in text
+    assert "last week = 2026-02-25 to 2026-03-04" in in_utc
 
 
 def test_a_card_leaves_out_what_is_not_set() -> None:

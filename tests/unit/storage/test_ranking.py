@@ -18,7 +18,7 @@ from memos_storage.domain.values import Vector
 from storage_cubes import DIMENSIONS, EMBEDDER, NOW, vector
 from storage_world import mutation
 
-STAGES = ("neighbours", "speaker", "time", "form", "late_interaction", "hops", "sessions", "updates")
+STAGES = ("neighbours", "speaker", "form", "late_interaction", "time", "hops", "sessions", "updates")
 BEGIN = datetime(2025, 5, 1, 10, 0, tzinfo=UTC)
 
 
@@ -276,6 +276,61 @@ async def test_of_the_past_a_text_is_ranked_as_it_was(world):
     assert features["grey grey two"]["lexical"] > features["grey one"]["lexical"]
     assert features["grey grey two"]["late_interaction"] == features["grey one"]["late_interaction"]  # the mean of one
     assert "length" not in features["grey one"]
+
+
+async def test_what_a_text_tells_of_counts_as_when_it_was_said(world):
+    await talk(world, "Nora: I ate soup yesterday.", session="s1", at=datetime(2025, 5, 8, 10, 0, tzinfo=UTC))
+    await talk(world, "Nora: I ate rice last month.", session="s2", at=datetime(2025, 5, 7, 10, 0, tzinfo=UTC))
+    await talk(world, "Nora: I ate bread.", session="s3", at=datetime(2025, 5, 1, 10, 0, tzinfo=UTC))
+    for query, wanted in (("What did Nora eat in April 2025?", "rice"), ("What did Nora eat on 7 May 2025?", "soup")):
+        found = await world.search(query)
+        times = {hit.cube.text.split()[2].strip("."): hit.fused.features["time"] for hit in found.hits}
+        assert times[wanted] == 1.0
+        assert times["bread"] < 1.0
+    (first,) = [hit.fused for hit in found.hits if "soup" in hit.cube.text]
+    assert [(one.start, one.end, one.span.start.day) for one in first.named] == [(11, 20, 7)]
+    assert [(time.text, time.source) for time in found.times] == [("7 May 2025", None)]
+
+
+async def concert(world):
+    """Three days with what was eaten on each, and the concert on the second; return its cube."""
+    tokens = {"concert": coded(1, 2)[0], "other": coded(4, 5)[0]}
+    cubes = []
+    for day, text in ((1, "I ate soup."), (10, "Now the concert begins."), (24, "I ate rice."), (60, "I ate bread.")):
+        source = SourceSpan(speaker="Nora", session=f"s{day}", event_time=BEGIN + timedelta(days=day))
+        cubes.append(
+            await world.add(text, vector=tokens["concert" if "concert" in text else "other"], sources=(source,))
+        )
+    return cubes[1]
+
+
+def asked(*words):
+    """Vectors of words that meet those of the concert."""
+    return QueryTokens(np.repeat(coded(1, 2)[1][:1], len(words), axis=0), words)
+
+
+async def test_a_time_is_counted_from_what_is_told_of_an_event(world):
+    event = await concert(world)
+    words = ("ate", "two", "weeks", "after", "the", "concert")
+    found = await world.search("ate two weeks after the concert", vector=vector(1), tokens=asked(*words))
+    assert [(time.text, time.source) for time in found.times] == [("two weeks after the concert", event.name)]
+    times = {hit.cube.text: hit.fused.features["time"] for hit in found.hits}
+    assert times["I ate rice."] == 1.0
+    assert max(times["I ate soup."], times["I ate bread."]) < 0.5
+    before = await world.search("ate before the concert", vector=vector(1), tokens=asked("ate", *words[3:]))
+    times = {hit.cube.text: hit.fused.features["time"] for hit in before.hits}
+    assert times["I ate soup."] == 1.0 > times["I ate rice."] > times["I ate bread."]
+
+
+async def test_an_event_that_no_memory_tells_of_is_told(world):
+    await concert(world)
+    words = ("ate", "after", "the", "wedding")
+    nowhere = QueryTokens(coded(7, 7)[1], words[:2])
+    for tokens in (nowhere, None):
+        found = await world.search("ate after the wedding", vector=vector(1), tokens=tokens)
+        assert found.times == ()
+        assert stage(found, "time").reason == "no memory was found that tells of: the wedding"
+        assert not found.degraded
 
 
 @pytest.mark.parametrize("query", ["the of and", "?!", "🙂🙃", "def f(x): return x", "ليس كذلك", "word " * 800])

@@ -1,10 +1,12 @@
-"""Times in queries."""
+"""Times in queries and in memories."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from memos_storage.domain.times import closeness, spans_in
+from memos_storage.domain.anchors import EARLIEST, LATEST, anchors_in
+from memos_storage.domain.named_times import spans_in, told_times
+from memos_storage.domain.times import Span, closeness, overlap
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)  # a Wednesday
 
@@ -46,6 +48,91 @@ def test_a_time_is_read(text, start, end):
 @pytest.mark.parametrize("text", ["", "May I come in?", "She may know", "room 2023b", "the second one", "99 bottles"])
 def test_what_names_no_time_has_none(text):
     assert spans_in(text, now=NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase", "start", "end"),
+    [
+        ("We met the day before yesterday.", "the day before yesterday", day(2026, 3, 2), day(2026, 3, 3)),
+        ("I saw her a couple of days ago.", "a couple of days ago", day(2026, 3, 2), day(2026, 3, 3)),
+        ("I saw her on Friday.", "on Friday", day(2026, 2, 27), day(2026, 2, 28)),
+        ("I'm seeing her on Friday.", "on Friday", day(2026, 3, 6), day(2026, 3, 7)),
+        ("We camped at the weekend.", "at the weekend", day(2026, 2, 28), day(2026, 3, 2)),
+        ("We will camp at the weekend.", "at the weekend", day(2026, 3, 7), day(2026, 3, 9)),
+        ("We camped last weekend.", "last weekend", day(2026, 2, 28), day(2026, 3, 2)),
+        ("We are free next Friday.", "next Friday", day(2026, 3, 13), day(2026, 3, 14)),
+        ("We are free this Friday.", "this Friday", day(2026, 3, 6), day(2026, 3, 7)),
+        ("We went there last summer.", "last summer", day(2025, 6, 1), day(2025, 9, 1)),
+        ("It was the winter of 2023.", "winter of 2023", day(2023, 12, 1), day(2024, 3, 1)),
+        ("We went there last May.", "last May", day(2025, 5, 1), day(2025, 6, 1)),
+        ("I visited Rome in May.", "in May", day(2025, 5, 1), day(2025, 6, 1)),
+        ("I will visit Rome in May.", "in May", day(2026, 5, 1), day(2026, 6, 1)),
+        ("The trial is on 7 April.", "7 April", day(2026, 4, 7), day(2026, 4, 8)),
+        ("I will be back in two weeks.", "in two weeks", day(2026, 3, 16), day(2026, 3, 23)),
+        ("The week before last was hard.", "The week before last", day(2026, 2, 16), day(2026, 2, 23)),
+        ("我上周三去了", "上周三", day(2026, 2, 25), day(2026, 2, 26)),
+        ("三天前我们见了面", "三天前", day(2026, 3, 1), day(2026, 3, 2)),
+    ],
+)
+def test_a_memory_tells_of_a_time_of_its_own(text, phrase, start, end):
+    (one,) = told_times(text, said=NOW)
+    assert text[one.start : one.end] == phrase
+    assert (one.span.start, one.span.end, one.span.yearly) == (start, end, False)
+
+
+@pytest.mark.parametrize(
+    "text", ["I learned it in two weeks.", "She may go.", "The weekend bag", "I love Fridays", "999999999 years ago"]
+)
+def test_a_memory_without_a_time_tells_of_none(text):
+    assert told_times(text, said=NOW) == ()
+
+
+def test_of_a_long_memory_the_first_times_are_kept():
+    told = told_times(" ".join(f"In {year} it rained." for year in range(1990, 2020)), said=NOW)
+    assert [one.span.start.year for one in told] == list(range(1990, 1998))
+
+
+def test_what_a_memory_tells_of_fits_as_far_as_it_lies_within():
+    may = [Span(day(2023, 5, 1), day(2023, 6, 1))]
+    assert overlap(Span(day(2023, 5, 7), day(2023, 5, 8)), may) == 1.0
+    assert overlap(Span(day(2023, 6, 1), day(2023, 6, 2)), may) == 0.0
+    assert 0.2 < overlap(Span(day(2023, 1, 1), day(2024, 1, 1)), may) < 0.4
+    assert overlap(Span(day(2023, 5, 7), day(2023, 5, 8)), [Span(day(2000, 5, 1), day(2000, 6, 1), yearly=True)]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "event", "start", "end"),
+    [
+        ("What did he read two weeks after the concert?", "the concert", day(2025, 6, 21), day(2025, 6, 28)),
+        ("What did he read the week before the concert?", "the concert", day(2025, 6, 3), day(2025, 6, 10)),
+        ("What did he read the day after the concert?", "the concert", day(2025, 6, 11), day(2025, 6, 12)),
+        ("three days before Nora's concert", "Nora's concert", day(2025, 6, 7), day(2025, 6, 8)),
+        ("What did he read after she moved to Rome?", "she moved to Rome", day(2025, 6, 10), LATEST),
+        ("What did he read until her wedding, in Rome?", "her wedding", EARLIEST, day(2025, 6, 10)),
+    ],
+)
+def test_a_time_is_counted_from_an_event(text, event, start, end):
+    (anchor,) = anchors_in(text, now=NOW)
+    span = anchor.span(Span(day(2025, 6, 10), day(2025, 6, 11)))
+    assert (anchor.event, anchor.time, span.start, span.end) == (event, None, start, end)
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("What has he read since May 2023?", day(2023, 5, 1)),
+        ("What did he read before 2022", day(2022, 1, 1)),
+        ("What did he read after last week?", day(2026, 2, 23)),
+    ],
+)
+def test_a_time_is_counted_from_a_time(text, time):
+    (anchor,) = anchors_in(text, now=NOW)
+    assert anchor.time.start == time
+
+
+@pytest.mark.parametrize("text", ["What does he do after work?", "after all", "Who looks after it?", "before", "since"])
+def test_what_counts_from_nothing_has_no_anchor(text):
+    assert list(anchors_in(text, now=NOW)) == []
 
 
 def test_a_month_without_a_year_is_of_every_year():

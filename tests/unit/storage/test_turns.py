@@ -1,5 +1,7 @@
 """What ranking knows of a text from its surface."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from memos_kernel.cube import SourceSpan
@@ -50,3 +52,11 @@ def test_who_speaks(source, speaker, role):
 def test_a_text_without_source_is_in_no_conversation_and_of_the_time_when_it_came():
     turn = turn_of(stored("x"), length=1)
     assert (turn.session, turn.speaker, turn.time) == ("", "", round(NOW.timestamp() * 1e6))
+
+
+def test_times_are_those_of_the_clock_of_who_speaks():
+    late = datetime(2026, 3, 3, 23, 30, tzinfo=UTC)  # half past one of the next day two hours ahead
+    for offset, begin in (("", 2), ("+02:00", 3), ("rubbish", 2)):
+        source = SourceSpan(speaker="Nora", event_time=late, utc_offset=offset)
+        (one,) = turn_of(stored("I went yesterday.", sources=(source,)), length=3).named
+        assert (one.start, one.end, one.span.start.day) == (7, 16, begin)

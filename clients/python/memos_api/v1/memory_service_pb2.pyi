@@ -1622,6 +1622,7 @@ class SearchMemoriesResponse(_message.Message):
     DEGRADED_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
     TOPICS_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
     degraded: _builtins.bool
     """Whether a leg was missing."""
     @_builtins.property
@@ -1640,6 +1641,10 @@ class SearchMemoriesResponse(_message.Message):
     def topics(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemoryTopic]:
         """The hits as a tree of topic, concept and fact, if `paths` is set; the topic of the best hit first."""
 
+    @_builtins.property
+    def times(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedTime]:
+        """Times that the query names, as they were understood. An event that no memory tells of is not among them."""
+
     def __init__(
         self,
         *,
@@ -1648,10 +1653,11 @@ class SearchMemoriesResponse(_message.Message):
         degraded: _builtins.bool = ...,
         stages: _abc.Iterable[Global___SearchStage] | None = ...,
         topics: _abc.Iterable[Global___MemoryTopic] | None = ...,
+        times: _abc.Iterable[Global___NamedTime] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "hits", b"hits", "legs", b"legs", "stages", b"stages", "topics", b"topics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "hits", b"hits", "legs", b"legs", "stages", b"stages", "times", b"times", "topics", b"topics"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1797,6 +1803,7 @@ class SearchHit(_message.Message):
     FEATURES_FIELD_NUMBER: _builtins.int
     SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
     score: _builtins.float
     """Fused score; only its order within one answer has a meaning."""
     superseded_by: _builtins.str
@@ -1822,6 +1829,12 @@ class SearchHit(_message.Message):
     def origin(self) -> Global___SearchOrigin:
         """Where the search came to it from, if none of its legs found it; otherwise unset."""
 
+    @_builtins.property
+    def times(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedTime]:
+        """Times that the text tells of, such as `yesterday`, as they were when it was said, on the speaker's own clock; the
+        first eight. Not told of what has changed since the moment that is asked about.
+        """
+
     def __init__(
         self,
         *,
@@ -1831,14 +1844,57 @@ class SearchHit(_message.Message):
         features: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         superseded_by: _builtins.str = ...,
         origin: Global___SearchOrigin | None = ...,
+        times: _abc.Iterable[Global___NamedTime] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "features", b"features", "leg_scores", b"leg_scores", "origin", b"origin", "score", b"score", "superseded_by", b"superseded_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cube", b"cube", "features", b"features", "leg_scores", b"leg_scores", "origin", b"origin", "score", b"score", "superseded_by", b"superseded_by", "times", b"times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchHit: _TypeAlias = SearchHit  # noqa: Y015
+
+@_typing.final
+class NamedTime(_message.Message):
+    """A phrase that names a time, and what it means."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    YEARLY_FIELD_NUMBER: _builtins.int
+    COUNTED_FROM_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """The phrase, such as `last Friday` or `two weeks after the concert`."""
+    yearly: _builtins.bool
+    """Whether it is of every year, such as `in May`."""
+    counted_from: _builtins.str
+    """Name of the memory whose time it is counted from, `the concert` in the example; otherwise empty."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it begins; unset if that is open, or if it is of every year."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is over; unset if that is open, or if it is of every year."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        yearly: _builtins.bool = ...,
+        counted_from: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted_from", b"counted_from", "end_time", b"end_time", "start_time", b"start_time", "text", b"text", "yearly", b"yearly"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NamedTime: _TypeAlias = NamedTime  # noqa: Y015
 
 @_typing.final
 class SearchStage(_message.Message):

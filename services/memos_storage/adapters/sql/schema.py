@@ -14,6 +14,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Table,
+    Text,
     UniqueConstraint,
     text,
 )
@@ -173,6 +174,9 @@ turns = Table(
     Column("role", SmallInteger, nullable=False),
     Column("length", Integer, nullable=False),  # terms of the text
     Column("marks", Integer, nullable=False),  # bits of `domain.turns.Mark`
+    Column(
+        "named", Text, nullable=False, server_default=""
+    ),  # JSON of the times it tells of, see `sql.named`; or empty
 )
 """The live texts as the ranking of searches sees them, and their order in conversations."""
 

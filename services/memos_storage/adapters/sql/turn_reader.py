@@ -22,6 +22,7 @@ from sqlalchemy import (
 from memos_storage.adapters.sql import schema
 from memos_storage.adapters.sql.catalog import Database
 from memos_storage.adapters.sql.lexical import FREQUENCIES
+from memos_storage.adapters.sql.named import named_from_json
 from memos_storage.adapters.sql.parts import fetched, listed
 from memos_storage.adapters.sql.statements import OF_CURRENT_TEXT
 from memos_storage.adapters.terms import terms, wanted_terms
@@ -36,7 +37,7 @@ _SCANNED = 0.5
 
 _COLUMNS = tuple(
     _TURNS.c[name]
-    for name in ("cube_key", "vault_key", "uid", "session", "speaker", "event_time", "role", "marks", "length")
+    for name in ("cube_key", "vault_key", "uid", "session", "speaker", "event_time", "role", "marks", "length", "named")
 )
 _STATISTICS = select(_VAULTS.c.key, _VAULTS.c.documents, _VAULTS.c.terms).where(
     _VAULTS.c.key.in_(bindparam("keys", expanding=True))
@@ -116,7 +117,7 @@ def _seen(
     rows = fetched(connection, statements.rows, {"keys": json.dumps(found)}) if found else []
     if not rows:
         return Seen.of((), {}, terms=len(wanted), words=words)
-    keys, vault_keys, uids_, sessions, speakers, times, roles, marks, lengths = zip(*rows, strict=True)
+    keys, vault_keys, uids_, sessions, speakers, times, roles, marks, lengths, named = zip(*rows, strict=True)
     vaults = np.array(vault_keys, dtype=np.int64)
     counts = np.zeros((len(rows), len(wanted)))
     held = {vault: np.flatnonzero(vaults == vault) for vault in np.unique(vaults).tolist()}
@@ -135,6 +136,7 @@ def _seen(
         lengths=np.array(lengths, dtype=np.float64),
         counts=counts,
         around=around(chains, keys),
+        named=[named_from_json(stored) for stored in named],
         statistics=statistics,
         words=words,
     )

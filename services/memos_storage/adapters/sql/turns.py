@@ -14,6 +14,7 @@ from sqlalchemy import BigInteger, Connection, String, bindparam, delete, insert
 from memos_kernel.cube import MemCube
 from memos_storage.adapters.sql import schema
 from memos_storage.adapters.sql.bulk import insert_all
+from memos_storage.adapters.sql.named import named_to_json
 from memos_storage.adapters.sql.parts import parts
 from memos_storage.domain.turns import Turn, turn_of
 
@@ -51,6 +52,7 @@ def row_of(key: int, vault_key: int, cube: MemCube, *, length: int) -> dict[str,
         "role": int(turn.role),
         "length": turn.length,
         "marks": int(turn.marks),
+        "named": named_to_json(turn.named),
     }
 
 

@@ -1,6 +1,6 @@
 """The stages that a search runs unless its query leaves some out."""
 
-from memos_storage.ports import Catalog, MemoryLinks, Spans, TermGraph, TurnReader
+from memos_storage.ports import Catalog, MemoryLinks, Ranker, Spans, TermGraph, TurnReader
 from memos_storage.usecases.ranking.forms import FormStage
 from memos_storage.usecases.ranking.hops import HopStage
 from memos_storage.usecases.ranking.late_interaction import LateInteractionStage
@@ -13,16 +13,23 @@ from memos_storage.usecases.ranking.updates import UpdatesStage
 
 
 def default_ranking(
-    *, reader: TurnReader, graph: TermGraph, links: MemoryLinks, catalog: Catalog, spans: Spans
+    *,
+    reader: TurnReader,
+    graph: TermGraph,
+    links: MemoryLinks,
+    catalog: Catalog,
+    spans: Spans,
+    ranker: Ranker | None = None,
 ) -> RankCandidates:
-    """Return the ranking with every stage."""
-    by_itself = (SpeakerStage(), TimeStage(), FormStage())
-    late = LateInteractionStage(reader)
-    scorers = (NeighbourStage(catalog, seeds=0), *by_itself, late)
+    """Return the ranking with every stage; `ranker` was trained, and comes after the sum of the features."""
+    by_itself = (SpeakerStage(), FormStage())
+    by_tokens = (LateInteractionStage(reader), TimeStage())
+    scorers = (NeighbourStage(catalog, seeds=0), *by_itself, *by_tokens)
     return RankCandidates(
         early=(NeighbourStage(catalog), *by_itself),
-        late=(late, HopStage(graph, reader, catalog, scorers), SessionStage()),
+        late=(*by_tokens, HopStage(graph, reader, catalog, scorers), SessionStage()),
         updates=UpdatesStage(links, catalog),
+        ranker=ranker,
         reader=reader,
         catalog=catalog,
         spans=spans,

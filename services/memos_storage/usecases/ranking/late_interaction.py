@@ -8,7 +8,7 @@ import numpy as np
 
 from memos_kernel.token_codes import CODEBOOK, Floats, maxima
 from memos_storage.domain.fusion import CONTEXT, COVERAGE, LATE, LATE_CONTEXT
-from memos_storage.domain.pool import NOBODY, Pool, Seen, filled
+from memos_storage.domain.pool import NOBODY, Met, Pool, Seen, filled
 from memos_storage.ports import Asked, TurnReader
 
 PLAIN_WORD = 0.7
@@ -43,6 +43,7 @@ class LateInteractionStage:
             return "no candidate has vectors of tokens"
         met = await asyncio.to_thread(maxima, asked.tokens, codes)
         weights = _weights(pool, len(asked.tokens.words))
+        pool.met = Met(met, weights)
         pool.features[LATE] = filled((met * weights).sum(axis=1), known)
         if CONTEXT in pool.features:
             near = _with_those_around(pool, met, AROUND)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from memos_storage.domain.anchors import AskedTime
 from memos_storage.domain.fusion import CONTEXT, DENSE, LEXICAL, SPEAKER, Fused, semantic, total
-from memos_storage.domain.pool import Pool
-from memos_storage.ports import Asked, Catalog, Spans, Stage, TurnReader
+from memos_storage.domain.learned import RANKED
+from memos_storage.domain.pool import NOBODY, Feature, Pool
+from memos_storage.ports import Asked, Catalog, Ranker, Spans, Stage, TurnReader
 from memos_storage.usecases.ranking.updates import UpdatesStage
 from memos_storage.usecases.ranking.words import shares
 
@@ -20,6 +22,9 @@ CANDIDATES = 128
 
 TOLD = 3
 """Candidates for each hit that is wanted whose features are told; those behind them become hits only if many go."""
+
+RANKER = "ranker"
+"""Name of the trained ranker among the stages."""
 
 LEFT_OUT = "the query leaves it out"
 _CHEAP = (LEXICAL, CONTEXT, DENSE, SPEAKER)
@@ -38,19 +43,25 @@ class StageResult:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Candidates, best first, and what the stages did."""
+    """Candidates, best first, what the stages did, and the times that the query names."""
 
     order: Sequence[Fused]
     stages: tuple[StageResult, ...]
+    times: tuple[AskedTime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankCandidates:
-    """Runs the stages. The `early` ones see all candidates, the `late` ones the best of them, `updates` their order."""
+    """Runs the stages.
+
+    The `early` ones see all candidates, the `late` ones the best of them, `ranker` the features of the first of these
+    if there is a trained one, `updates` their order.
+    """
 
     early: tuple[Stage, ...]
     late: tuple[Stage, ...]
     updates: UpdatesStage
+    ranker: Ranker | None
     reader: TurnReader
     catalog: Catalog
     spans: Spans
@@ -58,7 +69,8 @@ class RankCandidates:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the stages, in the order in which they run."""
-        return (*(stage.name for stage in (*self.early, *self.late)), self.updates.name)
+        trained = (RANKER,) if self.ranker is not None else ()
+        return (*(stage.name for stage in (*self.early, *self.late)), *trained, self.updates.name)
 
     async def __call__(
         self,
@@ -83,9 +95,13 @@ class RankCandidates:
             results = [await _run(stage, pool, asked) for stage in self.early]
             _cut(pool, max(CANDIDATES, 2 * top_k))
             results += [await _run(stage, pool, asked) for stage in self.late]
-            order = _ordered(pool, {item.uid: item for item in found}, told=TOLD * top_k)
+            scores = total(pool)
+            if self.ranker is not None:
+                scores, result = _rescored(self.ranker, pool, scores, asked)
+                results.append(result)
+            order = _ordered(pool, scores, {item.uid: item for item in found}, told=TOLD * top_k)
             order, result = await self._updated(order, asked, top=TOLD * top_k, talk=pool.talk)
-        return Ranked(order, (*results, result))
+        return Ranked(order, (*results, result), pool.times or ())
 
     async def _updated(
         self, order: list[Fused], asked: Asked, *, top: int, talk: float
@@ -124,12 +140,23 @@ def _cut(pool: Pool, most: int) -> None:
         pool.keep(best)
 
 
-def _ordered(pool: Pool, found: Mapping[str, Fused], *, told: int) -> list[Fused]:
+def _rescored(ranker: Ranker, pool: Pool, scores: Feature, asked: Asked) -> tuple[Feature, StageResult]:
+    """Return the scores with those of the best replaced by what a ranker gives them, above those of the others."""
+    if RANKER in asked.without:
+        return scores, StageResult(RANKER, ran=False, reason=LEFT_OUT, candidates=len(pool))
+    started = time.perf_counter()
+    first = np.argsort(-scores, kind="stable")[:RANKED]
+    given = ranker({name: values[first] for name, values in pool.features.items()}, scores[first])
+    rescored = scores.copy()
+    rescored[first] = given - given.min(initial=0.0) + scores[first].min(initial=0.0)
+    return rescored, StageResult(RANKER, True, "", len(first), (time.perf_counter() - started) * 1e3)
+
+
+def _ordered(pool: Pool, scores: Feature, found: Mapping[str, Fused], *, told: int) -> list[Fused]:
     """Return all candidates in their order, the first `told` of them with their features.
 
     Behind those of the pool come the others in the order of the legs: hits, if so many of the pool are none.
     """
-    scores = total(pool)
     order = np.lexsort((np.array(pool.uids), -scores))
     columns = {name: values[order[:told]].tolist() for name, values in pool.features.items()}
     ranked = [
@@ -139,6 +166,7 @@ def _ordered(pool: Pool, found: Mapping[str, Fused], *, told: int) -> list[Fused
             legs=found[uid].legs if uid in found else {},
             features={name: values[rank] for name, values in columns.items()} if rank < told else {},
             step=None if uid in found else pool.steps.get(uid),
+            named=pool.seen.named[seen] if (seen := pool.places[place]) != NOBODY else (),
         )
         for rank, (place, score) in enumerate(zip(order.tolist(), scores[order].tolist(), strict=True))
     ]

@@ -1,29 +1,91 @@
-"""A query that says when, such as `in May 2023` or `last week`, means what was said then or soon after."""
+"""A query that says when, such as `in May 2023` or `last week`, means what was then, or was said then or soon after.
 
+It can say so by something else: `two weeks after the concert` counts from the time of the candidate that tells best of
+the concert.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from memos_kernel.moments import moment
-from memos_storage.domain.fusion import TIME
+from memos_storage.domain.anchors import Anchor, AskedTime, anchors_in
+from memos_storage.domain.fusion import SPEAKER, TIME
+from memos_storage.domain.named_times import named_times
 from memos_storage.domain.pool import Pool, filled
-from memos_storage.domain.times import closeness, spans_in
+from memos_storage.domain.times import Span, closeness, overlap
+from memos_storage.domain.turns import Mark
 from memos_storage.ports import Asked
+
+TOLD = 0.55
+"""Cosine that the words of an event must reach on average, weighted by IDF, for a text to tell of it."""
+
+BY_ITSELF, ASKED_OF = 0.1, -0.1
+"""Added to that if it is said by whom the query names, and if it is a question."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeStage:
-    """Compares the times that the query names with those of the turns."""
+    """Compares the times that the query names with those of the turns, and with those that these tell of."""
 
     name: str = "time"
 
     async def __call__(self, pool: Pool, asked: Asked) -> str:
         """See `Stage`."""
-        spans = spans_in(asked.text, now=asked.now)
-        if spans:
-            times = pool.seen.times[pool.places[pool.known]].tolist()
-            near = {time: closeness(moment(time), spans) for time in set(times)}
+        unknown: list[str] = []
+        if pool.times is None:
+            anchors = list(anchors_in(asked.text, now=asked.now))
+            counted = {anchor: _counted_from(anchor, pool, asked) for anchor in anchors}
+            unknown = [anchor.event for anchor, time in counted.items() if time is None]
+            known = [time for time in counted.values() if time is not None]
+            pool.times = (*_on_the_calendar(asked, anchors), *known)
+        if spans := list(dict.fromkeys(one.span for one in pool.times)):
             values = np.zeros(len(pool))
-            values[pool.known] = [near[time] for time in times]
+            values[pool.known] = _nearness(pool, spans)
             pool.features[TIME] = filled(values, pool.known)
-        return ""
+        return f"no memory was found that tells of: {'; '.join(unknown)}" if unknown else ""
+
+
+def _on_the_calendar(asked: Asked, anchors: Sequence[Anchor]) -> Iterator[AskedTime]:
+    """Yield the times that the query names by themselves."""
+    for one in named_times(asked.text, now=asked.now):
+        if not any(anchor.start < one.end and one.start < anchor.end for anchor in anchors):
+            yield AskedTime(one.start, one.end, one.span)
+
+
+def _counted_from(anchor: Anchor, pool: Pool, asked: Asked) -> AskedTime | None:
+    """Return the time that is counted from something; None if it is not known when that was."""
+    source, event = ("", anchor.time) if anchor.time is not None else _time_of(anchor, pool, asked)
+    if event is not None:
+        with suppress(OverflowError):
+            return AskedTime(anchor.start, anchor.end, anchor.span(event), source)
+    return None
+
+
+def _time_of(anchor: Anchor, pool: Pool, asked: Asked) -> tuple[str, Span | None]:
+    """Return the candidate that tells best of an event, and the time that it says, else when it was said."""
+    if pool.met is None:
+        return "", None
+    words = anchor.event.casefold()
+    own = np.array([word.casefold() in words for word in asked.words])
+    weights = pool.met.weights[:, own]
+    scores = (pool.met.cosines[:, own] * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-6)
+    scores += BY_ITSELF * pool.features.get(SPEAKER, np.zeros(len(pool)))
+    scores[~pool.known] = 0.0
+    scores[pool.known] += ASKED_OF * ((pool.seen.marks[pool.places[pool.known]] & int(Mark.ASKS)) != 0)
+    best = int(scores.argmax()) if own.any() and len(scores) else -1
+    if best < 0 or scores[best] < TOLD:
+        return "", None
+    place = pool.places[best]
+    said = moment(int(pool.seen.times[place]))
+    return pool.uids[best], next((one.span for one in pool.seen.named[place]), Span(said, said))
+
+
+def _nearness(pool: Pool, spans: Sequence[Span]) -> list[float]:
+    places = pool.places[pool.known].tolist()
+    times = pool.seen.times[places].tolist()
+    near = {time: closeness(moment(time), spans) for time in set(times)}
+    told = (max((overlap(one.span, spans) for one in pool.seen.named[place]), default=0.0) for place in places)
+    return [max(near[time], tells) for time, tells in zip(times, told, strict=True)]

@@ -1277,6 +1277,7 @@ class SearchMemCubesResponse(_message.Message):
     DEGRADED_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
     TOPICS_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
     degraded: _builtins.bool
     """Whether a leg was missing."""
     @_builtins.property
@@ -1295,6 +1296,10 @@ class SearchMemCubesResponse(_message.Message):
     def topics(self) -> _containers.RepeatedCompositeFieldContainer[_memory_service_pb2.MemoryTopic]:
         """The hits as a tree, if that was asked for."""
 
+    @_builtins.property
+    def times(self) -> _containers.RepeatedCompositeFieldContainer[_memory_service_pb2.NamedTime]:
+        """Times that the query names."""
+
     def __init__(
         self,
         *,
@@ -1303,10 +1308,11 @@ class SearchMemCubesResponse(_message.Message):
         degraded: _builtins.bool = ...,
         stages: _abc.Iterable[_memory_service_pb2.SearchStage] | None = ...,
         topics: _abc.Iterable[_memory_service_pb2.MemoryTopic] | None = ...,
+        times: _abc.Iterable[_memory_service_pb2.NamedTime] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "hits", b"hits", "legs", b"legs", "stages", b"stages", "topics", b"topics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "hits", b"hits", "legs", b"legs", "stages", b"stages", "times", b"times", "topics", b"topics"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
