@@ -16,6 +16,8 @@ class LinkKind(IntEnum):
     """The two may contradict each other; both stay as they are."""
     UNRELATED = 3
     """Somebody said that neither touches the other."""
+    RESTATES = 4
+    """The newer one says the same in other words; both hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +25,8 @@ class MemoryLink:
     """A newer statement and an older one.
 
     Attributes:
-        evidence: probability that the newer one makes the older one untrue, as it was judged; 1 if somebody decided.
+        evidence: probability that the newer one makes the older one untrue, as it was judged, or how well it says the
+            same if it restates it; 1 if somebody decided.
         time: when it was judged or decided.
         decided_by: who decided; None if it was judged.
     """

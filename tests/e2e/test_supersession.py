@@ -54,6 +54,16 @@ async def test_what_was_said_before_can_be_kept(caller, vault):
     assert not second.links
 
 
+async def test_the_same_in_other_words_is_linked_and_both_hold(system, caller, vault):
+    (first,) = await add(caller, vault, "Nora lives in Oslo.")
+    (second,) = await add(caller, vault, "Nora is living in Oslo.")
+    assert [(link.older, link.kind) for link in second.links] == [(first.cube.name, memory.LINK_KIND_RESTATES)]
+    assert 0.8 <= second.links[0].evidence <= 1
+    request = memory.SearchMemoriesRequest(vaults=[vault], query="Where does Nora live?")
+    assert {hit.superseded_by for hit in (await caller.memory.SearchMemories(request)).hits} == {""}
+    assert "restates" in system.memosctl("links", second.cube.name).stdout
+
+
 async def test_the_same_words_are_one_memory(caller, vault):
     (first,) = await add(caller, vault, "The gate code is 4711.")
     (again,) = await add(caller, vault, "the gate code is 4711")

@@ -150,6 +150,7 @@ def examine(pairs: Sequence[Pair], talk: Sequence[Pair]) -> dict:
     return {
         "pairs": {name: len(found) for name, found in kinds.items()},
         "auc": round(float(above), 4),
+        "restated": sum(judge.restates(pair.newer.told, pair.older.told, pair.cosine) > 0 for pair in pairs),
         **{
             name: {
                 "evidence": bound,

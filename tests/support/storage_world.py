@@ -60,13 +60,27 @@ def mutation(by: Grant | None = None, *, request_id: str = "", body: str = "aa",
     return Mutation(grant=by or grant(MAIN), request=RequestKey(request_id, "/memos.v1.X/Y", body), trace=trace)
 
 
-def find_earlier(catalog, index, pending, evidence):
-    """Return what compares statements; `evidence` tells it by the texts of the newer one and the older one."""
+@dataclass
+class ToldJudge:
+    """Implements `ports.Judge`: both are told by the texts of the newer statement and the older one."""
+
+    evidence: dict[tuple[str, str], float]
+    restated: dict[tuple[str, str], float]
+
+    def __call__(self, newer, older, cosine):
+        return self.evidence.get((newer.text, older.text), 0.0)
+
+    def restates(self, newer, older, cosine):
+        return self.restated.get((newer.text, older.text), 0.0)
+
+
+def find_earlier(catalog, index, pending, evidence, restated=None):
+    """Return what compares statements as it is told."""
     return FindEarlier(
         catalog=catalog,
         index=index,
         pending=pending,
-        judge=lambda newer, older, cosine: evidence.get((newer.text, older.text), 0.0),
+        judge=ToldJudge(evidence, {} if restated is None else restated),
         spans=MemorySpans(),
     )
 
@@ -92,7 +106,7 @@ class World:
         self.download = DownloadBlob(catalog=catalog, blobs=self.blobs)
         self.sweep_blobs = SweepBlobs(blobs=self.blobs, registry=self.registry, clock=clock)
         reader, self.memory_links = MemoryTurnReader(catalog), MemoryMemoryLinks(catalog)
-        self.evidence = {}
+        self.evidence, self.restated = {}, {}
         self.create = CreateCubes(
             catalog=catalog,
             blobs=self.registry,
@@ -100,7 +114,7 @@ class World:
             clock=clock,
             ids=uuid7,
             tombstones=TOMBSTONES,
-            earlier=find_earlier(catalog, self.index, self.pending, self.evidence),
+            earlier=find_earlier(catalog, self.index, self.pending, self.evidence, self.restated),
         )
         self.links = ListLinks(catalog=catalog, links=self.memory_links)
         self.settle_link = SettleLink(catalog=catalog, links=self.memory_links, clock=clock, ids=uuid7)

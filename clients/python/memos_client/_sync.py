@@ -288,7 +288,7 @@ class Client:
         Args:
             newer: the cube that was told later.
             older: the cube that was told before.
-            kind: `SUPERSEDES` ends the validity of the older one, `UNRELATED` takes that back.
+            kind: `SUPERSEDES` ends the validity of the older one, `RESTATES` and `UNRELATED` take that back.
             request_id: makes repeated calls one; made for each call if empty.
             timeout: seconds for all attempts.
 

@@ -102,12 +102,12 @@ class Cube:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What one cube does to an earlier one: `SUPERSEDES`, `MAY_SUPERSEDE`, or `UNRELATED` if somebody said so.
+    """What one cube does to an earlier one: `SUPERSEDES`, `MAY_SUPERSEDE`, `RESTATES`, or `UNRELATED` if it was said.
 
     Attributes:
         newer: name of the cube that was told later.
         older: name of the other one.
-        evidence: probability that the older one is untrue, from 0 to 1.
+        evidence: probability that the older one is untrue, from 0 to 1, or how well the newer one says the same.
         time: when it was judged or decided.
         decided_by: principal that decided; empty if it was judged.
     """

@@ -35,6 +35,16 @@ class Judge(Protocol):
         """
         ...
 
+    def restates(self, newer: Told, older: Told, cosine: float) -> float:
+        """Return how well the newer statement says the same as the older one in other words, to 1; 0 if it does not.
+
+        Args:
+            newer: told later.
+            older: told earlier.
+            cosine: of the vectors of the two texts.
+        """
+        ...
+
 
 class MemoryLinks(Protocol):
     """Reads links between statements. None is of a cube that is deleted."""

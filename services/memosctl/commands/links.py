@@ -1,4 +1,4 @@
-"""`memosctl links` and `settle`: which memory makes which untrue."""
+"""`memosctl links` and `settle`: which memory makes which untrue, and which says the same."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -18,11 +18,12 @@ class Kind(StrEnum):
     SUPERSEDES = "supersedes"
     MAY_SUPERSEDE = "may-supersede"
     UNRELATED = "unrelated"
+    RESTATES = "restates"
 
 
 @command(app, "links")
 def links(cli: Cli, cube: Annotated[str, typer.Argument(help="Name or id of the cube.")]) -> None:
-    """List which memories make this one untrue, or may, and which it makes untrue."""
+    """List which memories make this one untrue, or may, which it makes untrue, and which say the same."""
     from memos_api.v1 import memory_service_pb2 as pb
     from memosctl.documents import document
     from memosctl.views import memory_links

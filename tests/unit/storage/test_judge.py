@@ -139,6 +139,30 @@ def test_tokens_tell_how_much_of_a_statement_is_met_in_the_other():
     assert older < 0.9
 
 
+def said_of(text, *, words=(0, 1, 2)):
+    """A statement whose tokens have the vectors of these words."""
+    unit = np.eye(8, dtype=np.float32)[list(words)] @ rotation(8)
+    return Told(text, to_bytes(pack_tokens(unit), 8), 8)
+
+
+def test_the_same_in_other_words_is_told():
+    judge = LearnedJudge()
+    older = said_of(FORWARD)
+    assert judge.restates(said_of("Tom is living in Leeds."), older, 0.95) == pytest.approx(1.0, abs=1e-5)
+    assert judge.restates(said_of("Tom is living in Leeds."), older, 0.8) == 0.0
+    assert judge.restates(Told("Tom is living in Leeds."), older, 0.95) == 0.0
+    assert judge.restates(said_of("Tom is living in Leeds.", words=(0, 4, 5)), older, 0.95) == 0.0
+    for other in (
+        "Tom lives in Hull.",
+        "Tom does not live in Leeds.",
+        "Tom's sister lives in Leeds.",
+        "Tom also lives in Leeds.",
+        "Tom lives in 4 Leeds.",
+        "Tom might live in Leeds.",
+    ):
+        assert judge.restates(said_of(other), older, 0.95) == 0.0, other  # fmt: skip
+
+
 def test_an_update_is_stronger_evidence_than_what_looks_alike():
     judge = LearnedJudge()
     update = judge(Told("Tom has moved to Bristol and lives there now."), Told(FORWARD), 0.7)

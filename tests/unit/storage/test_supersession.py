@@ -15,6 +15,7 @@ from storage_cubes import MAIN, NOTES, NOW, grant, said, vector, wanted
 from storage_world import mutation
 
 OSLO, BERGEN, PARIS = "Nora lives in Oslo.", "Nora moved to Bergen.", "Nora's home is Paris."
+LIVES = "Nora is living in Oslo."
 STRONG, WEAK = 0.9, 0.2
 
 
@@ -60,6 +61,17 @@ async def test_weak_evidence_marks_the_two_and_changes_neither(world):
     (second,) = await tell(world, new(BERGEN, minutes=5))
     assert [link.kind for link in second.links] == [LinkKind.MAY_SUPERSEDE]
     assert await world.find(first.cube) == first.cube
+
+
+async def test_the_same_in_other_words_is_linked_and_both_hold(world):
+    world.evidence[LIVES, OSLO] = STRONG
+    world.restated[LIVES, OSLO] = 0.9
+    (first,) = await tell(world, new(OSLO))
+    (second,) = await tell(world, new(LIVES, minutes=5))
+    assert [(link.kind, link.evidence) for link in second.links] == [(LinkKind.RESTATES, 0.9)]
+    assert await world.find(first.cube) == first.cube
+    found = await world.search("Where does Nora live?")
+    assert {(hit.cube.text, hit.fused.superseded_by) for hit in found.hits} == {(OSLO, None), (LIVES, None)}
 
 
 async def test_in_a_talk_it_takes_more_evidence(world):

@@ -38,6 +38,8 @@ class _LinkKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkKind.Val
     """The two may contradict each other; both are left as they are."""
     LINK_KIND_UNRELATED: _LinkKind.ValueType  # 3
     """Neither touches the other."""
+    LINK_KIND_RESTATES: _LinkKind.ValueType  # 4
+    """The newer one says the same as the older one in other words; both hold."""
 
 class LinkKind(_LinkKind, metaclass=_LinkKindEnumTypeWrapper):
     """What a statement does to an earlier one."""
@@ -50,6 +52,8 @@ LINK_KIND_MAY_SUPERSEDE: LinkKind.ValueType  # 2
 """The two may contradict each other; both are left as they are."""
 LINK_KIND_UNRELATED: LinkKind.ValueType  # 3
 """Neither touches the other."""
+LINK_KIND_RESTATES: LinkKind.ValueType  # 4
+"""The newer one says the same as the older one in other words; both hold."""
 Global___LinkKind: _TypeAlias = LinkKind  # noqa: Y015
 
 class _SearchWay:
@@ -320,7 +324,7 @@ Global___AddedMemory: _TypeAlias = AddedMemory  # noqa: Y015
 
 @_typing.final
 class MemoryLink(_message.Message):
-    """Two cubes of which the newer makes the older untrue, or may."""
+    """Two cubes of which the newer makes the older untrue, or may, or says the same."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -337,7 +341,9 @@ class MemoryLink(_message.Message):
     kind: Global___LinkKind.ValueType
     """What the newer one does to the older one."""
     evidence: _builtins.float
-    """Probability that the older one is untrue, from 0 to 1, as it was judged by the two texts; 1 if somebody decided."""
+    """Probability that the older one is untrue, from 0 to 1, as it was judged by the two texts, or how well the newer one
+    says the same; 1 if somebody decided.
+    """
     decided_by: _builtins.str
     """Principal that decided; empty if it was judged."""
     @_builtins.property

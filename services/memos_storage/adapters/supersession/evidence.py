@@ -94,7 +94,7 @@ def features(newer: Read, older: Read, cosine: float) -> npt.NDArray[np.float64]
     """Return the features of a pair, in the order of `FEATURES`; `cosine` is that of the vectors of the two texts."""
     new, old = newer.surface, older.surface
     shared = len(new.terms & old.terms)
-    met = _met(newer.tokens, older.tokens)
+    met = tokens_met(newer.tokens, older.tokens) or (UNKNOWN, UNKNOWN)
     values = [
         cosine,
         *met,
@@ -126,9 +126,12 @@ def features(newer: Read, older: Read, cosine: float) -> npt.NDArray[np.float64]
     return np.array(values, dtype=np.float64)
 
 
-def _met(newer: Floats | None, older: Floats | None) -> tuple[float, float]:
-    """Return how well the tokens of each are met in the other: the older's in the newer, and the other way round."""
+def tokens_met(newer: Floats | None, older: Floats | None) -> tuple[float, float] | None:
+    """Return how well the tokens of each are met in the other: the older's in the newer, and the other way round.
+
+    None if one of them has no vectors.
+    """
     if newer is None or older is None:
-        return UNKNOWN, UNKNOWN
+        return None
     cosines = older @ newer.T
     return float(cosines.max(axis=1).mean()), float(cosines.max(axis=0).mean())

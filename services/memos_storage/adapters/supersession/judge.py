@@ -10,6 +10,7 @@ import numpy as np
 from memos_kernel.token_codes import levels_of
 from memos_runtime.loading import ConfigError
 from memos_storage.adapters.supersession.evidence import FEATURES, Read, are_comparable, features
+from memos_storage.adapters.supersession.restatement import restates
 from memos_storage.adapters.supersession.surface import surface_of
 from memos_storage.ports import Told
 
@@ -42,6 +43,10 @@ class LearnedJudge:
         values = (features(new, old, cosine) - self._means) / self._spreads
         logit = float(np.nan_to_num(values) @ self._weights) + self._bias
         return 1.0 / (1.0 + math.exp(-logit))
+
+    def restates(self, newer: Told, older: Told, cosine: float) -> float:
+        """See the port."""
+        return restates(read_of(newer), read_of(older), cosine)
 
 
 @lru_cache(maxsize=64)

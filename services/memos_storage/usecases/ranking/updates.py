@@ -43,7 +43,8 @@ class UpdatesStage:
 
 
 def _counts(link: StoredLink, asked: Asked) -> bool:
-    return link.kind is not LinkKind.UNRELATED and (not asked.past or link.time <= asked.now)
+    contradicts = link.kind in (LinkKind.SUPERSEDES, LinkKind.MAY_SUPERSEDE)
+    return contradicts and (not asked.past or link.time <= asked.now)
 
 
 def _reordered(

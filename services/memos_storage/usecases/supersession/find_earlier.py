@@ -9,6 +9,7 @@ import numpy as np
 
 from memos_kernel.cube import MemCube
 from memos_kernel.errors import Capacity
+from memos_kernel.memory_links import LinkKind
 from memos_kernel.names import VaultName
 from memos_storage.domain.memory_links import Earlier, Judged
 from memos_storage.domain.selection import Selection
@@ -117,8 +118,9 @@ class FindEarlier:
             told = [Told(text.cube.text, tokens[text.cube.uid], size) for text in (new, other)]
             is_newer = is_told_before(new.cube, other.cube)
             newer, older = reversed(told) if is_newer else told
-            evidence = self.judge(newer, older, one.cosine)
-            kind = kind_of(evidence, new)
+            same_words = self.judge.restates(newer, older, one.cosine)
+            evidence = same_words or self.judge(newer, older, one.cosine)
+            kind = LinkKind.RESTATES if same_words else kind_of(evidence, new)
             if kind is not None:
                 found.setdefault(uid, []).append(Judged(other.cube, kind, evidence, is_newer))
         return {uid: Earlier(_strongest(found.get(uid, ())), same.get(uid)) for uid in found.keys() | same.keys()}
