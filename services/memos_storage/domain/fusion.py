@@ -13,7 +13,7 @@ from memos_storage.domain.walks import Step
 DENSE, PENDING, PAST, LEXICAL = "dense", "pending", "past", "lexical"
 
 CONTEXT, LATE, LATE_CONTEXT, COVERAGE = "context", "late_interaction", "late_context", "coverage"
-SPEAKER, TIME = "speaker", "time"
+SPEAKER, TIME, VALID = "speaker", "time", "valid"
 HOP, SESSION = "hop", "session"
 LENGTH, ASKS, FIRST_PERSON, TELLS_TIME, ROLE = "length", "asks", "first_person", "tells_time", "role"
 
@@ -47,6 +47,7 @@ FEATURES: Mapping[str, Weight] = {
     COVERAGE: Weight(talk=0.2, other=0.0, floor=0.05),
     SPEAKER: Weight(talk=1.6, other=1.6, floor=0.25),
     TIME: Weight(talk=2.0, other=2.0, floor=0.25),
+    VALID: Weight(talk=0.8, other=0.8, floor=0.25),
     LENGTH: Weight(talk=0.5, other=0.0, floor=0.4),
     ASKS: Weight(talk=-0.3, other=0.0, floor=0.25),
     FIRST_PERSON: Weight(talk=0.3, other=0.3, floor=0.25),

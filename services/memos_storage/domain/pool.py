@@ -38,13 +38,17 @@ class VaultWords:
 
 @dataclass(frozen=True, slots=True)
 class SeenTurn:
-    """A live text: a number of its vault, how often each term of the query is in it, and the uids around it by step."""
+    """A live text: a number of its vault, how often each term of the query is in it, and the uids around it by step.
+
+    `valid`: from when until when it holds, in microseconds since 1970, UTC; None where that is open.
+    """
 
     uid: str
     turn: Turn
     vault: int
     counts: tuple[int, ...]
     around: Mapping[int, str] = field(default_factory=dict)
+    valid: tuple[int | None, int | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +62,7 @@ class Seen:
         around: places of the turns at each of `STEPS`, shape (texts, steps); NOBODY where there is none, or none that
             is known, for a text that is here only as one around another.
         named: the times that each tells of.
+        valid: from when until when each holds, in microseconds since 1970, UTC; None where that is open.
         words: for each word of the query's tokens, the places of its terms among those of the query.
     """
 
@@ -72,6 +77,7 @@ class Seen:
     counts: Feature
     around: Places
     named: Sequence[tuple[NamedTime, ...]]
+    valid: Sequence[tuple[int | None, int | None]]
     statistics: Mapping[int, VaultWords]
     words: tuple[tuple[int, ...], ...] = ()
 
@@ -98,6 +104,7 @@ class Seen:
             counts=np.array([seen.counts for seen in turns], dtype=np.float64).reshape(len(turns), terms),
             around=around(([seen.uid, *map(seen.around.get, STEPS)] for seen in turns), uids),
             named=[seen.turn.named for seen in turns],
+            valid=[seen.valid for seen in turns],
             statistics=statistics,
             words=words,
         )
@@ -146,6 +153,7 @@ def joined(first: Seen, second: Seen) -> Seen:
         counts=np.concatenate([first.counts, second.counts]),
         around=np.concatenate([first.around, shifted]),
         named=[*first.named, *second.named],
+        valid=[*first.valid, *second.valid],
         statistics={**first.statistics, **second.statistics},
         words=first.words,
     )

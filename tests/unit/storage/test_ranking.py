@@ -18,7 +18,7 @@ from memos_storage.domain.values import Vector
 from storage_cubes import DIMENSIONS, EMBEDDER, NOW, vector
 from storage_world import mutation
 
-STAGES = ("neighbours", "speaker", "form", "late_interaction", "time", "hops", "sessions", "updates")
+STAGES = ("neighbours", "speaker", "form", "late_interaction", "time", "validity", "hops", "sessions", "updates")
 BEGIN = datetime(2025, 5, 1, 10, 0, tzinfo=UTC)
 
 
@@ -331,6 +331,20 @@ async def test_an_event_that_no_memory_tells_of_is_told(world):
         assert found.times == ()
         assert stage(found, "time").reason == "no memory was found that tells of: the wedding"
         assert not found.degraded
+
+
+async def test_what_holds_no_more_comes_behind_what_holds(world):
+    year = {number: datetime(number, 1, 1, tzinfo=UTC) for number in (2020, 2022, 2024, 2090)}
+    await world.add("The code of the gate was set to 4711.", seed=1, valid_until=year[2022])
+    await world.add("The code of the gate is set to 1147.", seed=1, valid_from=year[2022], valid_until=year[2090])
+    await world.add("The code of the gate will be set to 7411.", seed=1, valid_from=year[2090])
+    now = await world.search("What is the code of the gate?")
+    assert "1147" in texts(now)[0]
+    assert [hit.fused.features["valid"] for hit in now.hits] == [1.0, 0.0, 0.0]
+    then = await world.search("What was the code of the gate in May 2021?")
+    assert "4711" in texts(then)[0]
+    without = await world.search("What is the code of the gate?", without=frozenset({"validity"}))
+    assert "valid" not in without.hits[0].fused.features
 
 
 @pytest.mark.parametrize("query", ["the of and", "?!", "🙂🙃", "def f(x): return x", "ليس كذلك", "word " * 800])

@@ -1,7 +1,7 @@
 """New statements end the validity of earlier ones, or are marked as ones that may contradict them."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -72,6 +72,21 @@ async def test_the_same_in_other_words_is_linked_and_both_hold(world):
     assert await world.find(first.cube) == first.cube
     found = await world.search("Where does Nora live?")
     assert {(hit.cube.text, hit.fused.superseded_by) for hit in found.hits} == {(OSLO, None), (LIVES, None)}
+
+
+async def test_who_asks_for_a_time_gets_what_held_then(homes):
+    long_ago = [said("", at=datetime(year, 3, 1, tzinfo=UTC)) for year in (2022, 2024)]
+    await tell(homes, *(new(text, sources=(source,)) for text, source in zip((OSLO, BERGEN), long_ago, strict=True)))
+    for query, first in (
+        ("Where does Nora live?", BERGEN),
+        ("Where did Nora live in May 2023?", OSLO),
+        ("Where did Nora live in May 2025?", BERGEN),
+        ("Where did Nora live before 2024?", OSLO),
+    ):
+        found = await homes.search(query)
+        assert found.hits[0].cube.text == first, query
+    found = await homes.search("Where did Nora live in May 2023?")
+    assert [hit.fused.features["valid"] for hit in found.hits] == [1.0, 1.0]
 
 
 async def test_in_a_talk_it_takes_more_evidence(world):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from memos_kernel.cube import Kind, MemCube
+from memos_kernel.moments import micros
 from memos_kernel.names import VaultName
 from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.terms import frequencies, terms, wanted_terms
@@ -59,7 +60,8 @@ class MemoryTurnReader:
         counted = frequencies(cube)
         turn = turn_of(cube, length=counted.total())
         counts = tuple(counted[term] for term in wanted)
-        return SeenTurn(cube.uid, turn, numbers[cube.vault], counts, around)
+        valid = micros(cube.valid_from), micros(cube.valid_until)
+        return SeenTurn(cube.uid, turn, numbers[cube.vault], counts, around, valid)
 
 
 def _around(cube: MemCube, live: dict[str, MemCube]) -> dict[int, str]:

@@ -63,7 +63,9 @@ def _statements(dialect: str) -> _Statements:
     of_embedder = and_(OF_CURRENT_TEXT, _VECTORS.c.embedder == bindparam("embedder"))
     return _Statements(
         chain=_chain().where(_TURNS.c.uid.in_(uids)),
-        rows=select(*_COLUMNS).where(_TURNS.c.cube_key.in_(keys)),
+        rows=select(*_COLUMNS, _CUBES.c.valid_from, _CUBES.c.valid_until)
+        .join(_CUBES, _CUBES.c.key == _TURNS.c.cube_key)
+        .where(_TURNS.c.cube_key.in_(keys)),
         counts_of=_COUNTS.where(_POSTINGS.c.cube_key.in_(keys)),
         tokens=select(_CUBES.c.uid, _VECTORS.c.tokens)
         .select_from(_CUBES.join(_VECTORS, of_embedder))
@@ -117,7 +119,7 @@ def _seen(
     rows = fetched(connection, statements.rows, {"keys": json.dumps(found)}) if found else []
     if not rows:
         return Seen.of((), {}, terms=len(wanted), words=words)
-    keys, vault_keys, uids_, sessions, speakers, times, roles, marks, lengths, named = zip(*rows, strict=True)
+    keys, vault_keys, uids_, sessions, speakers, times, roles, marks, lengths, named, *valid = zip(*rows, strict=True)
     vaults = np.array(vault_keys, dtype=np.int64)
     counts = np.zeros((len(rows), len(wanted)))
     held = {vault: np.flatnonzero(vaults == vault) for vault in np.unique(vaults).tolist()}
@@ -137,6 +139,7 @@ def _seen(
         counts=counts,
         around=around(chains, keys),
         named=[named_from_json(stored) for stored in named],
+        valid=list(zip(*valid, strict=True)),
         statistics=statistics,
         words=words,
     )

@@ -10,6 +10,7 @@ from memos_storage.usecases.ranking.sessions import SessionStage
 from memos_storage.usecases.ranking.speakers import SpeakerStage
 from memos_storage.usecases.ranking.times import TimeStage
 from memos_storage.usecases.ranking.updates import UpdatesStage
+from memos_storage.usecases.ranking.validity import ValidityStage
 
 
 def default_ranking(
@@ -23,7 +24,7 @@ def default_ranking(
 ) -> RankCandidates:
     """Return the ranking with every stage; `ranker` was trained, and comes after the sum of the features."""
     by_itself = (SpeakerStage(), FormStage())
-    by_tokens = (LateInteractionStage(reader), TimeStage())
+    by_tokens = (LateInteractionStage(reader), TimeStage(), ValidityStage())
     scorers = (NeighbourStage(catalog, seeds=0), *by_itself, *by_tokens)
     return RankCandidates(
         early=(NeighbourStage(catalog), *by_itself),

@@ -100,17 +100,17 @@ class RankCandidates:
                 scores, result = _rescored(self.ranker, pool, scores, asked)
                 results.append(result)
             order = _ordered(pool, scores, {item.uid: item for item in found}, told=TOLD * top_k)
-            order, result = await self._updated(order, asked, top=TOLD * top_k, talk=pool.talk)
+            order, result = await self._updated(order, pool, asked, top=TOLD * top_k)
         return Ranked(order, (*results, result), pool.times or ())
 
     async def _updated(
-        self, order: list[Fused], asked: Asked, *, top: int, talk: float
+        self, order: list[Fused], pool: Pool, asked: Asked, *, top: int
     ) -> tuple[list[Fused], StageResult]:
         name = self.updates.name
         if name in asked.without:
             return order, StageResult(name, ran=False, reason=LEFT_OUT, candidates=len(order))
         started = time.perf_counter()
-        order = await self.updates(order, asked, top=top, talk=talk)
+        order = await self.updates(order, pool, asked, top=top)
         return order, StageResult(name, True, "", len(order), (time.perf_counter() - started) * 1e3)
 
     async def _pool(self, found: Sequence[Fused], asked: Asked, cosines: Mapping[str, float]) -> Pool:

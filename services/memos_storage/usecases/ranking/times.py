@@ -14,7 +14,7 @@ from memos_kernel.moments import moment
 from memos_storage.domain.anchors import Anchor, AskedTime, anchors_in
 from memos_storage.domain.fusion import SPEAKER, TIME
 from memos_storage.domain.named_times import named_times
-from memos_storage.domain.pool import Pool, filled
+from memos_storage.domain.pool import Pool, Seen, filled
 from memos_storage.domain.times import Span, closeness, overlap
 from memos_storage.domain.turns import Mark
 from memos_storage.ports import Asked
@@ -87,5 +87,13 @@ def _nearness(pool: Pool, spans: Sequence[Span]) -> list[float]:
     places = pool.places[pool.known].tolist()
     times = pool.seen.times[places].tolist()
     near = {time: closeness(moment(time), spans) for time in set(times)}
-    told = (max((overlap(one.span, spans) for one in pool.seen.named[place]), default=0.0) for place in places)
-    return [max(near[time], tells) for time, tells in zip(times, told, strict=True)]
+    return [max(near[time], _told(pool.seen, place, time, spans)) for place, time in zip(places, times, strict=True)]
+
+
+def _told(seen: Seen, place: int, time: int, spans: Sequence[Span]) -> float:
+    """Return how well what a text tells of fits; what held until some moment held from when it was said."""
+    start, end = seen.valid[place]
+    start = time if start is None else start
+    if end is not None and start < end and overlap(Span(moment(start), moment(end)), spans):
+        return 1.0
+    return max((overlap(one.span, spans) for one in seen.named[place]), default=0.0)

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from memos_kernel.memory_links import LinkKind
+from memos_kernel.moments import moment
 from memos_storage.domain.fusion import Fused
 from memos_storage.domain.memory_links import StoredLink
+from memos_storage.domain.pool import Pool
 from memos_storage.domain.walks import Step, Way
 from memos_storage.ports import Asked, Catalog, MemoryLinks
 
@@ -21,13 +24,13 @@ class UpdatesStage:
     catalog: Catalog
     name: str = "updates"
 
-    async def __call__(self, order: Sequence[Fused], asked: Asked, *, top: int, talk: float) -> list[Fused]:
-        """Return the candidates in their new order; the first `top` are looked at.
-
-        `talk`: how much they are turns of people who talk with each other, see `Pool.talk`.
-        """
+    async def __call__(self, order: Sequence[Fused], pool: Pool, asked: Asked, *, top: int) -> list[Fused]:
+        """Return the candidates in their new order; the first `top` are looked at."""
         first = {item.uid for item in order[:top]}
-        links = [link for link in await self.links.to(sorted(first), least=IN_TALK * talk) if _counts(link, asked)]
+        links = [link for link in await self.links.to(sorted(first), least=IN_TALK * pool.talk) if _counts(link, asked)]
+        if (end := _asked_until(pool, asked)) is not None:
+            times = dict(zip(pool.seen.uids, pool.seen.times.tolist(), strict=True))
+            links = [link for link in links if not _is_told_after(link, end, times)]
         # What only may outdate a hit has to be about the same as the query to come before it.
         links = [link for link in links if link.kind is LinkKind.SUPERSEDES or link.newer_uid in first]
         if not links:
@@ -45,6 +48,23 @@ class UpdatesStage:
 def _counts(link: StoredLink, asked: Asked) -> bool:
     contradicts = link.kind in (LinkKind.SUPERSEDES, LinkKind.MAY_SUPERSEDE)
     return contradicts and (not asked.past or link.time <= asked.now)
+
+
+def _asked_until(pool: Pool, asked: Asked) -> datetime | None:
+    """Return when the times that the query names are over; None if it names none, or none that is over.
+
+    Who asks where somebody lived last year wants to know what held then.
+    """
+    spans = [one.span for one in pool.times or ()]
+    if not spans or any(span.yearly or span.end > asked.now for span in spans):
+        return None
+    return max(span.end for span in spans)
+
+
+def _is_told_after(link: StoredLink, end: datetime, times: Mapping[str, int]) -> bool:
+    """Return whether the newer statement of a link was told after a moment, as far as that is known."""
+    told = link.closed_until or moment(times.get(link.newer_uid))
+    return told is not None and told > end
 
 
 def _reordered(
