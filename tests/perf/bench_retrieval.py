@@ -56,7 +56,8 @@ async def run(
 ) -> dict:
     """Ingest the conversations and ask everything of them."""
     settings = {"MEMOS_STORAGE__RANKER_FILE": str(with_ranker.resolve())} if with_ranker is not None else {}
-    asked = {"default": (), **BASELINES}
+    trained_too = ("ranker",) if with_ranker is not None else ()
+    asked = {"default": (), **{name: (*without, *trained_too) for name, without in BASELINES.items()}}
     if ablations:
         asked |= {f"without_{stage}": (stage,) for stage in STAGES}
     steps = len(talks) * (1 + len(asked) + budgets * len(BUDGETS))

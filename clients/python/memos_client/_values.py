@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 from memos_api.v1 import chat_service_pb2, memcube_pb2, memory_service_pb2
 
@@ -100,6 +101,12 @@ class Cube:
         return self.text or self.name
 
 
+def _enum_word(kind: Any, number: int) -> str:
+    """Return the name of a value, that of the unset one for what a newer system may know."""
+    name: str = kind.Name(number if number in kind.values() else 0)
+    return name
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """What one cube does to an earlier one: `SUPERSEDES`, `MAY_SUPERSEDE`, `RESTATES`, or `UNRELATED` if it was said.
@@ -125,7 +132,7 @@ class Link:
         return cls(
             newer=message.newer,
             older=message.older,
-            kind=memory_service_pb2.LinkKind.Name(message.kind).removeprefix("LINK_KIND_"),
+            kind=_enum_word(memory_service_pb2.LinkKind, message.kind).removeprefix("LINK_KIND_"),
             evidence=message.evidence,
             time=message.link_time.ToDatetime(tzinfo=UTC),
             decided_by=message.decided_by,
@@ -189,9 +196,7 @@ class Origin:
     @classmethod
     def from_proto(cls, message: memory_service_pb2.SearchOrigin) -> "Origin":
         """Return the value of a message."""
-        known = message.way in memory_service_pb2.SearchWay.values()  # a newer system may know others
-        number = message.way if known else memory_service_pb2.SEARCH_WAY_UNSPECIFIED
-        way = memory_service_pb2.SearchWay.Name(number).removeprefix("SEARCH_WAY_").lower()
+        way = _enum_word(memory_service_pb2.SearchWay, message.way).removeprefix("SEARCH_WAY_").lower()
         return cls(way, message.source, tuple(message.words))
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from memos_kernel.names import CubeName
-from memos_storage.domain.named_times import NamedTime
 from memos_storage.domain.pool import Feature, Pool, standardized
 from memos_storage.domain.walks import Step
 
@@ -70,7 +69,6 @@ class Fused:
     Attributes:
         superseded_by: the statement that ended its validity; None if there is none.
         step: how the search came to it, if no leg found it.
-        named: the times that its text tells of.
     """
 
     uid: str
@@ -79,7 +77,6 @@ class Fused:
     features: Mapping[str, float] = field(default_factory=dict)
     superseded_by: CubeName | None = None
     step: Step | None = None
-    named: tuple[NamedTime, ...] = ()
 
 
 def fuse(legs: Mapping[str, Mapping[str, float]], *, cosines: Mapping[str, float]) -> list[Fused]:

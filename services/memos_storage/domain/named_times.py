@@ -1,16 +1,23 @@
-"""Times that a text names, on the calendar of who says it."""
+"""Times that a text names, on the calendar of who says it.
+
+Libraries that find dates return moments and no spans, know no tense, and take a thousand times as long.
+"""
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
+from memos_storage.domain.counts import CHINESE_COUNT, COUNT, count_of
+from memos_storage.domain.tenses import Tense, tense_around
 from memos_storage.domain.times import (
     SEASONS,
     Span,
     back,
     date_span,
     month_of,
+    months_from,
     weekday,
     weekday_after,
     weekday_before,
@@ -20,18 +27,14 @@ MOST = 16
 """Most times of a query that are compared."""
 MOST_TOLD = 8
 """Most times of a text that are kept, the first ones."""
+_MOST_READ = 200
+"""Most phrases of a text that are read; a longer list of dates is cut."""
 
 _MONTHS = (
     "january", "february", "march", "april", "may", "june",
     "july", "august", "september", "october", "november", "december",
 )  # fmt: skip
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_COUNTS = {
-    "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
-    "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "a couple of": 2, "couple of": 2, "a few": 3, "several": 3,
-    "一": 1, "两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10, "几": 3,
-}  # fmt: skip
-"""How many; of those that are vague the usual number."""
 _TURNS = {"last": 1, "past": 1, "previous": 1, "this": 0, "current": 0, "next": -1, "coming": -1}
 _DAYS_BACK = {
     "today": 0, "tonight": 0, "this morning": 0, "this afternoon": 0, "this evening": 0, "yesterday": 1,
@@ -39,44 +42,47 @@ _DAYS_BACK = {
 }  # fmt: skip
 _CHINESE = {
     "今天": ("day", 0), "今晚": ("day", 0), "昨天": ("day", 1), "昨晚": ("day", 1), "前天": ("day", 2),
-    "明天": ("day", -1), "后天": ("day", -2), "上周末": ("weekend", 1), "上周": ("week", 1), "上星期": ("week", 1),
-    "本周末": ("weekend", 0), "这周末": ("weekend", 0), "这周": ("week", 0), "本周": ("week", 0),
-    "下周末": ("weekend", -1), "下周": ("week", -1), "下星期": ("week", -1), "上个月": ("month", 1),
+    "大前天": ("day", 3), "明天": ("day", -1), "后天": ("day", -2), "上周末": ("weekend", 1), "上上周": ("week", 2),
+    "上周": ("week", 1), "上星期": ("week", 1), "本周末": ("weekend", 0), "这周末": ("weekend", 0), "这周": ("week", 0),
+    "本周": ("week", 0), "下周末": ("weekend", -1), "下周": ("week", -1), "下星期": ("week", -1),
+    "上个月": ("month", 1),
     "这个月": ("month", 0), "本月": ("month", 0), "下个月": ("month", -1), "去年": ("year", 1), "前年": ("year", 2),
     "今年": ("year", 0), "明年": ("year", -1),
 }  # fmt: skip
 _CHINESE_DAYS = "一二三四五六日"
 _CHINESE_UNITS = {"天": "day", "周": "week", "星期": "week", "个月": "month", "年": "year"}
 
-_MONTH = rf"(?P<month>{'|'.join(f'{name[:3]}(?:{name[3:]})?' for name in _MONTHS)})\b(?:\.(?=\s*\d))?"
+_MONTH_NAMES = "|".join(
+    "sep(?:t(?:ember)?)?" if name == "september" else f"{name[:3]}(?:{name[3:]})?" if name != "may" else name
+    for name in _MONTHS
+)
+_MONTH = rf"(?P<month>{_MONTH_NAMES})\b(?:\.(?=\s*\d))?"
+_FULL_MONTH = rf"(?P<month>{'|'.join(_MONTHS)})\b"
 _YEAR = r"(?P<year>(?:19|20)\d\d)"
 _DAY = r"(?P<day>[0-3]?\d)(?:st|nd|rd|th)?\b"
-COUNT = rf"(?P<count>\d{{1,3}}|{'|'.join(sorted(filter(str.isascii, _COUNTS), key=len, reverse=True))})"
-"""How many, such as `two` or `a couple of`, as group `count`."""
 _UNIT = r"(?P<unit>day|week|month|year)s?"
 _WORD = "(?P<word>" + "|".join(_DAYS_BACK).replace(" ", r"\s+") + ")"
 _TURN = rf"(?P<turn>{'|'.join(_TURNS)})"
 _WEEKDAY = rf"(?P<weekday>{'|'.join(_DAYS)})"
 _SEASON = rf"(?P<season>{'|'.join(SEASONS)})"
+_COUNTED = (
+    "steps?|dollars?|euros?|pounds?|bucks|km|kilomet\\w+|miles?|met(?:er|re)s?|people|words|calories|points|times"
+)
+"""What a number that looks like a year may count."""
 
-_WILL_BE = re.compile(
-    r"\b(?:will|won['’]t|going to|gonna|plan(?:s|ning)?|hop(?:e|es|ing)|upcoming|can['’]t wait|looking forward"
-    r"|scheduled|about to)\b|['’]ll\b|\b(?:am|is|are|['’]m|['’]re|['’]s) \w+ing\b",
-    re.IGNORECASE,
+_MAY_BE = re.compile(
+    r"\s+(?:be|have|not|i|you|he|she|it|we|they|seem|sound|also|well|only|take|need|want|go)\b", re.IGNORECASE
 )
-"""What makes a sentence one of the future, as far as it leaves open whether a day has been or will be."""
-_HAS_BEEN = re.compile(
-    r"\b(?:was|were|did|had|went|got|took|made|saw|met|came|left|began|bought|won|lost|\w{2,}ed)\b|了|过", re.IGNORECASE
-)
+"""Behind `may`, which is no month then."""
+_PERSON = re.compile(r"\b(?:i|you|he|she|it|we|they|this|that|who)\s+\Z", re.IGNORECASE)
+"""Before `may` and `march`, which are verbs then."""
+
 _HINT = re.compile(
-    rf"\d|day|week|month|year|ago|night|this\s|{'|'.join(name[:3] for name in _MONTHS)}|{'|'.join(SEASONS)}"
-    r"|[天晚周年月前后]|星期",
+    rf"\d|day|week|month|year|ago|night|evening|morrow|this\s|{'|'.join(name[:3] for name in _MONTHS)}"
+    rf"|{'|'.join(SEASONS)}|[天晚周年月前后]|星期",
     re.IGNORECASE,
 )
 """Without any of these a text names no time: most need not be searched for every phrase."""
-_SENTENCE_END = re.compile(r"[.!?;\n。！？；]")
-_SENTENCE = 300
-"""Characters around a phrase that its sentence is looked for in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +105,21 @@ def named_times(text: str, *, now: datetime, most: int = MOST) -> list[NamedTime
         now: relative ones count from it, in its time zone.
         most: how many.
     """
-    found = list[NamedTime]()
     if _HINT.search(text) is None:
-        return found
+        return []
+    found = list[NamedTime]()
+    for match, reading in islice(_matches(text), _MOST_READ):
+        if not any(match.start() < one.end and one.start < match.end() for one in found):
+            span = _read(reading, match, now)
+            if span is not None:
+                found.append(NamedTime(*match.span(), span))
+    return sorted(found, key=lambda one: one.start)[:most]
+
+
+def _matches(text: str) -> Iterator[tuple[re.Match[str], _Reading]]:
     for pattern, reading in _PHRASES:
         for match in pattern.finditer(text):
-            if len(found) < most * 4 and not any(match.start() < one.end and one.start < match.end() for one in found):
-                span = _read(reading, match, now)
-                if span is not None:
-                    found.append(NamedTime(*match.span(), span))
-    return sorted(found, key=lambda one: one.start)[:most]
+            yield match, reading
 
 
 def spans_in(text: str, *, now: datetime) -> list[Span]:
@@ -119,45 +130,69 @@ def spans_in(text: str, *, now: datetime) -> list[Span]:
 def told_times(text: str, *, said: datetime) -> tuple[NamedTime, ...]:
     """Return the times that a memory tells of.
 
-    A month or day without a year is the nearest one to when it was said, but what has been was the last one.
+    A month or day without a year is the nearest one to when it was said, but what has been was the last one, and what
+    will be is the next one.
     """
     named = named_times(text, now=said, most=MOST_TOLD)
     return tuple(NamedTime(one.start, one.end, _of_its_year(one, text, said)) for one in named)
 
 
 def _of_its_year(one: NamedTime, text: str, said: datetime) -> Span:
+    if not one.span.yearly:
+        return one.span
+    tense, spans = tense_around(text, one.start, one.end), one.span.around(said)
     nearest = one.span.nearest_to(said)
-    if not one.span.yearly or nearest.start <= said:
-        return nearest
-    has_been, will_be = (_sentence_has(pattern, text, one.start, one.end) for pattern in (_HAS_BEEN, _WILL_BE))
-    return one.span.in_year(nearest.start.year - 1) if has_been and not will_be else nearest
+    if tense is Tense.PAST:
+        return max((span for span in spans if span.start <= said), key=lambda span: span.start, default=nearest)
+    if tense is Tense.FUTURE:
+        return min((span for span in spans if span.end > said), key=lambda span: span.start, default=nearest)
+    return nearest
 
 
 def _read(reading: _Reading, match: re.Match[str], now: datetime) -> Span | None:
     try:
         return reading(match, now)
-    except (ValueError, OverflowError):  # no such date, or outside of the calendar
+    except (ValueError, LookupError, OverflowError):  # no such date or word, or outside of the calendar
         return None
 
 
 def _date(match: re.Match[str], now: datetime) -> Span:
     parts = match.groupdict()
-    month = int(parts["number"]) if parts.get("number") else _month(parts.get("month"))
+    month = int(parts["number"]) if parts.get("number") else _month(match)
     return date_span(int(parts.get("year") or 0), month, int(parts.get("day") or 0), now)
 
 
+def _years(match: re.Match[str], now: datetime) -> Span:
+    first, last = int(match["year"]), int(match["last"])
+    if last < first:
+        raise ValueError
+    return Span(date_span(first, 0, 0, now).start, date_span(last, 0, 0, now).end)
+
+
 def _season(match: re.Match[str], now: datetime) -> Span:
-    return month_of(SEASONS[match["season"].casefold()], 3, turn=0, now=now.replace(year=int(match["year"]), day=1))
+    return months_from(int(match["year"]), SEASONS[match["season"].casefold()], 3, now)
 
 
-def _month(name: str | None) -> int:
-    return 0 if name is None else 1 + [full[:3] for full in _MONTHS].index(name[:3].casefold())
+def _month(match: re.Match[str]) -> int:
+    """Return the number of the month that is named; 0 if none is.
+
+    Raises:
+        ValueError: it is a verb.
+    """
+    name = match.groupdict().get("month")
+    if name is None:
+        return 0
+    end = match.end("month")
+    if name == "may" and (_MAY_BE.match(match.string, end) or _is_verb(match)):
+        raise ValueError
+    if name == "march" and _is_verb(match):
+        raise ValueError
+    return 1 + [full[:3] for full in _MONTHS].index(name[:3].casefold())
 
 
-def count_of(told: str) -> int:
-    """Return the number of what `COUNT` has matched."""
-    given = " ".join(told.casefold().split())
-    return _COUNTS.get(given) or int(given)
+def _is_verb(match: re.Match[str]) -> bool:
+    start = match.start("month")
+    return _PERSON.search(match.string, max(0, start - 12), start) is not None
 
 
 def _ago(match: re.Match[str], now: datetime) -> Span:
@@ -169,7 +204,7 @@ def _ahead(match: re.Match[str], now: datetime) -> Span:
 
 
 def _ahead_if_it_will_be(match: re.Match[str], now: datetime) -> Span:
-    if not _will_be(match):  # it took so long
+    if tense_around(match.string, *match.span()) not in (Tense.FUTURE, Tense.PRESENT):  # it took so long
         raise ValueError
     return _ahead(match, now)
 
@@ -189,8 +224,13 @@ def _turned(match: re.Match[str], now: datetime) -> Span:
     if parts["season"]:
         return month_of(SEASONS[parts["season"].casefold()], 3, turn=turn, now=now)
     if parts["month"]:
-        return month_of(_month(parts["month"]), 1, turn=turn, now=now)
+        return month_of(_month(match), 1, turn=turn, now=now)
     return back(parts["unit"].casefold(), turn, now)
+
+
+def _of_another_year(match: re.Match[str], now: datetime) -> Span:
+    """Read `in May last year`, `last year in May`."""
+    return date_span(now.year - _TURNS[match["turn"].casefold()], _month(match), 0, now)
 
 
 def _second(match: re.Match[str], now: datetime) -> Span:
@@ -200,12 +240,14 @@ def _second(match: re.Match[str], now: datetime) -> Span:
 
 def _on_weekday(match: re.Match[str], now: datetime) -> Span:
     number = _DAYS.index(match["weekday"].casefold())
-    return weekday_after(number, now) if _will_be(match) else weekday_before(number, now)
+    ahead = tense_around(match.string, *match.span()) in (Tense.FUTURE, Tense.PRESENT)
+    return weekday_after(number, now) if ahead else weekday_before(number, now)
 
 
 def _weekend(match: re.Match[str], now: datetime) -> Span:
     """Read `at the weekend`: the last one that has begun, or the next one."""
-    return back("weekend", 0 if _will_be(match) or now.weekday() >= 5 else 1, now)
+    ahead = tense_around(match.string, *match.span()) in (Tense.FUTURE, Tense.PRESENT)
+    return back("weekend", 0 if ahead or now.weekday() >= 5 else 1, now)
 
 
 def _chinese(match: re.Match[str], now: datetime) -> Span:
@@ -215,56 +257,52 @@ def _chinese(match: re.Match[str], now: datetime) -> Span:
     return back(unit, count, now)
 
 
+def _chinese_month(match: re.Match[str], now: datetime) -> Span:
+    _, count = _CHINESE[match["chinese"]]
+    return date_span(now.year - count, int(match["number"]), int(match["day"] or 0), now)
+
+
 def _chinese_ago(match: re.Match[str], now: datetime) -> Span:
     count, sign = count_of(match["count"]), 1 if match["side"] == "前" else -1
     return back(_CHINESE_UNITS[match["unit"]], sign * count, now)
 
 
-def _will_be(match: re.Match[str]) -> bool:
-    """Return whether the sentence of a match is of the future."""
-    return _sentence_has(_WILL_BE, match.string, *match.span())
-
-
-def _sentence_has(pattern: re.Pattern[str], text: str, start: int, end: int) -> bool:
-    """Return whether the sentence around some characters has something."""
-    before = [one.end() for one in _SENTENCE_END.finditer(text, max(0, start - _SENTENCE), start)]
-    behind = _SENTENCE_END.search(text, end, end + _SENTENCE)
-    stop = end + _SENTENCE if behind is None else behind.start()
-    return pattern.search(text, before[-1] if before else max(0, start - _SENTENCE), stop) is not None
-
-
 def _phrases() -> Iterator[tuple[re.Pattern[str], _Reading]]:
     """Return what to look for, the longest first: what one has read no other reads again."""
+    month_and_day = r"(?P<number>1?\d)\s*月(?:\s*(?P<day>[0-3]?\d)\s*[日号])?"
     told: tuple[tuple[str, _Reading], ...] = (
-        (rf"\b{_YEAR}-(?P<number>[01]\d)(?:-{_DAY})?", _date),
-        (rf"{_YEAR}\s*年(?:\s*(?P<number>1?\d)\s*月(?:\s*(?P<day>[0-3]?\d)\s*[日号])?)?", _date),
-        (r"(?P<number>1?\d)\s*月(?:\s*(?P<day>[0-3]?\d)\s*[日号])?", _date),
+        (rf"(?<![\w-]){_YEAR}-(?P<number>[01]\d)(?:-(?P<day>[0-3]\d))?(?![\d-])", _date),
+        (rf"(?<![\w.])(?P<day>[0-3]?\d)\.\s?(?P<number>[01]?\d)\.\s?{_YEAR}\b", _date),
+        (rf"\b(?:from|between|in|during)\s+{_YEAR}\s*(?:-|–|to|and|until|till)\s*(?P<last>(?:19|20)\d\d)\b", _years),
+        (rf"{_YEAR}\s*年(?:\s*{month_and_day})?", _date),
+        (rf"(?P<chinese>前年|去年|今年|明年)\s*{month_and_day}", _chinese_month),
+        (month_and_day, _date),
         (rf"\b{_DAY}\s+(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR})?", _date),
         (rf"\b{_MONTH}\s+{_DAY}(?:,?\s+{_YEAR})?(?!\d)", _date),
-        (rf"\b{_MONTH},?\s+(?:of\s+)?{_YEAR}", _date),
-        (rf"\b{_SEASON},?\s+(?:of\s+|in\s+)?{_YEAR}", _season),
-        (rf"\b{COUNT}\s+{_UNIT}\s+ago\b", _ago),
-        (rf"\b{COUNT}\s+{_UNIT}\s+(?:from\s+(?:now|today)|later\s+today)\b", _ahead),
-        (rf"\bin\s+{COUNT}\s+{_UNIT}(?:['’]s?\s+time)\b", _ahead),
+        (rf"\b{_MONTH},?\s+(?:of\s+)?{_YEAR}\b", _date),
+        (rf"\b(?:in\s+)?{_MONTH}\s+(?:of\s+)?(?P<turn>last|this|next)\s+year\b", _of_another_year),
+        (rf"\b(?P<turn>last|this|next)\s+year\s+in\s+{_MONTH}", _of_another_year),
+        (rf"\b{_SEASON},?\s+(?:of\s+|in\s+)?{_YEAR}\b", _season),
+        (rf"{COUNT}\s+{_UNIT}\s+ago\b", _ago),
+        (rf"{COUNT}\s+{_UNIT}\s+from\s+(?:now|today)\b", _ahead),
+        (rf"\bin\s+{COUNT}\s+{_UNIT}['’]s?\s+time\b", _ahead),
         (rf"\bin\s+{COUNT}\s+{_UNIT}\b", _ahead_if_it_will_be),
         (r"\bthe\s+(?P<unit>weekend|week|month|year)\s+(?:(?P<last>before\s+last)|after\s+next)\b", _second),
         (rf"\b{_WORD}\b", _word),
-        (
-            rf"\b{_TURN}\s+(?:(?P<unit>weekend|week|month|year)|{_WEEKDAY}|{_SEASON}|{_MONTH})",
-            _turned,
-        ),
-        (rf"\b(?:in|of|since|during|early|late|mid|until|by|around)\s+{_MONTH}", _date),
+        (rf"\b{_TURN}\s+(?:(?P<unit>weekend|week|month|year)|{_WEEKDAY}|{_SEASON}|{_MONTH})\b", _turned),
+        (rf"\b(?:in|since|during|early|late|mid|until)\s+{_MONTH}", _date),
+        (rf"\b(?:of|by|around|before|after)\s+{_FULL_MONTH}", _date),
         (rf"\bon\s+{_WEEKDAY}\b", _on_weekday),
         (r"\b(?:at|on|over|during|for)\s+the\s+weekend\b", _weekend),
-        (rf"\b{_YEAR}\b(?!-)", _date),
         (
-            rf"(?P<count>\d{{1,3}}|[{''.join(name for name in _COUNTS if not name.isascii())}])\s*"
-            r"(?P<unit>天|周|星期|个月|年)(?:以|之)?(?P<side>[前后])",
-            _chinese_ago,
+            r"\b(?:in|since|until|till|by|from|of|during|before|after|around|about|late|early|mid|year)\s+"
+            rf"(?:the\s+year\s+)?{_YEAR}\b(?![-.]?\w|\s+(?:{_COUNTED})\b)",
+            _date,
         ),
+        (rf"{CHINESE_COUNT}\s*(?P<unit>天|周|星期|个月|年)(?:以|之)?(?P<side>[前后])", _chinese_ago),
         (
-            rf"(?P<chinese>{'|'.join(sorted(_CHINESE, key=len, reverse=True))})"
-            rf"(?P<weekday>(?<=[周期])[{_CHINESE_DAYS}天])?",
+            rf"(?<![以最])(?P<chinese>{'|'.join(sorted(_CHINESE, key=len, reverse=True))})"
+            rf"(?P<weekday>(?<=[周期])(?:一(?![起直些样个定])|[二三四五六]|日(?!本)|天(?!气)))?",
             _chinese,
         ),
     )

@@ -29,18 +29,22 @@ class Span:
     yearly: bool = False
 
     def in_year(self, year: int) -> "Span":
-        """Return that of a year."""
-        try:
-            start = self.start.replace(year=year)
-        except ValueError:  # 29 February
-            start = self.start.replace(year=year, day=28)
-        return Span(start, start + (self.end - self.start))
+        """Return that of a year; in one without a 29 February the 28th stands for it."""
+        if self.end - self.start > _DAY:
+            return date_span(year, self.start.month, 0, self.start)
+        start = self.start.replace(year=year, day=min(self.start.day, monthrange(year, self.start.month)[1]))
+        return Span(start, start + _DAY)
+
+    def around(self, moment: datetime) -> list["Span"]:
+        """Return those of the years around a moment, one of every year without those in which there is no such day."""
+        if not self.yearly:
+            return [self]
+        spans = [self.in_year(year) for year in _years_around(moment, 8)]
+        return [span for span in spans if span.start.day == self.start.day]
 
     def nearest_to(self, moment: datetime) -> "Span":
         """Return it, if it is of every year that of the year in which it is nearest to a moment."""
-        if not self.yearly:
-            return self
-        return min(map(self.in_year, _years_around(moment)), key=lambda span: abs(span.start - moment))
+        return min(self.around(moment), key=lambda span: abs(span.start - moment))
 
 
 def closeness(moment: datetime | None, spans: Sequence[Span]) -> float:
@@ -73,8 +77,8 @@ def _overlap(told: Span, span: Span) -> float:
     return math.sqrt(max(0.0, both))
 
 
-def _years_around(moment: datetime) -> list[int]:
-    return [year for year in range(moment.year - 1, moment.year + 2) if MINYEAR <= year < MAXYEAR]
+def _years_around(moment: datetime, far: int = 1) -> list[int]:
+    return [year for year in range(moment.year - far, moment.year + far + 1) if MINYEAR <= year < MAXYEAR]
 
 
 def date_span(year: int, month: int, day: int, now: datetime) -> Span:
@@ -130,15 +134,18 @@ def month_of(number: int, months: int, *, turn: int, now: datetime) -> Span:
     Args:
         number: of its first month, from 1.
         months: how many belong to it.
-        turn: 1 for the last that is over, 0 for that of this year, -1 for the next that begins.
+        turn: 1 for the last that is over, 0 for the one around now or else that of this year, -1 for the next one.
     """
-    spans = [_months(year, number, months, now) for year in (now.year - 2, now.year - 1, now.year, now.year + 1)]
+    spans = [months_from(year, number, months, now) for year in range(now.year - 2, now.year + 2)]
     if turn > 0:
         return [span for span in spans if span.end <= now][-1]
-    return next(span for span in spans if span.start > now) if turn < 0 else spans[2]
+    if turn < 0:
+        return next(span for span in spans if span.start > now)
+    return next((span for span in spans if span.start <= now < span.end), spans[2])
 
 
-def _months(year: int, number: int, months: int, now: datetime) -> Span:
+def months_from(year: int, number: int, months: int, now: datetime) -> Span:
+    """Return some months, the first of which is one of a year."""
     last = year * 12 + number - 1 + months - 1
     start, end = date_span(year, number, 0, now), date_span(last // 12, last % 12 + 1, 0, now)
     return Span(start.start, end.end)

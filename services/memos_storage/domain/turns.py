@@ -82,8 +82,14 @@ def turn_of(cube: MemCube, *, length: int) -> Turn:
         role=_role(first),
         length=length,
         marks=marks_of(cube.text),
-        named=told_times(cube.text, said=on_clock(said, first.utc_offset if first is not None else "")),
+        named=times_of(cube),
     )
+
+
+def times_of(cube: MemCube) -> tuple[NamedTime, ...]:
+    """Return the times that a cube's text tells of, on the clock of who says it."""
+    offset = cube.sources[0].utc_offset if cube.sources else ""
+    return told_times(cube.text, said=on_clock(event_time(cube), offset))
 
 
 def _role(source: SourceSpan | None) -> Role:

@@ -19,6 +19,7 @@ from memos_storage.domain.anchors import EARLIEST, LATEST
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.paths import Topic
 from memos_storage.domain.times import Span
+from memos_storage.domain.turns import times_of
 from memos_storage.domain.values import NewCube, Outcome, Vector
 from memos_storage.domain.walks import Way
 from memos_storage.usecases.legs import LegResult
@@ -165,7 +166,7 @@ def search_hit(hit: Hit, *, payload: bool) -> public.SearchHit:
         features=hit.fused.features,
         superseded_by="" if hit.fused.superseded_by is None else str(hit.fused.superseded_by),
         origin=None if hit.origin is None else _origin(hit.origin),
-        times=[_named(hit.cube.text[one.start : one.end], one.span) for one in hit.fused.named] if payload else (),
+        times=[_named(hit.cube.text[one.start : one.end], one.span) for one in times_of(hit.cube)] if payload else (),
     )
 
 

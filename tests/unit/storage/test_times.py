@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from memos_storage.domain.anchors import EARLIEST, LATEST, anchors_in
+from memos_storage.domain.anchors import EARLIEST, LATEST, AskedTime, anchors_in, between
 from memos_storage.domain.named_times import spans_in, told_times
 from memos_storage.domain.times import Span, closeness, overlap
 
@@ -68,6 +68,29 @@ def test_what_names_no_time_has_none(text):
         ("I visited Rome in May.", "in May", day(2025, 5, 1), day(2025, 6, 1)),
         ("I will visit Rome in May.", "in May", day(2026, 5, 1), day(2026, 6, 1)),
         ("The trial is on 7 April.", "7 April", day(2026, 4, 7), day(2026, 4, 8)),
+        ("We flew to Lisbon in April.", "in April", day(2025, 4, 1), day(2025, 5, 1)),
+        ("I need to renew my passport in May.", "in May", day(2026, 5, 1), day(2026, 6, 1)),
+        ("I'm excited for our trip in May!", "in May", day(2026, 5, 1), day(2026, 6, 1)),
+        ("I started my job in April and I'm loving it.", "in April", day(2025, 4, 1), day(2025, 5, 1)),
+        ("I will see them in February.", "in February", day(2027, 2, 1), day(2027, 3, 1)),
+        ("My exam is on Friday.", "on Friday", day(2026, 3, 6), day(2026, 3, 7)),
+        ("Is Nora coming on Friday?", "on Friday", day(2026, 3, 6), day(2026, 3, 7)),
+        ("On Friday I met Ann, she is charming.", "On Friday", day(2026, 2, 27), day(2026, 2, 28)),
+        ("I quit on Monday because it is boring", "on Monday", day(2026, 3, 2), day(2026, 3, 3)),
+        ("Feb 29 was fun", "Feb 29", day(2024, 2, 29), day(2024, 3, 1)),
+        ("It snowed in February.", "in February", day(2026, 2, 1), day(2026, 3, 1)),
+        ("We married in May of last year.", "in May of last year", day(2025, 5, 1), day(2025, 6, 1)),
+        ("She was born on 31.12.1999", "31.12.1999", day(1999, 12, 31), day(2000, 1, 1)),
+        ("at 2024-05-06T10:00 it rang", "2024-05-06", day(2024, 5, 6), day(2024, 5, 7)),
+        ("I lived there from 2019 to 2021", "from 2019 to 2021", day(2019, 1, 1), day(2022, 1, 1)),
+        ("I left thirty-five years ago", "thirty-five years ago", day(1991, 1, 1), day(1992, 1, 1)),
+        ("I left twenty days ago", "twenty days ago", day(2026, 2, 12), day(2026, 2, 13)),
+        ("Can you remind me tomorrow?", "tomorrow", day(2026, 3, 5), day(2026, 3, 6)),
+        ("last evening we talked", "last evening", day(2026, 3, 3), day(2026, 3, 4)),
+        ("Sept 5 was hot", "Sept 5", day(2025, 9, 5), day(2025, 9, 6)),
+        ("十二天前我去了", "十二天前", day(2026, 2, 20), day(2026, 2, 21)),
+        ("下周一起吃饭", "下周", day(2026, 3, 9), day(2026, 3, 16)),
+        ("去年5月我去了", "去年5月", day(2025, 5, 1), day(2025, 6, 1)),
         ("I will be back in two weeks.", "in two weeks", day(2026, 3, 16), day(2026, 3, 23)),
         ("The week before last was hard.", "The week before last", day(2026, 2, 16), day(2026, 2, 23)),
         ("我上周三去了", "上周三", day(2026, 2, 25), day(2026, 2, 26)),
@@ -81,8 +104,15 @@ def test_a_memory_tells_of_a_time_of_its_own(text, phrase, start, end):
 
 
 @pytest.mark.parametrize(
-    "text", ["I learned it in two weeks.", "She may go.", "The weekend bag", "I love Fridays", "999999999 years ago"]
-)
+    "text",
+    [
+        "I learned it in two weeks.", "She may go.", "The weekend bag", "I love Fridays", "999999999 years ago",
+        "It costs 2000 dollars.", "In 2000 steps", "My pin is 1987", "Office 2019", "555-1987", "version 2023.1.2",
+        "This weekly meeting", "The repairs will last months.", "this may be a problem", "By may I mean yes",
+        "You may 10 times try", "a friend of Jan", "1,000 years ago", "2.5 years ago", "thıs week", "last sprıng",
+        "wınter 2020", "THİS week", "1000年前",
+    ],
+)  # fmt: skip
 def test_a_memory_without_a_time_tells_of_none(text):
     assert told_times(text, said=NOW) == ()
 
@@ -90,6 +120,16 @@ def test_a_memory_without_a_time_tells_of_none(text):
 def test_of_a_long_memory_the_first_times_are_kept():
     told = told_times(" ".join(f"In {year} it rained." for year in range(1990, 2020)), said=NOW)
     assert [one.span.start.year for one in told] == list(range(1990, 1998))
+    first, *_ = told_times("Yesterday I slept. " + "2020-01-01 " * 100, said=NOW)
+    assert first.start == 0
+
+
+def test_the_ends_of_the_calendar_are_told_without_an_error():
+    for text in ("It was in May", "It will be in May", "It was on 29 February", "last summer", "tomorrow", "next year"):
+        for year in (1, 2, 9998, 9999):
+            for said in (day(year, 1, 1), day(year, 12, 31)):
+                assert len(told_times(text, said=said)) <= 1
+                assert len(list(anchors_in(f"since {text}", now=said))) <= 1
 
 
 def test_what_a_memory_tells_of_fits_as_far_as_it_lies_within():
@@ -123,6 +163,8 @@ def test_a_time_is_counted_from_an_event(text, event, start, end):
         ("What has he read since May 2023?", day(2023, 5, 1)),
         ("What did he read before 2022", day(2022, 1, 1)),
         ("What did he read after last week?", day(2026, 2, 23)),
+        ("What did he read since February?", day(2026, 2, 1)),
+        ("What did he read since Monday?", day(2026, 3, 2)),
     ],
 )
 def test_a_time_is_counted_from_a_time(text, time):
@@ -130,7 +172,35 @@ def test_a_time_is_counted_from_a_time(text, time):
     assert anchor.time.start == time
 
 
-@pytest.mark.parametrize("text", ["What does he do after work?", "after all", "Who looks after it?", "before", "since"])
+def test_a_side_of_a_time_has_it_or_has_it_not():
+    year = Span(day(2020, 1, 1), day(2021, 1, 1))
+    for side, span in {
+        "after": Span(year.end, LATEST),
+        "since": Span(year.start, LATEST),
+        "before": Span(EARLIEST, year.start),
+        "until": Span(EARLIEST, year.end),
+    }.items():
+        (anchor,) = anchors_in(f"What did he read {side} 2020?", now=NOW)
+        assert anchor.span(anchor.time) == span
+
+
+def test_what_lies_between_two_times_is_one():
+    times = [
+        AskedTime(anchor.start, anchor.end, anchor.span(anchor.time))
+        for anchor in anchors_in("What did he read after 2020 and before 2023?", now=NOW)
+    ]
+    (both,) = between(times)
+    assert both.span == Span(day(2021, 1, 1), day(2023, 1, 1))
+    assert between(times[:1]) == times[:1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What does he do after work?", "after all", "Who looks after it?", "Who looks after the children?", "before",
+        "named it after his father", "Since I like tea, what should I drink?", "Before I forget: where are my keys?",
+    ],
+)  # fmt: skip
 def test_what_counts_from_nothing_has_no_anchor(text):
     assert list(anchors_in(text, now=NOW)) == []
 

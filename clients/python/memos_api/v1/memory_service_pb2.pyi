@@ -1838,7 +1838,7 @@ class SearchHit(_message.Message):
     @_builtins.property
     def times(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedTime]:
         """Times that the text tells of, such as `yesterday`, as they were when it was said, on the speaker's own clock; the
-        first eight. Not told of what has changed since the moment that is asked about.
+        first eight.
         """
 
     def __init__(

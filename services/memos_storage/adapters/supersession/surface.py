@@ -17,6 +17,9 @@ _OPENED = re.compile(
 )
 _PLACED = re.compile(r"\b(?:at|for|in|near)\s+(?:the\s+)?([A-Z][\w'’-]*)")
 _TOKEN = re.compile(r"\w+")
+_EMPTY = frozenset(
+    ("a", "an", "the", "is", "are", "am", "be", "being", "s", "m", "re", "that", "really", "very", "just")
+)
 _BETWEEN = re.compile(r"\|(?![^(]*\))")
 """A bar that is in no brackets."""
 _SENTENCE = re.compile(r"[.!?:;]\s*$")
@@ -31,6 +34,7 @@ class Surface:
 
     Attributes:
         terms: as the lexical index counts them.
+        said: all words in their order, by their stems, but for those that say nothing by themselves, such as `is`.
         names: words written as names, folded.
         persons: words for persons that stand for others than the speaker, such as `sister`.
         numbers: as they are written.
@@ -47,6 +51,7 @@ class Surface:
     """
 
     terms: frozenset[str]
+    said: tuple[str, ...]
     names: frozenset[str]
     persons: frozenset[str]
     numbers: frozenset[str]
@@ -70,6 +75,7 @@ def surface_of(text: str) -> Surface:
     opening = "" if opened is None else opened[0]
     return Surface(
         terms=frozenset(terms(text)),
+        said=_said(text),
         names=names,
         persons=kinds["person"].found(text, words),
         numbers=kinds["number"].found(text, words),
@@ -112,6 +118,15 @@ def _names(text: str, opening: "_Kind", first_person: "_Kind") -> frozenset[str]
         if not (begins and opening.is_whole(word)):
             found.add(_plain(word))
     return frozenset(found)
+
+
+def _said(text: str) -> tuple[str, ...]:
+    """Return what the lexical index makes of each word, and the words that it leaves out, such as `under`."""
+    found = []
+    for word in _TOKEN.findall(text.casefold()):
+        if word not in _EMPTY:
+            found += terms(word) or [word]
+    return tuple(found)
 
 
 def _subject(told: str, names: frozenset[str]) -> frozenset[str]:

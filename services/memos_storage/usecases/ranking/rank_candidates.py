@@ -9,7 +9,7 @@ import numpy as np
 from memos_storage.domain.anchors import AskedTime
 from memos_storage.domain.fusion import CONTEXT, DENSE, LEXICAL, SPEAKER, Fused, semantic, total
 from memos_storage.domain.learned import RANKED
-from memos_storage.domain.pool import NOBODY, Feature, Pool
+from memos_storage.domain.pool import Feature, Pool
 from memos_storage.ports import Asked, Catalog, Ranker, Spans, Stage, TurnReader
 from memos_storage.usecases.ranking.updates import UpdatesStage
 from memos_storage.usecases.ranking.words import shares
@@ -148,7 +148,8 @@ def _rescored(ranker: Ranker, pool: Pool, scores: Feature, asked: Asked) -> tupl
     first = np.argsort(-scores, kind="stable")[:RANKED]
     given = ranker({name: values[first] for name, values in pool.features.items()}, scores[first])
     rescored = scores.copy()
-    rescored[first] = given - given.min(initial=0.0) + scores[first].min(initial=0.0)
+    if len(first):
+        rescored[first] = given - given.min() + scores[first].min()
     return rescored, StageResult(RANKER, True, "", len(first), (time.perf_counter() - started) * 1e3)
 
 
@@ -166,7 +167,6 @@ def _ordered(pool: Pool, scores: Feature, found: Mapping[str, Fused], *, told: i
             legs=found[uid].legs if uid in found else {},
             features={name: values[rank] for name, values in columns.items()} if rank < told else {},
             step=None if uid in found else pool.steps.get(uid),
-            named=pool.seen.named[seen] if (seen := pool.places[place]) != NOBODY else (),
         )
         for rank, (place, score) in enumerate(zip(order.tolist(), scores[order].tolist(), strict=True))
     ]

@@ -4,18 +4,19 @@ It can say so by something else: `two weeks after the concert` counts from the t
 the concert.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from memos_kernel.moments import moment
-from memos_storage.domain.anchors import Anchor, AskedTime, anchors_in
+from memos_storage.domain.anchors import Anchor, AskedTime, anchors_in, between
 from memos_storage.domain.fusion import SPEAKER, TIME
 from memos_storage.domain.named_times import named_times
 from memos_storage.domain.pool import Pool, Seen, filled
-from memos_storage.domain.times import Span, closeness, overlap
+from memos_storage.domain.times import Span, back, closeness, overlap
 from memos_storage.domain.turns import Mark
 from memos_storage.ports import Asked
 
@@ -36,11 +37,10 @@ class TimeStage:
         """See `Stage`."""
         unknown: list[str] = []
         if pool.times is None:
-            anchors = list(anchors_in(asked.text, now=asked.now))
-            counted = {anchor: _counted_from(anchor, pool, asked) for anchor in anchors}
+            counted = {anchor: _counted_from(anchor, pool, asked) for anchor in anchors_in(asked.text, now=asked.now)}
             unknown = [anchor.event for anchor, time in counted.items() if time is None]
             known = [time for time in counted.values() if time is not None]
-            pool.times = (*_on_the_calendar(asked, anchors), *known)
+            pool.times = tuple(between([*_on_the_calendar(asked, known), *known]))
         if spans := list(dict.fromkeys(one.span for one in pool.times)):
             values = np.zeros(len(pool))
             values[pool.known] = _nearness(pool, spans)
@@ -48,10 +48,10 @@ class TimeStage:
         return f"no memory was found that tells of: {'; '.join(unknown)}" if unknown else ""
 
 
-def _on_the_calendar(asked: Asked, anchors: Sequence[Anchor]) -> Iterator[AskedTime]:
+def _on_the_calendar(asked: Asked, counted: Sequence[AskedTime]) -> Iterator[AskedTime]:
     """Yield the times that the query names by themselves."""
     for one in named_times(asked.text, now=asked.now):
-        if not any(anchor.start < one.end and one.start < anchor.end for anchor in anchors):
+        if not any(other.start < one.end and one.start < other.end for other in counted):
             yield AskedTime(one.start, one.end, one.span)
 
 
@@ -65,11 +65,11 @@ def _counted_from(anchor: Anchor, pool: Pool, asked: Asked) -> AskedTime | None:
 
 
 def _time_of(anchor: Anchor, pool: Pool, asked: Asked) -> tuple[str, Span | None]:
-    """Return the candidate that tells best of an event, and the time that it says, else when it was said."""
+    """Return the candidate that tells best of an event, and the time that it says, else the day when it was said."""
     if pool.met is None:
         return "", None
-    words = anchor.event.casefold()
-    own = np.array([word.casefold() in words for word in asked.words])
+    words = set(_words(anchor.event))
+    own = np.array([not words.isdisjoint(_words(word)) for word in asked.words])
     weights = pool.met.weights[:, own]
     scores = (pool.met.cosines[:, own] * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-6)
     scores += BY_ITSELF * pool.features.get(SPEAKER, np.zeros(len(pool)))
@@ -79,8 +79,12 @@ def _time_of(anchor: Anchor, pool: Pool, asked: Asked) -> tuple[str, Span | None
     if best < 0 or scores[best] < TOLD:
         return "", None
     place = pool.places[best]
-    said = moment(int(pool.seen.times[place]))
-    return pool.uids[best], next((one.span for one in pool.seen.named[place]), Span(said, said))
+    named = next((one.span for one in pool.seen.named[place]), None)
+    return pool.uids[best], named or back("day", 0, moment(int(pool.seen.times[place])).astimezone(asked.now.tzinfo))
+
+
+def _words(text: str) -> Iterable[str]:
+    return re.findall(r"\w+", text.casefold())
 
 
 def _nearness(pool: Pool, spans: Sequence[Span]) -> list[float]:

@@ -32,7 +32,7 @@ LEAST_COSINE = 0.3
 """Texts that are farther away are about something else."""
 
 MOST_LINKS = 4
-"""Most earlier texts that one statement is linked to, those of the strongest evidence."""
+"""Most earlier texts that one statement is linked to: what it outdates first, then by evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def _statements(cubes: Iterable[MemCube]) -> dict[str, Statement]:
 
 
 def _strongest(judged: Sequence[Judged]) -> tuple[Judged, ...]:
-    return tuple(sorted(judged, key=lambda one: (-one.evidence, one.stored.uid))[:MOST_LINKS])
+    return tuple(sorted(judged, key=lambda one: (one.kind, -one.evidence, one.stored.uid))[:MOST_LINKS])
 
 
 def _nearest(near: Sequence[_Near]) -> list[_Near]:

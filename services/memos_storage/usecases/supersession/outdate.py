@@ -34,8 +34,9 @@ class Linker:
                 continue
             newer, older = (stored.cube, here.cube) if one.is_newer else (here.cube, stored.cube)
             links = [self.link(newer, older, one.kind, one.evidence)]
-            if one.kind is LinkKind.SUPERSEDES and not one.is_newer:
-                links += self._outdate_successors(newer, older, one.evidence)
+            if one.kind in (LinkKind.SUPERSEDES, LinkKind.RESTATES) and not one.is_newer:
+                by = one.evidence if one.kind is LinkKind.SUPERSEDES else None
+                links += self._outdate_successors(newer, older, by)
             made |= {(link.newer_uid, link.older_uid): link for link in links}
         return tuple(made.values())
 
