@@ -17,7 +17,7 @@ class LinkKind(IntEnum):
     UNRELATED = 3
     """Somebody said that neither touches the other."""
     RESTATES = 4
-    """The newer one says the same in other words; both hold."""
+    """The newer one says the same, in other forms of the same words; both hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

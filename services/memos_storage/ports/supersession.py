@@ -36,7 +36,7 @@ class Judge(Protocol):
         ...
 
     def restates(self, newer: Told, older: Told, cosine: float) -> float:
-        """Return how well the newer statement says the same as the older one in other words, to 1; 0 if it does not.
+        """Return how well the newer statement says the same as the older one in other forms, to 1; 0 if it does not.
 
         Args:
             newer: told later.

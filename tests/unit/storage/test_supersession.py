@@ -74,6 +74,25 @@ async def test_the_same_in_other_words_is_linked_and_both_hold(world):
     assert {(hit.cube.text, hit.fused.superseded_by) for hit in found.hits} == {(OSLO, None), (LIVES, None)}
 
 
+async def test_what_is_said_again_in_another_form_outdates_what_had_outdated_it(homes):
+    homes.restated[LIVES, OSLO] = 0.9
+    first, second = await tell(homes, new(OSLO), new(BERGEN, minutes=5))
+    (third,) = await tell(homes, new(LIVES, minutes=9))
+    assert await until(homes, second) == NOW + timedelta(minutes=9)
+    assert await until(homes, first) == NOW + timedelta(minutes=5)
+    kinds = {(link.older, link.kind) for link in third.links}
+    assert kinds == {(first.cube.name, LinkKind.RESTATES), (second.cube.name, LinkKind.SUPERSEDES)}
+
+
+async def test_what_it_outdates_comes_before_what_it_says_again(homes):
+    notes = [f"Nora lives in Oslo, number {number}." for number in range(4)]
+    for note in notes:
+        homes.restated[BERGEN, note] = 0.95
+    await tell(homes, new(OSLO), *(new(note) for note in notes))
+    (last,) = await tell(homes, new(BERGEN, minutes=5))
+    assert LinkKind.SUPERSEDES in {link.kind for link in last.links}
+
+
 async def test_who_asks_for_a_time_gets_what_held_then(homes):
     long_ago = [said("", at=datetime(year, 3, 1, tzinfo=UTC)) for year in (2022, 2024)]
     await tell(homes, *(new(text, sources=(source,)) for text, source in zip((OSLO, BERGEN), long_ago, strict=True)))

@@ -39,7 +39,7 @@ class _LinkKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkKind.Val
     LINK_KIND_UNRELATED: _LinkKind.ValueType  # 3
     """Neither touches the other."""
     LINK_KIND_RESTATES: _LinkKind.ValueType  # 4
-    """The newer one says the same as the older one in other words; both hold."""
+    """The newer one says the same as the older one, in other forms of the same words; both hold."""
 
 class LinkKind(_LinkKind, metaclass=_LinkKindEnumTypeWrapper):
     """What a statement does to an earlier one."""
@@ -53,7 +53,7 @@ LINK_KIND_MAY_SUPERSEDE: LinkKind.ValueType  # 2
 LINK_KIND_UNRELATED: LinkKind.ValueType  # 3
 """Neither touches the other."""
 LINK_KIND_RESTATES: LinkKind.ValueType  # 4
-"""The newer one says the same as the older one in other words; both hold."""
+"""The newer one says the same as the older one, in other forms of the same words; both hold."""
 Global___LinkKind: _TypeAlias = LinkKind  # noqa: Y015
 
 class _SearchWay:
