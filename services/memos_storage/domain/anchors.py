@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from memos_storage.domain.counts import COUNT, count_of
-from memos_storage.domain.named_times import NamedTime, named_times
+from memos_storage.domain.named_times import NamedTime, named_times, of_its_year
 from memos_storage.domain.tenses import Tense, tense_around
 from memos_storage.domain.times import Span
 
@@ -20,17 +22,33 @@ EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=
 _SIDE = re.compile(
     rf"(?:{COUNT}\s+(?P<unit>day|week|month|year)s?\s+|\bthe\s+(?P<within>day|week|month|year)\s+|\b)"
     r"(?P<side>before|after|since|until|till)\s+"
-    r"(?P<event>(?:(?!\s+(?:and\s+)?(?:before|after|since|until|till)\b)[^?.!,;:])+)",
+    r"(?P<event>(?:(?!(?<=\S)\s+(?:(?:and\s+)?(?:before|after|since|until|till)"
+    r"|(?:what|who|where|which|how)\s+(?:did|do|does|is|are|was|were|has|have|had))\b)[^?.!,;:])+)",
     re.IGNORECASE,
 )
+_SIDES = {"before": "before", "after": "after", "since": "since", "until": "until", "till": "until"}
+_CHINESE_SIDE = re.compile(
+    r"(?P<event>(?<!\d)(?:19|20)\d\d\s*年(?:\s*\d\d?\s*月(?:\s*\d\d?\s*[日号])?)?)\s*[以之]?(?P<side>[前后])"
+)
+_MOST = 16
+"""Most phrases of a query that are read."""
 _TELLS_AN_EVENT = re.compile(
     r"(?:(?i:the|his|her|their|its|my|our|your|s?he|they|it|i|we|you)|[A-Z]\w*|\w+['’]s)\s+\w|[A-Z]\w+\Z"
 )
 """It begins with `the`, a pronoun or a name: `after work` and `after a while` tell of nothing that happened once."""
-_NO_TIME = re.compile(
-    r"\b(?:look\w*|tak(?:e|es|en|ing)|took|ask\w*|run\w*|nam(?:e|ed|es)\b.*|call(?:ed)?\b.*)\s*\Z", re.IGNORECASE
-)
+_NO_TIME = re.compile(r"\b(?:look(?:s|ed|ing)?|nam(?:e|ed|es|ing)(?:\s+(?:it|him|her|them))?)\s+\Z", re.IGNORECASE)
 """Before `after`, which tells of no time then: `who looks after the children`."""
+_OF_A_PERSON = re.compile(
+    r"\b(?:tak(?:e|es|en|ing)|took|ask(?:s|ed|ing)?|call(?:s|ed|ing)?(?:\s+(?:it|him|her|them))?)\s+\Z", re.IGNORECASE
+)
+"""The same, if a person of the family is behind it."""
+_FAMILY = re.compile(
+    r"\w+\s+(?:(?:grand)?(?:father|mother|dad|mom|mum|parents?|son|daughter)|uncle|aunt|brother|sister)\b",
+    re.IGNORECASE,
+)
+_SHORT = 4
+"""Words of an event; what begins with `since`, is longer and tells of nothing past is a reason."""
+_BEFORE, _PERSON = 40, re.compile(r"(?:i|you|he|she|it|we|they)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +115,29 @@ def anchors_in(text: str, *, now: datetime) -> Iterator[Anchor]:
         text: of the query.
         now: relative times count from it, in its time zone.
     """
-    for match in _SIDE.finditer(text):
-        event, side = match["event"].strip(), match["side"].casefold()
-        named = _time_at_the_start(event, now)
-        if named is None and (not _TELLS_AN_EVENT.match(event) or _tells_no_time(match)):
-            continue
-        yield Anchor(
-            event=event,
-            side="until" if side == "till" else side,
-            unit=(match["unit"] or match["within"] or "").casefold(),
-            count=count_of(match["count"]) if match["unit"] else 0,
-            time=None if named is None else named.span.nearest_to(now),
-            start=match.start(),
-            end=match.start("event") + (len(event) if named is None else named.end),
-        )
+    for match in islice(_SIDE.finditer(text), _MOST):
+        with suppress(LookupError):  # its letters are others than those of the word: `sınce`
+            yield from _anchor(match, now)
+    for match in islice(_CHINESE_SIDE.finditer(text), _MOST):
+        for named in named_times(match["event"], now=now):
+            side = "before" if match["side"] == "前" else "after"
+            yield Anchor(match["event"], side, "", 0, named.span, *match.span())
+
+
+def _anchor(match: re.Match[str], now: datetime) -> Iterator[Anchor]:
+    event, side = match["event"].strip(), _SIDES[match["side"].casefold()]
+    named = _time_at_the_start(match, event, side, now)
+    if named is None and (not _TELLS_AN_EVENT.match(event) or _tells_no_time(match, event)):
+        return
+    yield Anchor(
+        event=event,
+        side=side,
+        unit=(match["unit"] or match["within"] or "").casefold(),
+        count=count_of(match["count"]) if match["unit"] else 0,
+        time=None if named is None else named.span,
+        start=match.start(),
+        end=match.start("event") + (len(event) if named is None else named.end),
+    )
 
 
 def between(times: Sequence[AskedTime]) -> list[AskedTime]:
@@ -129,18 +156,31 @@ def between(times: Sequence[AskedTime]) -> list[AskedTime]:
     return [*(one for one in times if one not in ends), both]
 
 
-def _time_at_the_start(event: str, now: datetime) -> NamedTime | None:
-    """Return the time that an event is or begins with, such as `May`, `last week` or `Friday`."""
+def _time_at_the_start(match: re.Match[str], event: str, side: str, now: datetime) -> NamedTime | None:
+    """Return the time that an event is or begins with, such as `May`, `last week` or `Friday`.
+
+    What is asked tells whether it is ahead, but what something is since has been.
+    """
+    asked = "" if side == "since" else match.string[max(0, match.start() - _BEFORE) : match.start()]
     for word in ("", "in ", "on "):
-        for one in named_times(word + event, now=now):
-            if one.start <= len(word) and one.end > len(word) and not (word + event)[: one.start].strip():
-                return NamedTime(0, one.end - len(word), one.span)
+        start = len(asked) + len(word)
+        for one in named_times(asked + word + event, now=now):
+            if len(asked) <= one.start <= start < one.end:
+                tense = Tense.PAST if side == "since" else tense_around(asked, len(asked), len(asked))
+                span = of_its_year(one.span, tense, now) if one.span.yearly else one.span
+                return NamedTime(0, one.end - start, span)
     return None
 
 
-def _tells_no_time(match: re.Match[str]) -> bool:
-    text, side = match.string, match["side"].casefold()
-    if side == "after" and not match["unit"] and not match["within"]:
-        return _NO_TIME.search(text, 0, match.start("side")) is not None
-    opens = not text[: match.start()].strip() and text[match.end() : match.end() + 1] in (",", ":")
-    return opens and tense_around(match["event"], 0, 0) is not Tense.PAST  # `Since I like tea, ...`
+def _tells_no_time(match: re.Match[str], event: str) -> bool:
+    text, start = match.string, match.start("side")
+    if match["unit"] or match["within"]:
+        return False
+    if match["side"].casefold() == "after":
+        before = max(0, start - _BEFORE)
+        if _NO_TIME.search(text, before, start) or (_OF_A_PERSON.search(text, before, start) and _FAMILY.match(event)):
+            return True
+    if text[: match.start()].strip() or text[match.end() : match.end() + 1] not in (",", ":"):
+        return False
+    reason = _PERSON.match(event) is not None or (match["side"].casefold() == "since" and len(event.split()) > _SHORT)
+    return reason and tense_around(event, 0, 0) is not Tense.PAST  # `Since I like tea, ...`

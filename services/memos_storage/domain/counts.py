@@ -21,10 +21,11 @@ _NUMERALS = {numeral: value for value, numeral in enumerate("零一二三四五�
 
 _WORDS = "|".join(sorted((*_VAGUE, *_ONES), key=len, reverse=True)).replace(" ", r"\s+")
 COUNT = (
-    rf"(?<![\w.,-])(?P<count>\d{{1,3}}|(?:{'|'.join(_TENS)})(?:[\s-](?:{'|'.join(_ONES[:9])}))?|{_WORDS})"
+    r"(?<![\w.,-])(?<!half )(?<!hundred and )(?<!thousand and )"
+    rf"(?P<count>(?<!\d )\d{{1,3}}|(?:{'|'.join(_TENS)})(?:[\s-](?:{'|'.join(_ONES[:9])}))?|{_WORDS})"
     rf"(?:\s+(?:or|to)\s+(?:\d{{1,3}}|{_WORDS}))?"
 )
-"""Pattern of a number as group `count`; of `two or three` the first."""
+"""Pattern of a number as group `count`; of `two or three` and 两三 the first. It is not the end of a larger one."""
 CHINESE_COUNT = rf"(?<![\d.,十百千万{''.join(_NUMERALS)}])(?P<count>\d{{1,3}}|[{''.join(_NUMERALS)}十]{{1,3}})"
 
 
@@ -49,6 +50,8 @@ def count_of(told: str) -> int:
 
 def _chinese(given: str) -> int:
     tens, ten, ones = given.rpartition("十")
-    if not ten:
+    if ten:
+        return 10 * (_NUMERALS[tens[0]] if tens else 1) + (_NUMERALS[ones[0]] if ones else 0)
+    if "零" in given:
         return int("".join(str(_NUMERALS[numeral]) for numeral in given))
-    return 10 * (_NUMERALS[tens] if tens else 1) + (_NUMERALS[ones] if ones else 0)
+    return _NUMERALS[given[0]]

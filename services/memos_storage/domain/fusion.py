@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from memos_kernel.names import CubeName
+from memos_storage.domain.named_times import NamedTime
 from memos_storage.domain.pool import Feature, Pool, standardized
 from memos_storage.domain.walks import Step
 
@@ -69,6 +70,7 @@ class Fused:
     Attributes:
         superseded_by: the statement that ended its validity; None if there is none.
         step: how the search came to it, if no leg found it.
+        named: the times that its text tells of; None if that was not read.
     """
 
     uid: str
@@ -77,6 +79,7 @@ class Fused:
     features: Mapping[str, float] = field(default_factory=dict)
     superseded_by: CubeName | None = None
     step: Step | None = None
+    named: tuple[NamedTime, ...] | None = None
 
 
 def fuse(legs: Mapping[str, Mapping[str, float]], *, cosines: Mapping[str, float]) -> list[Fused]:

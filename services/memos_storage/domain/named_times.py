@@ -43,13 +43,21 @@ _DAYS_BACK = {
 }  # fmt: skip
 _CHINESE = {
     "今天": ("day", 0), "今晚": ("day", 0), "昨天": ("day", 1), "昨晚": ("day", 1), "前天": ("day", 2),
-    "大前天": ("day", 3), "明天": ("day", -1), "后天": ("day", -2), "上周末": ("weekend", 1), "上上周": ("week", 2),
-    "上周": ("week", 1), "上星期": ("week", 1), "本周末": ("weekend", 0), "这周末": ("weekend", 0), "这周": ("week", 0),
-    "本周": ("week", 0), "下周末": ("weekend", -1), "下周": ("week", -1), "下星期": ("week", -1),
-    "上个月": ("month", 1),
-    "这个月": ("month", 0), "本月": ("month", 0), "下个月": ("month", -1), "去年": ("year", 1), "前年": ("year", 2),
-    "今年": ("year", 0), "明年": ("year", -1),
+    "大前天": ("day", 3), "明天": ("day", -1), "后天": ("day", -2), "大后天": ("day", -3),
+    "上上周末": ("weekend", 2), "上周末": ("weekend", 1), "本周末": ("weekend", 0), "这周末": ("weekend", 0),
+    "下周末": ("weekend", -1), "下下周末": ("weekend", -2),
+    "上上周": ("week", 2), "上周": ("week", 1), "这周": ("week", 0), "本周": ("week", 0), "下周": ("week", -1),
+    "下下周": ("week", -2), "上上星期": ("week", 2), "上星期": ("week", 1), "上个星期": ("week", 1),
+    "这星期": ("week", 0), "这个星期": ("week", 0), "下星期": ("week", -1), "下个星期": ("week", -1),
+    "下下星期": ("week", -2), "上上个月": ("month", 2), "上个月": ("month", 1), "这个月": ("month", 0),
+    "本月": ("month", 0), "下个月": ("month", -1), "下下个月": ("month", -2), "大前年": ("year", 3),
+    "前年": ("year", 2), "去年": ("year", 1), "今年": ("year", 0), "明年": ("year", -1), "后年": ("year", -2),
 }  # fmt: skip
+_BEFORE_CHINESE = {
+    "前天": "目之以最", "前年": "目之以最", "后天": "然雨以之今", "后年": "以之今", "上周": "晚", "明天": "透聪",
+    "本月": "日", "本周": "日", "去年": "过",
+}  # fmt: skip
+"""What makes other words of them: 目前天气, 然后天就黑了, 晚上周围, 透明天花板, 日本月饼, 过去年轻的时候."""
 _CHINESE_DAYS = "一二三四五六日"
 _CHINESE_UNITS = {"天": "day", "周": "week", "星期": "week", "个月": "month", "年": "year"}
 
@@ -77,6 +85,13 @@ _MAY_BE = re.compile(
 """Behind `may`, which is no month then."""
 _PERSON = re.compile(r"\b(?:i|you|he|she|it|we|they|this|that|who)\s+\Z", re.IGNORECASE)
 """Before `may` and `march`, which are verbs then."""
+_NUMBERED = re.compile(
+    r"(?<!\d)(?<!on )(?<!by )(?<!till )(?<!until )(?<!since )(?<!from )(?<!before )(?<!after )\d+\s+may\s+"
+    r"(?!(?:and|or|but|so|at|in|on|for|with|because|this|next|last)\b)[a-z]"
+)
+"""With a number of something before `may`, and a verb behind it: `anyone over 18 may apply`."""
+_WITHIN = re.compile(r"(?:in|since|during|early|late|mid|until)\s", re.IGNORECASE)
+"""Before `may`, which is a month then."""
 
 _HINT = re.compile(
     rf"\d|day|week|month|year|ago|night|evening|morrow|this\s|{'|'.join(name[:3] for name in _MONTHS)}"
@@ -139,10 +154,12 @@ def told_times(text: str, *, said: datetime) -> tuple[NamedTime, ...]:
 
 
 def _of_its_year(one: NamedTime, text: str, said: datetime) -> Span:
-    if not one.span.yearly:
-        return one.span
-    tense, spans = tense_around(text, one.start, one.end), one.span.around(said)
-    nearest = one.span.nearest_to(said)
+    return one.span if not one.span.yearly else of_its_year(one.span, tense_around(text, one.start, one.end), said)
+
+
+def of_its_year(span: Span, tense: Tense, said: datetime) -> Span:
+    """Return that of a year: what has been is the last that has begun, what will be the next that is not over."""
+    spans, nearest = span.around(said), span.nearest_to(said)
     if tense is Tense.PAST:
         return max((span for span in spans if span.start <= said), key=lambda span: span.start, default=nearest)
     if tense is Tense.FUTURE:
@@ -170,6 +187,11 @@ def _years(match: re.Match[str], now: datetime) -> Span:
     return Span(date_span(first, 0, 0, now).start, date_span(last, 0, 0, now).end)
 
 
+def _decade(match: re.Match[str], now: datetime) -> Span:
+    first = int(match["decade"])
+    return Span(date_span(first, 0, 0, now).start, date_span(first + 10, 0, 0, now).start)
+
+
 def _season(match: re.Match[str], now: datetime) -> Span:
     return months_from(int(match["year"]), SEASONS[match["season"].casefold()], 3, now)
 
@@ -184,11 +206,18 @@ def _month(match: re.Match[str]) -> int:
     if name is None:
         return 0
     end = match.end("month")
-    if name == "may" and (_MAY_BE.match(match.string, end) or _is_verb(match)):
+    if name == "may" and (_may_be(match, end) or _is_verb(match)):
         raise ValueError
     if name == "march" and _is_verb(match):
         raise ValueError
     return 1 + [full[:3] for full in _MONTHS].index(name[:3].casefold())
+
+
+def _may_be(match: re.Match[str], end: int) -> bool:
+    text, start = match.string, match.start("month")
+    if (match.groupdict().get("day") or "") and match.start("day") < start:
+        return _NUMBERED.search(text, max(0, start - 10), end + 12) is not None
+    return _MAY_BE.match(text, end) is not None and _WITHIN.match(match[0]) is None
 
 
 def _is_verb(match: re.Match[str]) -> bool:
@@ -221,7 +250,9 @@ def _turned(match: re.Match[str], now: datetime) -> Span:
         number = _DAYS.index(parts["weekday"].casefold())
         if turn > 0:
             return weekday_before(number, now)
-        return weekday_after(number, now) if match["turn"].casefold() == "coming" else weekday(number, turn, now)
+        this = weekday(number, turn, now)
+        over = this.end <= now and tense_around(match.string, *match.span()) in (Tense.FUTURE, Tense.PRESENT)
+        return weekday_after(number, now) if over or match["turn"].casefold() == "coming" else this
     if parts["season"]:
         return month_of(SEASONS[parts["season"].casefold()], 3, turn=turn, now=now)
     if parts["month"]:
@@ -237,6 +268,10 @@ def _of_another_year(match: re.Match[str], now: datetime) -> Span:
 def _second(match: re.Match[str], now: datetime) -> Span:
     """Read `the week before last`, `the month after next`."""
     return back(match["unit"].casefold(), 2 if match["last"] else -2, now)
+
+
+def _half_a_year_ago(_: re.Match[str], now: datetime) -> Span:
+    return back("month", 6, now)
 
 
 def _on_weekday(match: re.Match[str], now: datetime) -> Span:
@@ -268,6 +303,11 @@ def _chinese_ago(match: re.Match[str], now: datetime) -> Span:
     return back(_CHINESE_UNITS[match["unit"]], sign * count, now)
 
 
+def _chinese_phrase(phrase: str) -> str:
+    before = _BEFORE_CHINESE.get(phrase)
+    return phrase if before is None else f"(?<![{before}]){phrase}"
+
+
 def _phrases() -> Iterator[tuple[re.Pattern[str], _Reading]]:
     """Return what to look for, the longest first: what one has read no other reads again."""
     month_and_day = r"(?P<number>1?\d)\s*月(?:\s*(?P<day>[0-3]?\d)\s*[日号])?"
@@ -275,7 +315,8 @@ def _phrases() -> Iterator[tuple[re.Pattern[str], _Reading]]:
         (rf"(?<![\w-]){_YEAR}-(?P<number>[01]\d)(?:-(?P<day>[0-3]\d))?(?![\d-])", _date),
         (rf"(?<![\w.])(?P<day>[0-3]?\d)\.\s?(?P<number>[01]?\d)\.\s?{_YEAR}\b", _date),
         (rf"\b(?:from|between|in|during)\s+{_YEAR}\s*(?:-|–|to|and|until|till)\s*(?P<last>(?:19|20)\d\d)\b", _years),
-        (rf"{_YEAR}\s*年(?:\s*{month_and_day})?", _date),
+        (r"(?<![\w.,-])(?P<decade>(?:19|20)\d0)(?:['’]?s\b|\s*年代)", _decade),
+        (rf"{_YEAR}\s*年(?!代|[以之]?[前后])(?:\s*{month_and_day})?", _date),
         (rf"(?P<chinese>前年|去年|今年|明年)\s*{month_and_day}", _chinese_month),
         (month_and_day, _date),
         (rf"\b{_DAY}\s+(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR})?", _date),
@@ -284,6 +325,7 @@ def _phrases() -> Iterator[tuple[re.Pattern[str], _Reading]]:
         (rf"\b(?:in\s+)?{_MONTH}\s+(?:of\s+)?(?P<turn>last|this|next)\s+year\b", _of_another_year),
         (rf"\b(?P<turn>last|this|next)\s+year\s+in\s+{_MONTH}", _of_another_year),
         (rf"\b{_SEASON},?\s+(?:of\s+|in\s+)?{_YEAR}\b", _season),
+        (r"\bhalf\s+a\s+year\s+ago\b|半年前", _half_a_year_ago),
         (rf"{COUNT}\s+{_UNIT}\s+ago\b", _ago),
         (rf"{COUNT}\s+{_UNIT}\s+from\s+(?:now|today)\b", _ahead),
         (rf"\bin\s+{COUNT}\s+{_UNIT}['’]s?\s+time\b", _ahead),
@@ -302,8 +344,8 @@ def _phrases() -> Iterator[tuple[re.Pattern[str], _Reading]]:
         ),
         (rf"{CHINESE_COUNT}\s*(?P<unit>天|周|星期|个月|年)(?:以|之)?(?P<side>[前后])", _chinese_ago),
         (
-            rf"(?<![以最])(?P<chinese>{'|'.join(sorted(_CHINESE, key=len, reverse=True))})"
-            rf"(?P<weekday>(?<=[周期])(?:一(?![起直些样个定])|[二三四五六]|日(?!本)|天(?!气)))?",
+            rf"(?P<chinese>{'|'.join(map(_chinese_phrase, sorted(_CHINESE, key=len, reverse=True)))})"
+            rf"(?P<weekday>(?<=[周期])(?:一(?![起直些样个次定])|[二三四五六](?![个次])|日(?!本)|天(?!气)))?",
             _chinese,
         ),
     )

@@ -14,16 +14,20 @@ class Tense(Enum):
 
 
 _PAST = (
-    "was|were|did|didn['’]t|had|been|went|gone|got|took|made|saw|met|came|left|began|bought|won|lost|flew|broke|ran|spent"
+    "was|were|did|(?:was|were|did|had|could)n['’]t|had|been|went|gone|got|took|made|saw|met|came|left|began|bought|won|lost|flew|broke|ran|spent"
     "|gave|ate|told|said|found|felt|wrote|drove|slept|swam|sang|drank|spoke|taught|caught|thought|brought|built|sent|sold"
-    "|paid|kept|held|heard|knew|grew|drew|threw|wore|fell|rode|rose|woke|chose|hid|sat|stood|understood|became|quit|lent"
-    "|fought|sought|stole|hung|shook|bit|lay|led|read|put|cut|hurt"
+    "|paid|kept|held|heard|knew|grew|drew|threw|wore|fell|rode|rose|woke|chose|hid|sat|stood|understood|became|lent"
+    "|fought|sought|stole|hung|shook|bit|lay|led"
 )
+_UNCHANGED = "(?:read|put|cut|hurt|quit)"
+"""Verbs of which the past is like what stands behind `to` or `will`."""
 _NO_VERBS = "need|indeed|feed|bed|red|shed|speed|seed|weed|breed|greed|excited|married|tired|bored|interested|hundred"
 _TELLS = re.compile(
-    rf"(?P<past>\b(?:{_PAST}|(?!(?:{_NO_VERBS})\b)\w{{2,}}ed)\b|了|过)"
-    r"|(?P<future>\b(?:will|won['’]t|going to|gonna|plan(?:s|ning)?(?= to| on)|hop(?:e|es|ing)|upcoming|can['’]t wait"
-    r"|looking forward|scheduled|about to)\b|['’]ll\b|要|会|将)"
+    rf"\bto\s+{_UNCHANGED}\b|(?P<past>\b(?:{_PAST}|{_UNCHANGED}|(?!(?:{_NO_VERBS})\b)\w{{2,}}ed)\b|了|过)"
+    rf"|(?P<future>(?:\bwill|['’]ll|\bcan|\bmust|\bshould|\bdo|\bdoes)(?:\s+\w+)?\s+{_UNCHANGED}\b"
+    r"|\b(?:will|won['’]t|going to|gonna|plan(?:s|ning)?(?= to| on)|hop(?:e|es|ing)|upcoming|can['’]t wait"
+    r"|looking forward|scheduled|about to|(?:see|meet|call) (?:you|me|us)|join (?:me|us))\b"
+    r"|['’]ll\b|['’]d (?:like|love|be)\b|要|会|将)"
     r"|(?P<present>\b(?:is|are|am|has|have|leaves?|starts?|begins?|opens?|ends?|takes? place|remind|needs?"
     r"|let['’]s|must|should|can|due|deadline)\b|['’](?:m|re|s)(?= ))",
     re.IGNORECASE,
@@ -44,6 +48,6 @@ def tense_around(text: str, start: int, end: int) -> Tense:
     nearest, tense = _SENTENCE, Tense.OPEN
     for match in _TELLS.finditer(text, first, last if behind is None else behind.start()):
         far = start - match.end() if match.end() <= start else _BEHIND * (match.start() - end)
-        if 0 <= far < nearest:
+        if match.lastgroup is not None and 0 <= far < nearest:
             nearest, tense = far, Tense[str(match.lastgroup).upper()]
     return tense

@@ -166,8 +166,15 @@ def search_hit(hit: Hit, *, payload: bool) -> public.SearchHit:
         features=hit.fused.features,
         superseded_by="" if hit.fused.superseded_by is None else str(hit.fused.superseded_by),
         origin=None if hit.origin is None else _origin(hit.origin),
-        times=[_named(hit.cube.text[one.start : one.end], one.span) for one in times_of(hit.cube)] if payload else (),
+        times=_told_times(hit) if payload else (),
     )
+
+
+def _told_times(hit: Hit) -> list[public.NamedTime]:
+    text, named = hit.cube.text, hit.fused.named
+    if named is None or any(one.end > len(text) for one in named):  # the text is another one since it was ranked
+        named = times_of(hit.cube)
+    return [_named(text[one.start : one.end], one.span) for one in named]
 
 
 def query_time(time: QueryTime) -> public.NamedTime:

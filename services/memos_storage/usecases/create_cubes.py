@@ -233,12 +233,18 @@ def _as_they_are(tx: Transaction, outcomes: Sequence[Outcome]) -> Iterator[Outco
 def _said_anew(
     tx: Transaction, item: NewCube | MemosError, earlier: Mapping[str, Earlier], now: datetime
 ) -> NewCube | MemosError:
-    """Return a text that has become untrue and is told again as another memory."""
+    """Return a text that has become untrue and is told again as another memory, however often that happens."""
     if isinstance(item, MemosError) or item.cube.uid not in earlier:
         return item
-    held = tx.holder(item.cube.vault, item.cube.content_hash)
-    anew = None if held is None else told_anew(item.cube, held.cube, now=now)
-    return item if anew is None else replace(item, cube=anew)
+    cube, tried = item.cube, set[str]()
+    while cube.content_hash not in tried:
+        tried.add(cube.content_hash)
+        held = tx.holder(cube.vault, cube.content_hash)
+        anew = None if held is None else told_anew(item.cube, held.cube, now=now)
+        if anew is None:
+            return replace(item, cube=cube)
+        cube = anew
+    return item
 
 
 def _said_again(tx: Transaction, item: NewCube | MemosError, earlier: Mapping[str, Earlier]) -> Outcome | None:

@@ -322,6 +322,16 @@ async def test_a_time_is_counted_from_what_is_told_of_an_event(world):
     assert times["I ate soup."] == 1.0 > times["I ate rice."] > times["I ate bread."]
 
 
+async def test_of_several_times_that_are_told_the_one_next_to_the_event_counts(world):
+    await concert(world)
+    text = "Yesterday I bought tickets; the festival is on 12 June 2025."
+    source = SourceSpan(speaker="Nora", session="s70", event_time=BEGIN)
+    teller = await world.add(text, vector=coded(2, 7)[0], sources=(source,))
+    tokens = QueryTokens(np.repeat(coded(2, 7)[1][:1], 4, axis=0), ("ate", "after", "the", "festival"))
+    (asked_time,) = (await world.search("ate after the festival", vector=vector(2), tokens=tokens)).times
+    assert (asked_time.source, asked_time.span.start) == (teller.name, datetime(2025, 6, 12, tzinfo=UTC))
+
+
 async def test_an_event_that_no_memory_tells_of_is_told(world):
     await concert(world)
     words = ("ate", "after", "the", "wedding")
@@ -343,6 +353,8 @@ async def test_what_holds_no_more_comes_behind_what_holds(world):
     assert [hit.fused.features["valid"] for hit in now.hits] == [1.0, 0.0, 0.0]
     then = await world.search("What was the code of the gate in May 2021?")
     assert "4711" in texts(then)[0]
+    of_a_year = await world.search("What was the code of the gate in 2021?")
+    assert {hit.cube.text.split()[-1]: hit.fused.features["valid"] for hit in of_a_year.hits}["1147."] == 0.0
     without = await world.search("What is the code of the gate?", without=frozenset({"validity"}))
     assert "valid" not in without.hits[0].fused.features
 

@@ -278,6 +278,21 @@ async def test_words_that_are_over_are_said_anew(homes, words):
     assert await until(homes, back) is None
 
 
+async def test_what_is_over_may_be_said_anew_many_times(homes):
+    homes.evidence[OSLO, BERGEN] = STRONG
+    made = []
+    for number in range(7):
+        text, message = ((OSLO, "m-1"), (BERGEN, "m-2"))[number % 2]
+        (outcome,) = await tell(homes, new(text, sources=(SourceSpan(message_id=message),)))
+        assert outcome.created
+        assert await until(homes, outcome) is None
+        made.append(outcome)
+        homes.clock.advance(minutes=5)
+    assert [await until(homes, outcome) is None for outcome in made] == [False] * 6 + [True]
+    (again,) = await tell(homes, new(OSLO, sources=(SourceSpan(message_id="m-1"),)))
+    assert (again.created, again.cube.uid) == (False, made[-1].cube.uid)
+
+
 async def test_a_message_that_comes_again_is_the_same_though_it_is_over(homes):
     (first,) = await tell(homes, new(OSLO, sources=(said("Tom", at=NOW),)))
     await tell(homes, new(BERGEN, minutes=5))

@@ -1,5 +1,6 @@
 """Times in queries and in memories."""
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -95,6 +96,29 @@ def test_what_names_no_time_has_none(text):
         ("The week before last was hard.", "The week before last", day(2026, 2, 16), day(2026, 2, 23)),
         ("我上周三去了", "上周三", day(2026, 2, 25), day(2026, 2, 26)),
         ("三天前我们见了面", "三天前", day(2026, 3, 1), day(2026, 3, 2)),
+        ("I will see her this Monday.", "this Monday", day(2026, 3, 9), day(2026, 3, 10)),
+        ("I saw her this Monday.", "this Monday", day(2026, 3, 2), day(2026, 3, 3)),
+        ("See you on Friday!", "on Friday", day(2026, 3, 6), day(2026, 3, 7)),
+        ("I'd love to come on Friday", "on Friday", day(2026, 3, 6), day(2026, 3, 7)),
+        ("I wasn't in Rome in April.", "in April", day(2025, 4, 1), day(2025, 5, 1)),
+        ("I left half a year ago.", "half a year ago", day(2025, 9, 1), day(2025, 10, 1)),
+        ("I lived there in the 1990s.", "1990s", day(1990, 1, 1), day(2000, 1, 1)),
+        ("in may we went to rome", "in may", day(2025, 5, 1), day(2025, 6, 1)),
+        ("on 18 may we went to rome", "18 may", day(2025, 5, 18), day(2025, 5, 19)),
+        ("I wanted to read it on Friday.", "on Friday", day(2026, 2, 27), day(2026, 2, 28)),
+        ("I'll put it there on Friday.", "on Friday", day(2026, 3, 6), day(2026, 3, 7)),
+        ("I put it there on Friday.", "on Friday", day(2026, 2, 27), day(2026, 2, 28)),
+        ("room 5 two weeks ago", "two weeks ago", day(2026, 2, 16), day(2026, 2, 23)),
+        ("两三天前我去了", "两三天前", day(2026, 3, 2), day(2026, 3, 3)),
+        ("七八年前", "七八年前", day(2019, 1, 1), day(2020, 1, 1)),
+        ("下下周见", "下下周", day(2026, 3, 16), day(2026, 3, 23)),
+        ("上上个月", "上上个月", day(2026, 1, 1), day(2026, 2, 1)),
+        ("上上周末", "上上周末", day(2026, 2, 21), day(2026, 2, 23)),
+        ("大后天见", "大后天", day(2026, 3, 7), day(2026, 3, 8)),
+        ("这周三次会议", "这周", day(2026, 3, 2), day(2026, 3, 9)),
+        ("生日上周五", "上周五", day(2026, 2, 27), day(2026, 2, 28)),
+        ("后天天气很好", "后天", day(2026, 3, 6), day(2026, 3, 7)),
+        ("1990年代", "1990年代", day(1990, 1, 1), day(2000, 1, 1)),
     ],
 )
 def test_a_memory_tells_of_a_time_of_its_own(text, phrase, start, end):
@@ -110,7 +134,10 @@ def test_a_memory_tells_of_a_time_of_its_own(text, phrase, start, end):
         "It costs 2000 dollars.", "In 2000 steps", "My pin is 1987", "Office 2019", "555-1987", "version 2023.1.2",
         "This weekly meeting", "The repairs will last months.", "this may be a problem", "By may I mean yes",
         "You may 10 times try", "a friend of Jan", "1,000 years ago", "2.5 years ago", "thıs week", "last sprıng",
-        "wınter 2020", "THİS week", "1000年前",
+        "wınter 2020", "THİS week", "1000年前", "half a month ago", "one hundred and five years ago",
+        "65 000 000 years ago", "Anyone over 18 may apply", "Children under 12 may enter free", "目前天气不错",
+        "然后天就黑了", "雨后天晴", "今后天天锻炼", "之前天天跑步", "晚上周围很安静", "日本月饼", "透明天花板",
+        "过去年轻的时候", "2000年以后",
     ],
 )  # fmt: skip
 def test_a_memory_without_a_time_tells_of_none(text):
@@ -149,6 +176,14 @@ def test_what_a_memory_tells_of_fits_as_far_as_it_lies_within():
         ("three days before Nora's concert", "Nora's concert", day(2025, 6, 7), day(2025, 6, 8)),
         ("What did he read after she moved to Rome?", "she moved to Rome", day(2025, 6, 10), LATEST),
         ("What did he read until her wedding, in Rome?", "her wedding", EARLIEST, day(2025, 6, 10)),
+        ("After the concert, what did he read?", "the concert", day(2025, 6, 10), LATEST),
+        ("After the concert what did he read?", "the concert", day(2025, 6, 10), LATEST),
+        ("Since the concert, what has he read?", "the concert", day(2025, 6, 10), LATEST),
+        ("After she moved, what did he read?", "she moved", day(2025, 6, 10), LATEST),
+        ("What is the name of what he read after the concert?", "the concert", day(2025, 6, 10), LATEST),
+        ("Did he call me after the concert?", "the concert", day(2025, 6, 10), LATEST),
+        ("What did he name his dog after the concert?", "the concert", day(2025, 6, 10), LATEST),
+        ("What did he take after the concert?", "the concert", day(2025, 6, 10), LATEST),
     ],
 )
 def test_a_time_is_counted_from_an_event(text, event, start, end):
@@ -165,6 +200,15 @@ def test_a_time_is_counted_from_an_event(text, event, start, end):
         ("What did he read after last week?", day(2026, 2, 23)),
         ("What did he read since February?", day(2026, 2, 1)),
         ("What did he read since Monday?", day(2026, 3, 2)),
+        ("What is he reading since Monday?", day(2026, 3, 2)),
+        ("What has he read since May?", day(2025, 5, 1)),
+        ("What did he read after September?", day(2025, 9, 1)),
+        ("What did he read before June?", day(2025, 6, 1)),
+        ("What will he read before June?", day(2026, 6, 1)),
+        ("What did he read before Friday?", day(2026, 2, 27)),
+        ("What do I need to read before Friday?", day(2026, 3, 6)),
+        ("Where am I staying until Sunday?", day(2026, 3, 8)),
+        ("2020年以后去了哪里", day(2020, 1, 1)),
     ],
 )
 def test_a_time_is_counted_from_a_time(text, time):
@@ -199,10 +243,39 @@ def test_what_lies_between_two_times_is_one():
     [
         "What does he do after work?", "after all", "Who looks after it?", "Who looks after the children?", "before",
         "named it after his father", "Since I like tea, what should I drink?", "Before I forget: where are my keys?",
+        "Does he take after his father?", "Since the children of Nora like tea, what should I buy?",
+        "What did he do sıx days after the party?", "sınce May",
     ],
 )  # fmt: skip
 def test_what_counts_from_nothing_has_no_anchor(text):
     assert list(anchors_in(text, now=NOW)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "after the" + " " * 16_000 + "x",
+        "call " * 400 + " " * 8_000 + "\nx after the party",
+        "call" + " " * 8_000 + "\n" + "x after the party," * 400,
+        "since May " * 1_600,
+        "before " * 2_300,
+        "a " * 8_000 + "weeks ago",
+        "二" * 5_000 + "天前",
+        "in may " * 2_300,
+    ],
+    ids=lambda text: text.strip()[:12],
+)  # fmt: skip
+def test_a_long_text_is_read_in_a_time_that_grows_with_it(text):
+    """What grows with the square would take four times as long for twice as much, and sixteen for four times."""
+    quarter, whole = text[: len(text) // 4], text
+    took = []
+    for part in (quarter, whole):
+        started = time.process_time()
+        for _ in range(3):
+            list(anchors_in(part, now=NOW))
+            told_times(part, said=NOW)
+        took.append(time.process_time() - started)
+    assert took[1] < 9 * took[0] + 0.1
 
 
 def test_a_month_without_a_year_is_of_every_year():

@@ -17,9 +17,11 @@ _OPENED = re.compile(
 )
 _PLACED = re.compile(r"\b(?:at|for|in|near)\s+(?:the\s+)?([A-Z][\w'’-]*)")
 _TOKEN = re.compile(r"\w+")
-_EMPTY = frozenset(
-    ("a", "an", "the", "is", "are", "am", "be", "being", "s", "m", "re", "that", "really", "very", "just")
-)
+_SAID = re.compile(r"['’](?:s|m|re)\b|(?<!\w)-(?=\w)|(?<=\w)-(?!\w)|\w+|[^\w\s.,;:!?\"'’‘“”()…、。，；：！？「」–—-]")
+"""A word, or a sign that is no punctuation: `C#`, `-5`, `$5`, `A+`, an emoji."""
+_EMPTY = frozenset(("a", "an", "the", "is", "are", "am", "be", "being", "that", "really", "very", "just")) | {
+    mark + end for mark in "'’" for end in ("s", "m", "re")
+}
 _BETWEEN = re.compile(r"\|(?![^(]*\))")
 """A bar that is in no brackets."""
 _SENTENCE = re.compile(r"[.!?:;]\s*$")
@@ -34,7 +36,8 @@ class Surface:
 
     Attributes:
         terms: as the lexical index counts them.
-        said: all words in their order, by their stems, but for those that say nothing by themselves, such as `is`.
+        said: all words in their order, by their stems, but for those that say nothing by themselves, such as `is`, and
+            the signs between them, such as `$`.
         names: words written as names, folded.
         persons: words for persons that stand for others than the speaker, such as `sister`.
         numbers: as they are written.
@@ -123,7 +126,7 @@ def _names(text: str, opening: "_Kind", first_person: "_Kind") -> frozenset[str]
 def _said(text: str) -> tuple[str, ...]:
     """Return what the lexical index makes of each word, and the words that it leaves out, such as `under`."""
     found = []
-    for word in _TOKEN.findall(text.casefold()):
+    for word in _SAID.findall(text.casefold()):
         if word not in _EMPTY:
             found += terms(word) or [word]
     return tuple(found)

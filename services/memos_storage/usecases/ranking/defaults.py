@@ -24,7 +24,7 @@ def default_ranking(
 ) -> RankCandidates:
     """Return the ranking with every stage; `ranker` was trained, and comes after the sum of the features."""
     by_itself = (SpeakerStage(), FormStage())
-    by_tokens = (LateInteractionStage(reader), TimeStage(), ValidityStage())
+    by_tokens = (LateInteractionStage(reader), TimeStage(catalog), ValidityStage())
     scorers = (NeighbourStage(catalog, seeds=0), *by_itself, *by_tokens)
     return RankCandidates(
         early=(NeighbourStage(catalog), *by_itself),

@@ -167,6 +167,7 @@ def _ordered(pool: Pool, scores: Feature, found: Mapping[str, Fused], *, told: i
             legs=found[uid].legs if uid in found else {},
             features={name: values[rank] for name, values in columns.items()} if rank < told else {},
             step=None if uid in found else pool.steps.get(uid),
+            named=pool.seen.named[pool.places[place]] if pool.known[place] else None,
         )
         for rank, (place, score) in enumerate(zip(order.tolist(), scores[order].tolist(), strict=True))
     ]

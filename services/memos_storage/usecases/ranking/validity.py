@@ -32,4 +32,5 @@ def _holds(start: int | None, end: int | None, span: Span) -> bool:
     """Return whether something holds at some moment of a time; of one of every year it may."""
     if span.yearly:
         return True
-    return (start is None or start <= micros(span.end)) and (end is None or end > micros(span.start))
+    first, last = micros(span.start), micros(span.end)  # of a moment both are the same
+    return (start is None or start < last or start <= first) and (end is None or end > first)
