@@ -25,7 +25,7 @@ demo: $(READY) ## Start, store a conversation, ask ten questions, show where the
 	$(BIN)/memosctl demo
 
 test: $(READY) ## Run every test
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## Check style, types, import rules and the contract
 	$(BIN)/ruff check .

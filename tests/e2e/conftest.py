@@ -11,14 +11,27 @@ from memos_api.v1 import governance_service_pb2 as governance
 from memos_api.v1 import vault_pb2 as vaults
 
 
-@pytest.fixture(scope="session", params=["one-process", "six-processes"])
-def system(request, tmp_path_factory) -> Iterator[Deployment]:
-    """A running system with telemetry off, and sweeps each second."""
-    state = tmp_path_factory.mktemp("system") / "state"
-    start = Deployment.one_process if request.param == "one-process" else Deployment.six_processes
-    sweeps = {"MEMOS_SCHEDULER__SWEEP_SECONDS": "1", "MEMOS_SCHEDULER__VAULT_SWEEP_SECONDS": "1"}
-    with start(state, env=sweeps) as running:
+SWEEPS = {"MEMOS_SCHEDULER__SWEEP_SECONDS": "1", "MEMOS_SCHEDULER__VAULT_SWEEP_SECONDS": "1"}
+
+
+@pytest.fixture(scope="session")
+def one_process(tmp_path_factory) -> Iterator[Deployment]:
+    """A system in one process, with telemetry off and sweeps each second."""
+    with Deployment.one_process(tmp_path_factory.mktemp("one") / "state", env=SWEEPS) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def six_processes(tmp_path_factory) -> Iterator[Deployment]:
+    """The same in six processes."""
+    with Deployment.six_processes(tmp_path_factory.mktemp("six") / "state", env=SWEEPS) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=["one-process", "six-processes"])
+def system(request) -> Deployment:
+    """Each of the two, which go on running: whatever the order of the tests, each is started once."""
+    return request.getfixturevalue(request.param.replace("-", "_"))
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def system(tmp_path_factory):
     from deployment import Deployment
 
     state = tmp_path_factory.mktemp("adapters") / "state"
-    with Deployment.one_process(state, env={"MEMOS_INFERENCE__LORA_THREADS": "0"}) as running:
+    with Deployment.one_process(state) as running:
         yield running
 
 

@@ -1,0 +1,25 @@
+"""The order of the tests."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+LONGEST = (
+    "test_adapter", "test_vector_index", "test_grafomem", "test_archive", "test_chaos", "test_bulk", "test_blobs",
+    "test_embedder_change", "test_supersession", "test_retrieval",
+)  # fmt: skip
+"""Files that take a minute or more, in the order in which they begin, so that none is left for the end.
+
+A training gives way to whatever else runs, and the tests of a vector index mostly wait for their server.
+"""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first; the others keep their order."""
+    items.sort(key=lambda item: _rank(LONGEST, Path(item.path).stem))
+
+
+def _rank(names: Sequence[str], name: str) -> int:
+    return names.index(name) if name in names else len(names)
