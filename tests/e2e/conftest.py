@@ -10,7 +10,6 @@ from deployment import Caller, Deployment
 from memos_api.v1 import governance_service_pb2 as governance
 from memos_api.v1 import vault_pb2 as vaults
 
-
 SWEEPS = {"MEMOS_SCHEDULER__SWEEP_SECONDS": "1", "MEMOS_SCHEDULER__VAULT_SWEEP_SECONDS": "1"}
 
 
