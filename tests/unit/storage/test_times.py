@@ -265,17 +265,12 @@ def test_what_counts_from_nothing_has_no_anchor(text):
     ],
     ids=lambda text: text.strip()[:12],
 )  # fmt: skip
-def test_a_long_text_is_read_in_a_time_that_grows_with_it(text):
-    """What grows with the square would take four times as long for twice as much, and sixteen for four times."""
-    quarter, whole = text[: len(text) // 4], text
-    took = []
-    for part in (quarter, whole):
-        started = time.process_time()
-        for _ in range(3):
-            list(anchors_in(part, now=NOW))
-            told_times(part, said=NOW)
-        took.append(time.process_time() - started)
-    assert took[1] < 9 * took[0] + 0.1
+def test_a_long_text_stops_nobody(text):
+    """It takes some hundredths of a second; what goes back at each character takes a minute."""
+    started = time.process_time()
+    list(anchors_in(text, now=NOW))
+    told_times(text, said=NOW)
+    assert time.process_time() - started < 5
 
 
 def test_a_month_without_a_year_is_of_every_year():
