@@ -91,6 +91,24 @@ async def test_whom_the_query_names_has_said_it(world):
 
 
 @pytest.mark.parametrize(
+    ("query", "nora", "tom"),
+    [
+        ("What did Nora show Tom?", 1.0, 0.4),
+        ("What did Tom show Nora Li?", 0.4, 1.0),
+        ("What did Nora Li and Tom paint?", 1.0, 1.0),
+        ("What did Tom, or Nora paint?", 1.0, 1.0),
+        ("What did Li paint?", 1.0, 0.0),
+        ("Tom和Nora画了什么", 1.0, 1.0),
+    ],
+)
+async def test_who_is_named_first_has_done_it(world, query, nora, tom):
+    await talk(world, "Nora Li: I painted a heron, 画", "Tom: I painted a lake, 画", "Eve: Is this paint, 画?")
+    found = await world.search(query)
+    values = {hit.cube.text.split()[-2]: hit.fused.features["speaker"] for hit in found.hits}
+    assert (values["heron,"], values["lake,"], values["paint,"]) == (nora, tom, 0.0)
+
+
+@pytest.mark.parametrize(
     ("speaker", "query", "named"),
     [
         ("José", "What did Jose\u0301 paint?", True),

@@ -1,8 +1,13 @@
-"""Who asks what somebody did means what that person said of it: `What did Nadia paint?` is answered by Nadia."""
+"""Who asks what somebody did means what that person said of it: `What did Nadia paint?` is answered by Nadia.
+
+Of several who are named the first is the one who did it: `What did Nadia show Tom?`.
+"""
 
 import re
 import unicodedata
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import dropwhile, takewhile
 
 import numpy as np
 
@@ -10,7 +15,8 @@ from memos_storage.domain.fusion import SPEAKER
 from memos_storage.domain.pool import NOBODY, Pool, filled
 from memos_storage.ports import Asked
 
-_WORD = re.compile(r"[^\W_]+")
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff"
+_WORD = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}]+")
 _SHORTEST = 2
 _COMMON_NAMES = """
     an art april august bill chase do drew faith frank grace hope hunter iris jack joy june lee mark may miles so pat
@@ -18,6 +24,10 @@ _COMMON_NAMES = """
 """
 _COMMON = frozenset(_COMMON_NAMES.split())
 """Names that are also words: they count as names where the query writes them with a capital, but not first of all."""
+
+NAMED_LATER = 0.4
+"""How much who is named behind somebody else counts, unless both are named alike: `Nadia and Tom`."""
+_AND = re.compile(r"\s*(?:,?\s*(?:and|or)\b|[&,/、和与跟及或])\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +38,37 @@ class SpeakerStage:
 
     async def __call__(self, pool: Pool, asked: Asked) -> str:
         """See `Stage`."""
-        text = unicodedata.normalize("NFKC", asked.text)
-        said = _WORD.findall(text)
-        written = {word.casefold() for word in said[1:] if word[0].isupper()}
-        words = frozenset(word.casefold() for word in said) - (_COMMON - written)
         speakers = ["" if place == NOBODY else pool.seen.speakers[place] for place in pool.places]
-        named = {speaker for speaker in set(speakers) - {""} if _is_named(speaker, words, text.casefold())}
-        if named:
-            matches = np.array([float(speaker in named) for speaker in speakers])
+        if named := _named(set(speakers) - {""}, unicodedata.normalize("NFKC", asked.text)):
+            matches = np.array([named.get(speaker, 0.0) for speaker in speakers])
             pool.features[SPEAKER] = filled(matches, pool.known)
         return ""
 
 
-def _is_named(speaker: str, words: frozenset[str], text: str) -> bool:
-    """Return whether a query has one of a speaker's names, or where words are not spaced the whole of it."""
+def _named(speakers: Set[str], text: str) -> dict[str, float]:
+    """Return the speakers that a query names, and how much each counts."""
+    said = list(_WORD.finditer(text))
+    written = {match[0].casefold() for match in said[1:] if match[0][0].isupper()}
+    words = [match for match in said if match[0].casefold() not in _COMMON - written]
+    mentions = {speaker: span for speaker in speakers if (span := _mention(speaker, words, text)) is not None}
+    found, counts, end = dict[str, float](), 1.0, 0
+    for speaker, span in sorted(mentions.items(), key=lambda item: item[1]):
+        if found and span[0] >= end and not _AND.fullmatch(text, end, span[0]):
+            counts = NAMED_LATER
+        found[speaker], end = counts, max(end, span[1])
+    return found
+
+
+def _mention(speaker: str, words: Sequence[re.Match[str]], text: str) -> tuple[int, int] | None:
+    """Return where a query first has some of a speaker's names, or where words are not spaced the whole of it."""
     name = unicodedata.normalize("NFKC", speaker)
     parts = {part for part in _WORD.findall(name) if len(part) >= _SHORTEST}
-    return bool(parts & words) or (not name.isascii() and name in text)
+    named = list(takewhile(lambda match: match[0].casefold() in parts, _from_the_first(parts, words)))
+    if named:
+        return named[0].start(), named[-1].end()
+    start = -1 if name.isascii() else text.casefold().find(name)
+    return None if start < 0 else (start, start + len(name))
+
+
+def _from_the_first(parts: Set[str], words: Sequence[re.Match[str]]) -> Iterator[re.Match[str]]:
+    return dropwhile(lambda match: match[0].casefold() not in parts, words)
