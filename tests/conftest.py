@@ -1,9 +1,11 @@
-"""The order of the tests."""
+"""The order of the tests, and their end."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from at_end import AT_END
 
 LONGEST = (
     "test_adapter", "test_vector_index", "test_grafomem", "test_archive", "test_chaos", "test_bulk", "test_blobs",
@@ -19,6 +21,12 @@ A training gives way to whatever else runs, and the tests of a vector index most
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of the longest files first; the others keep their order."""
     items.sort(key=lambda item: _rank(LONGEST, Path(item.path).stem))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Stop the servers that the tests of this process have shared."""
+    AT_END.close()
 
 
 def _rank(names: Sequence[str], name: str) -> int:

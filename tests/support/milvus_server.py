@@ -1,6 +1,5 @@
 """The real Milvus server for the tests, one a session."""
 
-import atexit
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from at_end import AT_END
 from deployment import free_port
 
 START_SECONDS = 180
@@ -126,5 +126,5 @@ def shared_server() -> MilvusProcess:
     """Return the server of the session."""
     server = MilvusProcess()
     server.start()
-    atexit.register(server.remove)
+    AT_END.callback(server.remove)
     return server

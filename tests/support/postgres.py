@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from at_end import AT_END
+
 
 def new_database(purpose: str) -> str:
     """Make an empty database and return its URL for SQLAlchemy; blocks."""
@@ -48,7 +50,7 @@ def _server() -> str:
         pg_ctl(["-m", "immediate", "-w", "stop"], pgdata=data, user=server.system_user)
         shutil.rmtree(data, ignore_errors=True)
 
-    atexit.register(stop)
+    AT_END.callback(stop)
     return str(server.get_uri())
 
 

@@ -1,6 +1,5 @@
 """A real S3 server for the tests, one a session; each test that asks gets a bucket of its own."""
 
-import atexit
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from at_end import AT_END
 from deployment import free_port
 
 ACCESS_KEY, SECRET_KEY = "memos-tests", "memos-tests-secret"
@@ -67,5 +67,5 @@ def shared_server() -> S3Server:
         server.kill()
         shutil.rmtree(server.folder, ignore_errors=True)
 
-    atexit.register(stop)
+    AT_END.callback(stop)
     return server
