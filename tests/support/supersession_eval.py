@@ -22,6 +22,7 @@ class Outcome:
         wrongly: statements that something else ended, or that are no original.
         above: searches in which the update comes before the original.
         above_without: the same without the stage `updates`.
+        above_without_both: the same without `updates` and `validity`.
     """
 
     facts: int
@@ -30,6 +31,7 @@ class Outcome:
     wrongly: int
     above: int
     above_without: int
+    above_without_both: int
 
 
 async def tell_and_ask(caller: Caller, vault: str, facts: Sequence[UpdatedFact], *, seed: int = 7) -> Outcome:
@@ -46,6 +48,7 @@ async def tell_and_ask(caller: Caller, vault: str, facts: Sequence[UpdatedFact],
         wrongly=len({older for _, older in ended - wanted}),
         above=await _above(caller, vault, facts, names),
         above_without=await _above(caller, vault, facts, names, without=("updates",)),
+        above_without_both=await _above(caller, vault, facts, names, without=("updates", "validity")),
     )
 
 

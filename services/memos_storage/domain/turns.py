@@ -71,8 +71,14 @@ _TIME = re.compile(
 _ASKS = re.compile(r"[?？؟][\s\"'”’)\]]*\Z")
 
 
-def turn_of(cube: MemCube, *, length: int) -> Turn:
-    """Return what ranking needs to know of a cube's text; of several sources the first decides."""
+def turn_of(cube: MemCube, *, length: int, named: tuple[NamedTime, ...] = ()) -> Turn:
+    """Return what ranking needs to know of a cube's text; of several sources the first decides.
+
+    Args:
+        cube: of a text.
+        length: in terms.
+        named: `times_of` the cube, which takes longer to read than the rest, and is not needed to compare statements.
+    """
     first = cube.sources[0] if cube.sources else None
     said = event_time(cube)
     return Turn(
@@ -82,7 +88,7 @@ def turn_of(cube: MemCube, *, length: int) -> Turn:
         role=_role(first),
         length=length,
         marks=marks_of(cube.text),
-        named=times_of(cube),
+        named=named,
     )
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from memos_kernel.cube import SourceSpan
-from memos_storage.domain.turns import Mark, Role, marks_of, turn_of
+from memos_storage.domain.turns import Mark, Role, marks_of, times_of, turn_of
 from storage_cubes import NOW, stored
 
 NONE = Mark(0)
@@ -58,5 +58,5 @@ def test_times_are_those_of_the_clock_of_who_speaks():
     late = datetime(2026, 3, 3, 23, 30, tzinfo=UTC)  # half past one of the next day two hours ahead
     for offset, begin in (("", 2), ("+02:00", 3), ("rubbish", 2)):
         source = SourceSpan(speaker="Nora", event_time=late, utc_offset=offset)
-        (one,) = turn_of(stored("I went yesterday.", sources=(source,)), length=3).named
+        (one,) = times_of(stored("I went yesterday.", sources=(source,)))
         assert (one.start, one.end, one.span.start.day) == (7, 16, begin)

@@ -9,7 +9,7 @@ from memos_storage.adapters.memory.catalog import MemoryCatalog
 from memos_storage.adapters.terms import frequencies, terms, wanted_terms
 from memos_storage.domain.bm25 import idf
 from memos_storage.domain.pool import STEPS, Seen, SeenTurn, VaultWords
-from memos_storage.domain.turns import turn_of
+from memos_storage.domain.turns import times_of, turn_of
 from memos_storage.domain.values import PointId
 
 
@@ -58,7 +58,7 @@ class MemoryTurnReader:
         self, cube: MemCube, wanted: Sequence[str], numbers: dict[VaultName, int], around: dict[int, str]
     ) -> SeenTurn:
         counted = frequencies(cube)
-        turn = turn_of(cube, length=counted.total())
+        turn = turn_of(cube, length=counted.total(), named=times_of(cube))
         counts = tuple(counted[term] for term in wanted)
         valid = micros(cube.valid_from), micros(cube.valid_until)
         return SeenTurn(cube.uid, turn, numbers[cube.vault], counts, around, valid)

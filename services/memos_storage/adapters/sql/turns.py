@@ -16,7 +16,7 @@ from memos_storage.adapters.sql import schema
 from memos_storage.adapters.sql.bulk import insert_all
 from memos_storage.adapters.sql.named import named_to_json
 from memos_storage.adapters.sql.parts import parts
-from memos_storage.domain.turns import Turn, turn_of
+from memos_storage.domain.turns import Turn, times_of, turn_of
 
 _TURNS = schema.turns
 _OF_SESSION = (_TURNS.c.vault_key == bindparam("vault_key"), _TURNS.c.session == bindparam("session"))
@@ -40,7 +40,7 @@ Row = Mapping[str, Any]
 
 def row_of(key: int, vault_key: int, cube: MemCube, *, length: int) -> dict[str, Any]:
     """Return the row of a text that is yet to take its place."""
-    turn: Turn = turn_of(cube, length=length)
+    turn: Turn = turn_of(cube, length=length, named=times_of(cube))
     return {
         "cube_key": key,
         "vault_key": vault_key,

@@ -8,7 +8,7 @@ from alembic import op
 
 from memos_api.v1 import memcube_pb2
 from memos_storage.adapters.sql.named import named_to_json
-from memos_storage.domain.turns import turn_of
+from memos_storage.domain.turns import times_of
 from memos_wire.cubes import cube_from_proto
 
 revision = "0013"
@@ -51,4 +51,4 @@ def _documents(after: int) -> Sequence[Any]:
 
 def _row(row: Any) -> dict[str, Any]:
     cube = cube_from_proto(memcube_pb2.MemCube.FromString(row.document))
-    return {"key": row.key, "times": named_to_json(turn_of(cube, length=0).named)}
+    return {"key": row.key, "times": named_to_json(times_of(cube))}
