@@ -8,6 +8,13 @@ from typing import Any
 from memos_api.v1 import chat_service_pb2, memcube_pb2, memory_service_pb2
 
 
+def enum_word(kind: Any, number: int) -> str:
+    """Return an enum value by its own name; one that only a newer system knows is `UNSPECIFIED`."""
+    prefix = kind.Name(0).removesuffix("UNSPECIFIED")
+    name: str = kind.Name(number if number in kind.values() else 0)
+    return name.removeprefix(prefix)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message of a conversation.
@@ -67,7 +74,7 @@ class Cube:
     @property
     def state(self) -> str:
         """Place in the life cycle, such as `GENERATED`."""
-        return memcube_pb2.CubeState.Name(self.message.state).removeprefix("CUBE_STATE_")
+        return enum_word(memcube_pb2.CubeState, self.message.state)
 
     @property
     def revision(self) -> int:
@@ -101,12 +108,6 @@ class Cube:
         return self.text or self.name
 
 
-def _enum_word(kind: Any, number: int) -> str:
-    """Return the name of a value, that of the unset one for what a newer system may know."""
-    name: str = kind.Name(number if number in kind.values() else 0)
-    return name
-
-
 @dataclass(frozen=True, slots=True)
 class Link:
     """What one cube does to an earlier one: `SUPERSEDES`, `MAY_SUPERSEDE`, `RESTATES`, or `UNRELATED` if it was said.
@@ -132,7 +133,7 @@ class Link:
         return cls(
             newer=message.newer,
             older=message.older,
-            kind=_enum_word(memory_service_pb2.LinkKind, message.kind).removeprefix("LINK_KIND_"),
+            kind=enum_word(memory_service_pb2.LinkKind, message.kind),
             evidence=message.evidence,
             time=message.link_time.ToDatetime(tzinfo=UTC),
             decided_by=message.decided_by,
@@ -196,7 +197,7 @@ class Origin:
     @classmethod
     def from_proto(cls, message: memory_service_pb2.SearchOrigin) -> "Origin":
         """Return the value of a message."""
-        way = _enum_word(memory_service_pb2.SearchWay, message.way).removeprefix("SEARCH_WAY_").lower()
+        way = enum_word(memory_service_pb2.SearchWay, message.way).lower()
         return cls(way, message.source, tuple(message.words))
 
 

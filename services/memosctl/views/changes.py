@@ -18,7 +18,7 @@ def line(change: "MemoryChange") -> RenderableType:
     """Return one change on one line."""
     from memos_api.v1.memory_service_pb2 import ChangeKind
 
-    word = enum_word(ChangeKind.Name(change.kind), "CHANGE_KIND_")
+    word = enum_word(ChangeKind, change.kind)
     return Text.assemble(
         f"{second(change.record_time)} ",
         (f"{word:9} ", _STYLES.get(word, "")),

@@ -88,7 +88,7 @@ def state_word(cube: "MemCube") -> str:
     """Return the state as a word."""
     from memos_api.v1.memcube_pb2 import CubeState
 
-    return enum_word(CubeState.Name(cube.state), "CUBE_STATE_")
+    return enum_word(CubeState, cube.state)
 
 
 def _holds(cube: "MemCube") -> str:
@@ -105,5 +105,5 @@ def _holds(cube: "MemCube") -> str:
 def _sort(cube: "MemCube") -> str:
     from memos_api.v1.memcube_pb2 import SemanticType
 
-    word = enum_word(SemanticType.Name(cube.semantic_type), "SEMANTIC_TYPE_")
+    word = enum_word(SemanticType, cube.semantic_type)
     return "" if word == "unspecified" else word

@@ -123,12 +123,12 @@ def _age(seconds: int) -> str:
 def _purpose(value: int) -> str:
     from memos_api.v1.vault_pb2 import VaultType
 
-    return enum_word(VaultType.Name(value), "VAULT_TYPE_")  # type: ignore[arg-type]
+    return enum_word(VaultType, value)
 
 
 def role(value: int) -> str:
     """Return a role as a word; no role is empty."""
     from memos_api.v1.vault_pb2 import VaultRole
 
-    word = enum_word(VaultRole.Name(value), "VAULT_ROLE_")  # type: ignore[arg-type]
+    word = enum_word(VaultRole, value)
     return "" if word == "unspecified" else word

@@ -45,7 +45,7 @@ def line(job: "Job") -> RenderableType:
 def _state(job: "Job") -> Text:
     from memos_api.v1.job_pb2 import JobState
 
-    word = enum_word(JobState.Name(job.state), "JOB_STATE_")
+    word = enum_word(JobState, job.state)
     return Text(word, style=_STYLES.get(word, ""))
 
 

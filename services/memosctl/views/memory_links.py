@@ -25,10 +25,9 @@ def listed(links: Sequence["MemoryLink"]) -> RenderableType:
 
 def sentence(link: "MemoryLink") -> str:
     """Return what the newer memory does to the older one, in words."""
-    from memos_api.v1.memory_service_pb2 import LINK_KIND_UNSPECIFIED, LinkKind
+    from memos_api.v1.memory_service_pb2 import LinkKind
 
-    kind = link.kind if link.kind in LinkKind.values() else LINK_KIND_UNSPECIFIED  # a newer system may know others
-    word = enum_word(LinkKind.Name(kind), "LINK_KIND_").replace("-", " ")
+    word = enum_word(LinkKind, link.kind).replace("-", " ")
     return "is unrelated to" if word == "unrelated" else word
 
 

@@ -63,7 +63,7 @@ class _Drawing:
 def _label(name: str, how: str, node: "ProvenanceNode | None", *, is_root: bool, again: bool) -> Text:
     from memos_api.v1.provenance_pb2 import ProvenanceNodeKind
 
-    kind = enum_word(ProvenanceNodeKind.Name(node.kind), "PROVENANCE_NODE_KIND_") if node else ""
+    kind = enum_word(ProvenanceNodeKind, node.kind) if node else ""
     label = Text()
     label.append(how, style="dim")
     label.append(kind or name, style=f"{_STYLES.get(kind, '')} bold".strip() if is_root else _STYLES.get(kind, ""))
@@ -81,5 +81,5 @@ def _label(name: str, how: str, node: "ProvenanceNode | None", *, is_root: bool,
 def _how(edge: "ProvenanceEdge") -> str:
     from memos_api.v1.provenance_pb2 import ProvenanceRelation
 
-    relation = enum_word(ProvenanceRelation.Name(edge.relation), "PROVENANCE_RELATION_").replace("-", " ")
+    relation = enum_word(ProvenanceRelation, edge.relation).replace("-", " ")
     return f"{relation} ({edge.detail})" if edge.detail else relation

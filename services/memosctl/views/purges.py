@@ -70,7 +70,7 @@ def receipt(said: Mapping[str, Any], key: str) -> RenderableType:
 def _state(purge: "Purge") -> Text:
     from memos_api.v1.purge_service_pb2 import PurgeState
 
-    word = enum_word(PurgeState.Name(purge.state), "PURGE_STATE_")
+    word = enum_word(PurgeState, purge.state)
     lifted = ", lifted" if purge.HasField("lift_time") else ""
     return Text(word + lifted, style=_STYLES.get(word, ""))
 

@@ -1,7 +1,7 @@
 """Small pieces of text: times, durations, states, one-line excerpts."""
 
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -52,9 +52,15 @@ def milliseconds(value: float) -> str:
     return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.2f} s"
 
 
-def enum_word(name: str, prefix: str) -> str:
-    """Return an enum value as a word: `VAULT_TYPE_USER_PRIVATE` as `user-private`."""
-    return name.removeprefix(prefix).lower().replace("_", "-")
+def enum_word(kind: Any, value: int) -> str:
+    """Return an enum value as a word: `VAULT_TYPE_USER_PRIVATE` as `user-private`.
+
+    One that only a newer system knows is `unknown`.
+    """
+    if value not in kind.values():
+        return "unknown"
+    name: str = kind.Name(value)
+    return name.removeprefix(kind.Name(0).removesuffix("UNSPECIFIED")).lower().replace("_", "-")
 
 
 def verdict(right: bool) -> Text:

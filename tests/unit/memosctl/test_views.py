@@ -5,7 +5,7 @@ import io
 from rich.console import Console, RenderableType
 
 from memos_api.v1 import chat_service_pb2, memcube_pb2, memory_service_pb2, provenance_pb2
-from memosctl.views import chat, cubes, found, provenance, revisions
+from memosctl.views import chat, cubes, found, governance, memory_links, provenance, revisions
 
 CUBE = memcube_pb2.MemCube(
     name="tenants/local/cubes/c1",
@@ -197,3 +197,12 @@ def test_a_difference_of_nothing_says_so() -> None:
     response = memory_service_pb2.DiffMemoryRevisionsResponse(before=revision(1, "a"), after=revision(1, "a"))
 
     assert "nothing differs" in shown(revisions.difference(response))
+
+
+def test_a_value_that_only_a_newer_system_knows_is_unknown() -> None:
+    link = memory_service_pb2.MemoryLink(newer="tenants/t/cubes/a", older="tenants/t/cubes/b")
+    for number, word in ((4, "restates"), (3, "is unrelated to"), (99, "unknown")):
+        link.kind = number  # type: ignore[assignment]
+        assert memory_links.sentence(link) == word
+    assert governance.role(99) == "unknown"
+    assert (governance.role(0), cubes.state_word(memcube_pb2.MemCube(state=99))) == ("", "unknown")
