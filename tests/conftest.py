@@ -1,8 +1,5 @@
 """The order of the tests, and their end."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import pytest
 
 from at_end import AT_END
@@ -20,14 +17,11 @@ A training gives way to whatever else runs, and the tests of a vector index most
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of the longest files first; the others keep their order."""
-    items.sort(key=lambda item: _rank(LONGEST, Path(item.path).stem))
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish() -> None:
     """Stop the servers that the tests of this process have shared."""
     AT_END.close()
-
-
-def _rank(names: Sequence[str], name: str) -> int:
-    return names.index(name) if name in names else len(names)

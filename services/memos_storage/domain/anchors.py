@@ -48,7 +48,9 @@ _FAMILY = re.compile(
 )
 _SHORT = 4
 """Words of an event; what begins with `since`, is longer and tells of nothing past is a reason."""
-_BEFORE, _PERSON = 40, re.compile(r"(?:i|you|he|she|it|we|they)\b", re.IGNORECASE)
+_BEFORE = 40
+"""Characters before a phrase that tell whether it is a time, and of which tense."""
+_PRONOUN = re.compile(r"(?:i|you|he|she|it|we|they)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def anchors_in(text: str, *, now: datetime) -> Iterator[Anchor]:
 def _anchor(match: re.Match[str], now: datetime) -> Iterator[Anchor]:
     event, side = match["event"].strip(), _SIDES[match["side"].casefold()]
     named = _time_at_the_start(match, event, side, now)
-    if named is None and (not _TELLS_AN_EVENT.match(event) or _tells_no_time(match, event)):
+    if named is None and (not _TELLS_AN_EVENT.match(event) or _tells_no_time(match, event, side)):
         return
     yield Anchor(
         event=event,
@@ -162,25 +164,24 @@ def _time_at_the_start(match: re.Match[str], event: str, side: str, now: datetim
     What is asked tells whether it is ahead, but what something is since has been.
     """
     asked = "" if side == "since" else match.string[max(0, match.start() - _BEFORE) : match.start()]
+    tense = Tense.PAST if side == "since" else tense_around(asked, len(asked), len(asked))
     for word in ("", "in ", "on "):
         start = len(asked) + len(word)
         for one in named_times(asked + word + event, now=now):
             if len(asked) <= one.start <= start < one.end:
-                tense = Tense.PAST if side == "since" else tense_around(asked, len(asked), len(asked))
-                span = of_its_year(one.span, tense, now) if one.span.yearly else one.span
-                return NamedTime(0, one.end - start, span)
+                return NamedTime(0, one.end - start, of_its_year(one.span, tense, now))
     return None
 
 
-def _tells_no_time(match: re.Match[str], event: str) -> bool:
+def _tells_no_time(match: re.Match[str], event: str, side: str) -> bool:
     text, start = match.string, match.start("side")
     if match["unit"] or match["within"]:
         return False
-    if match["side"].casefold() == "after":
+    if side == "after":
         before = max(0, start - _BEFORE)
         if _NO_TIME.search(text, before, start) or (_OF_A_PERSON.search(text, before, start) and _FAMILY.match(event)):
             return True
     if text[: match.start()].strip() or text[match.end() : match.end() + 1] not in (",", ":"):
         return False
-    reason = _PERSON.match(event) is not None or (match["side"].casefold() == "since" and len(event.split()) > _SHORT)
+    reason = _PRONOUN.match(event) is not None or (side == "since" and len(event.split()) > _SHORT)
     return reason and tense_around(event, 0, 0) is not Tense.PAST  # `Since I like tea, ...`

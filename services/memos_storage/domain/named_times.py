@@ -215,7 +215,7 @@ def _month(match: re.Match[str]) -> int:
 
 def _may_be(match: re.Match[str], end: int) -> bool:
     text, start = match.string, match.start("month")
-    if (match.groupdict().get("day") or "") and match.start("day") < start:
+    if match.groupdict().get("day") and match.start("day") < start:
         return _NUMBERED.search(text, max(0, start - 10), end + 12) is not None
     return _MAY_BE.match(text, end) is not None and _WITHIN.match(match[0]) is None
 
@@ -223,6 +223,11 @@ def _may_be(match: re.Match[str], end: int) -> bool:
 def _is_verb(match: re.Match[str]) -> bool:
     start = match.start("month")
     return _PERSON.search(match.string, max(0, start - 12), start) is not None
+
+
+def _lies_ahead(match: re.Match[str]) -> bool:
+    """Return whether the sentence of a phrase is one of what is or will be."""
+    return tense_around(match.string, *match.span()) in (Tense.FUTURE, Tense.PRESENT)
 
 
 def _ago(match: re.Match[str], now: datetime) -> Span:
@@ -234,7 +239,7 @@ def _ahead(match: re.Match[str], now: datetime) -> Span:
 
 
 def _ahead_if_it_will_be(match: re.Match[str], now: datetime) -> Span:
-    if tense_around(match.string, *match.span()) not in (Tense.FUTURE, Tense.PRESENT):  # it took so long
+    if not _lies_ahead(match):  # it took so long
         raise ValueError
     return _ahead(match, now)
 
@@ -251,7 +256,7 @@ def _turned(match: re.Match[str], now: datetime) -> Span:
         if turn > 0:
             return weekday_before(number, now)
         this = weekday(number, turn, now)
-        over = this.end <= now and tense_around(match.string, *match.span()) in (Tense.FUTURE, Tense.PRESENT)
+        over = this.end <= now and _lies_ahead(match)
         return weekday_after(number, now) if over or match["turn"].casefold() == "coming" else this
     if parts["season"]:
         return month_of(SEASONS[parts["season"].casefold()], 3, turn=turn, now=now)
@@ -276,14 +281,12 @@ def _half_a_year_ago(_: re.Match[str], now: datetime) -> Span:
 
 def _on_weekday(match: re.Match[str], now: datetime) -> Span:
     number = _DAYS.index(match["weekday"].casefold())
-    ahead = tense_around(match.string, *match.span()) in (Tense.FUTURE, Tense.PRESENT)
-    return weekday_after(number, now) if ahead else weekday_before(number, now)
+    return weekday_after(number, now) if _lies_ahead(match) else weekday_before(number, now)
 
 
 def _weekend(match: re.Match[str], now: datetime) -> Span:
     """Read `at the weekend`: the last one that has begun, or the next one."""
-    ahead = tense_around(match.string, *match.span()) in (Tense.FUTURE, Tense.PRESENT)
-    return back("weekend", 0 if ahead or now.weekday() >= 5 else 1, now)
+    return back("weekend", 0 if now.weekday() >= 5 or _lies_ahead(match) else 1, now)
 
 
 def _chinese(match: re.Match[str], now: datetime) -> Span:

@@ -14,8 +14,8 @@ class Tense(Enum):
 
 
 _PAST = (
-    "was|were|did|(?:was|were|did|had|could)n['’]t|had|been|went|gone|got|took|made|saw|met|came|left|began|bought|won|lost|flew|broke|ran|spent"
-    "|gave|ate|told|said|found|felt|wrote|drove|slept|swam|sang|drank|spoke|taught|caught|thought|brought|built|sent|sold"
+    "was|were|did|(?:was|were|did|had|could)n['’]t|had|been|went|gone|got|took|made|saw|met|came|left|began|bought|won"
+    "|lost|flew|broke|ran|spent|gave|ate|told|said|found|felt|wrote|drove|slept|swam|sang|drank|spoke|taught|caught|thought|brought|built|sent|sold"
     "|paid|kept|held|heard|knew|grew|drew|threw|wore|fell|rode|rose|woke|chose|hid|sat|stood|understood|became|lent"
     "|fought|sought|stole|hung|shook|bit|lay|led"
 )
@@ -49,5 +49,5 @@ def tense_around(text: str, start: int, end: int) -> Tense:
     for match in _TELLS.finditer(text, first, last if behind is None else behind.start()):
         far = start - match.end() if match.end() <= start else _BEHIND * (match.start() - end)
         if match.lastgroup is not None and 0 <= far < nearest:
-            nearest, tense = far, Tense[str(match.lastgroup).upper()]
+            nearest, tense = far, Tense[match.lastgroup.upper()]
     return tense

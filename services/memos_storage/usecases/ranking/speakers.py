@@ -5,7 +5,7 @@ Of several who are named the first is the one who did it: `What did Nadia show T
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 
@@ -63,12 +63,11 @@ def _mention(speaker: str, words: Sequence[re.Match[str]], text: str) -> tuple[i
     """Return where a query first has some of a speaker's names, or where words are not spaced the whole of it."""
     name = unicodedata.normalize("NFKC", speaker)
     parts = {part for part in _WORD.findall(name) if len(part) >= _SHORTEST}
-    named = list(takewhile(lambda match: match[0].casefold() in parts, _from_the_first(parts, words)))
-    if named:
+
+    def is_part(match: re.Match[str]) -> bool:
+        return match[0].casefold() in parts
+
+    if named := list(takewhile(is_part, dropwhile(lambda match: not is_part(match), words))):
         return named[0].start(), named[-1].end()
     start = -1 if name.isascii() else text.casefold().find(name)
     return None if start < 0 else (start, start + len(name))
-
-
-def _from_the_first(parts: Set[str], words: Sequence[re.Match[str]]) -> Iterator[re.Match[str]]:
-    return dropwhile(lambda match: match[0].casefold() not in parts, words)
