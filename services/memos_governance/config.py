@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
+from memos_governance.domain.credentials import well_formed
 from memos_runtime.config import Section
 
 
@@ -21,6 +22,18 @@ class GovernanceConfig(Section):
         description="PEM file of the Ed25519 key that signs grants; empty is keys/grant_ed25519.pem beside the"
         " service's state directory",
     )
+    admin_key: SecretStr = Field(
+        SecretStr(""),
+        description="API key that the local admin gets at the first start, such as `memosctl secrets` makes; empty makes"
+        " one, which is written to admin.key in the state directory",
+    )
+
+    @field_validator("admin_key")
+    @classmethod
+    def _it_could_be_guessed_otherwise(cls, given: SecretStr) -> SecretStr:
+        if given.get_secret_value() and not well_formed(given.get_secret_value()):
+            raise ValueError("an API key is mk_ and 43 characters of base64url, made at random")
+        return given
 
     def url(self, state_dir: Path) -> str:
         """Return the database's URL; contains its password, if it has one."""

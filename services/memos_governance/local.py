@@ -35,17 +35,27 @@ async def bootstrap_local(config: GovernanceConfig, state_dir: Path, clock: Cloc
     Returns:
         The secret of the key, or None if the tenant was there already.
     """
-    return await create_tenant(config, state_dir, clock, TenantName(LOCAL_TENANT))
+    given = config.admin_key.get_secret_value()
+    return await create_tenant(config, state_dir, clock, TenantName(LOCAL_TENANT), secret=given or None)
 
 
-async def create_tenant(config: GovernanceConfig, state_dir: Path, clock: Clock, tenant: TenantName) -> str | None:
+async def create_tenant(
+    config: GovernanceConfig, state_dir: Path, clock: Clock, tenant: TenantName, *, secret: str | None = None
+) -> str | None:
     """Make a further tenant with an admin, a vault and a key, named as those of the local one.
+
+    Args:
+        config: of governance.
+        state_dir: directory of governance.
+        clock: source of the time.
+        tenant: name of the tenant.
+        secret: secret of the key; None makes one.
 
     Returns:
         The secret of the key, or None if the tenant was there already.
     """
     async with _bootstrap(config, state_dir, clock) as bootstrap:
-        return await bootstrap(tenant, admin=LOCAL_ADMIN, vault=LOCAL_VAULT)
+        return await bootstrap(tenant, admin=LOCAL_ADMIN, vault=LOCAL_VAULT, secret=secret)
 
 
 async def recover_local_key(config: GovernanceConfig, state_dir: Path, clock: Clock) -> str:

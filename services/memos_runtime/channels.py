@@ -25,6 +25,7 @@ _CONNECTION = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.dns_min_time_between_resolutions_ms", 2_000),  # after a replica left, its successor is found soon
     ("grpc.enable_http_proxy", 0),  # services meet directly: a proxy is for what leaves the installation
 )
 METADATA = (

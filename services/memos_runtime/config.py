@@ -24,6 +24,12 @@ class ServerConfig(Section):
         0.0, ge=0, description="seconds between health off and the end of new calls, for load balancers to notice"
     )
     grace_seconds: float = Field(10.0, ge=0, description="seconds that running calls get to end at shutdown")
+    connection_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="seconds after which a connection is asked to make way for a new one, so that callers find replicas"
+        " that came later; calls that run on it end there; 0 keeps connections",
+    )
     max_message_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="largest message, bytes")
     max_concurrent_calls: int = Field(
         256, ge=1, description="calls served at the same time at the public edge; more are refused with OVERLOADED"
@@ -42,7 +48,7 @@ class PeerConfig(Section):
     """How the services find and trust each other."""
 
     addresses: dict[str, str] = Field(
-        default_factory=dict, description="gRPC target of each service, such as dns:///memos-storage:7600"
+        default_factory=dict, description="gRPC target of each service, such as dns:///storage:7070"
     )
     token: SecretStr = Field(
         SecretStr(""),

@@ -165,6 +165,7 @@ class Host:
             interceptors=(chain,) if chain else (),
             options=(
                 *_OPTIONS,
+                *_age_options(self._config.connection_seconds),
                 *(METADATA if name == "internal" else ()),
                 ("grpc.max_receive_message_length", self._config.max_message_bytes),
                 ("grpc.max_send_message_length", self._config.max_message_bytes),
@@ -228,6 +229,11 @@ class Host:
             except Exception:
                 _LOG.exception("the host's own check failed")
             await asyncio.sleep(_TICK_SECONDS)
+
+
+def _age_options(seconds: float) -> tuple[tuple[str, int], ...]:
+    """Return what ends connections; gRPC itself spreads that by a tenth, and lets calls end without a limit."""
+    return (("grpc.max_connection_age_ms", int(seconds * 1000)),) if seconds else ()
 
 
 def _bind(server: grpc.aio.Server, listener: Listener) -> int:

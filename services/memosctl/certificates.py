@@ -84,15 +84,14 @@ def spiffe_id(service: str) -> str:
 
 def service_hosts(service: str, *, namespace: str) -> tuple[str, ...]:
     """Return the names a service is reached by: this machine's loopback and its names in a cluster."""
-    cluster = f"memos-{service}"
     return (
         f"{service}.memos",  # the name that channels check (memos_runtime.channels.server_name)
         "localhost",
         *_LOOPBACK,
-        cluster,
-        f"{cluster}.{namespace}",
-        f"{cluster}.{namespace}.svc",
-        f"{cluster}.{namespace}.svc.cluster.local",
+        service,
+        f"{service}.{namespace}",
+        f"{service}.{namespace}.svc",
+        f"{service}.{namespace}.svc.cluster.local",
     )
 
 

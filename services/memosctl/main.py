@@ -29,6 +29,7 @@ from memosctl.commands import (
     provenance,
     purge,
     read,
+    secrets,
     snapshot,
     tenant,
     up,
@@ -61,6 +62,7 @@ for flat in (
     migrate,
     backup,
     certs,
+    secrets,
 ):
     app.add_typer(flat.app)
 for group in (vault, archive, blob, convert, snapshot, purge, key, tenant, jobs, audit):

@@ -25,9 +25,9 @@ class Bootstrap:
     new_id: IdFactory
     new_secret: Callable[[], str]
 
-    async def __call__(self, tenant: TenantName, *, admin: str, vault: str) -> str | None:
-        """Return the secret of the admin's key, or None if the tenant was there already."""
-        secret = self.new_secret()
+    async def __call__(self, tenant: TenantName, *, admin: str, vault: str, secret: str | None = None) -> str | None:
+        """Return the secret of the admin's key (a new one if none is given), or None if the tenant was there already."""
+        secret = secret or self.new_secret()
         principal = PrincipalName(tenant.tenant, admin)
         name = VaultName(tenant.tenant, vault)
 

@@ -13,7 +13,7 @@ def test_what_stays_on_this_machine_is_loopback(address: str) -> None:
     assert addresses.is_loopback(address)
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0:1", "10.0.0.7:7070", "dns:///memos-storage:7600", "[::]:7070"])
+@pytest.mark.parametrize("address", ["0.0.0.0:1", "10.0.0.7:7070", "dns:///storage:7600", "[::]:7070"])
 def test_everything_else_is_not(address: str) -> None:
     assert not addresses.is_loopback(address)
 

@@ -23,7 +23,7 @@ def test_a_service_certificate_carries_its_identity_and_the_names_it_is_reached_
 
     assert names.get_values_for_type(x509.UniformResourceIdentifier) == ["spiffe://memos/storage"]
     hosts = names.get_values_for_type(x509.DNSName)
-    assert {"localhost", "storage.memos", "memos-storage.memory.svc.cluster.local", "db.example"} <= set(hosts)
+    assert {"localhost", "storage.memos", "storage.memory.svc.cluster.local", "db.example"} <= set(hosts)
     assert {ip_address("127.0.0.1"), ip_address("10.0.0.7")} <= set(names.get_values_for_type(x509.IPAddress))
 
 

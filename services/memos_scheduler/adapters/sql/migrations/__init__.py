@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from memos_runtime.sql import migrations
+from memos_scheduler.adapters.sql.schema import VERSION_TABLE
 
 
 def migrate(database_url: str) -> None:
     """Bring the queue's database to the newest version. Blocks."""
-    migrations.migrate(database_url, Path(__file__).parent)
+    migrations.migrate(database_url, Path(__file__).parent, version_table=VERSION_TABLE)

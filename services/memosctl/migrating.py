@@ -1,0 +1,59 @@
+"""Bringing a database to the newest schema, as soon as it can be reached."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from memosctl.failures import Failure
+
+_LOG = logging.getLogger(__name__)
+
+_PAUSE_SECONDS = 1.0
+_TOLD_EVERY_SECONDS = 10.0
+
+S = TypeVar("S")
+
+
+def migrate_waiting(
+    migrate: Callable[[S, Path], None],
+    config: S,
+    directory: Path,
+    *,
+    service: str,
+    seconds: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Migrate the database of a service; wait `seconds` for one that cannot be reached.
+
+    Raises:
+        Failure: it did not come within that time, or it refused.
+    """
+    waited = 0.0
+    while True:
+        try:
+            migrate(config, directory)
+        except OperationalError as error:
+            if waited >= seconds:
+                raise _refused(service, error, "Start it, or give it more time with --wait.") from error
+            if waited % _TOLD_EVERY_SECONDS == 0:
+                _LOG.warning("the database of %s does not answer; waiting for it", service)
+            sleep(_PAUSE_SECONDS)
+            waited += _PAUSE_SECONDS
+        except SQLAlchemyError as error:
+            raise _refused(service, error, "memosctl config shows which database that is.") from error
+        else:
+            return
+
+
+def _refused(service: str, error: SQLAlchemyError, hint: str) -> Failure:
+    """Return the failure in the database's own words, which never hold a password."""
+    said = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return Failure(
+        f"The database of {service} cannot be migrated: {said[0] if said else type(error).__name__}",
+        hint,
+        reason="DATABASE_UNAVAILABLE",
+    )

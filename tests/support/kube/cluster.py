@@ -1,0 +1,211 @@
+"""All of it: manifests in, a running system out."""
+
+import contextlib
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kube import policies, volumes
+from kube.containers import Container
+from kube.images import image
+from kube.manifests import NAME, Manifests, Object, Workload, port_number, selects
+from kube.network import DNS_ADDRESS, Network, ServiceAddress, resolv_conf, run
+from kube.pods import Pod, variables
+
+_DNS_LABELS = {"k8s-app": "kube-dns"}
+
+
+class Cluster:
+    """Runs while it is entered."""
+
+    def __init__(self, objects: Iterable[Object], *, namespace: str = "memos") -> None:
+        self.manifests = Manifests(objects)
+        self.namespace = namespace
+        self.network = Network()
+        self.folder = Path(tempfile.mkdtemp(prefix="memos-kube-"))
+        self.pods: dict[str, Pod] = {}
+        self.ended: list[Pod] = []
+        self._images = self.folder / "images"
+        self._layers: dict[str, Path] = {}
+        self._services: dict[str, str] = {}
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        self.network.__enter__()
+        self._images.mkdir()
+        run("mount", "-t", "tmpfs", "memos-kube", str(self._images))  # no layer of an overlay may be inside another one
+        try:
+            self._number_services()
+            for workload in self.manifests.workloads():
+                for number in range(workload.replicas):
+                    self.add_pod(workload, number)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every pod at once, and remove all of it."""
+        for pod in list(self.pods.values()):
+            with contextlib.suppress(Exception):
+                pod.end(grace=0)
+        self.pods.clear()
+        self.network.__exit__(None, None, None)
+        run("umount", str(self._images), check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def add_pod(self, workload: Workload, number: int) -> Pod:
+        """Make a pod of a workload and start it."""
+        kept = workload.object["kind"] == "StatefulSet"
+        name = f"{workload.name}-{number}" if kept else f"{workload.name}-{number}-{len(self.ended) + len(self.pods)}"
+        with self._lock:
+            address = self.network.attach(name)
+        folder = self.folder / "pods" / name
+        mounted = volumes.make(
+            workload.pod,
+            folder=folder / "volumes",
+            claims={claim: self.folder / "claims" / f"{claim}-{name}" for claim in workload.claims},
+            manifests=self.manifests,
+        )
+
+        def container(spec: Object) -> Container:
+            return Container(
+                name=spec["name"],
+                spec=spec,
+                pod=workload.pod,
+                image=image(spec["image"]),
+                layer=self._layer(spec["image"]),
+                namespace=self.network.namespace(name),
+                env={**self._links(workload.pod), **variables(spec, self.manifests.files)},
+                volumes=mounted,
+                folder=folder / spec["name"],
+                etc={"resolv.conf": resolv_conf(self.namespace), "hosts": f"127.0.0.1 localhost\n{address} {name}\n"},
+            )
+
+        pod = Pod(
+            name=name,
+            workload=workload,
+            address=address,
+            first=[container(each) for each in workload.pod.get("initContainers", ())],
+            containers=[container(each) for each in workload.pod["containers"]],
+            changed=self.refresh,
+        )
+        with self._lock:
+            self.pods[name] = pod
+        self.refresh()
+        pod.start()
+        return pod
+
+    def delete_pod(self, name: str, *, grace: float | None = None) -> dict[str, int]:
+        """End a pod; return the exit code of each of its containers. Nothing takes its place by itself."""
+        pod = self.pods[name]
+        codes = pod.end(grace=grace)
+        with self._lock:
+            del self.pods[name]
+            self.ended.append(pod)
+        self.network.detach(name)
+        self.refresh()
+        return codes
+
+    def wait_ready(self, seconds: float) -> None:
+        """Wait until every pod is ready."""
+        end = time.monotonic() + seconds
+        while not all(pod.ready for pod in self.pods.values()):
+            if time.monotonic() > end:
+                missing = [name for name, pod in self.pods.items() if not pod.ready]
+                raise AssertionError(f"not ready after {seconds} s: {missing}\n{self.log(missing)}")
+            time.sleep(0.1)
+
+    def of(self, workload: str) -> list[Pod]:
+        """Return the pods of a workload."""
+        return [pod for pod in self.pods.values() if pod.workload.name == workload]
+
+    def address(self, service: str) -> str:
+        """Return the address of a Service that has one."""
+        port = self.manifests.get("Service", service)["spec"]["ports"][0]["port"]
+        return f"{self._services[service]}:{port}"
+
+    def execute(self, pod: str, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a program of this machine in the network of a pod, with its names."""
+        names = shlex.quote(resolv_conf(self.namespace))
+        script = f"printf %s {names} > {self.folder}/resolv.conf; mount --bind {self.folder}/resolv.conf /etc/resolv.conf"
+        return subprocess.run(
+            ["nsenter", f"--net=/run/netns/{self.network.namespace(pod)}", "unshare", "--mount"]
+            + ["sh", "-c", f"{script}; exec {shlex.join(command)}"],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def log(self, names: Iterable[str] = ()) -> str:
+        """Return what pods wrote."""
+        return "\n".join(self.pods[name].log() for name in names or self.pods)
+
+    def refresh(self) -> None:
+        """Bring Services, names and policies in step with the pods."""
+        with self._lock:
+            services = [self._service(each) for each in self.manifests.of("Service")]
+            names: dict[str, list[str]] = {}
+            for each in services:
+                full = f"{each.name}.{self.namespace}.svc.cluster.local"
+                names[full] = [each.address] if each.address else list(each.pods)
+            dns = ServiceAddress("kube-dns", DNS_ADDRESS, {53: [(self.network.dns_pod, 53)]}, ())
+            self.network.apply([*services, dns], self._policies(), names)
+
+    def _service(self, service: Object) -> ServiceAddress:
+        name, spec = service["metadata"]["name"], service["spec"]
+        pods = [pod for pod in self.pods.values() if pod.serves and selects({"matchLabels": spec["selector"]}, pod.workload.labels)]
+        ports = {
+            port["port"]: [
+                (pod.address, number)
+                for pod in pods
+                if (number := port_number(port.get("targetPort", port["port"]), pod.workload.pod)) is not None
+            ]
+            for port in spec["ports"]
+        }
+        return ServiceAddress(name, self._services.get(name), ports, [pod.address for pod in pods])
+
+    def _policies(self) -> str:
+        places = [policies.Place(pod.address, self.namespace, pod.workload.labels, pod.workload.pod) for pod in self.pods.values()]
+        places.append(policies.Place(self.network.dns_pod, "kube-system", _DNS_LABELS, {"containers": []}))
+        own = self.manifests.of("Namespace")[0]["metadata"]
+        spaces = {own["name"]: own.get("labels", {}), "kube-system": {}}
+        spaces = {name: {**labels, "kubernetes.io/metadata.name": name} for name, labels in spaces.items()}
+        return policies.rules(self.manifests.of("NetworkPolicy"), places, spaces)
+
+    def _number_services(self) -> None:
+        with_address = [each for each in self.manifests.of("Service") if each["spec"].get("clusterIP") != "None"]
+        for number, each in enumerate(with_address, 20):
+            self._services[each["metadata"]["name"]] = f"10.215.0.{number}"
+
+    def _links(self, pod: Object) -> Mapping[str, str]:
+        """Return the variables of Services that Kubernetes gives to every pod that does not refuse them."""
+        if not pod.get("enableServiceLinks", True):
+            return {}
+        made = {}
+        for name, address in self._services.items():
+            port = self.manifests.get("Service", name)["spec"]["ports"][0]["port"]
+            prefix = name.upper().replace("-", "_")
+            made[f"{prefix}_PORT"] = f"tcp://{address}:{port}"
+            made[f"{prefix}_SERVICE_HOST"], made[f"{prefix}_SERVICE_PORT"] = address, str(port)
+        return made
+
+    def _layer(self, reference: str) -> Path:
+        if reference not in self._layers:
+            folder = self._images / str(len(self._layers))
+            folder.mkdir()
+            self._layers[reference] = image(reference).write(folder)
+        return self._layers[reference]
+
+
+__all__ = ["NAME", "Cluster"]
