@@ -24,8 +24,8 @@ class GovernanceConfig(Section):
     )
     admin_key: SecretStr = Field(
         SecretStr(""),
-        description="API key that the local admin gets at the first start, such as `memosctl secrets` makes; empty makes"
-        " one, which is written to admin.key in the state directory",
+        description="API key that the local admin gets at the first start, such as `memosctl secrets` makes; empty"
+        " makes one, which is written to admin.key in the state directory",
     )
 
     @field_validator("admin_key")

@@ -114,7 +114,9 @@ class ClusterSecrets:
         if not self.dev_stores:
             return []
         return [
-            self._secret("postgres-env", POSTGRES_USER="memos", POSTGRES_DB="memos", POSTGRES_PASSWORD=given["password"]),
+            self._secret(
+                "postgres-env", POSTGRES_USER="memos", POSTGRES_DB="memos", POSTGRES_PASSWORD=given["password"]
+            ),
             self._secret("s3-env", NANIO_ACCESS_KEY=given["access_key"], NANIO_SECRET_KEY=given["secret_key"]),
         ]
 
@@ -129,7 +131,7 @@ class ClusterSecrets:
             ]
 
     def _certificates(self, now: datetime) -> list[Manifest]:
-        """Return a Secret a service in the form of cert-manager: `tls.crt`, `tls.key` and `ca.crt`; and the authority."""
+        """Return a Secret a service as cert-manager makes it (`tls.crt`, `tls.key`, `ca.crt`), and the authority."""
         if not self.services:
             return []
         with TemporaryDirectory() as folder:
@@ -138,7 +140,10 @@ class ClusterSecrets:
             authority = (out / "ca.crt").read_text()
             made = [self._object("ConfigMap", "memos-ca", data={"ca.crt": authority})]
             for service in self.services:
-                pair = {"tls.crt": (out / f"{service}.crt").read_text(), "tls.key": (out / f"{service}.key").read_text()}
+                pair = {
+                    "tls.crt": (out / f"{service}.crt").read_text(),
+                    "tls.key": (out / f"{service}.key").read_text(),
+                }
                 secret = self._secret(f"{service}-tls", **pair, **{"ca.crt": authority})
                 made.append({**secret, "type": "kubernetes.io/tls"})
             return made

@@ -1,5 +1,11 @@
-"""The system under test: one process or six, started as a user would."""
+"""The system under test: one process or six, started as a user would, or one that runs already.
 
+SYSTEM_UNDER_TEST names a JSON file that says where that one is: its `address`, the `authority` of its certificate, and
+`state`, a folder with the admin's key in admin.key.
+"""
+
+import json
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,9 +33,19 @@ def six_processes(tmp_path_factory) -> Iterator[Deployment]:
         yield running
 
 
-@pytest.fixture(scope="session", params=["one-process", "six-processes"])
+@pytest.fixture(scope="session")
+def running_already() -> Deployment:
+    """The system that SYSTEM_UNDER_TEST names."""
+    found = json.loads(Path(os.environ["SYSTEM_UNDER_TEST"]).read_text())
+    return Deployment(Path(found["state"]), found["address"], authority=Path(found["authority"]))
+
+
+SYSTEMS = ["running-already"] if "SYSTEM_UNDER_TEST" in os.environ else ["one-process", "six-processes"]
+
+
+@pytest.fixture(scope="session", params=SYSTEMS)
 def system(request) -> Deployment:
-    """Each of the two, which go on running: whatever the order of the tests, each is started once."""
+    """Each of them, which go on running: whatever the order of the tests, each is started once."""
     return request.getfixturevalue(request.param.replace("-", "_"))
 
 

@@ -274,6 +274,8 @@ class Deployment:
         found = {"MEMOS_STATE_DIR": str(self.state), "MEMOS_ADDRESS": self.address, "NO_COLOR": "1"}
         if self.authority is not None:
             found["MEMOS_CA_FILE"] = str(self.authority)
+        if not self.address.startswith("127."):  # to another machine the key of this one is only sent if it is named
+            found["MEMOS_API_KEY_FILE"] = str(self.state / "admin.key")
         return found
 
     def kill_one(self, name: str) -> None:
@@ -350,12 +352,13 @@ class Deployment:
 
     def _wait(self) -> None:
         try:
-            self._wait_until_it_answers()
+            self.wait()
         except BaseException:
             self.kill()
             raise
 
-    def _wait_until_it_answers(self) -> None:
+    def wait(self) -> None:
+        """Wait until the system answers with all of its parts."""
         begin = time.monotonic()
         while time.monotonic() - begin < READY_SECONDS:
             for name, process in self._processes.items():

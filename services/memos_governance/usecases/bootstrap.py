@@ -26,7 +26,7 @@ class Bootstrap:
     new_secret: Callable[[], str]
 
     async def __call__(self, tenant: TenantName, *, admin: str, vault: str, secret: str | None = None) -> str | None:
-        """Return the secret of the admin's key (a new one if none is given), or None if the tenant was there already."""
+        """Return the secret of the admin's key, a new one if none is given; None if the tenant was there already."""
         secret = secret or self.new_secret()
         principal = PrincipalName(tenant.tenant, admin)
         name = VaultName(tenant.tenant, vault)

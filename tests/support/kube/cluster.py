@@ -25,7 +25,15 @@ _DNS_LABELS = {"k8s-app": "kube-dns"}
 class Cluster:
     """Runs while it is entered."""
 
-    def __init__(self, objects: Iterable[Object], *, namespace: str = "memos") -> None:
+    def __init__(
+        self,
+        objects: Iterable[Object],
+        *,
+        namespace: str = "memos",
+        env: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        """Take rendered objects, and variables to set on workloads, as `kubectl set env` would."""
+        self._env = env or {}
         self.manifests = Manifests(objects)
         self.namespace = namespace
         self.network = Network()
@@ -34,7 +42,7 @@ class Cluster:
         self.ended: list[Pod] = []
         self._images = self.folder / "images"
         self._layers: dict[str, Path] = {}
-        self._services: dict[str, str] = {}
+        self._services = self._numbered()
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -42,7 +50,6 @@ class Cluster:
         self._images.mkdir()
         run("mount", "-t", "tmpfs", "memos-kube", str(self._images))  # no layer of an overlay may be inside another one
         try:
-            self._number_services()
             for workload in self.manifests.workloads():
                 for number in range(workload.replicas):
                     self.add_pod(workload, number)
@@ -53,6 +60,10 @@ class Cluster:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def create(self, objects: Iterable[Object]) -> None:
+        """Add objects, as `kubectl create` would, before it runs."""
+        self.manifests = Manifests([*self.manifests.objects, *objects])
 
     def close(self) -> None:
         """End every pod at once, and remove all of it."""
@@ -86,7 +97,11 @@ class Cluster:
                 image=image(spec["image"]),
                 layer=self._layer(spec["image"]),
                 namespace=self.network.namespace(name),
-                env={**self._links(workload.pod), **variables(spec, self.manifests.files)},
+                env={
+                    **self._links(workload.pod),
+                    **variables(spec, self.manifests.files),
+                    **self._env.get(workload.name, {}),
+                },
                 volumes=mounted,
                 folder=folder / spec["name"],
                 etc={"resolv.conf": resolv_conf(self.namespace), "hosts": f"127.0.0.1 localhost\n{address} {name}\n"},
@@ -138,10 +153,11 @@ class Cluster:
     def execute(self, pod: str, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a program of this machine in the network of a pod, with its names."""
         names = shlex.quote(resolv_conf(self.namespace))
-        script = f"printf %s {names} > {self.folder}/resolv.conf; mount --bind {self.folder}/resolv.conf /etc/resolv.conf"
+        script = (
+            f"printf %s {names} > {self.folder}/resolv.conf; mount --bind {self.folder}/resolv.conf /etc/resolv.conf"
+        )
         return subprocess.run(
-            ["nsenter", f"--net=/run/netns/{self.network.namespace(pod)}", "unshare", "--mount"]
-            + ["sh", "-c", f"{script}; exec {shlex.join(command)}"],
+            [*self.network.entering(pod), "unshare", "--mount", "sh", "-c", f"{script}; exec {shlex.join(command)}"],
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
@@ -164,7 +180,11 @@ class Cluster:
 
     def _service(self, service: Object) -> ServiceAddress:
         name, spec = service["metadata"]["name"], service["spec"]
-        pods = [pod for pod in self.pods.values() if pod.serves and selects({"matchLabels": spec["selector"]}, pod.workload.labels)]
+        pods = [
+            pod
+            for pod in self.pods.values()
+            if pod.serves and selects({"matchLabels": spec["selector"]}, pod.workload.labels)
+        ]
         ports = {
             port["port"]: [
                 (pod.address, number)
@@ -176,17 +196,19 @@ class Cluster:
         return ServiceAddress(name, self._services.get(name), ports, [pod.address for pod in pods])
 
     def _policies(self) -> str:
-        places = [policies.Place(pod.address, self.namespace, pod.workload.labels, pod.workload.pod) for pod in self.pods.values()]
+        places = [
+            policies.Place(pod.address, self.namespace, pod.workload.labels, pod.workload.pod)
+            for pod in self.pods.values()
+        ]
         places.append(policies.Place(self.network.dns_pod, "kube-system", _DNS_LABELS, {"containers": []}))
         own = self.manifests.of("Namespace")[0]["metadata"]
         spaces = {own["name"]: own.get("labels", {}), "kube-system": {}}
         spaces = {name: {**labels, "kubernetes.io/metadata.name": name} for name, labels in spaces.items()}
         return policies.rules(self.manifests.of("NetworkPolicy"), places, spaces)
 
-    def _number_services(self) -> None:
+    def _numbered(self) -> dict[str, str]:
         with_address = [each for each in self.manifests.of("Service") if each["spec"].get("clusterIP") != "None"]
-        for number, each in enumerate(with_address, 20):
-            self._services[each["metadata"]["name"]] = f"10.215.0.{number}"
+        return {each["metadata"]["name"]: f"10.215.0.{number}" for number, each in enumerate(with_address, 20)}
 
     def _links(self, pod: Object) -> Mapping[str, str]:
         """Return the variables of Services that Kubernetes gives to every pod that does not refuse them."""

@@ -64,8 +64,11 @@ class Container:
         place = Path(tempfile.mkdtemp(dir=self.folder, prefix="root-"))
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                ["nsenter", f"--net=/run/netns/{self.namespace}", "unshare", "--mount", "--pid", "--fork", "--kill-child"]
-                + ["sh", "-c", self._script(place)],
+                [
+                    *("nsenter", f"--net=/run/netns/{self.namespace}"),
+                    *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
+                    *("sh", "-c", self._script(place)),
+                ],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -35,13 +35,11 @@ POSTGRES = """#!/bin/sh
 set -e
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     printf '%s' "$POSTGRES_PASSWORD" > /tmp/password
-    initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth-host=scram-sha-256 --auth-local=trust -E UTF8 >/dev/null
+    initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth-host=scram-sha-256 --auth-local=trust >/dev/null
     rm /tmp/password
     echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
     pg_ctl -w -o "-c listen_addresses='' -k /tmp" start >/dev/null
-    [ "$POSTGRES_DB" = "$POSTGRES_USER" ] || createdb -h /tmp -U "$POSTGRES_USER" "$POSTGRES_DB"
-    psql -h /tmp -U "$POSTGRES_USER" -d postgres -qtc "SELECT 1 FROM pg_database WHERE datname = '$POSTGRES_DB'" | grep -q 1 \\
-        || createdb -h /tmp -U "$POSTGRES_USER" "$POSTGRES_DB"
+    createdb -h /tmp -U "$POSTGRES_USER" -E UTF8 -T template0 "$POSTGRES_DB"
     pg_ctl -m fast -w stop >/dev/null
 fi
 exec postgres -c listen_addresses='*' -k /var/run/postgresql
@@ -134,7 +132,12 @@ def _postgres() -> Image:
 
 def _milvus() -> Image:
     data = Path(_package("milvus")) / "data"
-    places = {"etcd_data_dir": "etcd", "local_storage_dir": "data", "rocksmq_data_dir": "rdb", "system_log_path": "logs"}
+    places = {
+        "etcd_data_dir": "etcd",
+        "local_storage_dir": "data",
+        "rocksmq_data_dir": "rdb",
+        "system_log_path": "logs",
+    }
     config = (data / "config.yaml.template").read_text()
     for name, folder in places.items():
         config = config.replace(f"{{{{ {name} }}}}", f"/var/lib/milvus/{folder}")
@@ -166,30 +169,32 @@ def _built(target: str) -> tuple[tuple[str, ...], dict[str, str]]:
     return stages[target][0], dict(stages[target][1])
 
 
-def _not_in_group(group: str) -> Iterator[Path]:
+def _not_in_group(name: str) -> Iterator[Path]:
     """Return the files of installed packages that a group of pyproject.toml does not need."""
-    installed = {_plain(each.name): each for each in distributions(path=[str(SITE)])}
-    wanted = _closure(_group(group), installed)
+    installed = _installed()
+    wanted = closure(group(name))
     kept = {top for name in wanted for top in _tops(installed[name])}
     hidden = {top for name, each in installed.items() if name not in wanted for top in _tops(each)} - kept
     yield from sorted(path for path in hidden if path.exists())
 
 
-def _group(name: str) -> list[str]:
+def group(name: str) -> list[str]:
+    """Return the packages of a group of pyproject.toml."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     listed: list[str] = []
     for each in groups[name]:
-        listed += _group(each["include-group"]) if isinstance(each, dict) else [each]
+        listed += group(each["include-group"]) if isinstance(each, dict) else [each]
     return listed
 
 
-def _closure(wanted: Iterable[str], installed: Mapping[str, Distribution]) -> set[str]:
+def closure(wanted: Iterable[str]) -> set[str]:
     """Return the names of packages, of what they need, and so on."""
+    installed = _installed()
     found: set[tuple[str, frozenset[str]]] = set()
     left = [Requirement(each) for each in wanted]
     while left:
         requirement = left.pop()
-        key = _plain(requirement.name), frozenset(requirement.extras)
+        key = plain(requirement.name), frozenset(requirement.extras)
         if key in found or key[0] not in installed:
             continue
         found.add(key)
@@ -200,6 +205,11 @@ def _closure(wanted: Iterable[str], installed: Mapping[str, Distribution]) -> se
     return {name for name, _ in found}
 
 
+@cache
+def _installed() -> Mapping[str, Distribution]:
+    return {plain(each.name): each for each in distributions(path=[str(SITE)])}
+
+
 def _tops(distribution: Distribution) -> set[Path]:
     """Return what a package has directly in the folder of packages."""
     tops = {path.parts[0] for path in distribution.files or ()} - {"..", "__pycache__"}
@@ -208,7 +218,8 @@ def _tops(distribution: Distribution) -> set[Path]:
 
 def _package(name: str) -> str:
     spec = find_spec(name)
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None
+    assert spec.submodule_search_locations
     return spec.submodule_search_locations[0]
 
 
@@ -218,5 +229,6 @@ def _place(layer: Path, path: Path) -> Path:
     return place
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return the name of a package as registries compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -4,7 +4,6 @@ This machine is the node: it reaches pods and Services through the router, as a 
 """
 
 import ctypes
-import os
 import socket
 import subprocess
 import threading
@@ -117,6 +116,10 @@ class Network:
     def namespace(self, pod: str) -> str:
         return f"{self.name}-{pod}"
 
+    def entering(self, pod: str) -> list[str]:
+        """Return the beginning of a command that runs in the network of a pod."""
+        return ["nsenter", f"--net=/run/netns/{self.namespace(pod)}"]
+
     def attach(self, pod: str) -> str:
         """Make the namespace of a pod; return its address."""
         number, self._next = self._next, self._next + 1
@@ -172,6 +175,7 @@ type nat hook prerouting priority -100; policy accept;
 }}
 chain nobody {{
 type filter hook prerouting priority 0; policy accept;
+ip daddr {SERVICES} meta l4proto tcp reject with tcp reset
 ip daddr {SERVICES} reject with icmp type port-unreachable
 }}
 }}
@@ -197,7 +201,8 @@ ip daddr {SERVICES} reject with icmp type port-unreachable
 
 def resolv_conf(namespace: str) -> str:
     """Return what a kubelet writes into a pod's /etc/resolv.conf."""
-    return f"search {namespace}.svc.cluster.local svc.cluster.local cluster.local\nnameserver {DNS_ADDRESS}\noptions ndots:5\n"
+    search = " ".join(f"{each}cluster.local" for each in (f"{namespace}.svc.", "svc.", ""))
+    return f"search {search}\nnameserver {DNS_ADDRESS}\noptions ndots:5\n"
 
 
 def _bound(kind: int, port: int) -> socket.socket:

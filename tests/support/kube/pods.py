@@ -138,7 +138,7 @@ class _Kept:
             self.ready = answer
 
     def _probe(self, kind: str, *, failures: int) -> bool | None:
-        """Return True after a success, False after as many failures as are allowed, None as long as nothing is known."""
+        """Return True after a success, False after as many failures as are allowed, else None."""
         spec: Object | None = self.container.spec.get(kind)
         if spec is None:
             return None if kind == "livenessProbe" else True

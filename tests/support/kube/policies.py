@@ -43,9 +43,7 @@ class _Rules:
     namespaces: Mapping[str, Mapping[str, str]]
 
     def direction(self, place: Place, kind: str) -> Iterator[str]:
-        own, other, verdict = (
-            ("saddr", "daddr", "goto ingress") if kind == "Egress" else ("daddr", "saddr", "accept")
-        )
+        own, other, verdict = ("saddr", "daddr", "goto ingress") if kind == "Egress" else ("daddr", "saddr", "accept")
         applied = [each for each in self.policies if self._applies(each, place, kind)]
         if not applied:
             return
@@ -54,7 +52,8 @@ class _Rules:
                 for peers, target in self._peers(rule, policy, place, kind):
                     for match in self._ports(rule, target):
                         yield f"ip {own} {place.address} {_among(other, peers)} {match} {verdict}"
-        yield f"ip {own} {place.address} counter reject with icmp type admin-prohibited"
+        yield f"ip {own} {place.address} meta l4proto tcp reject with tcp reset"
+        yield f"ip {own} {place.address} reject with icmp type admin-prohibited"
 
     def _applies(self, policy: Object, place: Place, kind: str) -> bool:
         spec = policy["spec"]
@@ -72,7 +71,9 @@ class _Rules:
             return
         for peer in listed:
             if block := peer.get("ipBlock"):
-                excepted = "".join(f" ip {'daddr' if kind == 'Egress' else 'saddr'} != {each}" for each in block.get("except", ()))
+                excepted = "".join(
+                    f" ip {'daddr' if kind == 'Egress' else 'saddr'} != {each}" for each in block.get("except", ())
+                )
                 yield f"{block['cidr']}{excepted}", place if kind == "Ingress" else None
                 continue
             for found in self._pods(peer, policy["metadata"]["namespace"]):

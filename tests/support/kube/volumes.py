@@ -17,9 +17,19 @@ def make(pod: Object, *, folder: Path, claims: Mapping[str, Path], manifests: Ma
         path = folder / name
         match volume:
             case {"configMap": source}:
-                project(path, manifests.files("ConfigMap", source["name"]), mode=source.get("defaultMode", 0o644), group=group)
+                project(
+                    path,
+                    manifests.files("ConfigMap", source["name"]),
+                    mode=source.get("defaultMode", 0o644),
+                    group=group,
+                )
             case {"secret": source}:
-                project(path, manifests.files("Secret", source["secretName"]), mode=source.get("defaultMode", 0o644), group=group)
+                project(
+                    path,
+                    manifests.files("Secret", source["secretName"]),
+                    mode=source.get("defaultMode", 0o644),
+                    group=group,
+                )
             case {"emptyDir": _}:
                 _shared(path, group)
             case _:
