@@ -42,6 +42,10 @@ class TlsConfig(Section):
     cert_file: Path | None = Field(None, description="PEM certificate chain with a spiffe://memos/<service> identity")
     key_file: Path | None = Field(None, description="PEM private key of the certificate")
     ca_file: Path | None = Field(None, description="PEM certificates of the authorities that peers are checked against")
+    client_certificates: bool = Field(
+        False,
+        description="whether clients of the public API need a certificate of these authorities, beside their API key",
+    )
 
 
 class PeerConfig(Section):

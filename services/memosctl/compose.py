@@ -72,7 +72,7 @@ def all_in_one(process: Process, *, run_dir: Path) -> Hosted:
         config=settings.server,
         telemetry=process.telemetry,
         trust=Trust(verifier=verifier, clock=process.clock, peer_token=token),
-        public=_public(settings.server.address, addresses.certificates_of(settings.tls, INTERFACE)),
+        public=_public(settings, settings.server.address, addresses.certificates_of(settings.tls, INTERFACE)),
         internal=Listener(address=socket),
         pool=pool,
     )
@@ -99,7 +99,7 @@ def _hosted_alone(process: Process, name: str, offset: int, token: str, verifier
     pool = ChannelPool(settings.peers.addresses, certificates=certificates, max_message_bytes=config.max_message_bytes)
     service = _build(process, name, pool=pool, token=token, verifier=verifier)
     if name == INTERFACE:
-        public, internal = _public(config.address, certificates), None
+        public, internal = _public(settings, config.address, certificates), None
     else:
         public, internal = None, _internal(config.address, certificates)
     trust = Trust(verifier=verifier, clock=process.clock, peer_token=None if certificates else token)
@@ -133,10 +133,11 @@ def _build(process: Process, name: str, *, pool: ChannelPool, token: str, verifi
         raise Failure(f"{name} cannot be built: {error}", "See memosctl config and memosctl doctor.") from error
 
 
-def _public(address: str, certificates: Certificates | None) -> Listener:
+def _public(settings: Settings, address: str, certificates: Certificates | None) -> Listener:
     if certificates is None:
         return Listener(address=address)
-    return Listener(address=address, credentials=certificates.server_credentials(require_client=False))
+    required = settings.tls.client_certificates
+    return Listener(address=address, credentials=certificates.server_credentials(require_client=required))
 
 
 def _internal(address: str, certificates: Certificates | None) -> Listener:

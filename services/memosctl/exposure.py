@@ -14,7 +14,11 @@ def check_up(settings: Settings) -> None:
     Raises:
         Failure: that is what the configuration asks for.
     """
-    if addresses.certificates_of(settings.tls, INTERFACE) is None and not settings.allow_plaintext:
+    if addresses.certificates_of(settings.tls, INTERFACE) is not None:
+        return
+    if settings.tls.client_certificates:
+        raise usage("tls.client_certificates needs tls.cert_file, tls.key_file and tls.ca_file.")
+    if not settings.allow_plaintext:
         addresses.require_loopback(settings.server.address, why="API keys would be sent in plain text")
 
 

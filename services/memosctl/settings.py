@@ -28,6 +28,8 @@ RESERVED = frozenset(
         "MEMOS_API_KEY",
         "MEMOS_API_KEY_FILE",
         "MEMOS_CA_FILE",
+        "MEMOS_CERT_FILE",
+        "MEMOS_KEY_FILE",
         "MEMOS_TENANT",
         "MEMOS_DEBUG",
         "MEMOS_EVAL_DATA",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from collector import Collector, collecting
 from deployment import Caller, Deployment
 from memos_api.v1 import governance_service_pb2 as governance
 from memos_api.v1 import vault_pb2 as vaults
@@ -62,6 +63,13 @@ async def vault(caller) -> str:
     name = f"tenants/local/vaults/v{uuid.uuid4().hex[:12]}"
     await caller.governance.CreateVault(governance.CreateVaultRequest(vault=vaults.Vault(name=name)))
     return name
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """A collector of OpenTelemetry."""
+    with collecting() as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,46 +1,10 @@
 """One chat is one trace through all six services, with a link to the origin of every cube it used."""
 
-from concurrent import futures
-
-import grpc
-import pytest
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
-
-from deployment import free_port
+from collector import value_of
 from memos_api.v1 import chat_service_pb2 as chat
 from memos_api.v1 import memory_service_pb2 as memory
 
 VAULT = "tenants/local/vaults/main"
-
-
-class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """An OpenTelemetry collector that keeps what it gets."""
-
-    def __init__(self) -> None:
-        self.spans: list[tuple[str, object]] = []
-
-    def Export(self, request, context):
-        for traced in request.resource_spans:
-            service = value_of(traced.resource.attributes, "service.name")
-            for scope in traced.scope_spans:
-                self.spans += [(service, span) for span in scope.spans]
-        return trace_service_pb2.ExportTraceServiceResponse()
-
-
-@pytest.fixture
-def collector():
-    received = Collector()
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(received, server)
-    received.address = f"127.0.0.1:{free_port()}"
-    server.add_insecure_port(received.address)
-    server.start()
-    yield received
-    server.stop(None)
-
-
-def value_of(attributes, key: str) -> str:
-    return next((item.value.string_value for item in attributes if item.key == key), "")
 
 
 async def test_a_chat_is_one_trace_of_six_services_linked_to_the_origin_of_each_cube(launch, tmp_path, collector):

@@ -53,14 +53,22 @@ def free_port() -> int:
 class Caller:
     """The public API with one key."""
 
-    def __init__(self, address: str, header: str | None, *, authority: Path | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        header: str | None,
+        *,
+        authority: Path | None = None,
+        identity: tuple[Path, Path] | None = None,
+    ) -> None:
         metadata = (("authorization", header),) if header is not None else ()
         kinds = (_UnaryMetadata, _StreamMetadata, _UploadMetadata, _ExchangeMetadata)
         interceptors = [kind(metadata) for kind in kinds]
         if authority is None:
             self.channel = grpc.aio.insecure_channel(address, interceptors=interceptors)
         else:
-            credentials = grpc.ssl_channel_credentials(authority.read_bytes())
+            certificate, key = (path.read_bytes() for path in identity) if identity else (None, None)
+            credentials = grpc.ssl_channel_credentials(authority.read_bytes(), key, certificate)
             self.channel = grpc.aio.secure_channel(address, credentials, interceptors=interceptors)
         self.memory = memory_service_pb2_grpc.MemoryServiceStub(self.channel)
         self.blobs = blob_service_pb2_grpc.BlobServiceStub(self.channel)
@@ -139,6 +147,8 @@ class Deployment:
         self.state = state
         self.address = address
         self.authority = authority
+        self.identity: tuple[Path, Path] | None = None
+        """Certificate and key of a client, where the system asks for one."""
         self.ready_seconds = 0.0
         self._metrics_address = metrics_address
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -146,11 +156,20 @@ class Deployment:
         self._logs: list[Path] = []
 
     @classmethod
-    def one_process(cls, state: Path, *, metrics: bool = False, env: Mapping[str, str] | None = None) -> Self:
-        """Start `memosctl up` and wait until it is ready."""
+    def one_process(
+        cls,
+        state: Path,
+        *,
+        metrics: bool = False,
+        env: Mapping[str, str] | None = None,
+        certificates: Path | None = None,
+    ) -> Self:
+        """Start `memosctl up` and wait until it is ready; with a folder for certificates over mutual TLS."""
         metrics_address = f"127.0.0.1:{free_port()}" if metrics else ""
         system = cls(state, f"127.0.0.1:{free_port()}", metrics_address=metrics_address)
         settings = {"MEMOS_STATE_DIR": str(state), "MEMOS_SERVER__ADDRESS": system.address}
+        if certificates is not None:
+            settings |= system._mutual_tls(certificates)
         if metrics:
             settings["MEMOS_TELEMETRY__PROMETHEUS_ADDRESS"] = metrics_address
         system._start("up", ["up"], {**settings, **(env or {})})
@@ -195,6 +214,16 @@ class Deployment:
         system._wait()
         return system
 
+    def _mutual_tls(self, folder: Path) -> dict[str, str]:
+        subprocess.run([*PROGRAM, "certs", "--client", "--out", folder], check=True, capture_output=True)
+        self.authority, self.identity = folder / "ca.crt", (folder / "client.crt", folder / "client.key")
+        return {
+            "MEMOS_TLS__CERT_FILE": str(folder / "interface.crt"),
+            "MEMOS_TLS__KEY_FILE": str(folder / "interface.key"),
+            "MEMOS_TLS__CA_FILE": str(folder / "ca.crt"),
+            "MEMOS_TLS__CLIENT_CERTIFICATES": "true",
+        }
+
     def new_tenant(self, name: str) -> tuple[str, str]:
         """Make a tenant, as its operator would on the machine of governance; return its name and its admin's key."""
         ran = self.memosctl("tenant", "create", name, "--json")
@@ -212,7 +241,8 @@ class Deployment:
 
     def caller(self, header: str | None = "") -> Caller:
         """Return the public API; by default with the admin's key."""
-        return Caller(self.address, f"Bearer {self.key}" if header == "" else header, authority=self.authority)
+        key = f"Bearer {self.key}" if header == "" else header
+        return Caller(self.address, key, authority=self.authority, identity=self.identity)
 
     def client(self) -> AsyncClient:
         """Return the client of the library, with the admin's key."""
@@ -220,7 +250,8 @@ class Deployment:
 
     def client_settings(self) -> dict[str, Any]:
         """Return how a client of the library reaches the system."""
-        tls = Tls(ca_file=self.authority) if self.authority else None
+        pair = self.identity or (None, None)
+        tls = Tls(ca_file=self.authority, cert_file=pair[0], key_file=pair[1]) if self.authority else None
         return {"address": self.address, "api_key": self.key, "tls": tls}
 
     def files_with(self, data: bytes) -> list[Path]:
@@ -274,6 +305,8 @@ class Deployment:
         found = {"MEMOS_STATE_DIR": str(self.state), "MEMOS_ADDRESS": self.address, "NO_COLOR": "1"}
         if self.authority is not None:
             found["MEMOS_CA_FILE"] = str(self.authority)
+        if self.identity is not None:
+            found["MEMOS_CERT_FILE"], found["MEMOS_KEY_FILE"] = map(str, self.identity)
         if not self.address.startswith("127."):  # to another machine the key of this one is only sent if it is named
             found["MEMOS_API_KEY_FILE"] = str(self.state / "admin.key")
         return found

@@ -27,6 +27,19 @@ class Tls:
     key_file: Path | None = None
     server_name: str = ""
 
+    def stamp(self) -> "Stamp":
+        """Return what changes when one of the files does.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        files = (self.ca_file, self.cert_file, self.key_file)
+        found = [path.stat() for path in files if path is not None]
+        return tuple((each.st_mtime_ns, each.st_ino) for each in found)
+
+
+Stamp = tuple[tuple[int, int], ...]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -63,8 +76,9 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read the environment.
 
-        MEMOS_ADDRESS, MEMOS_TENANT, MEMOS_CA_FILE (turns TLS on), MEMOS_ALLOW_PLAINTEXT, and the key from
-        MEMOS_API_KEY or the file MEMOS_API_KEY_FILE. What is missing is taken from the state directory of `memosctl up`
+        MEMOS_ADDRESS, MEMOS_TENANT, MEMOS_CA_FILE (turns TLS on), MEMOS_CERT_FILE and MEMOS_KEY_FILE (where the
+        server asks for a certificate), MEMOS_ALLOW_PLAINTEXT, and the key from MEMOS_API_KEY or the file
+        MEMOS_API_KEY_FILE. What is missing is taken from the state directory of `memosctl up`
         on this machine (MEMOS_STATE_DIR, else $XDG_STATE_HOME/memos, else ~/.local/state/memos), if there is one; its
         key is for servers on this machine alone.
 
@@ -77,12 +91,13 @@ class Settings:
         key_file = env.get("MEMOS_API_KEY_FILE")
         key = env.get("MEMOS_API_KEY") or (Path(key_file).read_text(encoding="utf-8").strip() if key_file else "")
         ca_file = env.get("MEMOS_CA_FILE")
+        pair = [Path(env[name]) if env.get(name) else None for name in ("MEMOS_CERT_FILE", "MEMOS_KEY_FILE")]
         address = env.get("MEMOS_ADDRESS") or _content(state / "address") or DEFAULT_ADDRESS
         return cls(
             address=address,
             api_key=key or (_content(state / "admin.key") if _stays_here(address) else ""),
             tenant=env.get("MEMOS_TENANT") or DEFAULT_TENANT,
-            tls=Tls(ca_file=Path(ca_file)) if ca_file else None,
+            tls=Tls(ca_file=Path(ca_file), cert_file=pair[0], key_file=pair[1]) if ca_file else None,
             allow_plaintext=env.get("MEMOS_ALLOW_PLAINTEXT", "").lower() in ("1", "true", "yes", "on"),
         )
 

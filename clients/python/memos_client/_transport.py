@@ -3,6 +3,7 @@
 # ruff: noqa: ASYNC109  # a timeout bounds all attempts, and travels to the server
 
 import asyncio
+import sys
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +15,10 @@ from google.protobuf.message import Message
 from memos_client._errors import MemosError, error_of_call
 from memos_client._methods import Method, method_of
 from memos_client._retry import Retries
-from memos_client._settings import Settings, Tls
+from memos_client._settings import Settings, Stamp, Tls
 
+_LOOK_SECONDS = 1.0
+_CLOSE_SECONDS = 120.0
 _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -26,7 +29,10 @@ _NO_PROXY = ("grpc.enable_http_proxy", 0)
 
 
 class Transport:
-    """One connection. The channel is opened by the first call, on the loop that runs then."""
+    """One connection. The channel is opened by the first call, on the loop that runs then.
+
+    Certificates that were renewed are used for the calls that follow; those that run end on the old connection.
+    """
 
     def __init__(self, settings: Settings, *, timeout: float, retries: Retries) -> None:
         self.settings = settings
@@ -34,9 +40,14 @@ class Transport:
         self._retries = retries
         self._metadata = (("authorization", f"Bearer {settings.api_key}"),) if settings.api_key else ()
         self._channel: grpc.aio.Channel | None = None
+        self._stamp: Stamp = ()
+        self._looked = 0.0
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
         """Close the connection; calls that run are cancelled."""
+        for closing in self._closing:
+            closing.cancel()
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()
@@ -56,7 +67,7 @@ class Transport:
         attempt = 1
         while True:
             try:
-                return await rpc(identified, timeout=max(0.0, ends - _now()), metadata=self._metadata)
+                return await rpc(identified, timeout=max(0.0, ends - _now()), metadata=self._told())
             except grpc.aio.AioRpcError as error:
                 await self._pause(method, error_of_call(error), attempt, ends - _now(), error)
             attempt += 1
@@ -79,7 +90,7 @@ class Transport:
             left = None if ends is None else max(0.0, ends - _now())
             try:
                 with _reason_first(failures):
-                    return await rpc(_watched(first, source, failures), timeout=left, metadata=self._metadata)
+                    return await rpc(_watched(first, source, failures), timeout=left, metadata=self._told())
             except grpc.aio.AioRpcError as error:
                 await self._pause(method, error_of_call(error), attempt, self._timeout if left is None else left, error)
             attempt += 1
@@ -95,7 +106,7 @@ class Transport:
         method = method_of(first)
         rpc = self._open().stream_stream(method.path, type(first).SerializeToString, method.response.FromString)
         failures: list[Exception] = []
-        call = rpc(_watched(first, requests, failures), metadata=self._metadata)
+        call = rpc(_watched(first, requests, failures), metadata=self._told())
         try:
             with _reason_first(failures):
                 async for answer in call:
@@ -122,7 +133,7 @@ class Transport:
         attempt, answered = 1, False
         while True:
             left = None if ends is None else max(0.0, ends - _now())
-            call = rpc(identified, timeout=left, metadata=self._metadata)
+            call = rpc(identified, timeout=left, metadata=self._told())
             try:
                 async for answer in call:
                     answered = True
@@ -146,8 +157,34 @@ class Transport:
 
     def _open(self) -> grpc.aio.Channel:
         if self._channel is None:
-            self._channel = _dial(self.settings)
+            self._channel = self._dial()
+        elif self.settings.tls is not None and _now() - self._looked >= _LOOK_SECONDS:
+            self._follow(self.settings.tls, self._channel)
         return self._channel
+
+    def _dial(self) -> grpc.aio.Channel:
+        self._looked = _now()
+        if self.settings.tls is not None:
+            self._stamp = self.settings.tls.stamp()
+        return _dial(self.settings)
+
+    def _follow(self, tls: Tls, used: grpc.aio.Channel) -> None:
+        """Dial anew if the files have changed; while they cannot be read, everything stays as it is."""
+        self._looked = _now()
+        try:
+            if tls.stamp() == self._stamp:
+                return
+            self._channel = self._dial()
+        except OSError:
+            return
+        closing = asyncio.create_task(used.close(_CLOSE_SECONDS))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    def _told(self) -> tuple[tuple[str, str], ...]:
+        """Return the metadata of a call: the key, and the trace that it belongs to (W3C Trace Context)."""
+        traceparent = _traceparent()
+        return (*self._metadata, ("traceparent", traceparent)) if traceparent else self._metadata
 
 
 @contextmanager
@@ -193,6 +230,15 @@ def _identified(method: Method, request: Any) -> Any:
     named.CopyFrom(request)
     named.request_id = uuid.uuid4().hex
     return named
+
+
+def _traceparent() -> str:
+    """Return the span of OpenTelemetry that is current for the caller; empty where none is."""
+    tracing = sys.modules.get("opentelemetry.trace")  # who traces has imported it
+    if tracing is None:
+        return ""
+    context = tracing.get_current_span().get_span_context()
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}" if context.is_valid else ""
 
 
 def _now() -> float:
