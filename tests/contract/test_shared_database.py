@@ -5,7 +5,7 @@ import os
 import sys
 
 import pytest
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, text
 
 from memos_governance import migrations as governance
 from memos_governance.adapters.sql.schema import metadata as governance_tables
@@ -45,3 +45,18 @@ async def test_processes_that_start_at_the_same_time_migrate_one_after_the_other
     command = (sys.executable, "-c", code, url)
     starting = [await asyncio.create_subprocess_exec(*command, env=environment) for _ in range(3)]
     assert [await process.wait() for process in starting] == [0] * 3
+
+
+async def test_what_a_newer_release_has_migrated_stays_and_serves_the_older_one(caplog):
+    url = await asyncio.to_thread(new_database, "newer")
+    await asyncio.to_thread(migrate_all, url)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for service in ("storage", "scheduler", "governance"):
+            connection.execute(text(f"UPDATE {service}_version SET version_num = 'of a newer release'"))
+    await asyncio.to_thread(migrate_all, url)
+    assert caplog.text.count("schema of a newer release") == 3
+    assert await asyncio.to_thread(governance.is_current, url)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT version_num FROM storage_version")) == "of a newer release"
+    engine.dispose()

@@ -14,7 +14,7 @@ COMMANDS = (
     "up", "serve", "add", "update", "delete", "undelete", "freeze", "unfreeze", "import", "load",
     "search", "get", "list", "history", "diff", "rollback", "links", "settle", "chat", "provenance",
 )  # fmt: skip
-CHORES = ("demo", "doctor", "config", "migrate", "certs")
+CHORES = ("demo", "doctor", "config", "migrate", "certs", "secrets")
 GROUPS = ("vault", "blob", "snapshot", "purge", "key", "tenant", "jobs", "audit")
 
 
