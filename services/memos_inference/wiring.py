@@ -17,7 +17,7 @@ from memos_inference.adapters.old_files import OldFiles
 from memos_inference.adapters.openai_engine import OpenAICompatibleEngine
 from memos_inference.adapters.storage_client import StorageBlobs
 from memos_inference.adapters.tiers import TieredCopies
-from memos_inference.adapters.tracing import TelemetryTracer
+from memos_inference.adapters.tracing import EngineMeasures, TelemetryTracer
 from memos_inference.adapters.training_process import ProcessTraining
 from memos_inference.adapters.transformers_embedder import TransformersEmbedder
 from memos_inference.adapters.transformers_engine import Compose, TransformersEngine
@@ -59,6 +59,7 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
     ]
     served = ServedEmbedders(embedders[0], embedders[1] if len(embedders) > 1 else None)
     engine, training = _engine(config, context, digests)
+    measures = EngineMeasures(context.telemetry, load=lambda: engine.load)
     blobs = StorageBlobs(context.channels.stub(BlobServiceStub, STORAGE))
     caches: TieredCopies[Cache] = TieredCopies(
         context.state_dir / "kv",
@@ -69,6 +70,7 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         memory_bytes=config.kv_memory_bytes,
         patience=config.kv_patience_seconds,
         clock=context.clock,
+        used=measures.used("kv"),
     )
     adapters: TieredCopies[Adapter] = TieredCopies(
         context.state_dir / "lora",
@@ -79,6 +81,7 @@ def build(config: InferenceConfig, context: ServiceContext) -> Service:
         memory_bytes=config.lora_memory_bytes,
         patience=config.kv_patience_seconds,
         clock=context.clock,
+        used=measures.used("lora"),
     )
     trainings = OldFiles(context.state_dir / _TRAININGS, keep=_CHECKPOINT_KEPT, clock=context.clock)
     builds = context.state_dir / "builds"

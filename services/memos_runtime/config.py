@@ -64,7 +64,12 @@ class PeerConfig(Section):
 class TelemetryConfig(Section):
     """What the process tells about itself. Nothing leaves the machine unless an endpoint is given."""
 
-    otlp_endpoint: str = Field("", description="OTLP gRPC endpoint for spans, http://host:port; empty is off")
+    otlp_endpoint: str = Field(
+        "", description="OTLP gRPC endpoint for spans and log lines, http://host:port; empty is off"
+    )
+    otlp_logs: bool = Field(
+        True, description="whether log lines go to the endpoint, too; a backend for spans alone takes none"
+    )
     prometheus_address: str = Field("", description="host:port of the Prometheus endpoint; empty is off")
     sample_ratio: float = Field(1.0, ge=0, le=1, description="share of new traces that are recorded")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")

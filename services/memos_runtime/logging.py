@@ -33,10 +33,15 @@ class JsonFormatter(logging.Formatter):
         trace = current_span().trace
         if trace is not None:
             line |= {"trace_id": trace.trace_id, "span_id": trace.span_id}
-        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        line |= extras(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def extras(record: logging.LogRecord) -> dict[str, object]:
+    """Return what was given to a line as `extra`."""
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
 
 def configure(config: TelemetryConfig) -> None:

@@ -1,9 +1,10 @@
-"""The telemetry of a process, as configured: spans to an endpoint, metrics to scrape, the lag of its loop."""
+"""The telemetry of a process, as configured: spans and log lines to an endpoint, metrics to scrape."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
-from prometheus_client import start_http_server
+from prometheus_client import ProcessCollector, start_http_server
 
 from memos_runtime.config import TelemetryConfig
 from memos_runtime.context import spawn
@@ -16,10 +17,12 @@ class Observability:
 
     def __init__(self, config: TelemetryConfig) -> None:
         self._config = config
-        self._tracing = None
+        self._tracing, self._log = None, None
         if config.otlp_endpoint:
-            from memos_runtime.tracing import Tracing  # the SDK takes time to import
+            from memos_runtime.log_export import LogExport  # the SDK takes time to import
+            from memos_runtime.tracing import Tracing
 
+            self._log = LogExport.to_endpoint(config.otlp_endpoint) if config.otlp_logs else None
             self._tracing = Tracing.to_endpoint(config.otlp_endpoint, sample_ratio=config.sample_ratio)
         self.telemetry = Telemetry(tracing=self._tracing)
         self._stop_metrics: Callable[[], None] | None = None
@@ -31,10 +34,13 @@ class Observability:
         Raises:
             OSError: the address is taken.
         """
+        if self._log is not None:
+            logging.getLogger().addHandler(self._log)
         self._sampler = spawn(sample_lag(self.telemetry), name="loop-lag")
         if self._config.prometheus_address:
             host, _, port = self._config.prometheus_address.rpartition(":")
             registry = self.telemetry.metrics.registry
+            ProcessCollector(registry=registry)  # processor time, memory and open files
             server, thread = start_http_server(int(port), host or "0.0.0.0", registry)  # noqa: S104 - as configured
 
             def stop() -> None:
@@ -54,3 +60,7 @@ class Observability:
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
             self._tracing = None
+        if self._log is not None:
+            logging.getLogger().removeHandler(self._log)
+            await asyncio.to_thread(self._log.close)
+            self._log = None

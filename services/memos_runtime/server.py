@@ -91,7 +91,7 @@ class Host:
         self._internal = internal
         self._pool = pool
         self._gates = {service.name: Gate(service.name) for service in services}
-        self._health = Health(self._services, self._gates)
+        self._health = Health(self._services, self._gates, telemetry)
         self._started: list[Service] = []
         self._servers: dict[str, grpc.aio.Server] = {}
         self._ticker: asyncio.Task[None] | None = None

@@ -446,6 +446,10 @@ class JobQueue(Protocol):
         """
         ...
 
+    async def count(self) -> Mapping[JobState, int]:
+        """Return how many jobs of all tenants are in each state of `COUNTED`."""
+        ...
+
     async def lease(self, kinds: frozenset[str], *, worker: str, ttl: timedelta) -> Lease | None:
         """Take the job that has been due the longest, for some time; None if nothing is due.
 

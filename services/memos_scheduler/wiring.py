@@ -68,6 +68,7 @@ POLICIES: Mapping[str, SelectionPolicy] = {"similarity": SimilarityPolicy(), "us
 """Selection policies by the name that the configuration knows them under."""
 
 _DATABASE_QUEUE = 256
+_COUNT_SECONDS = 15.0
 
 
 def build(config: SchedulerConfig, context: ServiceContext) -> Service:
@@ -87,7 +88,14 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
     policy_stub = context.channels.stub(PolicyServiceStub, GOVERNANCE)
     grants = GovernanceGrants(policy_stub, verifier=context.verifier)
     memories, engine = _memories(context), _engine(config, context)
-    dispatch = _dispatcher(config, context, queue=queue, grants=grants, memories=memories, engine=engine)
+    observer = TelemetryJobObserver(context.telemetry)
+    dispatch = _dispatcher(
+        config, context, queue=queue, grants=grants, memories=memories, engine=engine, observer=observer
+    )
+
+    async def count() -> None:
+        observer.counted(await queue.count())
+
     trigger = partial(
         TriggerSweeps,
         tenants=GovernanceTenants(policy_stub),
@@ -111,6 +119,7 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
         (VAULT_SWEEP.name, trigger(kind=VAULT_SWEEP), config.vault_sweep_seconds),
         (PURGE_SWEEP.name, trigger(kind=PURGE_SWEEP), config.purge_sweep_seconds),
         (EMBED_SWEEP.name, embedding, config.sweep_seconds),
+        ("count", count, _COUNT_SECONDS),
     )
     plan = _planner(config, context, memories=memories, engine=engine)
     servicer = _servicer(config, context, queue=queue, grants=grants, dispatch=dispatch, plan=plan)
@@ -164,6 +173,7 @@ def _dispatcher(
     grants: Grants,
     memories: StorageMemories,
     engine: InferenceEngine,
+    observer: TelemetryJobObserver,
 ) -> DispatchJobs:
     lifecycle = context.channels.stub(LifecycleServiceStub, LIFECYCLE)
     inference = context.channels.stub(InferenceServiceStub, INFERENCE)
@@ -202,7 +212,7 @@ def _dispatcher(
             ),
             chance=random.SystemRandom().random,
             ttl=ttl,
-            observer=TelemetryJobObserver(context.telemetry),
+            observer=observer,
         ),
         worker=f"{socket.gethostname()}-{os.getpid()}",
         at_once=config.jobs_at_once,

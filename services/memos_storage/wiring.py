@@ -161,6 +161,7 @@ class _Storage:
             batch_rows=config.index_batch_rows,
             idle_seconds=config.index_idle_seconds,
             delay_seconds=config.index_delay_seconds,
+            waiting=spans.gauge("index_waiting_rows", "Rows that wait for the vector index.").set,
             hot=self._hot,
         )
         self._reconcile = Reconcile(outbox=outbox, index=self.index)

@@ -89,6 +89,16 @@ async def test_a_job_comes_back_as_it_was_put_in(queue):
     assert job.create_time == job.due_time == START
 
 
+async def test_it_is_known_how_many_wait_run_and_have_failed_for_good(queue):
+    assert await queue.count() == {JobState.QUEUED: 0, JobState.RUNNING: 0, JobState.DEAD: 0}
+    for tenant in ("acme", "other", "third", "fourth"):
+        await queue.enqueue(new(PrincipalName(tenant, "alice")))
+    done, dead, _ = [await lease(queue) for _ in range(3)]
+    await queue.succeed(done, progress=Progress(1.0))
+    await queue.fail(dead, error="It broke.", retry_at=None)
+    assert await queue.count() == {JobState.QUEUED: 1, JobState.RUNNING: 1, JobState.DEAD: 1}
+
+
 async def test_an_unknown_job_is_not_found(queue):
     name = JobName("acme", "nothing")
     for call in (queue.get(name), queue.cancel(name, caller=ALICE), queue.retry(name, caller=ALICE)):

@@ -14,6 +14,8 @@ from kube.manifests import Manifests
 from kubectl import K8S, render
 
 OVERLAYS = ("dev", "prod")
+NOT_FOR = {"dev": {"queue-autoscaling"}, "prod": {"dev-stores"}}
+"""What makes no sense there: `dev` has no autoscalers, `prod` stores outside."""
 COMPONENTS = tuple(sorted(path.name for path in (K8S / "components").iterdir()))
 
 
@@ -37,7 +39,7 @@ def included(overlay: str) -> set[str]:
 def combinations() -> list[tuple[str, tuple[str, ...]]]:
     found = []
     for overlay in OVERLAYS:
-        more = [each for each in COMPONENTS if each not in included(overlay) and each != "dev-stores"]
+        more = [each for each in COMPONENTS if each not in included(overlay) | NOT_FOR[overlay]]
         for count in range(len(more) + 1):
             found += [(overlay, chosen) for chosen in itertools.combinations(more, count)]
     return found

@@ -8,10 +8,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import promql_parser
 import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from deployment import Deployment
 from kube.cluster import Cluster
@@ -71,6 +76,30 @@ def reaches(cluster, pod, address: str, port: int) -> bool:
         return True
 
     return inside(cluster.network.namespace(pod.name), connect)
+
+
+def expressions() -> Iterator[str]:
+    """Return every expression of the alerts, the dashboard and the autoscalers."""
+    folder = K8S / "components"
+    for group in yaml.safe_load((folder / "monitoring" / "rules.yaml").read_text())["spec"]["groups"]:
+        yield from (rule["expr"] for rule in group["rules"])
+    board = json.loads((folder / "monitoring" / "memos.json").read_text())
+    yield from (target["expr"] for panel in board["panels"] for target in panel["targets"])
+    for patch in yaml.safe_load((folder / "queue-autoscaling" / "kustomization.yaml").read_text())["patches"]:
+        (added,) = yaml.safe_load(patch["patch"])
+        yield added["value"]["pods"]["metric"]["name"]
+
+
+def metrics_of(expression: str) -> set[str]:
+    """Return the metrics that an expression of Prometheus reads."""
+    found: set[str] = set()
+
+    def look(node: object) -> None:
+        if isinstance(node, promql_parser.VectorSelector):
+            found.add(node.name)
+
+    promql_parser.walk(promql_parser.parse(expression), pre_visit=look)
+    return found
 
 
 def status(pod) -> dict[str, str]:
@@ -149,6 +178,20 @@ def test_the_end_to_end_tests_pass_there(cluster, system, tmp_path):
     assert passed is not None
     assert int(passed[1]) >= 30
     assert "skipped" not in ran.stdout
+
+
+def test_what_dashboards_and_alerts_ask_for_is_measured(cluster, system):
+    for command in (["add", "A lark sings."], ["search", "lark"], ["chat", "What sings?"]):
+        system.memosctl(*command)
+    measured: set[str] = set()
+    for service in SERVICES:
+        (pod,) = cluster.of(service)
+        with urllib.request.urlopen(f"http://{pod.address}:7072/metrics", timeout=10) as page:
+            for family in text_string_to_metric_families(page.read().decode()):
+                measured |= {family.name, *(sample.name for sample in family.samples)}
+    asked = {name: expression for expression in expressions() for name in metrics_of(expression)}
+    assert len(asked) > 15
+    assert {name: expression for name, expression in asked.items() if name not in measured} == {}
 
 
 def test_no_log_holds_a_secret(cluster):

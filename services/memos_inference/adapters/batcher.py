@@ -179,6 +179,11 @@ class Batcher:
             return None
         return Speed(speed.seconds, speed.seconds_per_unit + speed.seconds / self._piece)
 
+    @property
+    def load(self) -> tuple[int, int]:
+        """Return how many generations wait, and how many run."""
+        return len(self._waiting), len(self._running)
+
     def forget_speed(self) -> None:
         """Learn anew how fast it is."""
         self._meter.forget()

@@ -63,6 +63,7 @@ class OpenAICompatibleEngine:
     healthy: bool = True
     _client: "AsyncOpenAI | None" = field(default=None, repr=False)
     _waiting: int = 0
+    _running: int = 0
 
     def start(self) -> None:
         """Make the client; nothing is asked yet."""
@@ -72,6 +73,11 @@ class OpenAICompatibleEngine:
             logging.getLogger(library).setLevel(logging.WARNING)
         self._turns = asyncio.Semaphore(self.max_running)
         self._client = AsyncOpenAI(base_url=self.url, api_key=self.key or "none", timeout=self.seconds, max_retries=0)
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many generations wait, and how many run."""
+        return self._waiting, self._running
 
     async def close(self) -> None:
         """Close the connections."""
@@ -170,9 +176,11 @@ class OpenAICompatibleEngine:
             await self._turns.acquire()
         finally:
             self._waiting -= 1
+        self._running += 1
         try:
             yield
         finally:
+            self._running -= 1
             self._turns.release()
 
     @asynccontextmanager

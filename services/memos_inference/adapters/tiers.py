@@ -9,7 +9,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +72,8 @@ class _Entry(Generic[Opened]):
     """The file has the bytes that the cube names."""
     checked: bool = False
     """The engine has opened these bytes without an error."""
+    fetched: bool = False
+    """The bytes came from storage when it was last opened."""
     opened: Opened | None = None
     loading: asyncio.Task[Opened] | None = None
     refusal: MemosError | None = None
@@ -98,6 +100,7 @@ class TieredCopies(Generic[Opened]):
         memory_bytes: int,
         patience: float,
         clock: Clock,
+        used: Callable[[str], None] | None = None,
     ) -> None:
         """Take where the files are kept, where they come from, and what makes one of them ready for the model.
 
@@ -110,7 +113,9 @@ class TieredCopies(Generic[Opened]):
             memory_bytes: most bytes of caches that are open; on a CPU these are files mapped into memory.
             patience: seconds that a request waits for a cache before it goes on without; the cache goes on coming.
             clock: source of the time.
+            used: told of each use, where the copy was: `memory`, `disk`, `storage`, or `none` if it could not be used.
         """
+        self._told = used or (lambda _: None)
         self._folder = folder
         self._source = source
         self._open = open
@@ -160,12 +165,25 @@ class TieredCopies(Generic[Opened]):
         entry.uses += 1
         self._note_use(entry)
         try:
-            if entry.refusal is not None and self._now() < entry.refused + _REFUSED_SECONDS:
-                raise entry.refusal.with_traceback(None)  # or it would grow with each who is told
-            yield entry.opened or await self._loaded(key, entry, cube)
+            yield await self._ready(key, entry, cube)
         finally:
             entry.users -= 1
             self._fit_memory()
+
+    async def _ready(self, key: str, entry: _Entry[Opened], cube: MemCube) -> Opened:
+        if entry.refusal is not None and self._now() < entry.refused + _REFUSED_SECONDS:
+            self._told("none")
+            raise entry.refusal.with_traceback(None)  # or it would grow with each who is told
+        if entry.opened is not None:
+            self._told("memory")
+            return entry.opened
+        try:
+            opened = await self._loaded(key, entry, cube)
+        except BaseException:
+            self._told("none")
+            raise
+        self._told("storage" if entry.fetched else "disk")
+        return opened
 
     def _note_use(self, entry: _Entry[Opened]) -> None:
         """Take note that somebody wants it, or that it has come, which those who want it may not have waited for."""
@@ -189,6 +207,7 @@ class TieredCopies(Generic[Opened]):
 
     async def _load(self, key: str, entry: _Entry[Opened], cube: MemCube) -> Opened:
         allow(_LOAD_SECONDS)  # whoever asked first may have less time than the cache takes
+        entry.fetched = False
         try:
             if not entry.sure:
                 await self._fetch(entry, cube)
@@ -214,7 +233,8 @@ class TieredCopies(Generic[Opened]):
         """Have the file, with the bytes that the cube names: kept from before, or fetched."""
         assert isinstance(cube.payload, Activation | Parametric)
         blob = cube.payload.blob
-        if await self._files.run(_digest, entry.path) != blob.sha256:
+        entry.fetched = await self._files.run(_digest, entry.path) != blob.sha256
+        if entry.fetched:
             if blob.size_bytes > min(self._disk_bytes, self._memory_bytes):
                 raise LimitExceeded(
                     f"{cube.name} has {blob.size_bytes} bytes; {self._settings}_disk_bytes and"

@@ -1,4 +1,4 @@
-"""Tracer on the runtime's telemetry."""
+"""What is told of the model's work: spans and metrics, on the runtime's telemetry."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,3 +49,20 @@ class TelemetryTracer:
                 self._queue.observe(end.queue_ms / 1e3)
 
             yield ended
+
+
+class EngineMeasures:
+    """Metrics of what the model has before it: by these one sees that more replicas are needed."""
+
+    def __init__(self, telemetry: Telemetry, *, load: Callable[[], tuple[int, int]]) -> None:
+        """Take what tells how many generations wait, and how many run."""
+        telemetry.gauge("inference_waiting", "Generations that wait for the model.").set_function(lambda: load()[0])
+        telemetry.gauge("inference_running", "Generations that share the model.").set_function(lambda: load()[1])
+        self._copies = telemetry.counter(
+            "inference_copies", "Uses of KV caches and adapters, by where the copy was.", ("kind", "place")
+        )
+
+    def used(self, kind: str) -> Callable[[str], None]:
+        """Return what counts the uses of one kind by place."""
+        places = {place: self._copies.labels(kind, place) for place in ("memory", "disk", "storage", "none")}
+        return lambda place: places[place].inc()

@@ -85,6 +85,11 @@ class TransformersEngine:
         self._trying: asyncio.Task[None] | None = None
 
     @property
+    def load(self) -> tuple[int, int]:
+        """How many generations wait, and how many run."""
+        return self._batcher.load
+
+    @property
     def healthy(self) -> bool:
         """Whether the model is loaded."""
         return self._loader.loaded

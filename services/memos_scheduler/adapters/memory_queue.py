@@ -1,6 +1,7 @@
 """JobQueue in memory, for tests: it keeps every rule of the durable one but outlives nothing."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from memos_kernel.errors import Overloaded, RequestIdReused, ResourceNotFound
@@ -9,7 +10,7 @@ from memos_kernel.names import JobName, PrincipalName, TenantName
 from memos_kernel.permission import SYSTEM_PRINCIPAL_ID
 from memos_kernel.requests import RequestKey
 from memos_scheduler.domain import records
-from memos_scheduler.domain.jobs import Job, JobState, Lease, LeaseLost, NewJob, Progress
+from memos_scheduler.domain.jobs import COUNTED, Job, JobState, Lease, LeaseLost, NewJob, Progress
 from memos_scheduler.domain.records import Record
 from memos_scheduler.ports import NO_KEY
 
@@ -76,6 +77,11 @@ class MemoryJobQueue:
     async def retry(self, name: JobName, *, caller: PrincipalName, request: RequestKey = NO_KEY) -> Job:
         """See the port."""
         return self._steer(records.retry, name, caller, request)
+
+    async def count(self) -> Mapping[JobState, int]:
+        """See the port."""
+        found = Counter(record.job.state for record in self._records.values())
+        return {state: found[state] for state in COUNTED}
 
     async def lease(self, kinds: frozenset[str], *, worker: str, ttl: timedelta) -> Lease | None:
         """See the port."""

@@ -26,6 +26,8 @@ PATIENCE = timedelta(hours=24)
 _PAUSE = timedelta(seconds=60)
 
 ENDED = frozenset({JobState.SUCCEEDED, JobState.DEAD, JobState.CANCELLED})
+COUNTED = (JobState.QUEUED, JobState.RUNNING, JobState.DEAD)
+"""States of jobs that somebody who runs the system wants to know the number of: what has ended well is history."""
 
 
 @dataclass(frozen=True, slots=True)

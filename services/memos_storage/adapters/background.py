@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -26,7 +27,7 @@ class IndexLoop:
     """Feeds the vector index in batches: Milvus searches few large segments faster than many small ones.
 
     A batch goes when `batch_rows` wait, when nothing was written for `idle_seconds`, or when a row has waited for
-    `delay_seconds`. Until then rows are found by the pending leg.
+    `delay_seconds`. Until then rows are found by the pending leg. `waiting` is told how many wait.
     """
 
     follow: FollowOutbox
@@ -35,6 +36,7 @@ class IndexLoop:
     batch_rows: int
     idle_seconds: float
     delay_seconds: float
+    waiting: Callable[[int], object]
     hot: HotVectorIndex | None = None
     _written: asyncio.Event = field(default_factory=asyncio.Event)
     _last_write: float = 0.0
@@ -51,17 +53,18 @@ class IndexLoop:
         while True:
             try:
                 if not self.index.healthy:
+                    await self._size()
                     await asyncio.sleep(_AWAY_SECONDS)
                     continue
                 if self.hot is not None and not loaded:
                     await self.hot.load()
                     loaded = True
-                if not await self._is_written() and not await self.outbox.size():
+                if not await self._is_written() and not await self._size():
                     continue
                 await self._wait_for_batch()
                 while await self.follow():
                     pass
-                if await self.outbox.size():
+                if await self._size():
                     self._written.set()
                     await asyncio.sleep(_AWAY_SECONDS)
             except MemosError as error:
@@ -72,6 +75,11 @@ class IndexLoop:
                 _LOG.exception("the loop of the vector index failed and goes on")
                 self._written.set()
                 await asyncio.sleep(_RETRY_MOST)
+
+    async def _size(self) -> int:
+        size = await self.outbox.size()
+        self.waiting(size)
+        return size
 
     async def _is_written(self) -> bool:
         """Wait for a commit, and give up after a while to look after the index, and for what nobody told of.
@@ -92,7 +100,7 @@ class IndexLoop:
         while (  # noqa: ASYNC110 - for the first of three things
             loop.time() - self._last_write < self.idle_seconds
             and loop.time() - started < self.delay_seconds
-            and await self.outbox.size() < self.batch_rows
+            and await self._size() < self.batch_rows
         ):
             await asyncio.sleep(_LOOK_SECONDS)
 

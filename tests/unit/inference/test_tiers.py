@@ -61,7 +61,13 @@ def moving(clock):
 
 
 @pytest.fixture
-async def caches(tmp_path, source, opener, moving):
+def uses():
+    """Where each copy was when it was used."""
+    return []
+
+
+@pytest.fixture
+async def caches(tmp_path, source, opener, moving, uses):
     made = []
 
     async def start(*, disk=100 * SIZE, memory=100 * SIZE, patience=5.0, source=source):
@@ -74,6 +80,7 @@ async def caches(tmp_path, source, opener, moving):
             memory_bytes=memory,
             patience=patience,
             clock=moving,
+            used=uses.append,
         )
         made.append(tiers)
         await tiers.start()
@@ -105,6 +112,20 @@ async def used(tiers, cube):
 
 def files(folder):
     return sorted(path.suffix for path in (folder / "kv").iterdir())
+
+
+async def test_it_is_told_where_a_copy_was(caches, kv, uses, opener):
+    tiers = await caches()
+    for _ in range(2):
+        async with tiers.use(kv()):
+            pass
+    async with (await caches()).use(kv()):
+        pass
+    opener.refusal = DataCorrupted("no numbers")
+    with pytest.raises(DataCorrupted):
+        async with tiers.use(kv("other")):
+            pass
+    assert uses == ["storage", "memory", "disk", "none"]
 
 
 async def test_a_cache_is_fetched_and_opened_once_also_for_many_at_a_time(caches, kv, source, opener):

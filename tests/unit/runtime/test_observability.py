@@ -1,12 +1,10 @@
 import asyncio
+import logging
 import socket
 import sys
 import urllib.request
-from concurrent import futures
 
-import grpc
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
-
+from collector import collecting, value_of
 from memos_runtime.config import TelemetryConfig
 from memos_runtime.observability import Observability
 
@@ -33,24 +31,38 @@ async def test_metrics_are_there_to_scrape_with_the_lag_of_the_loop():
 
 
 async def test_spans_arrive_at_the_endpoint_before_close_returns():
-    arrived = []
+    with collecting() as collector:
+        observability = Observability(TelemetryConfig(otlp_endpoint=f"http://{collector.address}"))
+        with observability.telemetry.for_service("storage").span("work"):
+            pass
+        await observability.close()
+    assert [(service, span.name) for service, span in collector.spans] == [("storage", "work")]
 
-    class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-        def Export(self, request, context):
-            for item in request.resource_spans:
-                arrived.extend(span.name for part in item.scope_spans for span in part.spans)
-            return trace_service_pb2.ExportTraceServiceResponse()
 
-    server = grpc.server(futures.ThreadPoolExecutor(1))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Collector(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    observability = Observability(TelemetryConfig(otlp_endpoint=f"http://127.0.0.1:{port}"))
-    with observability.telemetry.for_service("storage").span("work"):
-        pass
-    await observability.close()
-    await asyncio.to_thread(server.stop(None).wait)
-    assert arrived == ["work"]
+async def test_log_lines_arrive_with_their_trace_and_the_service_that_wrote_them():
+    with collecting() as collector:
+        observability = Observability(TelemetryConfig(otlp_endpoint=f"http://{collector.address}"))
+        await observability.start()
+        with observability.telemetry.for_service("storage").span("work") as span:
+            logging.getLogger("memos_storage.outbox").warning("it is %s", "late", extra={"rows": 7})
+        logging.getLogger("elsewhere").warning("a library")
+        await observability.close()
+        logging.getLogger("memos_storage.outbox").warning("afterwards")
+    (service, line), (other, _) = collector.lines
+    assert (service, other) == ("storage", "memos")
+    assert (line.body.string_value, line.severity_text) == ("it is late", "WARNING")
+    assert (line.trace_id.hex(), line.span_id.hex()) == (span.trace.trace_id, span.trace.span_id)
+    assert (value_of(line.attributes, "rows"), value_of(line.attributes, "logger")) == ("7", "memos_storage.outbox")
+
+
+async def test_a_backend_for_spans_alone_gets_no_lines():
+    with collecting() as collector:
+        config = TelemetryConfig(otlp_endpoint=f"http://{collector.address}", otlp_logs=False)
+        observability = Observability(config)
+        await observability.start()
+        logging.getLogger("memos_storage").warning("not sent")
+        await observability.close()
+    assert collector.lines == []
 
 
 async def test_with_the_defaults_nothing_of_the_exporters_is_even_imported():

@@ -1,7 +1,7 @@
 """JobQueue on SQL."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from memos_scheduler.adapters.sql.rows import record_of, row_of
 from memos_scheduler.adapters.sql.schema import jobs as table
 from memos_scheduler.adapters.sql.schema import requests
 from memos_scheduler.domain import records
-from memos_scheduler.domain.jobs import Job, JobState, Lease, LeaseLost, NewJob, Progress
+from memos_scheduler.domain.jobs import COUNTED, Job, JobState, Lease, LeaseLost, NewJob, Progress
 from memos_scheduler.domain.records import Record
 from memos_scheduler.ports import NO_KEY
 
@@ -88,6 +88,16 @@ class SqlJobQueue:
 
         def work(connection: sa.Connection) -> tuple[Job, ...]:
             return tuple(record_of(row).job for row in connection.execute(query).mappings())
+
+        return await self._transact(work)
+
+    async def count(self) -> Mapping[JobState, int]:
+        """See the port."""
+        query = sa.select(table.c.state, sa.func.count()).where(table.c.state.in_(_numbers(COUNTED)))
+
+        def work(connection: sa.Connection) -> Mapping[JobState, int]:
+            found = {JobState(state): count for state, count in connection.execute(query.group_by(table.c.state))}
+            return {state: found.get(state, 0) for state in COUNTED}
 
         return await self._transact(work)
 
