@@ -326,6 +326,10 @@ class Deployment:
         """Return whether a process that nobody ended has ended."""
         return self._processes[name].poll() is not None
 
+    def process_ids(self) -> dict[str, int]:
+        """Return the ids of its processes by name."""
+        return {name: process.pid for name, process in self._processes.items()}
+
     def process_id(self, name: str) -> int:
         """Return the id of one of the processes."""
         return self._processes[name].pid

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, bindparam, select
 
 from memos_governance.adapters.sql.database import Database
 from memos_governance.adapters.sql.policy_transaction import KEYS, SqlPolicyTransaction, key_of, vault_of
@@ -14,6 +14,17 @@ from memos_kernel.names import PrincipalName, TenantName, VaultName
 from memos_kernel.permission import Role
 
 T = TypeVar("T")
+
+_MEMBERSHIP = (  # built once: to build it takes as long as to run it
+    select(vaults, permissions.c.role)
+    .outerjoin(
+        permissions,
+        (permissions.c.tenant == vaults.c.tenant)
+        & (permissions.c.vault == vaults.c.vault)
+        & (permissions.c.principal == bindparam("principal")),
+    )
+    .where(vaults.c.tenant == bindparam("tenant"), vaults.c.vault == bindparam("vault"))
+)
 
 
 class SqlPolicyStore:
@@ -58,9 +69,13 @@ class SqlPolicyStore:
         """See the port."""
         if vault.tenant != principal.tenant:
             return None
-        this = vaults.c.vault == vault.id
-        found = await self._database.read(lambda connection: _memberships(connection, principal, this))
-        return found[0] if found else None
+        names = {"tenant": vault.tenant, "vault": vault.id, "principal": principal.id}
+        row = await self._database.read(lambda connection: connection.execute(_MEMBERSHIP, names).one_or_none())
+        if row is None:
+            return None
+        found = vault_of(row)
+        role = found.role_of(Role(row.role or Role.NONE))
+        return Membership(found, role) if role is not Role.NONE else None
 
     async def memberships(self, principal: PrincipalName, *, after: str, limit: int) -> tuple[Membership, ...]:
         """See the port."""
