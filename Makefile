@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTOS := $(shell find protos/memos_api -name '*.proto')
 
-.PHONY: help setup up demo test lint format protos readme conformance chaos bench bench-scale bench-retrieval supersession bench-rpc bench-serve bench-kv kv-eval lora-eval tiny-model tiny-model-eval clean
+.PHONY: help setup up demo test lint format protos readme conformance chaos k8s k8s-run bench bench-scale bench-retrieval supersession bench-rpc bench-serve bench-kv kv-eval lora-eval tiny-model tiny-model-eval clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "%-18s %s\n", $$1, $$2}'
@@ -65,6 +65,12 @@ bench-retrieval: $(READY) ## Measure how much of the evidence a search brings ba
 
 supersession: $(READY) ## Examine how it is noticed that a statement makes another untrue (ARGS=--train trains that anew)
 	PYTHONPATH=tests/support $(BIN)/python tests/perf/supersession.py $(ARGS)
+
+k8s: $(READY) ## Render every overlay with its components, and check what comes out
+	$(BIN)/pytest tests/k8s/test_manifests.py tests/k8s/test_images.py
+
+k8s-run: $(READY) ## Run the overlay for trials, each container in a network namespace of its own (root)
+	$(BIN)/pytest tests/k8s/test_running.py
 
 bench-rpc: $(READY) ## Measure calls a second, latency and processor time of a call, an add and a search (ARGS="--seconds 2")
 	PYTHONPATH=tests/perf:tests/support $(BIN)/python tests/perf/bench_rpc.py $(ARGS)

@@ -140,7 +140,8 @@ class Host:
         """Refuse new calls, let running ones end within `grace` seconds, and close the services. Can be called twice.
 
         The public server ends first. Then the services close in reverse order, while those below them
-        still answer: what they flush arrives.
+        still answer: what they flush arrives. The last of them is let go of by its server, which tells callers to go
+        elsewhere: another replica takes what they ask for, and nobody is told of it.
         """
         end = asyncio.get_running_loop().time() + grace
         for service in self._services:
@@ -150,10 +151,12 @@ class Host:
         while self._started:
             service = self._started.pop()
             gate = self._gates[service.name]
+            if not self._started:
+                await self._stop_server("internal", max(0.0, end - asyncio.get_running_loop().time()))
             gate.drain()
             await gate.wait_empty(max(0.0, end - asyncio.get_running_loop().time()))
             await _close(service)
-        await self._stop_server("internal", 0)
+        await self._stop_server("internal", 0)  # that of a start that failed
         if self._ticker is not None:
             self._ticker.cancel()
         await self._stop_server("health", 0)

@@ -3,11 +3,11 @@
     make bench-rpc                       everything, about ten minutes
     make bench-rpc ARGS="--seconds 2"    shorter
 
-A thin call is an authenticated GetVault: it goes through every interceptor of the public port and of the internal one of
-governance. One client process asks, with 1 to 64 calls under way. Calls a core are calls divided by the processor time of
-all server processes, which does not depend on what the client takes. The baseline, in the same run, is a bare server of
-grpc.aio on uvloop that answers the same message without an interceptor, after one hop (`bare`), and after a second one
-over a Unix socket in the same process (`bare_two_hops`), as `memosctl up` takes it.
+A thin call is an authenticated GetVault: it goes through every interceptor of the public port and of the internal one
+of governance. One client process asks, with 1 to 64 calls under way. Calls a core are calls divided by the processor
+time of all server processes, which does not depend on what the client takes. The baseline, in the same run, is a bare
+server of grpc.aio on uvloop that answers the same message without an interceptor, after one hop (`bare`), and after a
+second one over a Unix socket in the same process (`bare_two_hops`), as `memosctl up` takes it.
 """
 
 import argparse
@@ -172,7 +172,7 @@ async def run(seconds: float, *, only: Sequence[str] | None) -> dict[str, object
                 thin = asks(caller, marker="bare")["thin"]
                 counts = [await load(thin, {name: pid}, concurrency=count, seconds=seconds) for count in CONCURRENCY]
         answer[name] = {"thin": counts}
-        print(name, json.dumps(counts[-1]), file=sys.stderr, flush=True)
+        tell(name, counts[-1])
     everything = {"thin": CONCURRENCY, "add": (1, 16), "search": (1, 4, 16)}
     thin_only = {"thin": (16, 64)}
     with tempfile.TemporaryDirectory() as folder, collecting() as collector:
@@ -197,8 +197,13 @@ async def run(seconds: float, *, only: Sequence[str] | None) -> dict[str, object
             with system:
                 measured = await measure(system, system.process_ids(), operations, seconds=seconds, marker=name)
             answer[name] = measured
-            print(name, json.dumps({key: rows[-1] for key, rows in measured.items()}), file=sys.stderr, flush=True)
+            tell(name, {key: rows[-1] for key, rows in measured.items()})
     return answer
+
+
+def tell(name: str, measured: object) -> None:
+    """Show how far it has come."""
+    sys.stderr.write(f"{name} {json.dumps(measured)}\n")
 
 
 def main() -> None:
@@ -214,7 +219,7 @@ def main() -> None:
     if given.bare:
         uvloop.run(serve_bare(given.bare, hops=given.hops))
         return
-    print(json.dumps(uvloop.run(run(given.seconds, only=given.only)), indent=2))
+    sys.stdout.write(json.dumps(uvloop.run(run(given.seconds, only=given.only)), indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from memos_api.internal.v1 import storage_service_pb2 as storage
+from memos_api.internal.v1 import storage_service_pb2_grpc as storage_grpc
 from memos_api.v1 import memory_service_pb2 as memory
 from memos_api.v1 import memory_service_pb2_grpc as memory_grpc
 from memos_runtime.config import ServerConfig
 from memos_runtime.server import Host, Listener
+from memos_runtime.telemetry import Telemetry
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -138,3 +140,49 @@ async def test_reflection_on_the_public_port_shows_the_public_services_only(serv
         names = {service.name for service in answer.list_services_response.service}
     assert "memos.v1.MemoryService" in names
     assert not [name for name in names if "internal" in name]
+
+
+async def test_while_a_replica_ends_callers_go_to_another_one_and_are_told_of_nothing(serve, edge_grant):
+    """Also of calls that nobody may repeat: the channel has no policy of retries."""
+    async with serve() as running:
+        replicas = [
+            Host(
+                running.services.build(running.channels())[:1],
+                config=ServerConfig(health_address="", grace_seconds=10),
+                telemetry=Telemetry(),
+                trust=running.host._trust,
+                internal=Listener(address="127.0.0.1:0"),
+            )
+            for _ in range(2)
+        ]
+        for replica in replicas:
+            await replica.start()
+        inside, go_on = asyncio.Event(), asyncio.Event()
+
+        async def answer(request):
+            if request.names[0] == "long":
+                inside.set()
+                await go_on.wait()
+            return storage.BatchGetMemCubesResponse(results=[{"cube": {"name": request.names[0]}}])
+
+        running.services.storage.answer = answer
+        target = "ipv4:" + ",".join(f"127.0.0.1:{replica.ports['internal']}" for replica in replicas)
+        options = (("grpc.service_config", '{"loadBalancingConfig":[{"round_robin":{}}]}'),)
+        metadata = (("memos-peer", "interface:token"), ("memos-grant-bin", (await edge_grant()).token))
+        async with grpc.aio.insecure_channel(target, options=options) as channel:
+            stub = storage_grpc.StorageServiceStub(channel)
+
+            async def get(name):
+                request = storage.BatchGetMemCubesRequest(names=[name])
+                return (await stub.BatchGetMemCubes(request, metadata=metadata)).results[0].cube.name
+
+            assert [await get("short") for _ in range(4)] == ["short"] * 4  # both are connected
+            long = asyncio.create_task(get("long"))
+            await inside.wait()
+            draining = asyncio.create_task(replicas[0].drain())
+            during = [await get("short") for _ in range(200)]
+            go_on.set()
+            assert await long == "long"
+            await draining
+            assert during == ["short"] * 200
+        await replicas[1].stop(grace=0)
