@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTOS := $(shell find protos/memos_api -name '*.proto')
 
-.PHONY: help setup up demo test lint format protos readme conformance chaos k8s k8s-run bench bench-scale bench-retrieval supersession bench-rpc bench-serve bench-kv kv-eval lora-eval tiny-model tiny-model-eval clean
+.PHONY: help setup up demo test lint format protos release readme conformance chaos k8s k8s-run bench bench-scale bench-retrieval supersession bench-rpc bench-serve bench-kv kv-eval lora-eval tiny-model tiny-model-eval clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "%-18s %s\n", $$1, $$2}'
@@ -41,6 +41,11 @@ format: $(READY) ## Format Python and the contract
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format --write protos
+
+release: $(READY) ## Keep the contract, and messages of its clients, under the version of pyproject.toml
+	$(BIN)/buf build protos --exclude-source-info --output protos/released/$$($(BIN)/python -c \
+	    "import tomllib; print(tomllib.load(open('pyproject.toml', 'rb'))['project']['version'])").binpb
+	$(BIN)/python tests/support/golden.py
 
 protos: $(READY) ## Generate the Python code of the contract
 	$(BIN)/python protos/generate.py
