@@ -9,6 +9,7 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from memos_kernel.ids import Clock
+from memos_runtime import semconv
 from memos_runtime.channels import METADATA, ChannelPool
 from memos_runtime.config import ServerConfig
 from memos_runtime.context import spawn
@@ -17,12 +18,14 @@ from memos_runtime.health import Health
 from memos_runtime.interceptors.chain import Chain, internal_chain, public_chain
 from memos_runtime.service import Service
 from memos_runtime.telemetry import Telemetry
+from memos_runtime.tls import Certificates
 from memos_wire.grants import GrantVerifier
 from memos_wire.methods import METHODS
 
 _LOG = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
+_LOOK_SECONDS = 3600.0
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # a second process on the same port is an error, not half of the traffic
     ("grpc.keepalive_time_ms", 60_000),
@@ -77,8 +80,11 @@ class Host:
         public: Listener | None = None,
         internal: Listener | None = None,
         pool: ChannelPool | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         """Take the services in the order in which they start; `pool` is kept in step with renewed certificates.
+
+        Of `certificates`, those that the services show, it is told when they end.
 
         Raises:
             ValueError: a service has no listener to be served on.
@@ -90,6 +96,14 @@ class Host:
         self._public = public
         self._internal = internal
         self._pool = pool
+        self._certificates = certificates
+        self._looked_after = 0.0
+        if certificates is not None:
+            end = telemetry.gauge(
+                semconv.METRIC_CERTIFICATE_END, "When the certificate ends, as Unix time.", ("service",)
+            )
+            for service in services:
+                end.labels(service.name).set_function(lambda: certificates.end().timestamp())
         self._gates = {service.name: Gate(service.name) for service in services}
         self._health = Health(self._services, self._gates, telemetry)
         self._started: list[Service] = []
@@ -223,9 +237,16 @@ class Host:
             if service.edge is None:
                 service.register(server)
 
+    def _look_after_certificates(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._certificates is not None and (not self._looked_after or now - self._looked_after > _LOOK_SECONDS):
+            self._looked_after = now
+            self._certificates.warn(self._trust.clock.now())
+
     async def _tick(self) -> None:
         while True:
             try:
+                self._look_after_certificates()
                 await self._health.refresh()
                 if self._pool is not None:
                     self._pool.refresh()

@@ -1,9 +1,15 @@
 """Mutual TLS between the services. Certificates are read again when their files change."""
 
+import logging
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import grpc
+
+_LOG = logging.getLogger(__name__)
+
+_SOON = timedelta(days=7)
 
 Stamp = tuple[int, ...]
 
@@ -23,6 +29,24 @@ class Certificates:
             for path in (self.cert_file, self.key_file, self.ca_file)
             for number in (path.stat().st_mtime_ns, path.stat().st_ino)
         )
+
+    def end(self) -> datetime:
+        """Return when the certificate ends, after which nobody talks to who shows it. Reads the file.
+
+        Raises:
+            OSError, ValueError: there is no certificate in the file.
+        """
+        from cryptography import x509
+
+        return x509.load_pem_x509_certificate(self.cert_file.read_bytes()).not_valid_after_utc
+
+    def warn(self, now: datetime) -> None:
+        """Write to the log that the certificate has ended, or ends soon."""
+        end = self.end()
+        if end <= now:
+            _LOG.error("the certificate %s ended at %s: every connection is refused", self.cert_file, end)
+        elif end - now < _SOON:
+            _LOG.warning("the certificate %s ends at %s and has not been renewed", self.cert_file, end)
 
     def server_credentials(self, *, require_client: bool = True) -> grpc.ServerCredentials:
         """Return credentials that follow the files, handshake by handshake.

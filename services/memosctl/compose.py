@@ -66,15 +66,17 @@ def all_in_one(process: Process, *, run_dir: Path) -> Hosted:
     token = secrets.token_urlsafe(32)  # lives and dies with the process
     pool = ChannelPool(dict.fromkeys(SERVICES, socket), max_message_bytes=settings.server.max_message_bytes)
     verifier = process.verifier()
+    certificates = addresses.certificates_of(settings.tls, INTERFACE)
     services = [_build(process, name, pool=pool, token=token, verifier=verifier) for name in SERVICES]
     host = Host(
         services,
         config=settings.server,
         telemetry=process.telemetry,
         trust=Trust(verifier=verifier, clock=process.clock, peer_token=token),
-        public=_public(settings, settings.server.address, addresses.certificates_of(settings.tls, INTERFACE)),
+        public=_public(settings, settings.server.address, certificates),
         internal=Listener(address=socket),
         pool=pool,
+        certificates=certificates,
     )
     return Hosted(host, pool, SERVICES, settings.server.address, settings.server.health_address)
 
@@ -111,6 +113,7 @@ def _hosted_alone(process: Process, name: str, offset: int, token: str, verifier
         public=public,
         internal=internal,
         pool=pool,
+        certificates=certificates,
     )
     return Hosted(host, pool, (name,), config.address, config.health_address)
 

@@ -1,5 +1,6 @@
 import asyncio
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from memos_api.internal.v1 import storage_service_pb2_grpc as storage_grpc
 from memos_api.v1 import memory_service_pb2 as memory
 from memos_api.v1 import memory_service_pb2_grpc as memory_grpc
 from memos_kernel.errors import DependencyUnavailable, PeerForbidden
+from memos_kernel.ids import SystemClock
 from memos_runtime.channels import ChannelPool, Channels, server_name
 from memos_runtime.config import ServerConfig
 from memos_runtime.context import use_grant
@@ -35,10 +37,10 @@ class Authority:
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
         self._write("ca", self._builder(self.name, self.key).add_extension(x509.BasicConstraints(True, None), True))
 
-    def issue(self, service, *, serial=None):
+    def issue(self, service, *, serial=None, end=NOW + timedelta(hours=1)):
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.UniformResourceIdentifier(f"spiffe://memos/{service}"), x509.DNSName(server_name(service))]
-        builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, service)]), key, serial)
+        builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, service)]), key, serial, end)
         self._write(service, builder.add_extension(x509.SubjectAlternativeName(names), False))
         pem = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         self._replace(f"{service}.key", key.private_bytes(*pem))
@@ -46,15 +48,15 @@ class Authority:
             self.directory / f"{service}.crt", self.directory / f"{service}.key", self.directory / "ca.crt"
         )
 
-    def _builder(self, subject, key, serial=None):
+    def _builder(self, subject, key, serial=None, end=NOW + timedelta(hours=1)):
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self.name)
             .public_key(key.public_key())
             .serial_number(serial or x509.random_serial_number())
-            .not_valid_before(NOW - timedelta(minutes=5))
-            .not_valid_after(NOW + timedelta(hours=1))
+            .not_valid_before(NOW - timedelta(days=1))
+            .not_valid_after(end)
         )
 
     def _write(self, stem, builder):
@@ -112,6 +114,38 @@ async def test_a_service_that_may_not_call_is_refused_by_its_certificate(ask, au
 async def test_a_certificate_of_another_authority_does_not_connect(ask, tmp_path):
     with pytest.raises(DependencyUnavailable):
         await ask(Authority(tmp_path / "other").issue("interface"), service="storage")
+
+
+async def test_a_certificate_that_has_ended_does_not_connect(ask, authority):
+    with pytest.raises(DependencyUnavailable):
+        await ask(authority.issue("interface", end=NOW - timedelta(hours=1)), service="storage")
+
+
+@pytest.mark.parametrize(
+    ("left", "said"), [(-1, "ended at"), (3, "has not been renewed"), (30, "")], ids=["ended", "soon", "good"]
+)
+async def test_the_log_and_the_metrics_tell_when_a_certificate_ends(serve, authority, caplog, left, said):
+    end = (NOW + timedelta(days=left)).replace(microsecond=0)
+    certificates, telemetry = authority.issue("storage", end=max(end, NOW - timedelta(hours=1))), Telemetry()
+    async with serve() as running:
+        host = Host(
+            running.services.build(running.channels())[:1],
+            config=ServerConfig(health_address=""),
+            telemetry=telemetry,
+            trust=replace(running.host._trust, clock=SystemClock()),
+            internal=Listener(address="127.0.0.1:0", credentials=certificates.server_credentials()),
+            certificates=certificates,
+        )
+        await host.start()
+        await asyncio.sleep(0.1)
+        await host.stop(grace=0)
+    told = [record.message for record in caplog.records if "the certificate" in record.message]
+    assert len(told) == bool(said)
+    assert said in "".join(told)
+    shown = telemetry.metrics.registry.get_sample_value(
+        "memos_certificate_end_timestamp_seconds", {"service": "storage"}
+    )
+    assert shown == certificates.end().timestamp()
 
 
 async def test_a_caller_without_a_certificate_does_not_connect(ask, authority):
