@@ -1,12 +1,16 @@
 """The order of the tests, and their end."""
 
+import os
+
 import pytest
 
 from at_end import AT_END
 
+os.environ.setdefault("GRPC_EXPERIMENTAL_RING_HASH_SET_REQUEST_HASH_KEY", "true")  # as memosctl has it, before grpc
+
 LONGEST = (
     "test_adapter", "test_vector_index", "test_grafomem", "test_archive", "test_chaos", "test_bulk", "test_blobs",
-    "test_embedder_change", "test_supersession", "test_retrieval",
+    "test_embedder_change", "test_running", "test_supersession", "test_other_languages", "test_retrieval",
 )  # fmt: skip
 """Files that take a minute or more, in the order in which they begin, so that none is left for the end.
 

@@ -131,11 +131,13 @@ class Generator(Protocol):
         temperature: float,
         caches: Sequence[PlannedMemory] = (),
         adapter: PlannedMemory | None = None,
+        conversation: str = "",
     ) -> AsyncGenerator[Delta | GenerationEnd, None]:
         """Yield pieces of the answer, then how it ended. Closing the iterator stops the generation.
 
         `caches`: KV caches of the memories, which spare the reading of them.
         `adapter`: knows the memories whose form is `lora`, which are read only where it cannot be used.
+        `conversation`: what the answer is part of; those of one meet a model that has its caches and adapter already.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -11,11 +12,11 @@ import grpc
 
 from memos_kernel.errors import DeadlineExceeded, DependencyUnavailable
 from memos_runtime import semconv
-from memos_runtime.context import find_grant, remaining, spawn
+from memos_runtime.context import current_affinity, find_grant, remaining, spawn
 from memos_runtime.telemetry import Telemetry, current_span
 from memos_runtime.tls import Certificates
 from memos_wire.errors import error_of_call
-from memos_wire.methods import METHODS, Method
+from memos_wire.methods import INFERENCE, METHODS, Method
 
 S = TypeVar("S")
 
@@ -43,17 +44,28 @@ _RETRY = {
 }
 
 
-def service_config() -> str:
-    """Return the gRPC service config: round robin, and retries for what may be repeated.
+_STICKY = frozenset({INFERENCE})
+"""Services of which a call with an affinity always goes to the same replica, as long as that is there (gRFC A76)."""
+AFFINITY_SWITCH = "GRPC_EXPERIMENTAL_RING_HASH_SET_REQUEST_HASH_KEY"
+"""Variable that gRPC wants to be `true` when it is loaded, or else it does not read the name of the header."""
+_RING = {"minRingSize": 1_024, "maxRingSize": 4_096, "requestHashHeader": semconv.AFFINITY_KEY}
+_BALANCED: list[dict[str, Any]] = [{"round_robin": {}}]
 
-    It holds no timeout, for one would end the call at the client without the server knowing.
+
+def service_config(service: str = "") -> str:
+    """Return the gRPC service config of a service: how replicas are chosen, and retries for what may be repeated.
+
+    It holds no timeout, for one would end the call at the client without the server knowing. Where the replica is
+    chosen by affinity, calls without one go to any.
     """
+    sticky = service in _STICKY and os.environ.get(AFFINITY_SWITCH) == "true"
     names = []
     for method in METHODS.values():
         if method.retryable:
             service, name = method.name[1:].split("/")
             names.append({"service": service, "method": name})
-    config = {"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": [{"name": names, "retryPolicy": _RETRY}]}
+    chosen = [{"ring_hash_experimental": _RING}, *_BALANCED] if sticky else _BALANCED
+    config = {"loadBalancingConfig": chosen, "methodConfig": [{"name": names, "retryPolicy": _RETRY}]}
     return json.dumps(config, separators=(",", ":"))
 
 
@@ -80,7 +92,6 @@ class ChannelPool:
         self._options = (
             *_CONNECTION,
             *METADATA,
-            ("grpc.service_config", service_config()),
             ("grpc.enable_retries", 1),
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", max_message_bytes),
@@ -120,7 +131,7 @@ class ChannelPool:
         target = self._addresses.get(service)
         if target is None:
             raise DependencyUnavailable(f"No address is configured for {service}.", dependency=service)
-        key = (target, service if self._credentials is not None else "")
+        key = (target, service if self._credentials is not None or service in _STICKY else "")
         if key not in self._open:
             self._open[key] = self._dial(target, service)
         return self._open[key]
@@ -134,9 +145,10 @@ class ChannelPool:
             await channel.close()
 
     def _dial(self, target: str, service: str) -> grpc.aio.Channel:
+        options = (*self._options, ("grpc.service_config", service_config(service)))
         if self._credentials is None:
-            return grpc.aio.insecure_channel(target, options=self._options)
-        named = (*self._options, ("grpc.ssl_target_name_override", server_name(service)))
+            return grpc.aio.insecure_channel(target, options=options)
+        named = (*options, ("grpc.ssl_target_name_override", server_name(service)))
         return grpc.aio.secure_channel(target, self._credentials, options=named)
 
 
@@ -169,6 +181,9 @@ class Channels:
         traceparent = current_span().traceparent
         if traceparent:
             metadata = (*metadata, (semconv.TRACEPARENT, traceparent))
+        affinity = current_affinity()
+        if affinity and row.service in _STICKY:
+            metadata = (*metadata, (semconv.AFFINITY_KEY, affinity))
         grant = find_grant()
         if grant is not None:
             metadata = (*metadata, (semconv.GRANT_KEY, grant.token))

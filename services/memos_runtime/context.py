@@ -1,6 +1,7 @@
 """The call that is being served, for everything that runs inside it."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
@@ -56,6 +57,7 @@ class Call:
 
 _CALL: ContextVar[Call | None] = ContextVar("memos_call", default=None)
 _GRANT: ContextVar[Grant | None] = ContextVar("memos_grant", default=None)
+_AFFINITY: ContextVar[str] = ContextVar("memos_affinity", default="")
 
 
 def enter_call(call: Call) -> None:
@@ -92,6 +94,21 @@ def use_grant(grant: Grant) -> Iterator[None]:
         yield
     finally:
         _GRANT.reset(token)
+
+
+@contextmanager
+def affine(*parts: str) -> Iterator[None]:
+    """Have calls made meanwhile, to services that are chosen by it, reach the same replica for the same parts."""
+    token = _AFFINITY.set(hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16])
+    try:
+        yield
+    finally:
+        _AFFINITY.reset(token)
+
+
+def current_affinity() -> str:
+    """Return what chooses the replica of calls made now; empty where any will do."""
+    return _AFFINITY.get()
 
 
 def current_principal() -> Principal:

@@ -10,6 +10,7 @@ TRACEPARENT = "traceparent"
 AUTHORIZATION = "authorization"
 PEER_KEY = "memos-peer"
 GRANT_KEY = "memos-grant-bin"
+AFFINITY_KEY = "memos-affinity"
 
 # rpc
 RPC_SYSTEM = "rpc.system"

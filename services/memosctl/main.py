@@ -94,6 +94,7 @@ def main() -> None:
     # read by gRPC's core when it is imported: its own log is for its developers, and nothing here forks a Python
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    os.environ.setdefault("GRPC_EXPERIMENTAL_RING_HASH_SET_REQUEST_HASH_KEY", "true")  # channels.AFFINITY_SWITCH
     # read by NumPy: a search multiplies one matrix by one vector, and threads of its own would only wait for the cores
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:

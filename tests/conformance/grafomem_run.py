@@ -10,12 +10,13 @@ from pathlib import Path
 
 from deployment import Deployment
 
+_PATIENCE = {"MEMOS_SCHEDULER__WATCH_SECONDS": "0.1"}  # the suite erases memories one by one, and watches each job
 ADAPTER = "memos_adapter:MemosBackend"
 
 
 def run(directory: Path, report: Path, *, seeds: int, quiet: bool = False) -> "subprocess.CompletedProcess[str]":
     """Start a system in a directory, run the suite with some seeds, and have its report (JSON) written."""
-    with Deployment.one_process(directory / "state") as system:
+    with Deployment.one_process(directory / "state", env=_PATIENCE) as system:
         programs = Path(sys.executable).parent
         environment = {
             **os.environ,

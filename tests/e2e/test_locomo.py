@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from arrangements import in_one_process
 from memos_api.v1 import memory_service_pb2 as memory
 
 DATA = Path(os.environ.get("MEMOS_EVAL_DATA", Path(__file__).parents[3] / "shared/data/locomo-dev/locomo_dev.json"))
@@ -35,6 +36,7 @@ def turns(conversation: dict) -> list[dict]:
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the evaluation data are not here; set MEMOS_EVAL_DATA")
+@in_one_process
 async def test_a_conversation_goes_in_by_import_and_comes_back_by_search(system, caller, vault, tmp_path):
     sample = json.loads(DATA.read_text())[0]
     said = turns(sample["conversation"])

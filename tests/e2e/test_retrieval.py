@@ -2,16 +2,12 @@
 
 from dataclasses import replace
 
-import pytest
-
+from arrangements import in_one_process
 from assistant_chats import assistant_chats
 from bridge_facts import bridge_facts
 from dated_notes import dated_notes
 from memos_api.v1 import memory_service_pb2 as memory
 from retrieval import BASELINES, STAGES, ask, by_category, ingest, measures
-
-in_one_process = pytest.mark.parametrize("system", ["one-process"], indirect=True)
-"""What is measured is the ranking, which is the same in six."""
 
 OTHERS = ("Rain fell over the valley.", "A door creaked twice.", "Lunch was cold soup.", "The bus came late again.")
 

@@ -4,6 +4,7 @@ import json
 
 from grpc import StatusCode
 
+from arrangements import in_one_process
 from memos_api.v1 import memory_service_pb2 as memory
 from supersession_eval import tell_and_ask
 from updated_facts import HELD_OUT, updated_facts
@@ -14,7 +15,8 @@ async def add(caller, vault, *texts, **fields):
     return answer.added
 
 
-async def test_the_current_statement_is_found_before_the_stale_one(caller, vault):
+@in_one_process
+async def test_the_current_statement_is_found_before_the_stale_one(system, caller, vault):
     found = await tell_and_ask(caller, vault, updated_facts(HELD_OUT))
     assert found.above >= 0.9 * found.facts
     assert found.above_without_both < found.above_without < 0.2 * found.facts

@@ -1,7 +1,7 @@
 """The models, over the channel of inference."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Any, cast
 
 from memos_api.internal.v1 import inference_service_pb2 as pb
@@ -10,6 +10,7 @@ from memos_interface.domain.chat import CacheRefusal, Delta, GenerationEnd, Plan
 from memos_interface.domain.extraction import Engine
 from memos_interface.domain.question import Turn
 from memos_interface.ports import EmbedderFacts, Vectors
+from memos_runtime.context import affine, current_grant
 from memos_wire.cubes import cube_to_proto
 from memos_wire.embeddings import embedding_from_proto
 
@@ -51,6 +52,7 @@ class InferenceClient:
         temperature: float,
         caches: Sequence[PlannedMemory] = (),
         adapter: PlannedMemory | None = None,
+        conversation: str = "",
     ) -> AsyncGenerator[Delta | GenerationEnd, None]:
         """See the port."""
         request = pb.GenerateRequest(
@@ -63,6 +65,10 @@ class InferenceClient:
         )
         # a stream of memos_runtime.channels is an async generator; closing it cancels the call
         async with aclosing(cast(AsyncGenerator[pb.GenerateResponse, Any], self._stub.Generate(request))) as events:
+            with _where_copies_are(request, conversation):
+                first = await anext(events, None)  # the call begins here
+            if first is not None:
+                yield _event(first)
             async for event in events:
                 yield _event(event)
 
@@ -70,6 +76,17 @@ class InferenceClient:
         """See the port."""
         answer = await self._stub.DescribeEngine(pb.DescribeEngineRequest())
         return Engine(model=answer.model, context_length=answer.context_length)
+
+
+def _where_copies_are(request: pb.GenerateRequest, conversation: str) -> AbstractContextManager[None]:
+    """Have a call with KV caches or an adapter reach the replica that has them from the turn before.
+
+    Conversations of the same caches are spread all the same, by their name or else by who talks.
+    """
+    kept = [cache.name for cache in request.caches]
+    if request.HasField("adapter"):
+        kept.append(request.adapter.name)
+    return affine(str(current_grant().principal), conversation, *kept) if kept else nullcontext()
 
 
 def _form(memory: PlannedMemory) -> str:

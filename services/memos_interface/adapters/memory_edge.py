@@ -55,6 +55,7 @@ class MemoryModels:
         temperature: float,
         caches: Sequence[PlannedMemory] = (),
         adapter: PlannedMemory | None = None,
+        conversation: str = "",
     ) -> AsyncGenerator[Delta | GenerationEnd, None]:
         """See the port."""
         if self.failure is not None:

@@ -92,6 +92,7 @@ class Chat:
             temperature=question.temperature,
             caches=plan.caches,
             adapter=plan.adapter,
+            conversation=question.session,
         )
         async with aclosing(stream):
             async for event in stream:

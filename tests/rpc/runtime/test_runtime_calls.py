@@ -1,4 +1,5 @@
 import asyncio
+from pathlib import Path
 
 import grpc
 import pytest
@@ -25,11 +26,12 @@ from memos_kernel.errors import (
     PeerForbidden,
 )
 from memos_kernel.names import VaultName
-from memos_runtime.channels import ChannelPool, Channels, service_config
+from memos_runtime.channels import AFFINITY_SWITCH, ChannelPool, Channels, service_config
 from memos_runtime.context import use_grant
 from memos_runtime.telemetry import Telemetry
 from memos_wire.errors import error_of_call
 from memos_wire.methods import METHODS
+from memosctl import main
 from proxies import proxy_in_the_environment
 
 
@@ -225,6 +227,17 @@ async def test_a_message_that_is_too_large_is_told_as_a_limit(serve, edge_grant)
         stub_of_storage = running.channels().stub(storage_grpc.StorageServiceStub, "storage")
         with use_grant(await edge_grant()), pytest.raises(LimitExceeded):
             await stub_of_storage.BatchGetMemCubes(storage.BatchGetMemCubesRequest(names=["c" * 5_000_000]))
+
+
+def test_a_replica_is_chosen_by_affinity_only_where_grpc_has_been_told_of_it(monkeypatch):
+    assert "ring_hash" in service_config("inference")
+    assert "ring_hash" not in service_config("storage")
+    monkeypatch.delenv(AFFINITY_SWITCH)
+    assert "ring_hash" not in service_config("inference")
+
+
+def test_the_switch_is_the_one_that_the_command_line_turns_on():
+    assert AFFINITY_SWITCH in Path(main.__file__).read_text()
 
 
 def test_the_service_config_retries_what_is_retryable_and_sets_no_timeout():

@@ -1,15 +1,20 @@
 import asyncio
+from contextlib import nullcontext
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from memos_api.internal.v1 import inference_service_pb2 as inference
+from memos_api.internal.v1 import inference_service_pb2_grpc as inference_grpc
 from memos_api.internal.v1 import storage_service_pb2 as storage
 from memos_api.internal.v1 import storage_service_pb2_grpc as storage_grpc
 from memos_api.v1 import memory_service_pb2 as memory
 from memos_api.v1 import memory_service_pb2_grpc as memory_grpc
+from memos_runtime.channels import ChannelPool, Channels
 from memos_runtime.config import ServerConfig
+from memos_runtime.context import affine, use_grant
 from memos_runtime.server import Host, Listener
 from memos_runtime.telemetry import Telemetry
 
@@ -186,3 +191,49 @@ async def test_while_a_replica_ends_callers_go_to_another_one_and_are_told_of_no
             await draining
             assert during == ["short"] * 200
         await replicas[1].stop(grace=0)
+
+
+async def test_calls_with_an_affinity_stay_with_a_replica_and_the_others_are_spread(serve, edge_grant):
+    async with serve() as running:
+        names = ("first", "second", "third")
+        hosts, met = {}, []
+
+        def servicer(name):
+            class Here(inference_grpc.InferenceServiceServicer):
+                async def DescribeEngine(self, request, context):
+                    met.append(name)
+                    return inference.DescribeEngineResponse()
+
+            return lambda server: inference_grpc.add_InferenceServiceServicer_to_server(Here(), server)
+
+        for name in names:
+            hosts[name] = Host(
+                [running.services.service("inference", servicer(name))],
+                config=ServerConfig(health_address="", grace_seconds=5),
+                telemetry=Telemetry(),
+                trust=running.host._trust,
+                internal=Listener(address="127.0.0.1:0"),
+            )
+            await hosts[name].start()
+        target = "ipv4:" + ",".join(f"127.0.0.1:{host.ports['internal']}" for host in hosts.values())
+        pool = ChannelPool({"inference": target})
+        channels = Channels(service="interface", pool=pool, telemetry=Telemetry(), peer_token="token")
+        stub = channels.stub(inference_grpc.InferenceServiceStub, "inference")
+
+        async def ask(*parts):
+            with use_grant(await edge_grant()), affine(*parts) if parts else nullcontext():
+                await stub.DescribeEngine(inference.DescribeEngineRequest())
+            return met[-1]
+
+        places = {number: await ask("nora", str(number)) for number in range(40)}
+        assert set(places.values()) == set(names)
+        assert {number: await ask("nora", str(number)) for number in range(40)} == places
+        assert {await ask() for _ in range(60)} == set(names)
+        await hosts["second"].drain()
+        after = {number: await ask("nora", str(number)) for number in range(40)}
+        assert {number for number in places if after[number] != places[number]} == {
+            number for number, place in places.items() if place == "second"
+        }
+        await pool.close()
+        for name in ("first", "third"):
+            await hosts[name].stop(grace=0)
