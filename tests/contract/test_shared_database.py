@@ -5,10 +5,16 @@ import os
 import sys
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import create_engine, inspect, text
 
 from memos_governance import migrations as governance
 from memos_governance.adapters.sql.schema import metadata as governance_tables
+from memos_governance.config import GovernanceConfig
+from memos_governance.domain.credentials import new_secret
+from memos_governance.local import bootstrap_local, create_tenant
+from memos_kernel.ids import SystemClock
+from memos_kernel.names import TenantName
 from memos_scheduler.adapters.sql import migrations as scheduler
 from memos_scheduler.adapters.sql.schema import metadata as scheduler_tables
 from memos_storage import migrations as storage
@@ -60,3 +66,16 @@ async def test_what_a_newer_release_has_migrated_stays_and_serves_the_older_one(
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT version_num FROM storage_version")) == "of a newer release"
     engine.dispose()
+
+
+async def test_replicas_that_start_at_the_same_time_make_one_tenant(tmp_path):
+    key = new_secret()
+    url = await asyncio.to_thread(new_database, "bootstrap")
+    await asyncio.to_thread(governance.migrate, url)
+    config = GovernanceConfig(database_url=SecretStr(url), admin_key=SecretStr(key))
+    for number in range(3):  # nobody is quicker than the others each time
+        tenant = TenantName(f"t{number}")
+        made = await asyncio.gather(*(create_tenant(config, tmp_path, SystemClock(), tenant) for _ in range(6)))
+        assert len([secret for secret in made if secret is not None]) == 1
+    made = await asyncio.gather(*(bootstrap_local(config, tmp_path, SystemClock()) for _ in range(6)))
+    assert sorted(filter(None, made)) == [key]

@@ -55,11 +55,7 @@ def cluster():
 @pytest.fixture(scope="module")
 def system(cluster, tmp_path_factory) -> Deployment:
     """The public API as somebody outside of the cluster reaches it."""
-    state = tmp_path_factory.mktemp("outside")
-    key = cluster.manifests.files("Secret", "governance-env")["MEMOS_GOVERNANCE__ADMIN_KEY"]
-    (state / "admin.key").write_bytes(key)
-    (state / "ca.crt").write_bytes(cluster.manifests.files("ConfigMap", "memos-ca")["ca.crt"])
-    found = Deployment(state, cluster.address("interface"), authority=state / "ca.crt")
+    found = Deployment.outside(tmp_path_factory.mktemp("cluster") / "outside", cluster)
     found.wait()  # storage is ready without Milvus, which takes longer to start
     return found
 

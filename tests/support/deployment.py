@@ -12,7 +12,7 @@ import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -30,6 +30,9 @@ from memos_api.v1 import (
     vault_pb2,
 )
 from memos_client import AsyncClient, Tls
+
+if TYPE_CHECKING:
+    from kube.cluster import Cluster
 
 READY_SECONDS = 180
 PROGRAM = (sys.executable, "-m", "memosctl")
@@ -224,6 +227,15 @@ class Deployment:
             "MEMOS_TLS__CLIENT_CERTIFICATES": "true",
         }
 
+    @classmethod
+    def outside(cls, folder: Path, cluster: "Cluster") -> Self:
+        """Return the public API of a cluster as somebody outside of it reaches it, with the admin's key in a folder."""
+        folder.mkdir(parents=True)
+        key = cluster.manifests.files("Secret", "governance-env")["MEMOS_GOVERNANCE__ADMIN_KEY"]
+        (folder / "admin.key").write_bytes(key)
+        (folder / "ca.crt").write_bytes(cluster.manifests.files("ConfigMap", "memos-ca")["ca.crt"])
+        return cls(folder, cluster.address("interface"), authority=folder / "ca.crt")
+
     def new_tenant(self, name: str) -> tuple[str, str]:
         """Make a tenant, as its operator would on the machine of governance; return its name and its admin's key."""
         ran = self.memosctl("tenant", "create", name, "--json")
@@ -294,14 +306,15 @@ class Deployment:
         """Run a command of the CLI against this system."""
         return subprocess.run(
             [sys.executable, "-m", "memosctl", *arguments],
-            env={**os.environ, **self._client_environment()},
+            env={**os.environ, **self.client_environment()},
             capture_output=True,
             text=True,
             check=check,
             stdin=subprocess.DEVNULL,
         )
 
-    def _client_environment(self) -> dict[str, str]:
+    def client_environment(self) -> dict[str, str]:
+        """Return the variables by which clients find the system."""
         found = {"MEMOS_STATE_DIR": str(self.state), "MEMOS_ADDRESS": self.address, "NO_COLOR": "1"}
         if self.authority is not None:
             found["MEMOS_CA_FILE"] = str(self.authority)

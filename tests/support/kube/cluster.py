@@ -3,11 +3,12 @@
 import contextlib
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,15 +32,18 @@ class Cluster:
         *,
         namespace: str = "memos",
         env: Mapping[str, Mapping[str, str]] | None = None,
+        replicas: Mapping[str, int] | None = None,
     ) -> None:
-        """Take rendered objects, and variables to set on workloads, as `kubectl set env` would."""
+        """Take rendered objects, and what to change of workloads, as `kubectl set env` and `kubectl scale` would."""
         self._env = env or {}
+        self._replicas = replicas or {}
         self.manifests = Manifests(objects)
         self.namespace = namespace
         self.network = Network()
         self.folder = Path(tempfile.mkdtemp(prefix="memos-kube-"))
         self.pods: dict[str, Pod] = {}
         self.ended: list[Pod] = []
+        self._made = 0
         self._images = self.folder / "images"
         self._layers: dict[str, Path] = {}
         self._services = self._numbered()
@@ -51,7 +55,7 @@ class Cluster:
         run("mount", "-t", "tmpfs", "memos-kube", str(self._images))  # no layer of an overlay may be inside another one
         try:
             for workload in self.manifests.workloads():
-                for number in range(workload.replicas):
+                for number in range(self._replicas.get(workload.name, workload.replicas)):
                     self.add_pod(workload, number)
         except BaseException:
             self.close()
@@ -78,7 +82,8 @@ class Cluster:
     def add_pod(self, workload: Workload, number: int) -> Pod:
         """Make a pod of a workload and start it."""
         kept = workload.object["kind"] == "StatefulSet"
-        name = f"{workload.name}-{number}" if kept else f"{workload.name}-{number}-{len(self.ended) + len(self.pods)}"
+        self._made += 1
+        name = f"{workload.name}-{number}" if kept else f"{workload.name}-{self._made}"
         with self._lock:
             address = self.network.attach(name)
         folder = self.folder / "pods" / name
@@ -132,10 +137,28 @@ class Cluster:
         self.refresh()
         return codes
 
-    def wait_ready(self, seconds: float) -> None:
-        """Wait until every pod is ready."""
+    def kill(self, name: str) -> None:
+        """End a pod's container as a crash would; the kubelet starts it again."""
+        self.pods[name].containers[0].signal(signal.SIGKILL)
+        self.pods[name].mark_unready()
+
+    def replace_pod(self, name: str, *, seconds: float) -> Pod:
+        """Replace a pod as a rollout does: a Deployment's by one that is ready first, a StatefulSet's by its like."""
+        workload = self.pods[name].workload
+        if workload.object["kind"] == "StatefulSet":
+            self.delete_pod(name)
+            made = self.add_pod(workload, int(name.rpartition("-")[2]))
+            self.wait_ready(seconds, only=[made.name])
+            return made
+        made = self.add_pod(workload, 0)
+        self.wait_ready(seconds, only=[made.name])
+        self.delete_pod(name)
+        return made
+
+    def wait_ready(self, seconds: float, *, only: Sequence[str] | None = None) -> None:
+        """Wait until every pod is ready, or those that are named."""
         end = time.monotonic() + seconds
-        while not all(pod.ready for pod in self.pods.values()):
+        while not all(pod.ready for name, pod in self.pods.items() if only is None or name in only):
             if time.monotonic() > end:
                 missing = [name for name, pod in self.pods.items() if not pod.ready]
                 raise AssertionError(f"not ready after {seconds} s: {missing}\n{self.log(missing)}")

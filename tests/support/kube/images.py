@@ -212,8 +212,7 @@ def _installed() -> Mapping[str, Distribution]:
 
 def _tops(distribution: Distribution) -> set[Path]:
     """Return what a package has directly in the folder of packages."""
-    tops = {path.parts[0] for path in distribution.files or ()} - {"..", "__pycache__"}
-    return {SITE / top for top in tops if not top.endswith(".pth")}
+    return {SITE / path.parts[0] for path in distribution.files or () if path.parts[0] not in ("..", "__pycache__")}
 
 
 def _package(name: str) -> str:

@@ -37,6 +37,7 @@ class Pod:
     ready: bool = False
     ready_seconds: float = 0.0
     events: list[str] = field(default_factory=list)
+    kept: Sequence["_Kept"] = ()
     _ending: threading.Event = field(default_factory=threading.Event)
     _life: threading.Thread | None = None
 
@@ -60,17 +61,24 @@ class Pod:
                     break
                 self._event(f"{container.name} ended with {container.poll()}")
                 self._back_off(container)
-        kept = [_Kept(container, self) for container in self.containers if not self._ending.is_set()]
-        for each in kept:
+        self.kept = [_Kept(container, self) for container in self.containers if not self._ending.is_set()]
+        for each in self.kept:
             each.container.start()
         while not self._ending.wait(_TICK_SECONDS):
-            for each in kept:
+            for each in self.kept:
                 each.look()
-            if self.ready is not (now := all(each.ready for each in kept)):
+            if self.ready is not (now := all(each.ready for each in self.kept)):
                 self.ready = now
                 self.ready_seconds = self.ready_seconds or time.monotonic() - begin
                 self._event("ready" if now else "not ready")
                 self.changed()
+
+    def mark_unready(self) -> None:
+        """Take it out of the Services now, as for a container that has ended, which is seen a moment later."""
+        self.ready = False
+        for each in self.kept:
+            each.ready = False
+        self.changed()
 
     def end(self, *, grace: float | None = None) -> dict[str, int]:
         """End it as a kubelet would; return the exit code of each container."""

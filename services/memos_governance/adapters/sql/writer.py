@@ -2,7 +2,9 @@
 
 import asyncio
 import queue
+import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -12,10 +14,13 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from memos_kernel.errors import Overloaded
-from memos_runtime.sql.faults import translated
+from memos_runtime.sql.faults import lost_a_race, translated
 
 STORE = "governance"
 """What people call the database."""
+
+_ATTEMPTS = 6
+_PAUSE_SECONDS = 0.02
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -43,7 +48,8 @@ class Writer:
     """Runs pieces of work one after another, each as if in a transaction of its own.
 
     A piece that raises is undone alone. If the database itself fails, the whole group is undone and its
-    pieces are run one by one, so that only those fail that must; work may thus run twice.
+    pieces are run one by one, so that only those fail that must. One that another replica was quicker than is run
+    again, and sees what that one did. So work may run several times.
     """
 
     def __init__(self, engine: Engine, *, group: int, waiting: int) -> None:
@@ -88,7 +94,7 @@ class Writer:
             if jobs[-1] is None:
                 return
 
-    def _commit(self, jobs: Sequence[_Job]) -> None:
+    def _commit(self, jobs: Sequence[_Job], *, attempt: int = 1) -> None:
         try:
             with self._engine.begin() as connection:
                 outcomes = [_attempt(connection, job.work) for job in jobs]
@@ -96,6 +102,10 @@ class Writer:
             if len(jobs) > 1:
                 for job in jobs:
                     self._commit([job])
+                return
+            if lost_a_race(error) and attempt < _ATTEMPTS:
+                time.sleep(random.uniform(0, _PAUSE_SECONDS * attempt))  # noqa: S311 - so that both do not meet again
+                self._commit(jobs, attempt=attempt + 1)
                 return
             outcomes = [_Outcome(error=translated(error, store=STORE)) for _ in jobs]
         for job, outcome in zip(jobs, outcomes, strict=True):
