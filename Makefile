@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTOS := $(shell find protos/memos_api -name '*.proto')
 
-.PHONY: help setup up demo test lint format protos release readme conformance chaos k8s k8s-run bench bench-scale bench-retrieval supersession bench-rpc bench-serve bench-kv kv-eval lora-eval tiny-model tiny-model-eval clean
+.PHONY: help setup up demo test lint format protos release readme conformance chaos soak k8s k8s-run bench bench-scale bench-retrieval supersession bench-rpc bench-serve bench-kv kv-eval lora-eval tiny-model tiny-model-eval clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "%-18s %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ k8s: $(READY) ## Render every overlay with its components, and check what comes 
 
 k8s-run: $(READY) ## Run the overlay for trials, each container in a network namespace of its own (root)
 	$(BIN)/pytest tests/k8s/test_running.py
+
+soak: $(READY) ## Two replicas of each service under fire, ten minutes (root; ARGS="--minutes 3 --python-only"); JSON and a plot in dist
+	$(BIN)/python tests/soak/soak_run.py $(ARGS)
 
 bench-rpc: $(READY) ## Measure calls a second, latency and processor time of a call, an add and a search (ARGS="--seconds 2")
 	PYTHONPATH=tests/perf:tests/support $(BIN)/python tests/perf/bench_rpc.py $(ARGS)
