@@ -12,6 +12,7 @@ from opentelemetry.trace import TraceFlags
 
 from memos_runtime.logging import extras
 from memos_runtime.telemetry import current_span
+from memos_wire.methods import SERVICES
 
 _SEVERITIES = {
     logging.DEBUG: SeverityNumber.DEBUG,
@@ -56,15 +57,18 @@ class LogExport(logging.Handler):
             )
         )
 
-    def close(self) -> None:
-        """Send what is left. Blocks for at most some seconds."""
+    def end(self) -> None:
+        """Send what is left, and stop. Blocks for at most some seconds.
+
+        Not in `close`, which the standard library calls of every handler when a library configures its own logging.
+        """
         self._processor.force_flush()
         self._processor.shutdown()
-        super().close()
+        self.close()
 
     def _logger(self, name: str) -> OtelLogger:
-        package = name.partition(".")[0]
-        service = package.removeprefix(_PACKAGE) if package.startswith(_PACKAGE) else "memos"
+        package = name.partition(".")[0].removeprefix(_PACKAGE)
+        service = package if package in SERVICES else "memos"
         if service not in self._loggers:
             resource = Resource.create({"service.name": service, "service.namespace": "memos"})
             provider = LoggerProvider(resource=resource, shutdown_on_exit=False)

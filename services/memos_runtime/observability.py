@@ -62,5 +62,5 @@ class Observability:
             self._tracing = None
         if self._log is not None:
             logging.getLogger().removeHandler(self._log)
-            await asyncio.to_thread(self._log.close)
+            await asyncio.to_thread(self._log.end)
             self._log = None

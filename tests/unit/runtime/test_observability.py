@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import logging.config
 import socket
 import sys
 import urllib.request
@@ -43,6 +44,8 @@ async def test_log_lines_arrive_with_their_trace_and_the_service_that_wrote_them
     with collecting() as collector:
         observability = Observability(TelemetryConfig(otlp_endpoint=f"http://{collector.address}"))
         await observability.start()
+        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "incremental": False})
+        logging.getLogger().addHandler(observability._log)  # a library has configured its logging: all handlers closed
         with observability.telemetry.for_service("storage").span("work") as span:
             logging.getLogger("memos_storage.outbox").warning("it is %s", "late", extra={"rows": 7})
         logging.getLogger("elsewhere").warning("a library")

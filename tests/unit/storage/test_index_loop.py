@@ -21,7 +21,7 @@ def quick(monkeypatch):
 
 
 @asynccontextmanager
-async def running(world, *, compare_seconds=3600):
+async def running(world, *, compare_seconds=3600, waiting=None):
     loop = IndexLoop(
         follow=world.follow,
         outbox=world.outbox,
@@ -29,6 +29,7 @@ async def running(world, *, compare_seconds=3600):
         batch_rows=9,
         idle_seconds=0,
         delay_seconds=0,
+        waiting=[].append if waiting is None else waiting.append,
     )
     compare = CompareLoop(reconcile=world.reconcile, index=world.index, interval_seconds=compare_seconds)
     tasks = [asyncio.create_task(each.run()) for each in (loop, compare)]
@@ -51,10 +52,14 @@ async def comes(world, *uids):
 
 
 async def test_what_is_written_reaches_the_index(world):
-    async with running(world) as loop:
+    waiting = []
+    async with running(world, waiting=waiting) as loop:
         cube = await world.add("tea", seed=1)
         loop.notify()
         await comes(world, cube.uid)
+        async with asyncio.timeout(5):
+            while waiting[-1:] != [0]:  # how many rows wait is told
+                await asyncio.sleep(0.002)
 
 
 async def test_what_nobody_told_of_reaches_the_index_too(world):
