@@ -41,6 +41,12 @@ class LogExport(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
+        try:
+            self._emit(record)
+        except Exception:
+            self.handleError(record)
+
+    def _emit(self, record: logging.LogRecord) -> None:
         if record.name.startswith("opentelemetry"):
             return  # what the exporter says of itself would be sent by it
         trace = current_span().trace
@@ -53,7 +59,7 @@ class LogExport(logging.Handler):
                 severity_text=record.levelname,
                 severity_number=_SEVERITIES.get(record.levelno, SeverityNumber.UNSPECIFIED),
                 body=record.getMessage(),
-                attributes={"logger": record.name, **{name: str(value) for name, value in extras(record).items()}},
+                attributes=_attributes(record),
             )
         )
 
@@ -75,3 +81,11 @@ class LogExport(logging.Handler):
             provider.add_log_record_processor(self._processor)
             self._loggers[service] = provider.get_logger("memos_runtime")
         return self._loggers[service]
+
+
+def _attributes(record: logging.LogRecord) -> dict[str, str]:
+    found = {"logger": record.name, **{name: str(value) for name, value in extras(record).items()}}
+    if record.exc_info and record.exc_info[0] is not None:
+        found["exception.type"] = record.exc_info[0].__name__
+        found["exception.stacktrace"] = logging.Formatter().formatException(record.exc_info)
+    return found

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 
 from prometheus_client import ProcessCollector, start_http_server
@@ -10,6 +11,16 @@ from memos_runtime.config import TelemetryConfig
 from memos_runtime.context import spawn
 from memos_runtime.loop import sample_lag
 from memos_runtime.telemetry import Telemetry
+
+_CLOSE_SECONDS = 5.0
+"""Longest that the end of a process waits for an endpoint that may be away."""
+
+
+async def _in_time(end: Callable[[], object]) -> None:
+    """Run something that blocks for as long as is allowed; what goes on after that ends with the process."""
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    await asyncio.to_thread(thread.join, _CLOSE_SECONDS)
 
 
 class Observability:
@@ -57,10 +68,8 @@ class Observability:
         if self._stop_metrics is not None:
             await asyncio.to_thread(self._stop_metrics)
             self._stop_metrics = None
-        if self._tracing is not None:
-            await asyncio.to_thread(self._tracing.close)
-            self._tracing = None
         if self._log is not None:
             logging.getLogger().removeHandler(self._log)
-            await asyncio.to_thread(self._log.end)
-            self._log = None
+        ending = [each for each in (self._tracing and self._tracing.close, self._log and self._log.end) if each]
+        self._tracing = self._log = None
+        await asyncio.gather(*map(_in_time, ending))

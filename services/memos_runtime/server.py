@@ -25,7 +25,7 @@ from memos_wire.methods import METHODS
 _LOG = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
-_LOOK_SECONDS = 3600.0
+_LOOK_SECONDS, _WARN_SECONDS = 60.0, 3600.0
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # a second process on the same port is an error, not half of the traffic
     ("grpc.keepalive_time_ms", 60_000),
@@ -97,13 +97,11 @@ class Host:
         self._internal = internal
         self._pool = pool
         self._certificates = certificates
-        self._looked_after = 0.0
+        self._looked_after = self._warned = 0.0
         if certificates is not None:
-            end = telemetry.gauge(
+            self._end_gauge = telemetry.gauge(
                 semconv.METRIC_CERTIFICATE_END, "When the certificate ends, as Unix time.", ("service",)
             )
-            for service in services:
-                end.labels(service.name).set_function(lambda: certificates.end().timestamp())
         self._gates = {service.name: Gate(service.name) for service in services}
         self._health = Health(self._services, self._gates, telemetry)
         self._started: list[Service] = []
@@ -241,7 +239,11 @@ class Host:
         now = asyncio.get_running_loop().time()
         if self._certificates is not None and (not self._looked_after or now - self._looked_after > _LOOK_SECONDS):
             self._looked_after = now
-            self._certificates.warn(self._trust.clock.now())
+            if not self._warned or now - self._warned > _WARN_SECONDS:
+                self._warned = now
+                self._certificates.warn(self._trust.clock.now())
+            for service in self._services:
+                self._end_gauge.labels(service.name).set(self._certificates.end().timestamp())
 
     async def _tick(self) -> None:
         while True:

@@ -71,11 +71,23 @@ class Certificates:
     def channel_credentials(self) -> grpc.ChannelCredentials:
         """Return credentials with the files as they are now."""
         return grpc.ssl_channel_credentials(
-            root_certificates=self.ca_file.read_bytes(),
-            private_key=self.key_file.read_bytes(),
-            certificate_chain=self.cert_file.read_bytes(),
+            root_certificates=_pem(self.ca_file),
+            private_key=_pem(self.key_file),
+            certificate_chain=_pem(self.cert_file),
         )
 
     def _configuration(self) -> grpc.ServerCertificateConfiguration:
-        pair = (self.key_file.read_bytes(), self.cert_file.read_bytes())
-        return grpc.ssl_server_certificate_configuration([pair], root_certificates=self.ca_file.read_bytes())
+        pair = (_pem(self.key_file), _pem(self.cert_file))
+        return grpc.ssl_server_certificate_configuration([pair], root_certificates=_pem(self.ca_file))
+
+
+def _pem(path: Path) -> bytes:
+    """Return a file; gRPC ends the whole process over one that is empty, or half written.
+
+    Raises:
+        OSError: it is.
+    """
+    text = path.read_bytes()
+    if b"-----BEGIN " not in text or b"-----END " not in text:
+        raise OSError(f"{path} is not a whole PEM file")
+    return text

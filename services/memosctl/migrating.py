@@ -26,23 +26,25 @@ def migrate_waiting(
     service: str,
     seconds: float,
     sleep: Callable[[float], None] = time.sleep,
+    now: Callable[[], float] = time.monotonic,
 ) -> None:
     """Migrate the database of a service; wait `seconds` for one that cannot be reached.
 
     Raises:
         Failure: it did not come within that time, or it refused.
     """
-    waited = 0.0
+    begin, told = now(), -_TOLD_EVERY_SECONDS
     while True:
         try:
             migrate(config, directory)
         except OperationalError as error:
+            waited = now() - begin
             if waited >= seconds:
                 raise _refused(service, error, "Start it, or give it more time with --wait.") from error
-            if waited % _TOLD_EVERY_SECONDS == 0:
-                _LOG.warning("the database of %s does not answer; waiting for it", service)
+            if waited - told >= _TOLD_EVERY_SECONDS:
+                told = waited
+                _LOG.warning("waiting for the database of %s: %s", service, _said(error))
             sleep(_PAUSE_SECONDS)
-            waited += _PAUSE_SECONDS
         except SQLAlchemyError as error:
             raise _refused(service, error, "memosctl config shows which database that is.") from error
         else:
@@ -50,10 +52,14 @@ def migrate_waiting(
 
 
 def _refused(service: str, error: SQLAlchemyError, hint: str) -> Failure:
-    """Return the failure in the database's own words, which never hold a password."""
-    said = str(getattr(error, "orig", None) or error).strip().splitlines()
     return Failure(
-        f"The database of {service} cannot be migrated: {said[0] if said else type(error).__name__}",
+        f"The database of {service} cannot be migrated: {_said(error)}",
         hint,
         reason="DATABASE_UNAVAILABLE",
     )
+
+
+def _said(error: SQLAlchemyError) -> str:
+    """Return the first line of what the database said, which never holds a password."""
+    said = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return said[0] if said else type(error).__name__

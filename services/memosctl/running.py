@@ -192,6 +192,8 @@ async def _admin_key(settings: Settings, state: StateDir, clock: Clock) -> Path 
         return None
     secret = await bootstrap_local(settings.governance, state.of(GOVERNANCE), clock)
     if settings.governance.admin_key.get_secret_value():
+        if secret is None:
+            _LOG.info("the local tenant is there already; governance.admin_key is for its first start alone")
         return None  # who gave it has it
     if secret is None:
         _LOG.warning("%s is missing; memosctl key recover makes a new one", state.admin_key_file)

@@ -88,7 +88,7 @@ def expressions() -> Iterator[str]:
     yield from (target["expr"] for panel in board["panels"] for target in panel["targets"])
     for patch in yaml.safe_load((folder / "queue-autoscaling" / "kustomization.yaml").read_text())["patches"]:
         (added,) = yaml.safe_load(patch["patch"])
-        yield added["value"]["pods"]["metric"]["name"]
+        yield added["value"][added["value"]["type"].lower()]["metric"]["name"]
 
 
 def metrics_of(expression: str) -> set[str]:
@@ -200,7 +200,9 @@ def test_no_log_holds_a_secret(cluster):
     for secret in cluster.manifests.of("Secret"):
         for name, value in secret["stringData"].items():
             if name not in ("POSTGRES_USER", "POSTGRES_DB", "tls.crt", "ca.crt"):
-                assert value not in texts, f"{secret['metadata']['name']}: {name}"
+                for line in value.strip().splitlines():
+                    if not line.startswith("-----"):  # the same in all keys
+                        assert line not in texts, f"{secret['metadata']['name']}: {name}"
 
 
 def test_all_pods_end_in_time_and_those_that_follow_know_what_they_knew(cluster, system):

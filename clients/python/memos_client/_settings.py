@@ -20,12 +20,19 @@ class Tls:
         cert_file: PEM certificate of the client, where the server asks for one.
         key_file: PEM private key of that certificate.
         server_name: name in the server's certificate, if it is not the host of the address.
+
+    Raises:
+        ValueError: there is a certificate without its key, or a key without its certificate.
     """
 
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
     server_name: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("A certificate and its key go together: give both (MEMOS_CERT_FILE, MEMOS_KEY_FILE).")
 
     def stamp(self) -> "Stamp":
         """Return what changes when one of the files does.

@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -42,15 +43,16 @@ class Transport:
         self._channel: grpc.aio.Channel | None = None
         self._stamp: Stamp = ()
         self._looked = 0.0
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[asyncio.Task[None], grpc.aio.Channel] = {}
 
     async def close(self) -> None:
         """Close the connection; calls that run are cancelled."""
-        for closing in self._closing:
+        replaced = dict(self._closing)
+        for closing in replaced:
             closing.cancel()
         channel, self._channel = self._channel, None
-        if channel is not None:
-            await channel.close()
+        for each in (*replaced.values(), *([channel] if channel is not None else [])):
+            await each.close()
 
     async def call(self, request: Message, *, timeout: float | None = None) -> Any:
         """Send a unary request and return its answer.
@@ -63,9 +65,9 @@ class Transport:
             raise TypeError(f"{method.path} streams; use stream(), or the method of the client that is made for it")
         identified = _identified(method, request)
         ends = _now() + (self._timeout if timeout is None else timeout)
-        rpc = self._open().unary_unary(method.path, type(request).SerializeToString, method.response.FromString)
         attempt = 1
         while True:
+            rpc = self._open().unary_unary(method.path, type(request).SerializeToString, method.response.FromString)
             try:
                 return await rpc(identified, timeout=max(0.0, ends - _now()), metadata=self._told())
             except grpc.aio.AioRpcError as error:
@@ -129,9 +131,9 @@ class Transport:
             raise TypeError(f"{method.path} gives one answer; use call(), or the method of the client made for it")
         identified = _identified(method, request)
         ends = _now() + timeout if timeout is not None else None
-        rpc = self._open().unary_stream(method.path, type(request).SerializeToString, method.response.FromString)
         attempt, answered = 1, False
         while True:
+            rpc = self._open().unary_stream(method.path, type(request).SerializeToString, method.response.FromString)
             left = None if ends is None else max(0.0, ends - _now())
             call = rpc(identified, timeout=left, metadata=self._told())
             try:
@@ -164,9 +166,10 @@ class Transport:
 
     def _dial(self) -> grpc.aio.Channel:
         self._looked = _now()
-        if self.settings.tls is not None:
-            self._stamp = self.settings.tls.stamp()
-        return _dial(self.settings)
+        stamp = self.settings.tls.stamp() if self.settings.tls is not None else ()
+        channel = _dial(self.settings)
+        self._stamp = stamp  # only now: what could not be read is tried again
+        return channel
 
     def _follow(self, tls: Tls, used: grpc.aio.Channel) -> None:
         """Dial anew if the files have changed; while they cannot be read, everything stays as it is."""
@@ -178,8 +181,8 @@ class Transport:
         except OSError:
             return
         closing = asyncio.create_task(used.close(_CLOSE_SECONDS))
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
+        self._closing[closing] = used
+        closing.add_done_callback(lambda done: self._closing.pop(done, None))
 
     def _told(self) -> tuple[tuple[str, str], ...]:
         """Return the metadata of a call: the key, and the trace that it belongs to (W3C Trace Context)."""
@@ -218,8 +221,21 @@ def _dial(settings: Settings) -> grpc.aio.Channel:
 
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
-    files = (tls.ca_file, tls.key_file, tls.cert_file)
-    return grpc.ssl_channel_credentials(*(path.read_bytes() if path is not None else None for path in files))
+    return grpc.ssl_channel_credentials(*(_pem(path) for path in (tls.ca_file, tls.key_file, tls.cert_file)))
+
+
+def _pem(path: Path | None) -> bytes | None:
+    """Return a file; gRPC ends the whole process over one that is empty, or half written.
+
+    Raises:
+        OSError: it is.
+    """
+    if path is None:
+        return None
+    text = path.read_bytes()
+    if b"-----BEGIN " not in text or b"-----END " not in text:
+        raise OSError(f"{path} is not a whole PEM file")
+    return text
 
 
 def _identified(method: Method, request: Any) -> Any:

@@ -57,7 +57,7 @@ def is_current(database_url: str, scripts: Path, *, version_table: str) -> bool:
     engine = open_engine(database_url)
     try:
         with engine.connect() as connection:
-            if _is_newer(connection, config, version_table):
+            if not is_sqlite(database_url) and _is_newer(connection, config, version_table):
                 return True
             return _present(connection, version_table) == set(ScriptDirectory.from_config(config).get_heads())
     finally:

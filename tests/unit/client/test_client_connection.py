@@ -85,6 +85,23 @@ async def test_a_call_that_runs_ends_on_the_connection_that_it_has(server):
     assert len(server.serials) == 3
 
 
+async def test_a_file_that_is_half_written_is_not_taken_and_tried_again(server):
+    async with client(server) as memos:
+        await list_vaults(memos)
+        whole = (server.folder / "client.key").read_bytes()
+        for part in (b"", whole[:40]):
+            (server.folder / "client.key").write_bytes(part)
+            await list_vaults(memos)
+        write_certificates(server.folder, ["client"], namespace="memos", now=NOW + timedelta(seconds=1))
+        await list_vaults(memos)
+    assert server.serials[0] == server.serials[2] != server.serials[3]
+
+
+def test_half_a_pair_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="go together"):
+        Tls(cert_file=tmp_path / "client.crt")
+
+
 async def test_without_a_certificate_it_is_not_let_in(server):
     async with client(server, cert_file=None, key_file=None) as memos:
         with pytest.raises(Unavailable):

@@ -17,7 +17,10 @@ class Database:
             raise self.failures.pop(0)
 
     def migrated(self, *, seconds: float) -> None:
-        migrate_waiting(self.migrate, None, None, service="storage", seconds=seconds, sleep=self.waited.append)
+        time = lambda: sum(self.waited)  # noqa: E731 - what is waited is all the time that passes
+        migrate_waiting(
+            self.migrate, None, None, service="storage", seconds=seconds, sleep=self.waited.append, now=time
+        )
 
 
 def away() -> OperationalError:

@@ -48,10 +48,17 @@ async def test_log_lines_arrive_with_their_trace_and_the_service_that_wrote_them
         logging.getLogger().addHandler(observability._log)  # a library has configured its logging: all handlers closed
         with observability.telemetry.for_service("storage").span("work") as span:
             logging.getLogger("memos_storage.outbox").warning("it is %s", "late", extra={"rows": 7})
+            try:
+                raise LookupError("gone")
+            except LookupError:
+                logging.getLogger("memos_storage").exception("it broke")
         logging.getLogger("elsewhere").warning("a library")
+        observability._log.emit(logging.makeLogRecord({"name": "elsewhere", "msg": "bad %d", "args": ("call",)}))
         await observability.close()
         logging.getLogger("memos_storage.outbox").warning("afterwards")
-    (service, line), (other, _) = collector.lines
+    (service, line), (_, broken), (other, _) = collector.lines
+    assert value_of(broken.attributes, "exception.type") == "LookupError"
+    assert "gone" in value_of(broken.attributes, "exception.stacktrace")
     assert (service, other) == ("storage", "memos")
     assert (line.body.string_value, line.severity_text) == ("it is late", "WARNING")
     assert (line.trace_id.hex(), line.span_id.hex()) == (span.trace.trace_id, span.trace.span_id)
