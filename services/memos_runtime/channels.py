@@ -62,8 +62,8 @@ def service_config(service: str = "") -> str:
     names = []
     for method in METHODS.values():
         if method.retryable:
-            service, name = method.name[1:].split("/")
-            names.append({"service": service, "method": name})
+            full, name = method.name[1:].split("/")
+            names.append({"service": full, "method": name})
     chosen = [{"ring_hash_experimental": _RING}, *_BALANCED] if sticky else _BALANCED
     config = {"loadBalancingConfig": chosen, "methodConfig": [{"name": names, "retryPolicy": _RETRY}]}
     return json.dumps(config, separators=(",", ":"))

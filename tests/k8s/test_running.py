@@ -19,9 +19,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from deployment import Deployment
-from kube.cluster import Cluster
-from kube.network import NODE, inside
-from kubectl import K8S, render
+from kube.network import inside
+from kube.trial import trial
+from kubectl import K8S
 from memos_wire.methods import CALLS, SERVICES
 
 READY_SECONDS = 240
@@ -37,17 +37,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def made_secrets(host: str) -> list[dict]:
-    """Return what `memosctl secrets` prints."""
-    command = [sys.executable, "-m", "memosctl", "secrets", "--dev-stores", "--host", host]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["items"]
-
-
 @pytest.fixture(scope="module")
 def cluster():
-    made = Cluster(render(K8S / "overlays" / "dev"), env={"scheduler": FAST_SWEEPS})
-    made.create(made_secrets(made.address("interface").partition(":")[0]))
-    with made as running:
+    with trial(env={"scheduler": FAST_SWEEPS}) as running:
         running.wait_ready(READY_SECONDS)
         yield running
 
@@ -144,7 +136,7 @@ def test_only_the_edges_of_the_call_graph_are_open(cluster):
                 wanted |= callee in STORES and listed["name"] == callee and caller in STORES[callee]
                 got = reaches(cluster, pod, other.address, listed["containerPort"])
                 assert got is wanted, f"{caller} -> {callee}:{listed['name']}"
-    assert not reaches(cluster, interface, NODE, 22), "a pod gets out of the cluster"
+    assert not reaches(cluster, interface, cluster.network.addresses.node, 22), "a pod gets out of the cluster"
 
 
 def test_clients_reach_the_public_api_and_nothing_else_has_an_address(cluster, system):

@@ -37,7 +37,7 @@ from soak_load import Record, Sample, SoakUser, run_program, talk  # noqa: E402
 
 from deployment import SERVICES, Deployment  # noqa: E402
 from kube.cluster import Cluster  # noqa: E402
-from kubectl import K8S, render  # noqa: E402
+from kube.trial import trial  # noqa: E402
 from memos_client import AsyncClient, NotFound  # noqa: E402
 
 READY_SECONDS = 300.0
@@ -251,11 +251,7 @@ def main() -> None:
     given.out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         clients = None if given.python_only else build_clients(Path(folder))
-        cluster = Cluster(render(K8S / "overlays" / "dev"), replicas=dict.fromkeys(SERVICES, 2))
-        host = cluster.address("interface").partition(":")[0]
-        command = [sys.executable, "-m", "memosctl", "secrets", "--dev-stores", "--host", host]
-        made = subprocess.run(command, check=True, capture_output=True, text=True)
-        cluster.create(json.loads(made.stdout)["items"])
+        cluster = trial(replicas=dict.fromkeys(SERVICES, 2))
         with cluster:
             cluster.wait_ready(READY_SECONDS)
             system = Deployment.outside(Path(folder) / "outside", cluster)

@@ -1,5 +1,8 @@
 """What a failure of a SQL database means to the caller. Nothing was committed in any of these cases."""
 
+import random
+import time
+
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -15,9 +18,13 @@ _BUSY = (
 )
 _AWAY = ("unable to open database file", "connection failed", "connection refused", "server closed the connection")
 
-
 _RACES = ("40001", "40P01", "23505", "23503")
 """SQLSTATE of serialization failure, deadlock, and rows that somebody else made or removed first."""
+
+_ATTEMPTS = 6
+"""Most times that a transaction is run while others come between."""
+
+_PAUSE_SECONDS = 0.02
 
 
 def lost_a_race(error: Exception) -> bool:
@@ -26,6 +33,17 @@ def lost_a_race(error: Exception) -> bool:
     Never on SQLite, which lets one write at a time.
     """
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _RACES
+
+
+def may_try_again(error: Exception, *, attempt: int) -> bool:
+    """Return whether a transaction that lost a race is to be run again, after a pause that blocks.
+
+    The first attempt is 1.
+    """
+    if not lost_a_race(error) or attempt == _ATTEMPTS:
+        return False
+    time.sleep(random.uniform(0, _PAUSE_SECONDS * attempt))  # noqa: S311 - so that both do not meet again
+    return True
 
 
 def translated(error: Exception, *, store: str) -> Exception:

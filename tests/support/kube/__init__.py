@@ -13,4 +13,5 @@ containers  a process in its namespaces
 probes      gRPC, HTTP and TCP
 pods        one pod from its first container to its last breath
 cluster     all of it
+trial       the overlay `dev` with its secrets
 """

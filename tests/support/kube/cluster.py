@@ -16,8 +16,8 @@ from typing import Self
 from kube import policies, volumes
 from kube.containers import Container
 from kube.images import image
-from kube.manifests import NAME, Manifests, Object, Workload, port_number, selects
-from kube.network import DNS_ADDRESS, Network, ServiceAddress, resolv_conf, run
+from kube.manifests import Manifests, Object, Workload, port_number, selects
+from kube.network import Network, ServiceAddress, resolv_conf, run
 from kube.pods import Pod, variables
 
 _DNS_LABELS = {"k8s-app": "kube-dns"}
@@ -42,7 +42,6 @@ class Cluster:
         self.network = Network()
         self.folder = Path(tempfile.mkdtemp(prefix="memos-kube-"))
         self.pods: dict[str, Pod] = {}
-        self.ended: list[Pod] = []
         self._made = 0
         self._images = self.folder / "images"
         self._layers: dict[str, Path] = {}
@@ -50,10 +49,10 @@ class Cluster:
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
-        self.network.__enter__()
         self._images.mkdir()
-        run("mount", "-t", "tmpfs", "memos-kube", str(self._images))  # no layer of an overlay may be inside another one
         try:
+            self.network.__enter__()
+            run("mount", "-t", "tmpfs", "memos-kube", str(self._images))  # no layer may be inside another overlay
             for workload in self.manifests.workloads():
                 for number in range(self._replicas.get(workload.name, workload.replicas)):
                     self.add_pod(workload, number)
@@ -109,7 +108,7 @@ class Cluster:
                 },
                 volumes=mounted,
                 folder=folder / spec["name"],
-                etc={"resolv.conf": resolv_conf(self.namespace), "hosts": f"127.0.0.1 localhost\n{address} {name}\n"},
+                etc={"resolv.conf": self._names(), "hosts": f"127.0.0.1 localhost\n{address} {name}\n"},
             )
 
         pod = Pod(
@@ -132,7 +131,6 @@ class Cluster:
         codes = pod.end(grace=grace)
         with self._lock:
             del self.pods[name]
-            self.ended.append(pod)
         self.network.detach(name)
         self.refresh()
         return codes
@@ -175,7 +173,7 @@ class Cluster:
 
     def execute(self, pod: str, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a program of this machine in the network of a pod, with its names."""
-        names = shlex.quote(resolv_conf(self.namespace))
+        names = shlex.quote(self._names())
         script = (
             f"printf %s {names} > {self.folder}/resolv.conf; mount --bind {self.folder}/resolv.conf /etc/resolv.conf"
         )
@@ -198,7 +196,7 @@ class Cluster:
             for each in services:
                 full = f"{each.name}.{self.namespace}.svc.cluster.local"
                 names[full] = [each.address] if each.address else list(each.pods)
-            dns = ServiceAddress("kube-dns", DNS_ADDRESS, {53: [(self.network.dns_pod, 53)]}, ())
+            dns = ServiceAddress("kube-dns", self.network.addresses.dns, {53: [(self.network.dns_pod, 53)]}, ())
             self.network.apply([*services, dns], self._policies(), names)
 
     def _service(self, service: Object) -> ServiceAddress:
@@ -231,7 +229,13 @@ class Cluster:
 
     def _numbered(self) -> dict[str, str]:
         with_address = [each for each in self.manifests.of("Service") if each["spec"].get("clusterIP") != "None"]
-        return {each["metadata"]["name"]: f"10.215.0.{number}" for number, each in enumerate(with_address, 20)}
+        return {
+            each["metadata"]["name"]: self.network.addresses.service(number)
+            for number, each in enumerate(with_address, 20)
+        }
+
+    def _names(self) -> str:
+        return resolv_conf(self.namespace, self.network.addresses.dns)
 
     def _links(self, pod: Object) -> Mapping[str, str]:
         """Return the variables of Services that Kubernetes gives to every pod that does not refuse them."""
@@ -251,6 +255,3 @@ class Cluster:
             folder.mkdir()
             self._layers[reference] = image(reference).write(folder)
         return self._layers[reference]
-
-
-__all__ = ["NAME", "Cluster"]

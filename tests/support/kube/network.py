@@ -4,6 +4,9 @@ This machine is the node: it reaches pods and Services through the router, as a 
 """
 
 import ctypes
+import ipaddress
+import json
+import random
 import socket
 import subprocess
 import threading
@@ -17,10 +20,9 @@ import dnslib
 
 T = TypeVar("T")
 
-PODS = "10.214.0.0/16"
-SERVICES = "10.215.0.0/16"
-NODE, ROUTER = "10.214.255.1", "10.214.255.2"
-DNS_ADDRESS = "10.215.0.10"
+_CLUSTERS = [ipaddress.ip_network(f"10.{number}.0.0/16") for number in range(200, 250)]
+"""What a cluster takes its addresses from; each has one of them for itself."""
+
 _CLONE_NEWNET = 0x40000000
 _TTL_SECONDS = 5
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -65,32 +67,76 @@ class ServiceAddress:
     pods: Sequence[str]
 
 
+@dataclass(frozen=True)
+class Addresses:
+    """The half of a block that is for pods, ending with this machine and the router, and the half for Services."""
+
+    pods: ipaddress.IPv4Network
+    services: ipaddress.IPv4Network
+
+    @classmethod
+    def unused(cls) -> "Addresses":
+        """Choose a block that nothing on this machine leads to: other clusters may run here, or have been killed."""
+        routes = json.loads(run("ip", "-j", "route", "show", "table", "all"))
+        taken = [ipaddress.ip_network(each["dst"]) for each in routes if each["dst"].startswith("10.")]
+        free = [block for block in _CLUSTERS if not any(map(block.overlaps, taken))]
+        if not free:
+            raise RuntimeError(f"all blocks of {_CLUSTERS[0]} to {_CLUSTERS[-1]} are in use; see `ip route`")
+        return cls(*random.choice(free).subnets())
+
+    @property
+    def node(self) -> str:
+        return str(self.pods[-3])
+
+    @property
+    def router(self) -> str:
+        return str(self.pods[-2])
+
+    @property
+    def dns(self) -> str:
+        return self.service(10)
+
+    def pod(self, number: int) -> str:
+        return str(self.pods[number])
+
+    def service(self, number: int) -> str:
+        return str(self.services[number])
+
+
 @dataclass
 class Network:
     """Made when it is entered; gone when it is left."""
 
     name: str = field(default_factory=lambda: f"mk{uuid.uuid4().hex[:5]}")
+    addresses: Addresses = field(default_factory=Addresses.unused)
     _pods: dict[str, str] = field(default_factory=dict)
     _next: int = 1
     _names: dict[str, list[str]] = field(default_factory=dict)
     _dns: socket.socket | None = None
 
     def __enter__(self) -> "Network":
-        router = self.router
+        try:
+            self._make()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _make(self) -> None:
+        router, own = self.router, self.addresses
         run("ip", "netns", "add", router)
         run("ip", "netns", "exec", router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
         run("ip", "-n", router, "link", "set", "lo", "up")
         run("ip", "link", "add", self._node_side, "type", "veth", "peer", "name", "node", "netns", router)
-        run("ip", "addr", "add", f"{NODE}/30", "dev", self._node_side)
+        run("ip", "addr", "add", f"{own.node}/30", "dev", self._node_side)
         run("ip", "link", "set", self._node_side, "up")
-        run("ip", "-n", router, "addr", "add", f"{ROUTER}/30", "dev", "node")
+        run("ip", "-n", router, "addr", "add", f"{own.router}/30", "dev", "node")
         run("ip", "-n", router, "link", "set", "node", "up")
-        for block in (PODS, SERVICES):
-            run("ip", "route", "add", block, "via", ROUTER)
+        for block in (own.pods, own.services):
+            run("ip", "route", "add", str(block), "via", own.router)
         self.attach("dns")
         self._dns = inside(f"{self.name}-dns", lambda: _bound(socket.SOCK_DGRAM, 53))
         threading.Thread(target=self._answer_names, args=(self._dns,), daemon=True).start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._dns is not None:
@@ -123,17 +169,16 @@ class Network:
     def attach(self, pod: str) -> str:
         """Make the namespace of a pod; return its address."""
         number, self._next = self._next, self._next + 1
-        address, namespace, port = f"10.214.{number // 250}.{number % 250 + 1}", self.namespace(pod), f"p{number}"
+        address, namespace, port = self.addresses.pod(number), self.namespace(pod), f"p{number}"
         run("ip", "netns", "add", namespace)
+        self._pods[pod] = address
         run("ip", "-n", self.router, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace)
         run("ip", "-n", namespace, "addr", "add", f"{address}/32", "dev", "eth0")
         for each in ("lo", "eth0"):
             run("ip", "-n", namespace, "link", "set", each, "up")
-        run("ip", "-n", namespace, "route", "add", ROUTER, "dev", "eth0", "scope", "link")
-        run("ip", "-n", namespace, "route", "add", "default", "via", ROUTER)
+        self._lead_out(namespace)
         run("ip", "-n", self.router, "link", "set", port, "up")
         run("ip", "-n", self.router, "route", "add", f"{address}/32", "dev", port)
-        self._pods[pod] = address
         return address
 
     def detach(self, pod: str) -> None:
@@ -149,8 +194,12 @@ class Network:
         """Undo `cut`."""
         namespace = self.namespace(pod)
         run("ip", "-n", namespace, "link", "set", "eth0", "up")
-        run("ip", "-n", namespace, "route", "replace", ROUTER, "dev", "eth0", "scope", "link")
-        run("ip", "-n", namespace, "route", "replace", "default", "via", ROUTER)
+        self._lead_out(namespace)
+
+    def _lead_out(self, namespace: str) -> None:
+        router = self.addresses.router
+        run("ip", "-n", namespace, "route", "replace", router, "dev", "eth0", "scope", "link")
+        run("ip", "-n", namespace, "route", "replace", "default", "via", router)
 
     def apply(self, services: Iterable[ServiceAddress], policies: str, names: Mapping[str, list[str]]) -> None:
         """Put Services, policies and names in force, all at once."""
@@ -166,7 +215,7 @@ table ip kube {{
 chain forward {{
 type filter hook forward priority 0; policy accept;
 ct state established,related accept
-ip saddr {NODE} accept
+ip saddr {self.addresses.node} accept
 goto egress
 }}
 chain services {{
@@ -175,8 +224,8 @@ type nat hook prerouting priority -100; policy accept;
 }}
 chain nobody {{
 type filter hook prerouting priority 0; policy accept;
-ip daddr {SERVICES} meta l4proto tcp reject with tcp reset
-ip daddr {SERVICES} reject with icmp type port-unreachable
+ip daddr {self.addresses.services} meta l4proto tcp reject with tcp reset
+ip daddr {self.addresses.services} reject with icmp type port-unreachable
 }}
 }}
 """,
@@ -199,10 +248,10 @@ ip daddr {SERVICES} reject with icmp type port-unreachable
             listening.sendto(answer.pack(), caller)
 
 
-def resolv_conf(namespace: str) -> str:
-    """Return what a kubelet writes into a pod's /etc/resolv.conf."""
+def resolv_conf(namespace: str, server: str) -> str:
+    """Return what a kubelet writes into a pod's /etc/resolv.conf, given the address of the DNS server."""
     search = " ".join(f"{each}cluster.local" for each in (f"{namespace}.svc.", "svc.", ""))
-    return f"search {search}\nnameserver {DNS_ADDRESS}\noptions ndots:5\n"
+    return f"search {search}\nnameserver {server}\noptions ndots:5\n"
 
 
 def _bound(kind: int, port: int) -> socket.socket:

@@ -35,7 +35,6 @@ class Pod:
     containers: Sequence[Container]
     changed: Callable[[], None]
     ready: bool = False
-    ready_seconds: float = 0.0
     events: list[str] = field(default_factory=list)
     kept: Sequence["_Kept"] = ()
     _ending: threading.Event = field(default_factory=threading.Event)
@@ -51,7 +50,6 @@ class Pod:
         self._life.start()
 
     def run(self) -> None:
-        begin = time.monotonic()
         for container in self.first:
             while not self._ending.is_set():
                 container.start()
@@ -69,7 +67,6 @@ class Pod:
                 each.look()
             if self.ready is not (now := all(each.ready for each in self.kept)):
                 self.ready = now
-                self.ready_seconds = self.ready_seconds or time.monotonic() - begin
                 self._event("ready" if now else "not ready")
                 self.changed()
 

@@ -16,20 +16,10 @@ def make(pod: Object, *, folder: Path, claims: Mapping[str, Path], manifests: Ma
         name = volume["name"]
         path = folder / name
         match volume:
-            case {"configMap": source}:
-                project(
-                    path,
-                    manifests.files("ConfigMap", source["name"]),
-                    mode=source.get("defaultMode", 0o644),
-                    group=group,
-                )
-            case {"secret": source}:
-                project(
-                    path,
-                    manifests.files("Secret", source["secretName"]),
-                    mode=source.get("defaultMode", 0o644),
-                    group=group,
-                )
+            case {"configMap": source} | {"secret": source}:
+                kind = "ConfigMap" if "configMap" in volume else "Secret"
+                files = manifests.files(kind, source.get("name") or source["secretName"])
+                project(path, files, mode=source.get("defaultMode", 0o644), group=group)
             case {"emptyDir": _}:
                 _shared(path, group)
             case _:

@@ -2,9 +2,7 @@
 
 import asyncio
 import queue
-import random
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -14,13 +12,10 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from memos_kernel.errors import Overloaded
-from memos_runtime.sql.faults import lost_a_race, translated
+from memos_runtime.sql.faults import may_try_again, translated
 
 STORE = "governance"
 """What people call the database."""
-
-_ATTEMPTS = 6
-_PAUSE_SECONDS = 0.02
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -103,8 +98,7 @@ class Writer:
                 for job in jobs:
                     self._commit([job])
                 return
-            if lost_a_race(error) and attempt < _ATTEMPTS:
-                time.sleep(random.uniform(0, _PAUSE_SECONDS * attempt))  # noqa: S311 - so that both do not meet again
+            if may_try_again(error, attempt=attempt):
                 self._commit(jobs, attempt=attempt + 1)
                 return
             outcomes = [_Outcome(error=translated(error, store=STORE)) for _ in jobs]

@@ -2,9 +2,7 @@
 
 import asyncio
 import queue
-import random
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -14,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from memos_kernel.errors import Draining, Overloaded
-from memos_runtime.sql.faults import lost_a_race, translated
+from memos_runtime.sql.faults import may_try_again, translated
 from memos_storage.adapters.sql.schema import STORE
 
 T = TypeVar("T")
@@ -22,10 +20,6 @@ Work = Callable[[Connection], Any]
 
 _RETRY_AFTER = 0.2
 _JOIN_SECONDS = 10.0
-_ATTEMPTS = 6
-"""Most times that a command is run while others come between."""
-
-_PAUSE_SECONDS = 0.02
 
 
 @dataclass(slots=True)
@@ -125,10 +119,7 @@ class GroupWriter:
     def _is_worth_another_try(self, group: list[_Command], error: Exception, attempt: int) -> bool:
         if len(group) > 1:  # a value of one of them that the database refuses; alone, the others succeed
             return isinstance(error, DataError | IntegrityError)
-        if not lost_a_race(error) or attempt == _ATTEMPTS:
-            return False
-        time.sleep(random.uniform(0, _PAUSE_SECONDS * attempt))  # noqa: S311 - so that both do not meet again
-        return True
+        return may_try_again(error, attempt=attempt)
 
 
 def _run(connection: Connection, command: _Command, *, alone: bool) -> None:
