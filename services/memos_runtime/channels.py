@@ -40,9 +40,9 @@ _RETRY = {
     "initialBackoff": "0.1s",
     "maxBackoff": "1s",
     "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
-
+"""CANCELLED is what a server that stops says of calls that it has not taken up yet (grpc issue 41785)."""
 
 _STICKY = frozenset({INFERENCE})
 """Services of which a call with an affinity always goes to the same replica, as long as that is there (gRFC A76)."""

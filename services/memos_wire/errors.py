@@ -99,14 +99,15 @@ def error_of(status: status_pb2.Status) -> domain.MemosError:
 def error_of_call(error: grpc.RpcError, *, dependency: str) -> domain.MemosError:
     """Return the domain error of a failed call to another service.
 
-    A status of ours keeps its meaning. Without one: UNAVAILABLE is DependencyUnavailable,
-    DEADLINE_EXCEEDED is DeadlineExceeded, RESOURCE_EXHAUSTED (of the transport) LimitExceeded, the rest InternalError.
+    A status of ours keeps its meaning. Without one: UNAVAILABLE and CANCELLED (by a server that ended, for who cancels
+    a call of its own gets no status) are DependencyUnavailable, DEADLINE_EXCEEDED is DeadlineExceeded,
+    RESOURCE_EXHAUSTED (of the transport) LimitExceeded, the rest InternalError.
     """
     call = cast(grpc.aio.AioRpcError, error)
     for key, value in call.trailing_metadata() or ():
         if key == "grpc-status-details-bin":
             return error_of(status_pb2.Status.FromString(cast(bytes, value)))
-    if call.code() is grpc.StatusCode.UNAVAILABLE:
+    if call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return domain.DependencyUnavailable(
             f"The {dependency} service does not answer; try again.", retry_after=1.0, dependency=dependency
         )

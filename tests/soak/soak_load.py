@@ -15,9 +15,12 @@ from memos_client import AsyncClient, MemosError
 
 T = TypeVar("T")
 
-RETRYABLE = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"})
+RETRYABLE = frozenset({"UNAVAILABLE", "CANCELLED", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"})
 """What clients/README.md tells callers to repeat."""
 PATIENCE_SECONDS = 120.0
+LANGUAGES = {"go": ["go/smoke"], "typescript": ["node", "typescript/dist/smoke.js"], "java": ["java/smoke"]}
+"""How the smoke program of each language is run in the folder of clients."""
+
 BY_MEANING = ("dense", "late_interaction", "neighbours", "hops", "sessions")
 """What is left out of a search for a word that is like no other: to vectors all such words are alike."""
 _PAUSE_SECONDS = 0.1
@@ -118,14 +121,13 @@ async def talk(client: AsyncClient, vault: str, record: Record, until: Callable[
 
 
 async def run_program(
-    command: list[str], folder: Path, env: Mapping[str, str], record: Record, until: Callable[[], bool]
+    name: str, folder: Path, env: Mapping[str, str], record: Record, until: Callable[[], bool]
 ) -> None:
     """Run the smoke program of another language again and again; it has to do all of it, or meet a retryable error."""
-    name = Path(command[-1]).parent.parts[0] if len(command) == 1 else "typescript"
     while not until():
         begin = record.now()
         running = await asyncio.create_subprocess_exec(
-            *command, cwd=folder, env=dict(env), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            *LANGUAGES[name], cwd=folder, env=dict(env), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
         out, said = await running.communicate()
         if running.returncode == 0:

@@ -178,6 +178,7 @@ _BY_CODE: Mapping[grpc.StatusCode, type[MemosError]] = {
     grpc.StatusCode.FAILED_PRECONDITION: PreconditionFailed,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.CANCELLED: Unavailable,  # by a server that stops; who cancels a call of its own gets no status
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
 }
 """The class of a status that carries no reason: of a proxy, of gRPC itself, or of a newer server."""

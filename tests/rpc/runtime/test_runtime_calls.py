@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
@@ -182,6 +183,38 @@ async def test_a_service_that_is_away_is_named(tmp_path, edge_grant):
     with pytest.raises(DependencyUnavailable):
         await channels.stub(inference_grpc.InferenceServiceStub, "inference").Embed(inference.EmbedRequest())
     await pool.close()
+
+
+async def test_a_call_that_a_server_cancels_goes_to_another_one_where_it_may_be_repeated(tmp_path):
+    """A server that stops cancels what it has not taken up."""
+    met = []
+
+    class Stopping(storage_grpc.StorageServiceServicer):
+        async def BatchGetMemCubes(self, request, context):
+            met.append("read")
+            if len(met) == 1:
+                await context.abort(grpc.StatusCode.CANCELLED)
+            return storage.BatchGetMemCubesResponse(results=[{"cube": {"name": request.names[0]}}])
+
+        async def DeleteMemCube(self, request, context):
+            met.append("write")
+            await context.abort(grpc.StatusCode.CANCELLED)
+
+    async with AsyncExitStack() as stopping:
+        server = grpc.aio.server()
+        storage_grpc.add_StorageServiceServicer_to_server(Stopping(), server)
+        server.add_insecure_port(f"unix:{tmp_path}/storage")
+        await server.start()
+        stopping.push_async_callback(server.stop, None)
+        pool = ChannelPool({"storage": f"unix:{tmp_path}/storage"})
+        stopping.push_async_callback(pool.close)
+        channels = Channels(service="interface", pool=pool, telemetry=Telemetry(), peer_token="token")
+        there = channels.stub(storage_grpc.StorageServiceStub, "storage")
+        answer = await there.BatchGetMemCubes(storage.BatchGetMemCubesRequest(names=["c"]))
+        assert answer.results[0].cube.name == "c"
+        with pytest.raises(DependencyUnavailable):
+            await there.DeleteMemCube(storage.DeleteMemCubeRequest(name="c"))
+    assert met == ["read", "read", "write"]
 
 
 async def test_calls_between_services_pass_no_proxy(serve, authorized, monkeypatch):

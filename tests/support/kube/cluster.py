@@ -15,7 +15,7 @@ from typing import Self
 
 from kube import policies, volumes
 from kube.containers import Container
-from kube.images import image
+from kube.images import ROOT, image
 from kube.manifests import Manifests, Object, Workload, port_number, selects
 from kube.network import Network, ServiceAddress, resolv_conf, run
 from kube.pods import Pod, variables
@@ -33,19 +33,25 @@ class Cluster:
         namespace: str = "memos",
         env: Mapping[str, Mapping[str, str]] | None = None,
         replicas: Mapping[str, int] | None = None,
+        tree: Path = ROOT,
     ) -> None:
-        """Take rendered objects, and what to change of workloads, as `kubectl set env` and `kubectl scale` would."""
+        """Take rendered objects, what to change of workloads, and the tree of the release that images are built from.
+
+        Workloads are changed as `kubectl set env` and `kubectl scale` would.
+        """
         self._env = env or {}
         self._replicas = replicas or {}
         self.manifests = Manifests(objects)
+        self.tree = tree
         self.namespace = namespace
         self.network = Network()
         self.folder = Path(tempfile.mkdtemp(prefix="memos-kube-"))
         self.pods: dict[str, Pod] = {}
         self._made = 0
         self._images = self.folder / "images"
-        self._layers: dict[str, Path] = {}
-        self._services = self._numbered()
+        self._layers: dict[tuple[str, Path], Path] = {}
+        self._services: dict[str, str] = {}
+        self._number_services()
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -68,6 +74,19 @@ class Cluster:
         """Add objects, as `kubectl create` would, before it runs."""
         self.manifests = Manifests([*self.manifests.objects, *objects])
 
+    def apply(self, objects: Iterable[Object], *, tree: Path) -> None:
+        """Put the manifests of another release in force, as `kubectl apply` would, while it runs.
+
+        Pods stay what they are until `roll_out`; what `create` added stays.
+        """
+        new = Manifests(objects)
+        said = {(each["kind"], each["metadata"]["name"]) for each in new.objects}
+        kept = [each for each in self.manifests.objects if (each["kind"], each["metadata"]["name"]) not in said]
+        with self._lock:
+            self.manifests, self.tree = Manifests([*new.objects, *kept]), tree
+            self._number_services()
+        self.refresh()
+
     def close(self) -> None:
         """End every pod at once, and remove all of it."""
         for pod in list(self.pods.values()):
@@ -78,8 +97,9 @@ class Cluster:
         run("umount", str(self._images), check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def add_pod(self, workload: Workload, number: int) -> Pod:
-        """Make a pod of a workload and start it."""
+    def add_pod(self, workload: Workload, number: int, *, tree: Path | None = None) -> Pod:
+        """Make a pod of a workload and start it, by default of the release in force."""
+        tree = tree or self.tree
         kept = workload.object["kind"] == "StatefulSet"
         self._made += 1
         name = f"{workload.name}-{number}" if kept else f"{workload.name}-{self._made}"
@@ -98,8 +118,8 @@ class Cluster:
                 name=spec["name"],
                 spec=spec,
                 pod=workload.pod,
-                image=image(spec["image"]),
-                layer=self._layer(spec["image"]),
+                image=image(spec["image"], tree),
+                layer=self._layer(spec["image"], tree),
                 namespace=self.network.namespace(name),
                 env={
                     **self._links(workload.pod),
@@ -118,6 +138,7 @@ class Cluster:
             first=[container(each) for each in workload.pod.get("initContainers", ())],
             containers=[container(each) for each in workload.pod["containers"]],
             changed=self.refresh,
+            tree=tree,
         )
         with self._lock:
             self.pods[name] = pod
@@ -140,15 +161,23 @@ class Cluster:
         self.pods[name].containers[0].signal(signal.SIGKILL)
         self.pods[name].mark_unready()
 
+    def roll_out(self, name: str, *, seconds: float) -> Pod:
+        """Replace a pod by one of the release in force."""
+        return self._replace(name, self.manifests.workload(self.pods[name].workload.name), self.tree, seconds)
+
     def replace_pod(self, name: str, *, seconds: float) -> Pod:
-        """Replace a pod as a rollout does: a Deployment's by one that is ready first, a StatefulSet's by its like."""
-        workload = self.pods[name].workload
+        """Replace a pod by one of the release that it runs, as when its node is drained."""
+        pod = self.pods[name]
+        return self._replace(name, pod.workload, pod.tree, seconds)
+
+    def _replace(self, name: str, workload: Workload, tree: Path, seconds: float) -> Pod:
+        """Replace a Deployment's pod by one that is ready first, a StatefulSet's by its like."""
         if workload.object["kind"] == "StatefulSet":
             self.delete_pod(name)
-            made = self.add_pod(workload, int(name.rpartition("-")[2]))
+            made = self.add_pod(workload, int(name.rpartition("-")[2]), tree=tree)
             self.wait_ready(seconds, only=[made.name])
             return made
-        made = self.add_pod(workload, 0)
+        made = self.add_pod(workload, 0, tree=tree)
         self.wait_ready(seconds, only=[made.name])
         self.delete_pod(name)
         return made
@@ -184,9 +213,9 @@ class Cluster:
             stdin=subprocess.DEVNULL,
         )
 
-    def log(self, names: Iterable[str] = ()) -> str:
-        """Return what pods wrote."""
-        return "\n".join(self.pods[name].log() for name in names or self.pods)
+    def log(self, names: Iterable[str] = (), *, most: int | None = 3000) -> str:
+        """Return what pods wrote, of each container the last `most` characters."""
+        return "\n".join(self.pods[name].log(most=most) for name in names or self.pods)
 
     def refresh(self) -> None:
         """Bring Services, names and policies in step with the pods."""
@@ -227,12 +256,12 @@ class Cluster:
         spaces = {name: {**labels, "kubernetes.io/metadata.name": name} for name, labels in spaces.items()}
         return policies.rules(self.manifests.of("NetworkPolicy"), places, spaces)
 
-    def _numbered(self) -> dict[str, str]:
-        with_address = [each for each in self.manifests.of("Service") if each["spec"].get("clusterIP") != "None"]
-        return {
-            each["metadata"]["name"]: self.network.addresses.service(number)
-            for number, each in enumerate(with_address, 20)
-        }
+    def _number_services(self) -> None:
+        """Give each Service that is not headless an address, which it keeps."""
+        for each in self.manifests.of("Service"):
+            if each["spec"].get("clusterIP") != "None":
+                address = self.network.addresses.service(20 + len(self._services))
+                self._services.setdefault(each["metadata"]["name"], address)
 
     def _names(self) -> str:
         return resolv_conf(self.namespace, self.network.addresses.dns)
@@ -249,9 +278,10 @@ class Cluster:
             made[f"{prefix}_SERVICE_HOST"], made[f"{prefix}_SERVICE_PORT"] = address, str(port)
         return made
 
-    def _layer(self, reference: str) -> Path:
-        if reference not in self._layers:
+    def _layer(self, reference: str, tree: Path) -> Path:
+        built = reference, tree
+        if built not in self._layers:
             folder = self._images / str(len(self._layers))
             folder.mkdir()
-            self._layers[reference] = image(reference).write(folder)
-        return self._layers[reference]
+            self._layers[built] = image(*built).write(folder)
+        return self._layers[built]

@@ -1,8 +1,8 @@
 """What an image holds and what it runs.
 
-The project's own are read from k8s/images/Dockerfile: variables and entry point; and of the packages that are installed
-here a container sees those of its group in pyproject.toml, with what they need. PostgreSQL and Milvus are the programs
-of their wheels, in the places and under the variables of the public images.
+The project's own are read from the tree of a release, k8s/images/Dockerfile: variables and entry point; and of the
+packages that are installed here a container sees those of its group in pyproject.toml, with what they need. PostgreSQL
+and Milvus are the programs of their wheels, in the places and under the variables of the public images.
 """
 
 import lzma
@@ -24,7 +24,6 @@ from dockerfile_parse import DockerfileParser
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[3]
-DOCKERFILE = ROOT / "k8s" / "images" / "Dockerfile"
 SITE = Path(sysconfig.get_path("purelib"))
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 OPEN_HOME = {f"{Path.home()}/.container": ""}
@@ -88,14 +87,14 @@ class Image:
 
 
 @cache
-def image(reference: str) -> Image:
-    """Return an image by its reference; tags and digests say nothing here."""
+def image(reference: str, tree: Path = ROOT) -> Image:
+    """Return an image by its reference, built from the tree of a release; tags and digests say nothing here."""
     name = re.split(r"[:@]", reference)[0]
     match name.split("/"):
         case ["memos", "dev-s3"]:
-            return _own("dev-s3", target="dev-s3")
+            return _own("dev-s3", target="dev-s3", tree=tree)
         case ["memos", service]:
-            return _own(service, target="service")
+            return _own(service, target="service", tree=tree)
         case ["postgres"]:
             return _postgres()
         case ["milvusdb", "milvus"]:
@@ -103,18 +102,23 @@ def image(reference: str) -> Image:
     raise LookupError(f"there is no image {reference}")
 
 
-def _own(group: str, *, target: str) -> Image:
-    entry, env = _built(target)
+def _own(group: str, *, target: str, tree: Path) -> Image:
+    entry, env = _built(target, tree)
     env |= {"PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}"}
     if target == "service":  # the wheel
-        env["PYTHONPATH"] = os.pathsep.join(str(ROOT / each) for each in ("services", "clients/python"))
+        env |= python_path(tree)
     return Image(
         entry=entry,
         env=env,
-        hidden=tuple(_not_in_group(group)),
+        hidden=tuple(_not_in_group(group, tree)),
         files=OPEN_HOME,
-        kept=(Path(sys.prefix), Path(sys.base_prefix), ROOT),
+        kept=(Path(sys.prefix), Path(sys.base_prefix), tree),
     )
+
+
+def python_path(tree: Path) -> dict[str, str]:
+    """Return the variable by which Python takes the packages of a release before those that are installed."""
+    return {"PYTHONPATH": os.pathsep.join(str(tree / each) for each in ("services", "clients/python"))}
 
 
 def _postgres() -> Image:
@@ -150,9 +154,9 @@ def _milvus() -> Image:
     )
 
 
-def _built(target: str) -> tuple[tuple[str, ...], dict[str, str]]:
+def _built(target: str, tree: Path) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return entry point and variables of a stage of the Dockerfile, those of the stages below it included."""
-    parser = DockerfileParser(str(DOCKERFILE))
+    parser = DockerfileParser(str(tree / "k8s" / "images" / "Dockerfile"))
     stages: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {}
     name, entry, env = "", (), {}
     for step in parser.structure:
@@ -169,21 +173,21 @@ def _built(target: str) -> tuple[tuple[str, ...], dict[str, str]]:
     return stages[target][0], dict(stages[target][1])
 
 
-def _not_in_group(name: str) -> Iterator[Path]:
+def _not_in_group(name: str, tree: Path) -> Iterator[Path]:
     """Return the files of installed packages that a group of pyproject.toml does not need."""
     installed = _installed()
-    wanted = closure(group(name))
+    wanted = closure(group(name, tree))
     kept = {top for name in wanted for top in _tops(installed[name])}
     hidden = {top for name, each in installed.items() if name not in wanted for top in _tops(each)} - kept
     yield from sorted(path for path in hidden if path.exists())
 
 
-def group(name: str) -> list[str]:
+def group(name: str, tree: Path = ROOT) -> list[str]:
     """Return the packages of a group of pyproject.toml."""
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    groups = tomllib.loads((tree / "pyproject.toml").read_text())["dependency-groups"]
     listed: list[str] = []
     for each in groups[name]:
-        listed += group(each["include-group"]) if isinstance(each, dict) else [each]
+        listed += group(each["include-group"], tree) if isinstance(each, dict) else [each]
     return listed
 
 

@@ -64,6 +64,9 @@ class Manifests:
             for each in (*self.of("Deployment"), *self.of("StatefulSet"))
         ]
 
+    def workload(self, name: str) -> Workload:
+        return next(each for each in self.workloads() if each.name == name)
+
     def files(self, kind: str, name: str) -> dict[str, bytes]:
         """Return what a ConfigMap or Secret holds."""
         found = self.get(kind, name)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from kube import probes
 from kube.containers import Container
@@ -26,6 +27,7 @@ class Pod:
         first: containers that run before the others, one after the other.
         containers: the others.
         changed: called when the pod becomes ready, or is no longer.
+        tree: of the release that it runs.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Pod:
     first: Sequence[Container]
     containers: Sequence[Container]
     changed: Callable[[], None]
+    tree: Path
     ready: bool = False
     events: list[str] = field(default_factory=list)
     kept: Sequence["_Kept"] = ()
@@ -98,9 +101,10 @@ class Pod:
         self.ready = False
         return {each.name: each.poll() for each in self.containers if each.started}
 
-    def log(self) -> str:
-        """Return what its containers wrote, and what happened to it."""
-        parts = [f"--- {self.name} {each.name}\n{each.log()[-3000:]}" for each in (*self.first, *self.containers)]
+    def log(self, *, most: int | None = 3000) -> str:
+        """Return what its containers wrote, of each the last `most` characters, and what happened to it."""
+        written = {each.name: each.log() for each in (*self.first, *self.containers)}
+        parts = [f"--- {self.name} {name}\n{text[-most:] if most else text}" for name, text in written.items()]
         return "\n".join([*parts, *(f"{self.name}: {each}" for each in self.events)])
 
     def _event(self, what: str) -> None:

@@ -74,6 +74,7 @@ def test_an_error_of_the_server_keeps_reason_metadata_and_pause():
     ("code", "kind"),
     [
         (grpc.StatusCode.UNAVAILABLE, Unavailable),
+        (grpc.StatusCode.CANCELLED, Unavailable),
         (grpc.StatusCode.INVALID_ARGUMENT, RequestError),
         (grpc.StatusCode.UNKNOWN, ServerFault),
     ],
