@@ -54,9 +54,7 @@ def draw(report: dict[str, Any], file: Path) -> None:
         top.text(fault["at"], 1.01, text, transform=top.get_xaxis_transform(), rotation=60, fontsize=7)
     for number, name in enumerate(LANGUAGES):
         for fate, color in (("OK", "tab:blue"), ("ERROR", "firebrick")):
-            runs = [
-                (each.at, each.seconds) for each in samples if (each.what, each.code == "OK") == (name, fate == "OK")
-            ]
+            runs = [(each.at, each.seconds) for each in samples if each.what == name and each.code == fate]
             bottom.broken_barh(runs, (number - 0.4, 0.8), color=color, edgecolor="white")
     bottom.set_yticks(range(len(LANGUAGES)), LANGUAGES)
     bottom.set_xlabel("seconds")
