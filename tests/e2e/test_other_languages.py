@@ -12,6 +12,7 @@ import pytest
 
 from collector import collecting
 from deployment import Deployment
+from stopping import stopping
 
 ROOT = Path(__file__).resolve().parents[2]
 FACT = "The spare key of the boathouse hangs behind the green lantern."
@@ -99,6 +100,13 @@ def test_a_generated_client_adds_finds_chats_and_reads_errors(clients, traced, l
     while len(collector.services_of(seen["trace_id"])) < 6 and time.monotonic() < end:
         time.sleep(0.2)
     assert len(collector.services_of(seen["trace_id"])) == 6
+
+    with stopping(system, "SearchMemories") as (address, met):  # repeats what it may
+        ran = smoke(
+            clients, language, system, MEMOS_ADDRESS=address, MEMOS_CA_FILE="", MEMOS_CERT_FILE="", GRPC_GO_RETRY="on"
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert (met["AddMemories"], met["SearchMemories"]) == (1, 3)
 
     stranger = smoke(clients, language, system, MEMOS_CERT_FILE="", MEMOS_KEY_FILE="")
     assert stranger.returncode != 0

@@ -2,6 +2,7 @@
 
     make bench-rpc                       everything, about ten minutes
     make bench-rpc ARGS="--seconds 2"    shorter
+    make bench-rpc ARGS=--profile        where the time of a thin call goes, by package, in six processes
 
 A thin call is an authenticated GetVault: it goes through every interceptor of the public port and of the internal one
 of governance. One client process asks, with 1 to 64 calls under way. Calls a core are calls divided by the processor
@@ -26,6 +27,7 @@ import grpc
 import uvloop
 from corpus import queries, texts
 from measure import cpu_seconds
+from profile_rpc import sampled
 
 from collector import collecting
 from deployment import Caller, Deployment, free_port
@@ -201,6 +203,18 @@ async def run(seconds: float, *, only: Sequence[str] | None) -> dict[str, object
     return answer
 
 
+async def run_profile(seconds: float) -> dict[str, object]:
+    """Sample the two services that serve a thin call while 16 are under way."""
+    with tempfile.TemporaryDirectory() as folder, Deployment.six_processes(Path(folder) / "profiled") as system:
+        processes = {name: pid for name, pid in system.process_ids().items() if name in ("interface", "governance")}
+        async with system.caller() as caller:
+            thin = asks(caller, marker="profile")["thin"]
+            await load(thin, processes, concurrency=16, seconds=WARM_SECONDS)
+            async with sampled(processes, seconds=seconds) as shares:
+                calls = await load(thin, processes, concurrency=16, seconds=seconds + 1)
+    return {"calls_per_second": calls["calls_per_second"], "shares": shares}
+
+
 def tell(name: str, measured: object) -> None:
     """Show how far it has come."""
     sys.stderr.write(f"{name} {json.dumps(measured)}\n")
@@ -210,6 +224,7 @@ def main() -> None:
     """Run from the command line."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
+    options.add_argument("--profile", action="store_true", help="sample a thin call with py-spy, and measure nothing")
     options.add_argument("--bare", metavar="ADDRESS", help=argparse.SUPPRESS)
     options.add_argument("--hops", type=int, help=argparse.SUPPRESS)
     options.add_argument(
@@ -219,7 +234,8 @@ def main() -> None:
     if given.bare:
         uvloop.run(serve_bare(given.bare, hops=given.hops))
         return
-    sys.stdout.write(json.dumps(uvloop.run(run(given.seconds, only=given.only)), indent=2) + "\n")
+    work = run_profile(given.seconds) if given.profile else run(given.seconds, only=given.only)
+    sys.stdout.write(json.dumps(uvloop.run(work), indent=2) + "\n")
 
 
 if __name__ == "__main__":

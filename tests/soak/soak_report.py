@@ -67,7 +67,7 @@ def _draw_calls(latency: Any, refused: Any, calls: Sequence[Sample]) -> None:
     by_second: dict[int, list[Sample]] = {second: [] for second in seconds}
     for each in calls:
         by_second[int(each.at)].append(each)
-    for share, label in ((0.5, "median"), (0.95, "95th percentile")):
+    for share, label in ((0.5, "median"), (0.95, "95th percentile"), (1.0, "longest")):
         taken = [percentile(by_second[second], share) * 1e3 or None for second in seconds]
         latency.plot(seconds, taken, label=label, linewidth=1)
     latency.set_ylabel("ms a call")

@@ -24,7 +24,6 @@ import sys
 import tarfile
 import tempfile
 from collections import Counter
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -171,8 +170,7 @@ def main() -> None:
                 sys.stderr.write(f"{error}\nWhat the pods wrote is in {given.out / 'soak.log'}.\n")
                 raise SystemExit(1) from error
     (given.out / "soak.json").write_text(json.dumps(report))
-    with suppress(ImportError):
-        draw(report, given.out / "soak.png")
+    draw(report, given.out / "soak.png")
     samples = report.pop("samples")
     sys.stdout.write(json.dumps({**report, "samples": len(samples)}, indent=2) + "\n")
     sys.exit(0 if report["passed"] else 1)

@@ -1,9 +1,13 @@
-"""Write the tables of README.md that come from the code, or check that they are fresh.
+"""Write what documents and clients take from the code, or check that it is fresh.
 
 python tests/support/readme.py           write
-python tests/support/readme.py --check   exit 1 if a table is stale
+python tests/support/readme.py --check   exit 1 if something is stale
+
+README.md has tables of limits and settings; clients/service_config.json tells clients of any language, in the format of
+gRPC, which calls they may repeat.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -12,10 +16,21 @@ from pathlib import Path
 
 from memos_kernel import limits
 from memos_runtime.loading import keys
+from memos_wire.methods import METHODS
 from memosctl.commands.config import markdown
 from memosctl.settings import Settings
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+SERVICE_CONFIG = ROOT / "clients" / "service_config.json"
+RETRIES = {
+    "maxAttempts": 4,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "2s",
+    "backoffMultiplier": 3,
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+}
+"""CANCELLED is what gRPC says of a call that met a server which stops at that moment."""
 
 MEANINGS = {
     "LIST_ITEMS": "entries of a list in a request, unless a smaller limit is listed",
@@ -82,6 +97,13 @@ def limits_table() -> str:
     return "\n".join(["| limit | value |", "|---|---|", *rows])
 
 
+def service_config() -> str:
+    """Return the gRPC service config of the public API: repeated is what does nothing the second time."""
+    names = [method.name[1:].split("/") for method in METHODS.values() if method.public and method.retryable]
+    listed = [{"service": service, "method": method} for service, method in sorted(names)]
+    return json.dumps({"methodConfig": [{"name": listed, "retryPolicy": RETRIES}]}, indent=2) + "\n"
+
+
 def fresh(text: str) -> str:
     """Return the README with its tables made anew."""
     tables: dict[str, Callable[[], str]] = {"limits": limits_table, "configuration": lambda: markdown(keys(Settings))}
@@ -102,11 +124,12 @@ def _plain(value: int | timedelta) -> str:
 
 def main() -> None:
     """Run the command."""
-    before = README.read_text()
-    after = fresh(before)
-    if "--check" in sys.argv[1:] and after != before:
-        raise SystemExit("the tables of README.md are stale; run `make readme`")
-    README.write_text(after)
+    made = {README: fresh(README.read_text()), SERVICE_CONFIG: service_config()}
+    stale = [path for path, text in made.items() if not path.exists() or path.read_text() != text]
+    if "--check" in sys.argv[1:] and stale:
+        raise SystemExit(f"{', '.join(path.name for path in stale)}: stale; run `make readme`")
+    for path in stale:
+        path.write_text(made[path])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,10 @@ from memos_api.v1 import memory_service_pb2 as memory
 TOP_K = 50
 CUTS = (5, 10, 20, 50)
 BATCH = 100
-STAGES = ("neighbours", "speaker", "form", "late_interaction", "time", "validity", "hops", "sessions", "updates")
+STAGES = (
+    *("neighbours", "speaker", "form", "late_interaction", "time", "validity", "hops", "sessions"),
+    *("identifiers", "updates"),
+)
 BASELINES = {
     "bm25": (*STAGES, "dense"),
     "pooled_vectors": (*STAGES, "lexical"),

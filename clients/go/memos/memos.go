@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	_ "embed" // for the service config
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -17,16 +18,21 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+//go:embed service_config.json
+var serviceConfig string
+
 // Dial connects to MEMOS_ADDRESS; with MEMOS_CA_FILE over TLS, and with MEMOS_CERT_FILE and MEMOS_KEY_FILE as well with
-// a certificate of the client, which is read again for each connection.
+// a certificate of the client, which is read again for each connection. Calls that may be repeated are, by gRPC itself;
+// before its version 1.40 that has to be switched on by GRPC_GO_RETRY=on.
 func Dial() (*grpc.ClientConn, error) {
 	address := os.Getenv("MEMOS_ADDRESS")
 	if address == "" {
 		address = "127.0.0.1:7070"
 	}
+	retries := grpc.WithDefaultServiceConfig(serviceConfig)
 	authority := os.Getenv("MEMOS_CA_FILE")
 	if authority == "" {
-		return grpc.Dial(address, grpc.WithInsecure())
+		return grpc.Dial(address, retries, grpc.WithInsecure())
 	}
 	pem, err := os.ReadFile(authority)
 	if err != nil {
@@ -42,7 +48,7 @@ func Dial() (*grpc.ClientConn, error) {
 			return &pair, err
 		}
 	}
-	return grpc.Dial(address, grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	return grpc.Dial(address, retries, grpc.WithTransportCredentials(credentials.NewTLS(config)))
 }
 
 // WithKey adds the API key of MEMOS_API_KEY to the calls of a context.

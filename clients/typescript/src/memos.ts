@@ -8,6 +8,7 @@ import { MemoryServiceClient } from "./gen/memos_api/v1/memory_service.js";
 import { ErrorInfo } from "./gen/google/rpc/error_details.js";
 import { Status } from "./gen/google/rpc/status.js";
 
+const SERVICE_CONFIG = readFileSync(new URL("./service_config.json", import.meta.url), "utf8");
 const ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo";
 
 /** Clients of the services that a chat needs, over one connection. */
@@ -15,10 +16,14 @@ export class Memos {
   readonly memories: MemoryServiceClient;
   readonly chats: ChatServiceClient;
 
-  /** Connects to MEMOS_ADDRESS; over TLS with MEMOS_CA_FILE, MEMOS_CERT_FILE and MEMOS_KEY_FILE. */
+  /**
+   * Connects to MEMOS_ADDRESS; over TLS with MEMOS_CA_FILE, MEMOS_CERT_FILE and MEMOS_KEY_FILE. Calls that may be repeated
+   * are, by gRPC itself.
+   */
   constructor(environment: NodeJS.ProcessEnv = process.env) {
     const address = environment["MEMOS_ADDRESS"] || "127.0.0.1:7070";
-    this.memories = new MemoryServiceClient(address, channelCredentials(environment));
+    const options = { "grpc.service_config": SERVICE_CONFIG };
+    this.memories = new MemoryServiceClient(address, channelCredentials(environment), options);
     const channelOverride = this.memories.getChannel();
     this.chats = new ChatServiceClient(address, channelCredentials(environment), { channelOverride });
   }

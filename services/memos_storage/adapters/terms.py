@@ -15,6 +15,9 @@ from memos_storage.domain.bm25 import QUERY_TERMS
 
 TERM_CHARS = 64
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_CODE = re.compile(r"(?=.*[0-9])[a-z0-9]{4,}")
+_PLAIN = re.compile(r"(?:19|20)[0-9]{2}s?|[0-9]+(?:am|pm|st|nd|rd|th|h|min|km|kg|cm|mm|k)")
+"""Numbers that tell when, how much or the how-manieth."""
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+")
 
 _STOP_WORDS = """
@@ -70,6 +73,11 @@ def frequencies(cube: MemCube) -> Counter[str]:
 def wanted_terms(query: str) -> list[str]:
     """Return the different terms of a query that are looked up, in their order."""
     return list(dict.fromkeys(terms(query)))[:QUERY_TERMS]
+
+
+def identifiers(wanted: Sequence[str]) -> tuple[int, ...]:
+    """Return the places of terms that are numbers or codes; years, times and small numbers are none."""
+    return tuple(place for place, term in enumerate(wanted) if _CODE.fullmatch(term) and not _PLAIN.fullmatch(term))
 
 
 def written(text: str, wanted: Sequence[str]) -> tuple[str, ...]:

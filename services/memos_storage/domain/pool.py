@@ -64,6 +64,7 @@ class Seen:
         named: the times that each tells of.
         valid: from when until when each holds, in microseconds since 1970, UTC; None where that is open.
         words: for each word of the query's tokens, the places of its terms among those of the query.
+        identifiers: places of the terms of the query that are numbers or codes.
     """
 
     uids: Sequence[str]
@@ -80,6 +81,7 @@ class Seen:
     valid: Sequence[tuple[int | None, int | None]]
     statistics: Mapping[int, VaultWords]
     words: tuple[tuple[int, ...], ...] = ()
+    identifiers: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -89,6 +91,7 @@ class Seen:
         *,
         terms: int,
         words: tuple[tuple[int, ...], ...] = (),
+        identifiers: tuple[int, ...] = (),
     ) -> "Seen":
         """Return turns as columns."""
         uids = [seen.uid for seen in turns]
@@ -107,6 +110,7 @@ class Seen:
             valid=[seen.valid for seen in turns],
             statistics=statistics,
             words=words,
+            identifiers=identifiers,
         )
 
 
@@ -156,6 +160,7 @@ def joined(first: Seen, second: Seen) -> Seen:
         valid=[*first.valid, *second.valid],
         statistics={**first.statistics, **second.statistics},
         words=first.words,
+        identifiers=first.identifiers,
     )
 
 

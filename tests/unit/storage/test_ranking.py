@@ -18,7 +18,10 @@ from memos_storage.domain.values import Vector
 from storage_cubes import DIMENSIONS, EMBEDDER, NOW, vector
 from storage_world import mutation
 
-STAGES = ("neighbours", "speaker", "form", "late_interaction", "time", "validity", "hops", "sessions", "updates")
+STAGES = (
+    *("neighbours", "speaker", "form", "late_interaction", "time", "validity", "hops", "sessions"),
+    *("identifiers", "updates"),
+)
 BEGIN = datetime(2025, 5, 1, 10, 0, tzinfo=UTC)
 
 
@@ -223,6 +226,39 @@ async def test_a_budget_takes_the_best_that_fit(world):
     assert "no memory fits into 1 tokens; the smallest that was found has about 3" in stage(none, "token_budget").reason
     with pytest.raises(InvalidField, match="token_budget"):
         await world.search("heron", token_budget=-1)
+
+
+async def test_a_code_of_the_query_that_few_texts_have_comes_first(world):
+    for number in range(12):
+        await world.add(f"the parcel of customer {number} was sent", seed=1)
+    wanted = await world.add("X4711B was handed to the neighbour", seed=9)
+    query = "where is the parcel of customer x4711b"
+    found = await world.search(query, vector=vector(1))
+    assert found.hits[0].cube == wanted
+    assert stage(found, "identifiers").ran
+    assert [hit.fused.features["identifiers"] for hit in found.hits[:2]] == [1.0, 0.0]
+    assert found.hits[0].fused.score > found.hits[1].fused.score
+    without = await world.search(query, vector=vector(1), without=frozenset({"identifiers"}))
+    assert without.hits[0].cube != wanted
+    others = [[hit.cube for hit in answer.hits if hit.cube != wanted][:5] for answer in (found, without)]
+    assert others[0] == others[1]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["who ran in 2023", "what was at 10am", "who came 20th", "who rode 100km", "who has the parcel", "who is 42"],
+)
+async def test_years_times_and_small_numbers_are_no_codes(world, query):
+    await world.add("nora ran in 2023 at 10am and came 20th after 100km, at 42", seed=9)
+    await world.add("the parcel was sent", seed=1)
+    assert not stage(await world.search(query, vector=vector(1)), "identifiers").ran
+
+
+async def test_a_code_that_many_texts_have_tells_nothing(world):
+    for number in range(4):
+        await world.add(f"the iphone15 of customer {number} is here", seed=number)
+    result = stage(await world.search("the iphone15", vector=vector(1)), "identifiers")
+    assert (result.ran, result.reason) == (False, "the query names no number or code that only a few texts have")
 
 
 def coded(*words, tokens=None):

@@ -1,5 +1,6 @@
 package memos;
 
+import com.google.gson.Gson;
 import com.google.protobuf.Any;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.rpc.ErrorInfo;
@@ -15,6 +16,8 @@ import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.MetadataUtils;
 import java.io.File;
 import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.Optional;
 
@@ -25,10 +28,21 @@ public final class Memos {
 
   private Memos() {}
 
-  /** Connects to MEMOS_ADDRESS; over TLS with MEMOS_CA_FILE, MEMOS_CERT_FILE and MEMOS_KEY_FILE (PKCS #8). */
+  /**
+   * Connects to MEMOS_ADDRESS; over TLS with MEMOS_CA_FILE, MEMOS_CERT_FILE and MEMOS_KEY_FILE (PKCS #8). Calls that may be
+   * repeated are, by gRPC itself.
+   */
   public static ManagedChannel connect(Map<String, String> environment) throws IOException {
     String address = environment.getOrDefault("MEMOS_ADDRESS", "127.0.0.1:7070");
-    return Grpc.newChannelBuilder(address, credentials(environment)).build();
+    return Grpc.newChannelBuilder(address, credentials(environment)).defaultServiceConfig(serviceConfig()).enableRetry().build();
+  }
+
+  @SuppressWarnings("unchecked") // an object of JSON
+  private static Map<String, Object> serviceConfig() throws IOException {
+    var file = Memos.class.getResourceAsStream("service_config.json");
+    try (var reader = new InputStreamReader(file, StandardCharsets.UTF_8)) {
+      return new Gson().fromJson(reader, Map.class);
+    }
   }
 
   private static ChannelCredentials credentials(Map<String, String> environment) throws IOException {

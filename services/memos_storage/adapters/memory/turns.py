@@ -6,7 +6,7 @@ from memos_kernel.cube import Kind, MemCube
 from memos_kernel.moments import micros
 from memos_kernel.names import VaultName
 from memos_storage.adapters.memory.catalog import MemoryCatalog
-from memos_storage.adapters.terms import frequencies, terms, wanted_terms
+from memos_storage.adapters.terms import frequencies, identifiers, terms, wanted_terms
 from memos_storage.domain.bm25 import idf
 from memos_storage.domain.pool import STEPS, Seen, SeenTurn, VaultWords
 from memos_storage.domain.turns import times_of, turn_of
@@ -38,6 +38,7 @@ class MemoryTurnReader:
             },
             terms=len(wanted),
             words=tuple(tuple(places[term] for term in terms(word) if term in places) for word in words),
+            identifiers=identifiers(wanted),
         )
 
     async def tokens(self, uids: Sequence[str], embedder: str) -> dict[str, bytes]:

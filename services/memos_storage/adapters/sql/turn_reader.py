@@ -25,7 +25,7 @@ from memos_storage.adapters.sql.lexical import FREQUENCIES
 from memos_storage.adapters.sql.named import named_from_json
 from memos_storage.adapters.sql.parts import fetched, listed
 from memos_storage.adapters.sql.statements import OF_CURRENT_TEXT
-from memos_storage.adapters.terms import terms, wanted_terms
+from memos_storage.adapters.terms import identifiers, terms, wanted_terms
 from memos_storage.domain.bm25 import idf
 from memos_storage.domain.pool import STEPS, Places, Seen, VaultWords, around
 
@@ -118,7 +118,7 @@ def _seen(
     found = sorted({key for chain in chains for key in chain if key is not None})
     rows = fetched(connection, statements.rows, {"keys": json.dumps(found)}) if found else []
     if not rows:
-        return Seen.of((), {}, terms=len(wanted), words=words)
+        return Seen.of((), {}, terms=len(wanted), words=words, identifiers=identifiers(wanted))
     keys, vault_keys, uids_, sessions, speakers, times, roles, marks, lengths, named, *valid = zip(*rows, strict=True)
     vaults = np.array(vault_keys, dtype=np.int64)
     counts = np.zeros((len(rows), len(wanted)))
@@ -142,6 +142,7 @@ def _seen(
         valid=list(zip(*valid, strict=True)),
         statistics=statistics,
         words=words,
+        identifiers=identifiers(wanted),
     )
 
 

@@ -3,6 +3,7 @@
 from memos_storage.ports import Catalog, MemoryLinks, Ranker, Spans, TermGraph, TurnReader
 from memos_storage.usecases.ranking.forms import FormStage
 from memos_storage.usecases.ranking.hops import HopStage
+from memos_storage.usecases.ranking.identifiers import IdentifierStage
 from memos_storage.usecases.ranking.late_interaction import LateInteractionStage
 from memos_storage.usecases.ranking.neighbours import NeighbourStage
 from memos_storage.usecases.ranking.rank_candidates import RankCandidates
@@ -29,6 +30,7 @@ def default_ranking(
     return RankCandidates(
         early=(NeighbourStage(catalog), *by_itself),
         late=(*by_tokens, HopStage(graph, reader, catalog, scorers), SessionStage()),
+        identifiers=IdentifierStage(),
         updates=UpdatesStage(links, catalog),
         ranker=ranker,
         reader=reader,

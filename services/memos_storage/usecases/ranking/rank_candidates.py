@@ -11,6 +11,7 @@ from memos_storage.domain.fusion import CONTEXT, DENSE, LEXICAL, SPEAKER, Fused,
 from memos_storage.domain.learned import RANKED
 from memos_storage.domain.pool import Feature, Pool
 from memos_storage.ports import Asked, Catalog, Ranker, Spans, Stage, TurnReader
+from memos_storage.usecases.ranking.identifiers import IdentifierStage
 from memos_storage.usecases.ranking.updates import UpdatesStage
 from memos_storage.usecases.ranking.words import shares
 
@@ -55,11 +56,12 @@ class RankCandidates:
     """Runs the stages.
 
     The `early` ones see all candidates, the `late` ones the best of them, `ranker` the features of the first of these
-    if there is a trained one, `updates` their order.
+    if there is a trained one, `identifiers` their scores, `updates` their order.
     """
 
     early: tuple[Stage, ...]
     late: tuple[Stage, ...]
+    identifiers: IdentifierStage
     updates: UpdatesStage
     ranker: Ranker | None
     reader: TurnReader
@@ -70,7 +72,12 @@ class RankCandidates:
     def names(self) -> tuple[str, ...]:
         """Names of the stages, in the order in which they run."""
         trained = (RANKER,) if self.ranker is not None else ()
-        return (*(stage.name for stage in (*self.early, *self.late)), *trained, self.updates.name)
+        return (
+            *(stage.name for stage in (*self.early, *self.late)),
+            *trained,
+            self.identifiers.name,
+            self.updates.name,
+        )
 
     async def __call__(
         self,
@@ -99,9 +106,19 @@ class RankCandidates:
             if self.ranker is not None:
                 scores, result = _rescored(self.ranker, pool, scores, asked)
                 results.append(result)
+            scores, result = self._identified(pool, scores, asked)
+            results.append(result)
             order = _ordered(pool, scores, {item.uid: item for item in found}, told=TOLD * top_k)
             order, result = await self._updated(order, pool, asked, top=TOLD * top_k)
         return Ranked(order, (*results, result), pool.times or ())
+
+    def _identified(self, pool: Pool, scores: Feature, asked: Asked) -> tuple[Feature, StageResult]:
+        name = self.identifiers.name
+        if name in asked.without:
+            return scores, StageResult(name, ran=False, reason=LEFT_OUT, candidates=len(pool))
+        started = time.perf_counter()
+        scores, reason = self.identifiers(pool, scores)
+        return scores, StageResult(name, not reason, reason, len(pool), (time.perf_counter() - started) * 1e3)
 
     async def _updated(
         self, order: list[Fused], pool: Pool, asked: Asked, *, top: int

@@ -1,0 +1,32 @@
+"""Numbers and codes that a query names, `order A4711`: vectors blur them, and the text that has one is meant."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from memos_storage.domain.pool import Feature, Pool
+
+IDENTIFIERS = "identifiers"
+"""Name of the feature: the share of the query's identifiers that a text has."""
+
+FEW = 3
+"""Most candidates that have a code which tells one text from the others; a brand or a size is in more of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifierStage:
+    """Puts texts with a code of the query that few have before the others, and leaves their order otherwise."""
+
+    name: str = "identifiers"
+
+    def __call__(self, pool: Pool, scores: Feature) -> tuple[Feature, str]:
+        """Return the scores, and why they are as they were."""
+        has = np.zeros((len(pool), len(pool.seen.identifiers)), dtype=bool)
+        has[pool.known] = pool.seen.counts[pool.places[pool.known]][:, list(pool.seen.identifiers)] > 0
+        holders = has.sum(axis=0)
+        telling = has[:, (holders > 0) & (holders <= FEW)]
+        if not telling.size:
+            return scores, "the query names no number or code that only a few texts have"
+        pool.features[IDENTIFIERS] = telling.mean(axis=1)
+        above: float = np.ptp(scores) + 1.0
+        return scores + above * pool.features[IDENTIFIERS], ""
