@@ -24,7 +24,7 @@ _CONNECTION = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),
     ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),  # also for acknowledgements by TCP: half of what most calls may take
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.dns_min_time_between_resolutions_ms", 2_000),  # after a replica left, its successor is found soon
     ("grpc.enable_http_proxy", 0),  # services meet directly: a proxy is for what leaves the installation

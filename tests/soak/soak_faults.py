@@ -4,7 +4,7 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from kube.trial import overlay
 
 READY_SECONDS = 300.0
 EVERY_SECONDS = 30.0
-CUT_SECONDS = 8.0
+CUT_SECONDS = 20.0
+"""Longer than a caller waits for an acknowledgement, so connections are given up, and made anew afterwards."""
 FIRST_HALF, SECOND_HALF = 0.2, 0.75
 """Shares of the time after which one pod of each service is upgraded, and after which the others are."""
 
@@ -80,10 +81,12 @@ class Fire:
     the time both releases serve side by side, and pods of the old one are also started.
     """
 
-    def __init__(self, cluster: Cluster, now: Callable[[], float], *, seed: int, new: Path | None) -> None:
+    def __init__(
+        self, cluster: Cluster, now: Callable[[], float], *, seed: int, kinds: Sequence[str], new: Path | None
+    ) -> None:
         self._cluster, self._now, self._new = cluster, now, new
         self._rng = random.Random(seed)
-        self._order = [(kind, service) for kind in KINDS for service in SERVICES]
+        self._order = [(kind, service) for kind in kinds for service in SERVICES]
         self._rng.shuffle(self._order)
         self.faults: list[Fault] = []
 

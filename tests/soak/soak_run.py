@@ -32,7 +32,7 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent / "support"), str(HERE.parent / "chaos")]
 
 from chaos_load import Ledger, Violation  # noqa: E402
-from soak_faults import READY_SECONDS, Fire  # noqa: E402
+from soak_faults import KINDS, READY_SECONDS, Fire  # noqa: E402
 from soak_load import LANGUAGES, Record, SoakUser, run_program, talk  # noqa: E402
 from soak_report import CALM_SECONDS, draw, judge  # noqa: E402
 
@@ -78,7 +78,7 @@ async def under_fire(
         if clients is not None:
             load += [run_program(name, clients, env, record, over.is_set) for name in LANGUAGES]
         watching = asyncio.gather(*load)
-        fire = Fire(cluster, record.now, seed=given.seed, new=new)
+        fire = Fire(cluster, record.now, seed=given.seed, kinds=given.kinds, new=new)
         firing = asyncio.create_task(_calm_fire_calm(fire, given.minutes * 60))
         await asyncio.wait({watching, firing}, return_when=asyncio.FIRST_COMPLETED)
         over.set()
@@ -150,6 +150,7 @@ def main() -> None:
     options.add_argument("--python-only", action="store_true", help="leave out the clients of other languages")
     options.add_argument("--from", dest="replaced", default=last_release(), help="release to begin with [%(default)s]")
     options.add_argument("--no-upgrade", action="store_true", help="run this tree from the beginning")
+    options.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="faults, beside upgrades")
     options.add_argument("--out", type=Path, default=ROOT / "dist")
     given = options.parse_args()
     given.out.mkdir(exist_ok=True)
