@@ -1,5 +1,6 @@
 """What a search finds in long chats of a user with an assistant, against its legs alone."""
 
+import random
 from dataclasses import replace
 
 from arrangements import in_one_process
@@ -9,6 +10,7 @@ from dated_notes import dated_notes
 from memos_api.v1 import memory_service_pb2 as memory
 from retrieval import BASELINES, STAGES, ask, by_category, ingest, measures
 
+WORDS = ("river", "lantern", "copper", "orchard", "violin", "ladder", "harbour", "kettle", "meadow", "thimble", "anvil")
 OTHERS = ("Rain fell over the valley.", "A door creaked twice.", "Lunch was cold soup.", "The bus came late again.")
 
 
@@ -102,6 +104,27 @@ async def test_the_hits_are_told_as_a_tree(system, caller, vault):
         found = await client.search(request.query, vaults=[vault], without=["dense"], paths=True)
     assert found.hits[1].origin.way == "shared_words"
     assert found.topics[0].topic == "Nora"
+
+
+@in_one_process
+async def test_a_text_is_the_first_hit_for_the_code_that_it_alone_has(system, caller, vault):
+    """Vectors know nothing of such words, and near ones are not what was asked for."""
+    rng = random.Random(11)
+    codes = [f"zq{rng.getrandbits(44):011x}" for _ in range(150)]
+    texts = [f"A remark on {code}: {' '.join(rng.sample(WORDS, 9))}." for code in codes]
+    for first in range(0, len(texts), 50):
+        await caller.memory.AddMemories(memory.AddMemoriesRequest(vault=vault, texts=texts[first : first + 50]))
+    await system.settled(caller)
+
+    async def first_hit(query):
+        request = memory.SearchMemoriesRequest(vaults=[vault], query=query, top_k=10)
+        return (await caller.memory.SearchMemories(request)).hits[0].cube.plaintext.text
+
+    for query in ("{}", "What did somebody remark on {} in the garden?"):
+        missed = [
+            code for code, text in zip(codes, texts, strict=True) if await first_hit(query.format(code), ()) != text
+        ]
+        assert missed == []
 
 
 async def test_an_answer_tells_what_each_stage_did_and_found(system, caller, vault):

@@ -19,14 +19,14 @@ class IdentifierStage:
 
     name: str = "identifiers"
 
-    def __call__(self, pool: Pool, scores: Feature) -> tuple[Feature, str]:
-        """Return the scores, and why they are as they were."""
+    def __call__(self, pool: Pool, scores: Feature) -> Feature:
+        """Return the scores with those of the texts that are meant above the others."""
         has = np.zeros((len(pool), len(pool.seen.identifiers)), dtype=bool)
         has[pool.known] = pool.seen.counts[pool.places[pool.known]][:, list(pool.seen.identifiers)] > 0
         holders = has.sum(axis=0)
         telling = has[:, (holders > 0) & (holders <= FEW)]
         if not telling.size:
-            return scores, "the query names no number or code that only a few texts have"
+            return scores
         pool.features[IDENTIFIERS] = telling.mean(axis=1)
         above: float = np.ptp(scores) + 1.0
-        return scores + above * pool.features[IDENTIFIERS], ""
+        return scores + above * pool.features[IDENTIFIERS]

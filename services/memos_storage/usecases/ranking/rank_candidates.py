@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from memos_storage.usecases.ranking.words import shares
 
 FIRST = 96
 """Candidates of the legs that are ranked, the best by the legs alone; and twice as many as hits are wanted."""
+
+HEAD = 8
+"""Candidates of each leg, its best, that are ranked in any case: of what one leg is sure the other may know nothing."""
 
 CANDIDATES = 128
 """Candidates that the later stages look at, the best by words, meaning and speaker; and twice as many as hits."""
@@ -97,7 +101,7 @@ class RankCandidates:
         if not found or asked.without.issuperset(self.names):
             return Ranked(found, tuple(StageResult(name, ran=False, reason=LEFT_OUT) for name in self.names))
         with self.spans.span("storage.search.rank"):
-            first = found[: max(FIRST, 2 * top_k)]
+            first = _first(found, max(FIRST, 2 * top_k))
             pool = await self._pool(first, asked, cosines)
             results = [await _run(stage, pool, asked) for stage in self.early]
             _cut(pool, max(CANDIDATES, 2 * top_k))
@@ -117,8 +121,8 @@ class RankCandidates:
         if name in asked.without:
             return scores, StageResult(name, ran=False, reason=LEFT_OUT, candidates=len(pool))
         started = time.perf_counter()
-        scores, reason = self.identifiers(pool, scores)
-        return scores, StageResult(name, not reason, reason, len(pool), (time.perf_counter() - started) * 1e3)
+        scores = self.identifiers(pool, scores)
+        return scores, StageResult(name, True, "", len(pool), (time.perf_counter() - started) * 1e3)
 
     async def _updated(
         self, order: list[Fused], pool: Pool, asked: Asked, *, top: int
@@ -140,6 +144,15 @@ class RankCandidates:
         if asked.vector is not None:
             pool.features[DENSE] = np.array([semantic(item.legs, cosines.get(item.uid)) for item in found])
         return pool
+
+
+def _first(found: Sequence[Fused], most: int) -> list[Fused]:
+    """Return the best candidates, and those that each leg puts first, in their order."""
+    heads = set[str]()
+    for leg in set[str]().union(*(item.legs for item in found)):
+        head = nlargest(HEAD, (item for item in found if leg in item.legs), key=lambda item: item.legs[leg])
+        heads |= {item.uid for item in head}
+    return [item for place, item in enumerate(found) if place < most or item.uid in heads]
 
 
 async def _run(stage: Stage, pool: Pool, asked: Asked) -> StageResult:

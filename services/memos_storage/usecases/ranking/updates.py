@@ -11,6 +11,7 @@ from memos_storage.domain.memory_links import StoredLink
 from memos_storage.domain.pool import Pool
 from memos_storage.domain.walks import Step, Way
 from memos_storage.ports import Asked, Catalog, MemoryLinks
+from memos_storage.usecases.ranking.identifiers import IDENTIFIERS
 
 IN_TALK = 0.9
 """Least evidence where people talk with each other: much is said again in other words there, little becomes untrue."""
@@ -32,7 +33,13 @@ class UpdatesStage:
             times = dict(zip(pool.seen.uids, pool.seen.times.tolist(), strict=True))
             links = [link for link in links if not _is_told_after(link, end, times)]
         # What only may outdate a hit has to be about the same as the query to come before it.
-        links = [link for link in links if link.kind is LinkKind.SUPERSEDES or link.newer_uid in first]
+        codes = dict(zip(pool.uids, pool.features.get(IDENTIFIERS, ()), strict=False))
+        links = [
+            link
+            for link in links
+            if link.kind is LinkKind.SUPERSEDES
+            or (link.newer_uid in first and codes.get(link.newer_uid, 0.0) >= codes.get(link.older_uid, 0.0))
+        ]
         if not links:
             return list(order)
         known = {item.uid: item for item in order}
