@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from memos_kernel.cube import Plaintext
-from memos_kernel.errors import EtagMismatch, Overloaded
+from memos_kernel.errors import DependencyUnavailable, EtagMismatch, Overloaded
 from memos_kernel.ids import uuid7
 from memos_storage.adapters.memory import MemorySpans, MemoryVectorIndex
 from memos_storage.adapters.sql.blobs import SqlBlobRegistry
@@ -152,23 +152,40 @@ async def test_workers_that_claim_at_once_share_the_entries(replicas):
     assert all([await replicas[0].outbox.settle(claim) for claim in claims if claim.entries])
 
 
-async def test_a_process_that_freezes_with_a_lock_does_not_stop_the_others_for_ever(replicas):
-    cube = await replicas[0].add_one("note")
-    frozen = threading.Event()
+@asynccontextmanager
+async def frozen_with_a_lock(replica, cube):
+    """Inside, the process of the replica stands still in a transaction; yields what becomes of it afterwards."""
+    thawed = threading.Event()
 
     def freeze(tx):
         tx.live(cube.name)
-        frozen.wait(60)
+        thawed.wait(60)
 
-    holding = asyncio.create_task(replicas[0].catalog.write(freeze))
+    holding = asyncio.create_task(replica.catalog.write(freeze))
     try:
         await asyncio.sleep(0.2)
+        yield holding
+    finally:
+        thawed.set()
+        await asyncio.wait([holding])
+
+
+@pytest.mark.parametrize("replicas", ["sqlite"], indirect=True)
+async def test_who_waits_for_a_file_that_a_frozen_process_holds_is_told_to_come_back(replicas):
+    cube = await replicas[0].add_one("note")
+    async with frozen_with_a_lock(replicas[0], cube):
         with pytest.raises(Overloaded):
             await replicas[1].retell(cube, "told")
-    finally:
-        frozen.set()
-        await holding
     assert (await replicas[1].retell(cube, "told")).revision == 2
+
+
+@pytest.mark.parametrize("replicas", ["postgresql"], indirect=True)
+async def test_the_locks_of_a_frozen_process_pass_to_who_waits_and_its_own_write_is_not_acknowledged(replicas):
+    cube = await replicas[0].add_one("note")
+    async with frozen_with_a_lock(replicas[0], cube) as holding:
+        assert (await replicas[1].retell(cube, "told")).revision == 2
+    with pytest.raises(DependencyUnavailable):
+        await holding
 
 
 async def test_writers_workers_and_comparisons_at_the_same_time_end_in_an_index_like_the_catalogue(replicas):

@@ -121,9 +121,7 @@ async def test_a_text_is_the_first_hit_for_the_code_that_it_alone_has(system, ca
         return (await caller.memory.SearchMemories(request)).hits[0].cube.plaintext.text
 
     for query in ("{}", "What did somebody remark on {} in the garden?"):
-        missed = [
-            code for code, text in zip(codes, texts, strict=True) if await first_hit(query.format(code), ()) != text
-        ]
+        missed = [code for code, text in zip(codes, texts, strict=True) if await first_hit(query.format(code)) != text]
         assert missed == []
 
 
