@@ -35,6 +35,32 @@ def judge(samples: Sequence[Sample], faults: Sequence[Fault]) -> float:
     return calm
 
 
+def by_kind(samples: Sequence[Sample], faults: Sequence[Fault]) -> dict[str, dict[str, float]]:
+    """Sum up what calls met from the beginning of a fault until the pod was ready again."""
+    calls = [sample for sample in samples if sample.what not in LANGUAGES]
+    told = {}
+    for kind in dict.fromkeys(fault.kind for fault in faults):
+        alike = [fault for fault in faults if fault.kind == kind]
+        met = [
+            each
+            for each in calls
+            if any(fault.at <= each.at + each.seconds and each.at <= fault.ready for fault in alike)
+        ]
+        told[kind] = {
+            "faults": len(alike),
+            "longest_until_ready_seconds": round(max(fault.ready - fault.at for fault in alike), 1),
+            "longest_from_ready_to_normal_seconds": round(
+                max((fault.normal or fault.ready + BACK_SECONDS) - fault.ready for fault in alike), 1
+            ),
+            "calls": len(met),
+            "errors": sum(each.code != "OK" for each in met),
+            "p50_ms": round(percentile(met, 0.5) * 1e3, 1),
+            "p95_ms": round(percentile(met, 0.95) * 1e3, 1),
+            "longest_ms": round(percentile(met, 1.0) * 1e3, 1),
+        }
+    return told
+
+
 def draw(report: dict[str, Any], file: Path) -> None:
     """Draw the latency of calls, their errors, the other languages, and the faults, over time."""
     import matplotlib

@@ -34,7 +34,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "support"), str(HERE.parent / "chao
 from chaos_load import Ledger, Violation  # noqa: E402
 from soak_faults import KINDS, READY_SECONDS, Fire  # noqa: E402
 from soak_load import LANGUAGES, Record, SoakUser, run_program, talk  # noqa: E402
-from soak_report import CALM_SECONDS, draw, judge  # noqa: E402
+from soak_report import CALM_SECONDS, by_kind, draw, judge  # noqa: E402
 
 from deployment import SERVICES, Deployment  # noqa: E402
 from kube.cluster import Cluster  # noqa: E402
@@ -101,6 +101,7 @@ async def under_fire(
         "programs": dict(record.programs),
         "lost_or_wrong": dict(wrong),
         "calm_p95_ms": round(calm * 1e3, 1),
+        "by_kind": by_kind(record.samples, fire.faults),
         "faults": [asdict(fault) for fault in fire.faults],
         "not_normal_in_time": late,
         "passed": upgraded and not wrong and not late,
