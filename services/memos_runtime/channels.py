@@ -23,7 +23,8 @@ S = TypeVar("S")
 _CONNECTION = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),
-    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_time_ms", 15_000),  # servers take one every ten seconds
+    ("grpc.http2.max_pings_without_data", 0),  # an answer that takes minutes has to be asked for, too
     ("grpc.keepalive_timeout_ms", 5_000),  # also for acknowledgements by TCP: half of what most calls may take
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.dns_min_time_between_resolutions_ms", 2_000),  # after a replica left, its successor is found soon

@@ -41,6 +41,9 @@ from memos_storage.adapters.ranker_file import write_ranker
 from retrieval import BASELINES, STAGES, Found, ask, by_category, ingest
 
 BUDGETS = (500, 1_000, 2_000)
+BEFORE_RANKER = "before_ranker"
+"""Searches without the stages behind a ranker, whose scores and order it does not see; they are what it learns from."""
+
 CHOICES = ("ablations", "budgets", "ranker", "train_ranker", "with_ranker")
 
 
@@ -60,6 +63,8 @@ async def run(
     asked = {"default": (), **{name: (*without, *trained_too) for name, without in BASELINES.items()}}
     if ablations:
         asked |= {f"without_{stage}": (stage,) for stage in STAGES}
+    if ranker or train_ranker is not None:
+        asked[BEFORE_RANKER] = ("identifiers", "updates")
     steps = len(talks) * (1 + len(asked) + budgets * len(BUDGETS))
     task = progress.add_task("conversations", total=steps)
     found: dict[str, list[Found]] = {}
@@ -76,7 +81,7 @@ async def run(
                 for name, without in asked.items():
                     answers, durations, took = await ask(caller, talk, vault, without=without)
                     found.setdefault(name, []).extend(answers)
-                    if name == "default":
+                    if name == BEFORE_RANKER:
                         by_talk.append(answers)
                     seconds.setdefault(f"search_{name}", []).extend(durations)
                     for part, values in took.items() if name == "default" else ():
@@ -90,7 +95,7 @@ async def run(
         if ranker:
             found["ranker_of_the_other_conversations"] = await asyncio.to_thread(leave_one_out, by_talk)
         if train_ranker is not None:
-            write_ranker(await asyncio.to_thread(trained, found["default"]), train_ranker)
+            write_ranker(await asyncio.to_thread(trained, found[BEFORE_RANKER]), train_ranker)
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     return {
         "results": {name: by_category(answers) for name, answers in found.items() if not name.startswith("budget")},

@@ -137,7 +137,7 @@ async def run_program(
             record.programs[f"{name} OK"] += 1
         else:
             text = said.decode(errors="replace")
-            told = text.upper().replace("_", "")  # Unavailable in Go, UNAVAILABLE in the others
+            told = text.upper().replace("_", "").replace("CANCELED", "CANCELLED")  # Unavailable, Canceled in Go
             met = next((code for code in RETRYABLE if code.replace("_", "") in told), "")
             if not met:
                 raise Violation(f"{name}: {text[-500:]}")

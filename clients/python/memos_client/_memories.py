@@ -343,8 +343,9 @@ class MemoryCalls(Calls):
             top_k: most cubes, 1 to 100; 0 means 10.
             filter: conditions.
             as_of: moment of the past to search at; None is the present.
-            without: legs (`dense`, `lexical`) and stages of the ranking (`neighbours`, `speaker`, `time`, `form`,
-                `late_interaction`, `hops`, `sessions`, `updates`) to leave out.
+            without: legs (`dense`, `lexical`) and stages of the ranking (`neighbours`, `speaker`, `form`,
+                `late_interaction`, `time`, `validity`, `hops`, `sessions`, `ranker`, `identifiers`, `updates`) to
+                leave out.
             token_budget: most tokens of all texts together, by estimate; 0 is no limit.
             paths: whether to tell how the hits hang together: topic, concept, fact.
             time_zone: in which the query's times are meant, such as `last Tuesday`: an IANA name or an offset,

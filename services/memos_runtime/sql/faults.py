@@ -35,8 +35,8 @@ def lost_a_race(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _RACES
 
 
-def may_try_again(error: Exception, *, attempt: int) -> bool:
-    """Return whether a transaction that lost a race is to be run again, after a pause that blocks.
+def wait_to_try_again(error: Exception, *, attempt: int) -> bool:
+    """Return False if a transaction did not lose a race, or too often; else block for a moment and return True.
 
     The first attempt is 1.
     """

@@ -40,7 +40,8 @@ def migrate(database_url: str, scripts: Path, *, version_table: str) -> None:
     try:
         with engine.begin() as connection:
             if not is_sqlite(database_url):
-                connection.execute(text(f"SET LOCAL lock_timeout = '{_WAIT_MINUTES}min'"))
+                for setting in ("lock_timeout", "idle_in_transaction_session_timeout"):  # a step may compute for long
+                    connection.execute(text(f"SET LOCAL {setting} = '{_WAIT_MINUTES}min'"))
                 connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
                 if _is_newer(connection, config, version_table):
                     _LOG.warning("the database has the schema of a newer release; it stays as it is")

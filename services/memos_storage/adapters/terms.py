@@ -16,8 +16,20 @@ from memos_storage.domain.bm25 import QUERY_TERMS
 TERM_CHARS = 64
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _CODE = re.compile(r"(?=.*[0-9])[a-z0-9]{4,}")
-_PLAIN = re.compile(r"(?:19|20)[0-9]{2}s?|[0-9]+(?:am|pm|st|nd|rd|th|h|min|km|kg|cm|mm|k)")
-"""Numbers that tell when, how much or the how-manieth."""
+_UNITS = """
+    st nd rd th am pm h hr hour m min minut s sec second ms day week month mo year yr yo
+    mm cm km mi mile ft feet inch in yd mg mcg g kg t lb oz ml cl dl l liter litr cup
+    k mn bn p px fps dpi mp kb mb gb tb bit byte hz khz mhz ghz w kw kwh wh mah watt volt
+    kph kmh mph cal kcal kj usd eur gbp chf euro dollar percent step
+"""
+_PLAIN = re.compile(
+    rf"""(?:1[0-9]|20)[0-9]{{2}}s?   # years, and the time as 1645
+    | [0-9]+00                       # round numbers count something
+    | [0-9]{{1,3}}[cfdvx]             # degrees, days, volts, times
+    | [0-9]+(?:{"|".join(_UNITS.split())})s?""",
+    re.VERBOSE,
+)
+"""Terms, and so stems, that tell when, how much or the how-manieth."""
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+")
 
 _STOP_WORDS = """

@@ -102,8 +102,8 @@ def semantic(scores: Mapping[str, float], cosine: float | None = None) -> float:
 
 
 def total(pool: Pool, names: Iterable[str] | None = None) -> Feature:
-    """Return the weighted sum of a pool's features, or of some of them: z-scores among these candidates."""
-    counted = [name for name in (pool.features if names is None else names) if name in pool.features]
+    """Return the weighted sum of a pool's features that have a weight, or of some: z-scores among these candidates."""
+    counted = [name for name in (FEATURES if names is None else names) if name in pool.features]
     if not counted or not len(pool):
         return np.zeros(len(pool))
     floors = [FEATURES[name].floor for name in counted]

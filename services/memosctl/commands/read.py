@@ -44,7 +44,7 @@ def search(
         typer.Option(
             metavar="NAME",
             help="Leg or stage of the ranking to leave out: dense, lexical, neighbours, speaker, form,"
-            " late_interaction, time, validity, hops, sessions, ranker or updates; repeatable.",
+            " late_interaction, time, validity, hops, sessions, ranker, identifiers or updates; repeatable.",
         ),
     ] = None,
     tokens: Annotated[

@@ -243,15 +243,61 @@ async def test_a_code_of_the_query_that_few_texts_have_comes_first(world):
     assert others[0] == others[1]
 
 
+async def test_a_text_with_one_of_two_codes_is_before_all_that_have_none(world):
+    for number in range(12):
+        await world.add(f"the parcel of customer {number} was sent", seed=1)
+    first = await world.add("X4711B lay in the shed", seed=9)
+    second = await world.add("Y8822C lay in the attic", seed=9)
+    both = await world.add("Y8822C and X4711B are gone", seed=9)
+    found = await world.search("which customer has parcel x4711b and which has y8822c", vector=vector(1))
+    assert found.hits[0].cube == both
+    assert [hit.cube for hit in found.hits[1:3]] in ([first, second], [second, first])
+    assert [hit.fused.features["identifiers"] for hit in found.hits[:4]] == [1.0, 0.5, 0.5, 0.0]
+
+
+@pytest.mark.parametrize("top_k", [10, 100])
+async def test_what_a_leg_is_surest_of_is_ranked_however_many_are_wanted(world, top_k):
+    for number in range(300):
+        await world.add(f"the parcel of customer {number} was sent", seed=1)
+    wanted = await world.add("X4711B went away", seed=9)
+    found = await world.search("where is the parcel of the customer x4711b", vector=vector(1), top_k=top_k)
+    assert found.hits[0].cube == wanted
+
+
 @pytest.mark.parametrize(
-    "query",
-    ["who ran in 2023", "what was at 10am", "who came 20th", "who rode 100km", "who has the parcel", "who is 42"],
+    "number",
+    [
+        "2023",
+        "1848",
+        "1645",
+        "1800s",
+        "10am",
+        "20th",
+        "42",
+        "1500",
+        "100km",
+        "250ml",
+        "128gb",
+        "1080p",
+        "30days",
+        "500mg",
+        "250c",
+    ],
 )
-async def test_years_times_and_small_numbers_are_no_codes(world, query):
-    await world.add("nora ran in 2023 at 10am and came 20th after 100km, at 42", seed=9)
+async def test_years_times_and_amounts_are_no_codes(world, number):
+    await world.add(f"nora said something of {number}", seed=9)
     await world.add("the parcel was sent", seed=1)
-    found = await world.search(query, vector=vector(1))
+    found = await world.search(f"which parcel has {number}", vector=vector(1))
+    assert len(found.hits) == 2
     assert all("identifiers" not in hit.fused.features for hit in found.hits)
+
+
+@pytest.mark.parametrize("code", ["4711", "X4711B", "zq04f", "iphone15", "8822c", "b2b4", "120394"])
+async def test_numbers_and_codes_that_are_nothing_else_are_codes(world, code):
+    await world.add(f"nora said something of {code}", seed=9)
+    await world.add("the parcel was sent", seed=1)
+    found = await world.search(f"which parcel has {code}", vector=vector(1))
+    assert found.hits[0].fused.features["identifiers"] == 1.0
 
 
 async def test_a_code_that_many_texts_have_tells_nothing(world):

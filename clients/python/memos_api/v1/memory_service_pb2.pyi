@@ -1598,10 +1598,11 @@ class Ranking(_message.Message):
     def without(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Legs and stages to leave out. Legs: `dense`, `lexical`, of which one has to stay. Stages: `neighbours` (turns around
         a hit in its conversation, and the words in them), `speaker` (whom the query names), `time` (which the query names),
-        `form` (length, question or statement, first person, role), `late_interaction` (vectors of tokens), `hops` (what
-        shares rare words with the first hits), `sessions` (conversations of which several turns fit), `identifiers` (texts
-        with a number or code of the query that few have come first), `updates` (of statements that contradict each other the
-        latest first). Without any stage the order is that of the legs.
+        `form` (length, question or statement, first person, role), `late_interaction` (vectors of tokens), `validity` (what
+        does not hold at the time asked about comes behind), `hops` (what shares rare words with the first hits), `sessions`
+        (conversations of which several turns fit), `ranker` (a trained one, if there is any), `identifiers` (texts with a
+        number or code of the query that few have come first), `updates` (of statements that contradict each other the latest
+        first). Without any stage the order is that of the legs.
         """
 
     def __init__(
@@ -1827,10 +1828,10 @@ class SearchHit(_message.Message):
     def features(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """What the stages of the ranking found of the cube, by name: `lexical` and `context` (BM25 of its words, and of those
         said around it too, from 0 to 1), `dense` (cosine), `late_interaction`, `late_context` and `coverage` (of the vectors
-        of tokens, from 0 to 1), `speaker`, `time` and `role` (-1 to 1), `length`, `asks`, `first_person`, `tells_time`, `hop`
+        of tokens, from 0 to 1), `speaker`, `time`, `valid` and `role` (-1 to 1), `length`, `asks`, `first_person`, `tells_time`, `hop`
         (how strongly rare words lead to it from the first hits, from 0 to 1) and `session` (of the best turns beside it).
-        The score is a weighted sum of how far each is from the mean of the candidates. `identifiers` (share of the query's
-        numbers and codes, from 0 to 1) is added to it, and comes before all else.
+        The score is a weighted sum of how far each is from the mean of the candidates. `identifiers` (of the query's numbers
+        and codes that few candidates have the share that it has) counts more than all of them together.
         """
 
     @_builtins.property

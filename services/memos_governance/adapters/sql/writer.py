@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from memos_kernel.errors import Overloaded
-from memos_runtime.sql.faults import may_try_again, translated
+from memos_runtime.sql.faults import translated, wait_to_try_again
 
 STORE = "governance"
 """What people call the database."""
@@ -98,7 +98,7 @@ class Writer:
                 for job in jobs:
                     self._commit([job])
                 return
-            if may_try_again(error, attempt=attempt):
+            if wait_to_try_again(error, attempt=attempt):
                 self._commit(jobs, attempt=attempt + 1)
                 return
             outcomes = [_Outcome(error=translated(error, store=STORE)) for _ in jobs]

@@ -19,6 +19,9 @@ from memos_storage.domain.archives import ArchivedRevision
 from memos_storage.domain.quotas import check_quota
 from memos_storage.domain.values import AuditEvent, Vector
 
+_HELD_TEXT = 256 * 1024
+"""Most characters of texts whose rows are kept back: to read more takes so long that PostgreSQL may think us frozen."""
+
 _TABLES = (
     schema.revisions,
     schema.sources,
@@ -40,6 +43,7 @@ class NewRows:
         self._connection = connection
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._growth: dict[int, Growth] = {}
+        self._text = 0
 
     def flush(self) -> None:
         """Insert what was kept back so far."""
@@ -48,7 +52,7 @@ class NewRows:
                 insert_all(self._connection, table, self._rows[table.name])
         if schema.turns.name in self._rows:
             turns.place(self._connection, self._rows[schema.turns.name])
-        self._rows = {}
+        self._rows, self._text = {}, 0
 
     def finish(self, quotas: Mapping[int, tuple[VaultName, VaultQuota]]) -> None:
         """Insert the rest, and let the vaults grow, last of all and in one order: so no writers wait crosswise.
@@ -106,6 +110,9 @@ class NewRows:
 
     def terms(self, key: int, vault_key: int, cube: MemCube) -> None:
         """Add a text to the lexical index and to the turns."""
+        self._text += len(cube.text)
+        if self._text > _HELD_TEXT:
+            self.flush()
         counted = frequencies(cube)
         length = counted.total()
         if cube.kind is Kind.PLAINTEXT:

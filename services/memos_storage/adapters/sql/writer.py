@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from memos_kernel.errors import Draining, Overloaded
-from memos_runtime.sql.faults import may_try_again, translated
+from memos_runtime.sql.faults import translated, wait_to_try_again
 from memos_storage.adapters.sql.schema import STORE
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class GroupWriter:
                 for command in group:
                     _run(connection, command, alone=len(group) == 1)
         except Exception as error:  # the transaction is gone, and every command with it
-            if self._is_worth_another_try(group, error, attempt):
+            if self._wait_to_try_again(group, error, attempt):
                 for command in group:
                     command.error = None
                     self._commit([command], attempt=attempt + 1)
@@ -116,10 +116,10 @@ class GroupWriter:
             else:
                 command.future.set_result(command.result)
 
-    def _is_worth_another_try(self, group: list[_Command], error: Exception, attempt: int) -> bool:
+    def _wait_to_try_again(self, group: list[_Command], error: Exception, attempt: int) -> bool:
         if len(group) > 1:  # a value of one of them that the database refuses; alone, the others succeed
             return isinstance(error, DataError | IntegrityError)
-        return may_try_again(error, attempt=attempt)
+        return wait_to_try_again(error, attempt=attempt)
 
 
 def _run(connection: Connection, command: _Command, *, alone: bool) -> None:

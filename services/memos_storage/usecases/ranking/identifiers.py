@@ -7,7 +7,7 @@ import numpy as np
 from memos_storage.domain.pool import Feature, Pool
 
 IDENTIFIERS = "identifiers"
-"""Name of the feature: the share of the query's identifiers that a text has."""
+"""Name of the feature: of the query's identifiers that few candidates have, the share that a text has."""
 
 FEW = 3
 """Most candidates that have a code which tells one text from the others; a brand or a size is in more of them."""
@@ -15,7 +15,7 @@ FEW = 3
 
 @dataclass(frozen=True, slots=True)
 class IdentifierStage:
-    """Puts texts with a code of the query that few have before the others, and leaves their order otherwise."""
+    """Puts texts with more codes of the query that few have before those with fewer; otherwise their order stays."""
 
     name: str = "identifiers"
 
@@ -28,5 +28,7 @@ class IdentifierStage:
         if not telling.size:
             return scores
         pool.features[IDENTIFIERS] = telling.mean(axis=1)
-        above: float = np.ptp(scores) + 1.0
-        return scores + above * pool.features[IDENTIFIERS]
+        above: float = (
+            np.ptp(scores) + 1.0
+        )  # for each code, so that a text with one of two is still before one with none
+        return scores + above * telling.sum(axis=1)

@@ -1,7 +1,7 @@
 """The order of a search: from the candidates of the legs, by stages that a query can leave out."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from heapq import nlargest
 
@@ -101,10 +101,11 @@ class RankCandidates:
         if not found or asked.without.issuperset(self.names):
             return Ranked(found, tuple(StageResult(name, ran=False, reason=LEFT_OUT) for name in self.names))
         with self.spans.span("storage.search.rank"):
-            first = _first(found, max(FIRST, 2 * top_k))
+            heads = _heads(found)
+            first = [item for place, item in enumerate(found) if place < max(FIRST, 2 * top_k) or item.uid in heads]
             pool = await self._pool(first, asked, cosines)
             results = [await _run(stage, pool, asked) for stage in self.early]
-            _cut(pool, max(CANDIDATES, 2 * top_k))
+            _cut(pool, max(CANDIDATES, 2 * top_k), heads)
             results += [await _run(stage, pool, asked) for stage in self.late]
             scores = total(pool)
             if self.ranker is not None:
@@ -146,13 +147,13 @@ class RankCandidates:
         return pool
 
 
-def _first(found: Sequence[Fused], most: int) -> list[Fused]:
-    """Return the best candidates, and those that each leg puts first, in their order."""
+def _heads(found: Sequence[Fused]) -> Set[str]:
+    """Return the candidates that each leg puts first."""
     heads = set[str]()
     for leg in set[str]().union(*(item.legs for item in found)):
         head = nlargest(HEAD, (item for item in found if leg in item.legs), key=lambda item: item.legs[leg])
         heads |= {item.uid for item in head}
-    return [item for place, item in enumerate(found) if place < most or item.uid in heads]
+    return heads
 
 
 async def _run(stage: Stage, pool: Pool, asked: Asked) -> StageResult:
@@ -164,10 +165,12 @@ async def _run(stage: Stage, pool: Pool, asked: Asked) -> StageResult:
     return StageResult(stage.name, pool.features.keys() != before or not reason, reason, len(pool), took)
 
 
-def _cut(pool: Pool, most: int) -> None:
+def _cut(pool: Pool, most: int, heads: Set[str]) -> None:
+    """Keep the best by what is cheap to know, and the heads."""
     if len(pool) > most:
-        best = np.argsort(-total(pool, _CHEAP), kind="stable")[:most]
-        pool.keep(best)
+        best = np.argsort(-total(pool, _CHEAP), kind="stable")
+        kept = [rank < most or pool.uids[place] in heads for rank, place in enumerate(best.tolist())]
+        pool.keep(best[kept])
 
 
 def _rescored(ranker: Ranker, pool: Pool, scores: Feature, asked: Asked) -> tuple[Feature, StageResult]:
