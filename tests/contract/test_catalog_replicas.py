@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+import time
+from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -10,7 +12,9 @@ import pytest
 from memos_kernel.cube import Plaintext
 from memos_kernel.errors import DependencyUnavailable, EtagMismatch, Overloaded
 from memos_kernel.ids import uuid7
+from memos_runtime.sql import engine as engine_module
 from memos_storage.adapters.memory import MemorySpans, MemoryVectorIndex
+from memos_storage.adapters.sql import new_rows
 from memos_storage.adapters.sql.blobs import SqlBlobRegistry
 from memos_storage.adapters.sql.catalog import Database, SqlCatalog
 from memos_storage.adapters.sql.outbox import SqlOutbox
@@ -186,6 +190,15 @@ async def test_the_locks_of_a_frozen_process_pass_to_who_waits_and_its_own_write
         assert (await replicas[1].retell(cube, "told")).revision == 2
     with pytest.raises(DependencyUnavailable):
         await holding
+
+
+async def test_a_batch_that_takes_long_to_read_is_not_taken_for_a_frozen_process(monkeypatch, tmp_path):
+    monkeypatch.setattr(engine_module, "_FROZEN_SECONDS", 2)
+    monkeypatch.setattr(new_rows, "frequencies", lambda cube: time.sleep(0.06) or Counter(cube.text.split()))
+    url = await asyncio.to_thread(empty_database, "postgresql", tmp_path)
+    async with opened(url, MemoryVectorIndex(), Clock()) as replica:
+        made = await replica.add(*(f"{number} {'word ' * 3200}" for number in range(48)))
+    assert len(made) == 48
 
 
 async def test_writers_workers_and_comparisons_at_the_same_time_end_in_an_index_like_the_catalogue(replicas):

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -15,6 +16,8 @@ from memos_governance.domain.credentials import new_secret
 from memos_governance.local import bootstrap_local, create_tenant
 from memos_kernel.ids import SystemClock
 from memos_kernel.names import TenantName
+from memos_runtime.sql import engine as engine_module
+from memos_runtime.sql.migrations import migrate
 from memos_scheduler.adapters.sql import migrations as scheduler
 from memos_scheduler.adapters.sql.schema import metadata as scheduler_tables
 from memos_storage import migrations as storage
@@ -65,6 +68,34 @@ async def test_what_a_newer_release_has_migrated_stays_and_serves_the_older_one(
     assert await asyncio.to_thread(governance.is_current, url)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT version_num FROM storage_version")) == "of a newer release"
+    engine.dispose()
+
+
+STEP = """
+import time
+
+from alembic import op
+
+revision, down_revision = "0001", None
+
+
+def upgrade():
+    op.execute("CREATE TABLE computed (number integer)")
+    time.sleep(2)  # nothing is sent meanwhile
+    op.execute("INSERT INTO computed VALUES (1)")
+"""
+
+
+async def test_a_step_that_computes_for_long_is_not_taken_for_a_frozen_process(monkeypatch, tmp_path):
+    monkeypatch.setattr(engine_module, "_FROZEN_SECONDS", 1)
+    (tmp_path / "versions").mkdir()
+    (tmp_path / "versions" / "0001_computed.py").write_text(STEP)
+    (tmp_path / "env.py").write_text((Path(storage.__file__).parent / "env.py").read_text())
+    url = await asyncio.to_thread(new_database, "slow")
+    await asyncio.to_thread(migrate, url, tmp_path, version_table="storage_version")
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT number FROM computed")) == 1
     engine.dispose()
 
 
