@@ -55,7 +55,7 @@ async def test_words_of_the_query_lead_to_their_terms(store):
     cube = turn("The bridge.")
     await put(store, cube)
     seen = await store.turns.turns([cube.uid], "the painted bridges", words=["the", "painted", "bridges", "##s"])
-    assert seen.words == ((), (0,), (1,), ())
+    assert seen.asked.words == ((), (0,), (1,), ())
 
 
 async def test_the_turns_around_a_text_are_in_the_order_of_their_times(store):

@@ -20,6 +20,7 @@ async def test_the_current_statement_is_found_before_the_stale_one(system, calle
     found = await tell_and_ask(caller, vault, updated_facts(HELD_OUT))
     assert found.above >= 0.9 * found.facts
     assert found.above_without_both < found.above_without < 0.2 * found.facts
+    assert found.by_own_words > 0.95 * found.facts
     assert found.superseded >= 0.1 * found.facts
     assert found.wrongly <= 0.02 * found.statements
 

@@ -23,6 +23,7 @@ class Outcome:
         above: searches in which the update comes before the original.
         above_without: the same without the stage `updates`.
         above_without_both: the same without `updates` and `validity`.
+        by_own_words: statements that look alike, one of each fact, that come first for their own words.
     """
 
     facts: int
@@ -32,6 +33,7 @@ class Outcome:
     above: int
     above_without: int
     above_without_both: int
+    by_own_words: int
 
 
 async def tell_and_ask(caller: Caller, vault: str, facts: Sequence[UpdatedFact], *, seed: int = 7) -> Outcome:
@@ -49,6 +51,7 @@ async def tell_and_ask(caller: Caller, vault: str, facts: Sequence[UpdatedFact],
         above=await _above(caller, vault, facts, names),
         above_without=await _above(caller, vault, facts, names, without=("updates",)),
         above_without_both=await _above(caller, vault, facts, names, without=("updates", "validity")),
+        by_own_words=sum([await _is_first(caller, vault, fact.lookalikes[0]) for fact in facts]),
     )
 
 
@@ -76,3 +79,8 @@ async def _above(
         update, original = names[fact.update], names[fact.original]
         count += update in order and (original not in order or order.index(update) < order.index(original))
     return count
+
+
+async def _is_first(caller: Caller, vault: str, text: str) -> bool:
+    request = memory.SearchMemoriesRequest(vaults=[vault], query=text, top_k=TOP_K)
+    return (await caller.memory.SearchMemories(request)).hits[0].cube.plaintext.text == text

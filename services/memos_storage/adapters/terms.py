@@ -12,9 +12,11 @@ import snowballstemmer
 from memos_kernel.cube import MemCube
 from memos_kernel.embedding import is_named
 from memos_storage.domain.bm25 import QUERY_TERMS
+from memos_storage.domain.pool import QueryPlaces
 
 TERM_CHARS = 64
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_DIGIT = re.compile("[0-9]")
 _CODE = re.compile(r"(?=.*[0-9])[a-z0-9]{4,}")
 _UNITS = """
     st nd rd th am pm h hr hour m min minut s sec second ms day week month mo year yr yo
@@ -87,9 +89,27 @@ def wanted_terms(query: str) -> list[str]:
     return list(dict.fromkeys(terms(query)))[:QUERY_TERMS]
 
 
-def identifiers(wanted: Sequence[str]) -> tuple[int, ...]:
-    """Return the places of terms that are numbers or codes; years, times and small numbers are none."""
-    return tuple(place for place, term in enumerate(wanted) if _CODE.fullmatch(term) and not _PLAIN.fullmatch(term))
+def query_places(query: str, wanted: Sequence[str], words: Sequence[str]) -> QueryPlaces:
+    """Return where some terms are among those that are wanted.
+
+    Identifiers are numbers and codes but for years, times, round numbers and amounts. A name is written with a capital,
+    and not the first word.
+
+    Args:
+        query: as it was asked.
+        wanted: its terms.
+        words: the word of each of its tokens.
+    """
+    places = {term: place for place, term in enumerate(wanted)}
+    written = [match[0] for match in _WORD.finditer(unicodedata.normalize("NFKC", query))]
+    names = {term for word in written[1:] if word[0].isupper() for term in terms(word)}
+    return QueryPlaces(
+        words=tuple(tuple(places[term] for term in terms(word) if term in places) for word in words),
+        identifiers=tuple(
+            place for term, place in places.items() if _CODE.fullmatch(term) and not _PLAIN.fullmatch(term)
+        ),
+        particulars=tuple(place for term, place in places.items() if term in names or _DIGIT.search(term)),
+    )
 
 
 def written(text: str, wanted: Sequence[str]) -> tuple[str, ...]:

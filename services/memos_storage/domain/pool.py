@@ -29,6 +29,21 @@ _SHORT = 40.0
 
 
 @dataclass(frozen=True, slots=True)
+class QueryPlaces:
+    """Places of some terms among those of a query.
+
+    Attributes:
+        words: for each word of the query's tokens, those of its terms.
+        identifiers: those of numbers and codes that tell one thing from others.
+        particulars: those of names, and of all that has a digit.
+    """
+
+    words: tuple[tuple[int, ...], ...] = ()
+    identifiers: tuple[int, ...] = ()
+    particulars: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class VaultWords:
     """Statistics of a vault: the average length of a text in terms, and the IDF of each term of the query."""
 
@@ -63,8 +78,7 @@ class Seen:
             is known, for a text that is here only as one around another.
         named: the times that each tells of.
         valid: from when until when each holds, in microseconds since 1970, UTC; None where that is open.
-        words: for each word of the query's tokens, the places of its terms among those of the query.
-        identifiers: places of the terms of the query that are numbers or codes.
+        asked: places of terms of the query.
     """
 
     uids: Sequence[str]
@@ -80,8 +94,7 @@ class Seen:
     named: Sequence[tuple[NamedTime, ...]]
     valid: Sequence[tuple[int | None, int | None]]
     statistics: Mapping[int, VaultWords]
-    words: tuple[tuple[int, ...], ...] = ()
-    identifiers: tuple[int, ...] = ()
+    asked: QueryPlaces = QueryPlaces()
 
     @classmethod
     def of(
@@ -90,8 +103,7 @@ class Seen:
         statistics: Mapping[int, VaultWords],
         *,
         terms: int,
-        words: tuple[tuple[int, ...], ...] = (),
-        identifiers: tuple[int, ...] = (),
+        asked: QueryPlaces = QueryPlaces(),
     ) -> "Seen":
         """Return turns as columns."""
         uids = [seen.uid for seen in turns]
@@ -109,8 +121,7 @@ class Seen:
             named=[seen.turn.named for seen in turns],
             valid=[seen.valid for seen in turns],
             statistics=statistics,
-            words=words,
-            identifiers=identifiers,
+            asked=asked,
         )
 
 
@@ -159,8 +170,7 @@ def joined(first: Seen, second: Seen) -> Seen:
         named=[*first.named, *second.named],
         valid=[*first.valid, *second.valid],
         statistics={**first.statistics, **second.statistics},
-        words=first.words,
-        identifiers=first.identifiers,
+        asked=first.asked,
     )
 
 

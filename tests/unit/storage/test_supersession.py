@@ -11,6 +11,7 @@ from memos_kernel.memory_links import LinkKind
 from memos_kernel.states import freeze
 from memos_storage.domain.filters import CubeFilter
 from memos_storage.domain.values import NewCube
+from memos_storage.usecases.ranking.updates import DOUBTS
 from storage_cubes import MAIN, NOTES, NOW, grant, said, vector, wanted
 from storage_world import mutation
 
@@ -427,6 +428,43 @@ async def test_a_search_finds_the_newer_one_first(world, evidence):
     assert await found(world, without=frozenset({"updates"})) != []
     stage = (await world.search("Where does Nora live?", vector=vector(1))).stages[-1]
     assert (stage.name, stage.ran) == ("updates", True)
+
+
+async def doubted(world, *texts):
+    """Tell texts one after the other, each of which may make all before it untrue."""
+    for number, text in enumerate(texts):
+        for earlier in texts[:number]:
+            world.evidence[text, earlier] = WEAK
+        await tell(world, new(text, minutes=number))
+    world.clock.advance(minutes=60)
+
+
+async def first_hit(world, query, **members):
+    return (await world.search(query, vector=vector(1), **members)).hits[0].cube.text
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("which number has fact 5", "the number of fact 5 is 25"),
+        ("the colour of Tom", "the colour of tom is blue"),
+        ("the gate is green", "the gate is green"),
+        ("is the gate green", "the gate is red"),
+        ("The gate is green?", "the gate is red"),
+    ],
+)
+async def test_what_may_outdate_a_text_comes_before_it_only_if_it_is_about_the_same(world, query, wanted):
+    await doubted(world, "the number of fact 5 is 25", "the number of fact 6 is 36")
+    await doubted(world, "the colour of tom is blue", "the colour of ann is grey")
+    await doubted(world, "the gate is green", "the gate is red")
+    assert await first_hit(world, query, without=frozenset({"dense"})) == wanted
+
+
+async def test_however_many_may_outdate_a_text_it_is_among_the_first(world):
+    texts = [f"the gate is {colour}" for colour in ("green", *"abcdefghijklmnopqrstuvwxyz")]
+    await doubted(world, *texts)
+    found = await world.search("is the gate green", vector=vector(1), without=frozenset({"dense"}), top_k=40)
+    assert [hit.cube.text for hit in found.hits].index("the gate is green") == DOUBTS
 
 
 async def test_a_query_can_leave_the_order_as_it_is(homes):

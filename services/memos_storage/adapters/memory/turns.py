@@ -6,7 +6,7 @@ from memos_kernel.cube import Kind, MemCube
 from memos_kernel.moments import micros
 from memos_kernel.names import VaultName
 from memos_storage.adapters.memory.catalog import MemoryCatalog
-from memos_storage.adapters.terms import frequencies, identifiers, terms, wanted_terms
+from memos_storage.adapters.terms import frequencies, query_places, wanted_terms
 from memos_storage.domain.bm25 import idf
 from memos_storage.domain.pool import STEPS, Seen, SeenTurn, VaultWords
 from memos_storage.domain.turns import times_of, turn_of
@@ -22,7 +22,6 @@ class MemoryTurnReader:
     async def turns(self, uids: Sequence[str], query: str, *, words: Sequence[str] = ()) -> Seen:
         """Return the turns of these cubes and those around them, with what they share with a query."""
         wanted = wanted_terms(query)
-        places = {term: place for place, term in enumerate(wanted)}
         live = self._live()
         around = {uid: _around(live[uid], live) for uid in uids if uid in live}
         shown = dict.fromkeys([*around, *(uid for steps in around.values() for uid in steps.values())])
@@ -37,8 +36,7 @@ class MemoryTurnReader:
                 if any(live[uid].vault == vault for uid in shown)
             },
             terms=len(wanted),
-            words=tuple(tuple(places[term] for term in terms(word) if term in places) for word in words),
-            identifiers=identifiers(wanted),
+            asked=query_places(query, wanted, words),
         )
 
     async def tokens(self, uids: Sequence[str], embedder: str) -> dict[str, bytes]:

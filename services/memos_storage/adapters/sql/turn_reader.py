@@ -25,9 +25,9 @@ from memos_storage.adapters.sql.lexical import FREQUENCIES
 from memos_storage.adapters.sql.named import named_from_json
 from memos_storage.adapters.sql.parts import fetched, listed
 from memos_storage.adapters.sql.statements import OF_CURRENT_TEXT
-from memos_storage.adapters.terms import identifiers, terms, wanted_terms
+from memos_storage.adapters.terms import query_places, wanted_terms
 from memos_storage.domain.bm25 import idf
-from memos_storage.domain.pool import STEPS, Places, Seen, VaultWords, around
+from memos_storage.domain.pool import STEPS, Places, QueryPlaces, Seen, VaultWords, around
 
 _CUBES, _VAULTS, _TURNS, _VECTORS = schema.cubes, schema.vaults, schema.turns, schema.vectors
 _POSTINGS = schema.postings
@@ -95,9 +95,8 @@ class SqlTurnReader:
     async def turns(self, uids: Sequence[str], query: str, *, words: Sequence[str] = ()) -> Seen:
         """Return the turns of these cubes and those around them, with what they share with a query."""
         wanted = wanted_terms(query)
-        places = {term: place for place, term in enumerate(wanted)}
-        of_words = tuple(tuple(places[term] for term in terms(word) if term in places) for word in words)
-        return await self._database.read(lambda connection: _seen(connection, uids, wanted, of_words))
+        asked = query_places(query, wanted, words)
+        return await self._database.read(lambda connection: _seen(connection, uids, wanted, asked))
 
     async def tokens(self, uids: Sequence[str], embedder: str) -> dict[str, bytes]:
         """Return the codes of the tokens of cubes that have some of an embedder."""
@@ -110,15 +109,13 @@ class SqlTurnReader:
         return await self._database.read(work)
 
 
-def _seen(
-    connection: Connection, uids: Sequence[str], wanted: Sequence[str], words: tuple[tuple[int, ...], ...]
-) -> Seen:
+def _seen(connection: Connection, uids: Sequence[str], wanted: Sequence[str], asked: QueryPlaces) -> Seen:
     statements = _statements(connection.dialect.name)
     chains = fetched(connection, statements.chain, {"uids": json.dumps(list(uids))})
     found = sorted({key for chain in chains for key in chain if key is not None})
     rows = fetched(connection, statements.rows, {"keys": json.dumps(found)}) if found else []
     if not rows:
-        return Seen.of((), {}, terms=len(wanted), words=words, identifiers=identifiers(wanted))
+        return Seen.of((), {}, terms=len(wanted), asked=asked)
     keys, vault_keys, uids_, sessions, speakers, times, roles, marks, lengths, named, *valid = zip(*rows, strict=True)
     vaults = np.array(vault_keys, dtype=np.int64)
     counts = np.zeros((len(rows), len(wanted)))
@@ -141,8 +138,7 @@ def _seen(
         named=[named_from_json(stored) for stored in named],
         valid=list(zip(*valid, strict=True)),
         statistics=statistics,
-        words=words,
-        identifiers=identifiers(wanted),
+        asked=asked,
     )
 
 

@@ -21,14 +21,13 @@ class IdentifierStage:
 
     def __call__(self, pool: Pool, scores: Feature) -> Feature:
         """Return the scores with those of the texts that are meant above the others."""
-        has = np.zeros((len(pool), len(pool.seen.identifiers)), dtype=bool)
-        has[pool.known] = pool.seen.counts[pool.places[pool.known]][:, list(pool.seen.identifiers)] > 0
+        has = np.zeros((len(pool), len(pool.seen.asked.identifiers)), dtype=bool)
+        has[pool.known] = pool.seen.counts[pool.places[pool.known]][:, list(pool.seen.asked.identifiers)] > 0
         holders = has.sum(axis=0)
         telling = has[:, (holders > 0) & (holders <= FEW)]
         if not telling.size:
             return scores
         pool.features[IDENTIFIERS] = telling.mean(axis=1)
-        above: float = (
-            np.ptp(scores) + 1.0
-        )  # for each code, so that a text with one of two is still before one with none
-        return scores + above * telling.sum(axis=1)
+        above = np.ptp(scores) + 1.0  # for each code, so that a text with one of two is still before one with none
+        placed: Feature = scores + above * telling.sum(axis=1)
+        return placed

@@ -66,7 +66,7 @@ def _weights(pool: Pool, tokens: int) -> Floats:
 
 def _token_weights(seen: Seen, vault: int, tokens: int) -> Floats:
     idf = seen.statistics[vault].idf
-    words = seen.words or ((),) * tokens
+    words = seen.asked.words or ((),) * tokens
     weights = np.array(
         [max((idf[place] for place in places), default=PLAIN_WORD) for places in words], dtype=np.float32
     )
