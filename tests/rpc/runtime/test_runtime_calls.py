@@ -27,6 +27,8 @@ from memos_kernel.errors import (
     PeerForbidden,
 )
 from memos_kernel.names import VaultName
+from memos_runtime import channels as channels_module
+from memos_runtime import server as server_module
 from memos_runtime.channels import AFFINITY_SWITCH, ChannelPool, Channels, service_config
 from memos_runtime.context import use_grant
 from memos_runtime.telemetry import Telemetry
@@ -215,6 +217,29 @@ async def test_a_call_that_a_server_cancels_goes_to_another_one_where_it_may_be_
         with pytest.raises(DependencyUnavailable):
             await there.DeleteMemCube(storage.DeleteMemCubeRequest(name="c"))
     assert met == ["read", "read", "write"]
+
+
+async def test_a_call_may_wait_for_its_answer_longer_than_many_signs_of_life(serve, authorized, monkeypatch):
+    """Periods are a tenth here: channels ask every 1.5 s whether the other side is there; servers allow it each 1 s."""
+
+    def faster(options):
+        return tuple(
+            (name, value // 10 if "ping_interval" in name or "keepalive_time" in name else value)
+            for name, value in options
+        )
+
+    monkeypatch.setattr(server_module, "_OPTIONS", faster(server_module._OPTIONS))
+    monkeypatch.setattr(channels_module, "_CONNECTION", faster(channels_module._CONNECTION))
+    async with serve() as running:
+
+        async def late(request):
+            await asyncio.sleep(8)
+            return storage.BatchGetMemCubesResponse(results=[{"cube": {"name": "c"}}])
+
+        running.services.storage.answer = late
+        answer = await stub(running).GetMemory(memory.GetMemoryRequest(name="c"), metadata=authorized, timeout=20)
+    assert answer.cube.name == "c"
+    assert len(running.services.storage.seen) == 1
 
 
 async def test_calls_between_services_pass_no_proxy(serve, authorized, monkeypatch):
