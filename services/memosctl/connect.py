@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from memos_client import Client, MemosError, RequestError, Settings, Unauthenticated, Unavailable
+from memos_client import Client, LimitExceeded, MemosError, RequestError, Settings, Unauthenticated, Unavailable
 from memosctl.failures import Failure, usage
 from memosctl.importing import LineRefused, Send, refused_index
 
@@ -37,6 +37,8 @@ def sender(client: Client) -> Send:
             return client.call(request)  # type: ignore[no-any-return]
         except RequestError as error:
             index = refused_index(error.field)
+            if index is None and isinstance(error, LimitExceeded) and len(request.messages) == 1:
+                index = 0
             if index is None:
                 raise
             raise LineRefused(index, error.message) from error

@@ -3,10 +3,12 @@
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 from zoneinfo import ZoneInfo
 
 from memosctl.failures import usage
@@ -186,6 +188,25 @@ def time_zone(given: str | None) -> str:
     except (ValueError, LookupError, OSError):
         offset = f"{datetime.now().astimezone():%z}"
         return f"{offset[:3]}:{offset[3:5]}"
+
+
+def is_stdin(file: Path) -> bool:
+    """Return whether a file is `-`, which stands for standard input."""
+    return str(file) == "-"
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[BinaryIO]:
+    """Open a file to read its bytes; `-` is standard input, which stays open.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if is_stdin(file):
+        yield sys.stdin.buffer
+        return
+    with file.open("rb") as source:
+        yield source
 
 
 def text_or_stdin(text: str) -> str:

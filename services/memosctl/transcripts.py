@@ -78,7 +78,7 @@ def _line(number: int, raw: bytes) -> Line | BadLine:
     for name, content in value.items():
         if content is not None and not isinstance(content, str):
             return BadLine(number, f"field {name!r} is not a string")
-        if content and not _is_unicode(content):
+        if content and not is_unicode(content):
             return BadLine(number, f"field {name!r} holds half a character, such as a cut emoji")
     message = {name: content for name, content in value.items() if content}
     if not message.get("text", "").strip():
@@ -86,7 +86,8 @@ def _line(number: int, raw: bytes) -> Line | BadLine:
     return Line(number, raw, message)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Return whether every character is whole."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -153,10 +153,10 @@ def test_the_command_line_loads_a_file(system, vault, tmp_path):
     broken = system.memosctl("load", str(file), "-v", vault, check=False)
     assert broken.returncode == 1
     assert 'Line 2 has no object with a "text"' in broken.stderr
-    for line, field in (({"text": "x", "priority": "high"}, "priority"), ({"text": "x", "vector": ["a"]}, "vector")):
-        file.write_text('{"text": "good"}\n' + json.dumps(line))
+    for field, value in (("priority", "high"), ("vector", ["a"]), ("labels", ["a"])):
+        file.write_text('{"text": "good"}\n' + json.dumps({"text": "x", field: value}))
         ran = system.memosctl("load", str(file), "-v", vault, check=False)
-        assert (ran.returncode, "items[1]" in ran.stderr) == (1, True), (field, ran.stderr)
+        assert (ran.returncode, f'Line 2 has a field "{field}"' in ran.stderr) == (1, True), ran.stderr
 
 
 def test_a_vault_is_copied_with_one_blocking_client(system, vault):

@@ -2,6 +2,7 @@
 
     MemosError                   .reason .message .field .metadata .retry_after .code
     |- RequestError              the call itself is wrong; `.field` says where
+    |  |- LimitExceeded          a value, or the whole message, is too large: split the call
     |- Unauthenticated           no API key, or an unknown or revoked one
     |- PermissionDenied          the key may not do this
     |- NotFound                  it does not exist, or not for this key
@@ -20,6 +21,7 @@
 Branch on the class, or on `reason`, which is a name of the contract's `ErrorReason`; never on the message.
 """
 
+import re
 from collections.abc import Mapping
 from typing import cast
 
@@ -63,6 +65,10 @@ class MemosError(Exception):
 
 class RequestError(MemosError):
     """The call itself is wrong."""
+
+
+class LimitExceeded(RequestError):
+    """A value, or the whole message, is over a stated limit."""
 
 
 class Unauthenticated(MemosError):
@@ -130,7 +136,7 @@ BY_REASON: Mapping[str, type[MemosError]] = {
     "INVALID_FIELD": RequestError,
     "MISSING_FIELD": RequestError,
     "MALFORMED_NAME": RequestError,
-    "LIMIT_EXCEEDED": RequestError,
+    "LIMIT_EXCEEDED": LimitExceeded,
     "IMMUTABLE_FIELD": RequestError,
     "PAGE_TOKEN_MISMATCH": RequestError,
     "ARCHIVE_INVALID": RequestError,
@@ -184,13 +190,31 @@ _BY_CODE: Mapping[grpc.StatusCode, type[MemosError]] = {
 """The class of a status that carries no reason: of a proxy, of gRPC itself, or of a newer server."""
 
 
+_TOO_LARGE = re.compile(r"(CLIENT|SERVER): (Received|Sent) message larger than max(?: \((\d+) vs\. (\d+)\))?")
+"""What gRPC says of a message that it does not carry."""
+
+
 def error_of_call(error: grpc.aio.AioRpcError) -> MemosError:
     """Return the error of a failed call."""
     status = _status_of(error)
     if status is not None:
         return error_of_status(status, code=error.code())
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and (told := _TOO_LARGE.search(error.details() or "")):
+        return _too_large(*told.groups())
     kind = _BY_CODE.get(error.code(), ServerFault)
     return kind(error.details() or f"The call failed with {error.code().name}.", code=error.code().name)
+
+
+def _too_large(side: str, done: str, size: str | None, most: str | None) -> LimitExceeded:
+    """Return the error of a message that gRPC does not carry: the request, or the answer."""
+    told = f" has {size} bytes, and a message at most {most}" if size and most else " is larger than a message may be"
+    asked = (side, done) in (("CLIENT", "Sent"), ("SERVER", "Received"))
+    return LimitExceeded(
+        f"The request{told}; split the call." if asked else f"The answer{told}; ask for less, such as a smaller page.",
+        reason="LIMIT_EXCEEDED",
+        metadata={"limit": most, "unit": "bytes"} if most else {},
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED.name,
+    )
 
 
 def error_of_status(status: status_pb2.Status, *, code: grpc.StatusCode) -> MemosError:

@@ -10,12 +10,14 @@ from itertools import count, islice
 from memos_api.v1 import memcube_pb2
 from memos_api.v1 import memory_service_pb2 as pb
 from memos_client._base import Calls
-from memos_client._errors import MemosError, error_of_item
+from memos_client._errors import LimitExceeded, MemosError, error_of_item
 from memos_client._filters import semantic_type, timestamp
 
 _BATCH = 256
-_BATCH_BYTES = 3 * 1024 * 1024
-"""A message may have 4 MiB."""
+_MESSAGE_BYTES = 4 * 1024 * 1024
+_FRAME_BYTES = 1024
+"""More than what is around one item in a message."""
+_BATCH_BYTES = _MESSAGE_BYTES * 3 // 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,8 @@ class ImportCalls(Calls):
             resume_token: token of an answer.
 
         Raises:
-            MemosError: RequestError (another embedder than the one that runs), NotFound (the vault), Unavailable.
+            MemosError: RequestError (another embedder than the one that runs), LimitExceeded (an item does not fit into
+                a message; `.field` says which), NotFound (the vault), Unavailable.
             ValueError: an item has a value of the wrong type.
         """
         begin: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -113,9 +116,16 @@ class ImportCalls(Calls):
 
     def _message(self, index: int, item: NewMemory) -> pb.ImportItem:
         try:
-            return self._item(item)
-        except (TypeError, ValueError, AttributeError) as error:
+            made = self._item(item)
+        except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise ValueError(f"items[{index}] cannot be sent: {error}") from error
+        if (size := made.ByteSize()) > _MESSAGE_BYTES - _FRAME_BYTES:
+            raise LimitExceeded(
+                f"items[{index}] has {size} bytes, and a message at most {_MESSAGE_BYTES}; split it.",
+                reason="LIMIT_EXCEEDED",
+                metadata={"field": f"items[{index}]", "limit": str(_MESSAGE_BYTES), "unit": "bytes"},
+            )
+        return made
 
     def _item(self, item: NewMemory) -> pb.ImportItem:
         cube = memcube_pb2.MemCube(

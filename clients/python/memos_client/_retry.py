@@ -34,7 +34,7 @@ class Retries:
         if attempt >= self.attempts or not isinstance(error, Unavailable):
             return None
         if error.code == "RESOURCE_EXHAUSTED" and error.retry_after is None:
-            return None  # a full disk, or a message that is too long: waiting does not mend it
+            return None  # a full disk: waiting does not mend it
         asked = error.retry_after
         wait = asked if asked is not None else self.first_delay * 2 ** (attempt - 1)
         wait *= 1 + random.random() / 4  # noqa: S311  # spreads callers, guards no secret

@@ -442,7 +442,8 @@ class Client:
             resume_token: token of an answer.
 
         Raises:
-            MemosError: RequestError (another embedder than the one that runs), NotFound (the vault), Unavailable.
+            MemosError: RequestError (another embedder than the one that runs), LimitExceeded (an item does not fit into
+                a message; `.field` says which), NotFound (the vault), Unavailable.
             ValueError: an item has a value of the wrong type.
         """
         return self._portal.iterate(

@@ -1,6 +1,5 @@
 """`memosctl import`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,8 +33,8 @@ def import_(
     from memosctl.importing import import_lines
     from memosctl.transcripts import read
 
-    data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    lines = list(read(data.splitlines(keepends=True)))
+    with inputs.opened(file) as source:
+        lines = list(read(source.read().splitlines(keepends=True)))
     report = Report()
     with cli.client() as client, cli.output.progress("importing", len(lines)) as advance:
         try:

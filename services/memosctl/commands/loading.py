@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memosctl import names
+from memosctl import inputs, names
 from memosctl.command import Cli, command
 from memosctl.failures import Failure
 from memosctl.options import TargetVaultOption
@@ -24,7 +24,7 @@ _SHOWN = 20
 @command(app, "load")
 def load(
     cli: Cli,
-    file: Annotated[Path, typer.Argument(help="File of JSON lines, a memory each.", exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="File of JSON lines, a memory each; `-` reads stdin.")],
     vault: TargetVaultOption = names.MAIN_VAULT,
     embedder: Annotated[
         str, typer.Option("--embedder", help="Id of the embedder that made the vectors in the file.")
@@ -33,17 +33,19 @@ def load(
     """Store many memories, a JSON object a line: "text", and as you like "name", "labels", "vector" ...
 
     Nothing is read into them, and nothing left out. One that is refused is reported and the others go on; a line that
-    is no memory ends it. If the system goes away, it is waited for. What is stored is never stored twice, also when
-    the file is loaded again.
+    is no memory ends it. If the system goes away, it is waited for, unless the lines come through a pipe. What is
+    stored is never stored twice, also when the file is loaded again.
     """
-    from memos_client import DeadlineExceeded, Unavailable
-    from memosctl.loading import Loaded, read_lines
+    from memos_client import DeadlineExceeded, RequestError, Unavailable
+    from memosctl.loading import Loaded, line_at_fault, read_lines
 
     report, token, patience = Loaded(), "", Patience()
-    with cli.client() as client, cli.output.progress("loading", _lines(file)) as advance:
+    lasting = not inputs.is_stdin(file) and file.is_file()  # what a pipe has given it does not give again
+    shown = cli.output.progress("loading", _lines(file)) if lasting else cli.output.counting("loading")
+    with cli.client() as client, shown as advance:
         while True:
             try:
-                with file.open("rb") as lines:
+                with inputs.opened(file) as lines:
                     items = read_lines(lines)
                     for answer in client.import_memories(
                         names.vault(vault), items, embedder=embedder, resume_token=token
@@ -54,12 +56,12 @@ def load(
                         if answer.results:
                             patience.renew()
                 break
-            except ValueError as error:
-                raise Failure(
-                    f"{error}.", "Mend this line; what came before it is stored.", reason="BAD_LINE"
-                ) from error
+            except (RequestError, ValueError) as error:
+                if (refused := line_at_fault(error)) is None:
+                    raise
+                raise refused from error
             except (Unavailable, DeadlineExceeded) as error:
-                patience.wait(error, begun=bool(token))
+                patience.wait(error, begun=lasting and bool(token))
     cli.output.answer(report.document(), lambda: _view(report))
     if report.errors:
         raise Failure(

@@ -18,7 +18,9 @@ from memos_client import (
     DuplicateContent,
     EtagMismatch,
     Filter,
+    LimitExceeded,
     Message,
+    NewMemory,
     NotFound,
     PreconditionFailed,
     RequestError,
@@ -64,6 +66,13 @@ async def test_what_is_no_list_of_texts_and_messages_is_not_sent(memos, items):
     with pytest.raises(TypeError, match="items"):
         await memos.add("notes", items)
     assert [cube async for cube in memos.list("notes")] == []
+
+
+async def test_an_item_of_an_import_that_no_message_carries_is_named(memos):
+    items = [NewMemory(text="a"), NewMemory(text="b" * 5_000_000)]
+    with pytest.raises(LimitExceeded, match="and a message at most 4194304; split it") as caught:
+        [answer async for answer in memos.import_memories("notes", items)]
+    assert caught.value.field == "items[1]"
 
 
 async def test_a_cube_is_created_changed_and_deleted(memos):

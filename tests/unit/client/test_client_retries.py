@@ -8,7 +8,16 @@ import pytest
 from memos_api.v1 import chat_service_pb2
 from memos_api.v1 import governance_service_pb2 as governance
 from memos_api.v1 import memory_service_pb2 as pb
-from memos_client import AsyncClient, ChatEnd, DeadlineExceeded, Overloaded, RequestError, Retries, Unavailable
+from memos_client import (
+    AsyncClient,
+    ChatEnd,
+    DeadlineExceeded,
+    LimitExceeded,
+    Overloaded,
+    RequestError,
+    Retries,
+    Unavailable,
+)
 from memos_kernel import errors
 from memos_wire.errors import CODES, status_of
 from proxies import proxy_in_the_environment
@@ -48,7 +57,7 @@ class Script(grpc.GenericRpcHandler):
 @pytest.fixture
 async def script():
     script = Script()
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=[("grpc.max_send_message_length", 1_000_000)])
     server.add_generic_rpc_handlers((script,))
     script.port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -107,6 +116,25 @@ async def test_what_waiting_does_not_mend_is_not_repeated(script, memos, error):
     script.entries = [error]
     with pytest.raises((Overloaded, RequestError)):
         await memos.get("x")
+    assert len(script.calls) == 1
+
+
+async def test_a_request_that_no_message_carries_is_refused_with_the_limit_and_not_repeated(script, memos):
+    script.entries = [pb.AddMemoriesResponse()]
+    with pytest.raises(
+        LimitExceeded, match="has 5000[0-9]{3} bytes, and a message at most 4194304; split the call"
+    ) as caught:
+        await memos.add("notes", ["a" * 5_000_000])
+    assert not isinstance(caught.value, Unavailable)
+    assert (caught.value.reason, caught.value.metadata["limit"]) == ("LIMIT_EXCEEDED", "4194304")
+    assert QUICK.delay(caught.value, attempt=1, left=5) is None
+
+
+@pytest.mark.parametrize("size", [2_000_000, 5_000_000])
+async def test_an_answer_that_no_message_carries_is_told_from_the_request(script, memos, size):
+    script.entries = [pb.AddMemoriesResponse(provenance_id="p" * size)]
+    with pytest.raises(LimitExceeded, match="The answer has .* bytes, and a message at most .*; ask for less"):
+        await memos.add("notes", ["a"])
     assert len(script.calls) == 1
 
 
