@@ -48,16 +48,17 @@ class Portal:
 
     def iterate(self, items: AsyncGenerator[T, None]) -> Iterator[T]:
         """Yield what the generator yields; leaving the loop early closes it."""
+        step = asyncio.Lock()  # one that was interrupted has to end before the generator can be closed
         try:
             while True:
                 try:
-                    item = self.run(_next(items))
+                    item = self.run(_next(items, step))
                 except StopAsyncIteration:
                     return
                 yield item
         finally:
             if not self.closed:
-                self.run(items.aclose())
+                self.run(_close(items, step))
 
     def close(self) -> None:
         """Stop the loop and its thread; what still runs is cancelled. Idempotent."""
@@ -79,5 +80,11 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     loop.close()
 
 
-async def _next(items: AsyncGenerator[T, None]) -> T:
-    return await anext(items)
+async def _next(items: AsyncGenerator[T, None], step: asyncio.Lock) -> T:
+    async with step:
+        return await anext(items)
+
+
+async def _close(items: AsyncGenerator[T, None], step: asyncio.Lock) -> None:
+    async with step:
+        await items.aclose()

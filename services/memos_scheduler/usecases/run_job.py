@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from memos_kernel.errors import AdapterRejected, Capacity, FormUnsupported, MemosError
+from memos_kernel.errors import AdapterRejected, Capacity, FormUnsupported, MemosError, NotFound, RequestError
 from memos_kernel.ids import Clock, IdFactory
 from memos_scheduler.domain.jobs import PATIENCE, Backoff, Job, JobState, Lease, LeaseLost, Progress
 from memos_scheduler.ports import Grants, Handler, JobObserver, JobQueue
@@ -16,8 +16,8 @@ _LOG = logging.getLogger(__name__)
 
 BEATS_PER_LEASE = 3
 
-_FINAL = (AdapterRejected, FormUnsupported)
-"""Errors that another attempt would end with, too, after the same long work."""
+_FINAL = (AdapterRejected, FormUnsupported, NotFound, RequestError)
+"""Errors that another attempt would end with, too, after the same long work, or for what the job asks."""
 
 
 @dataclass(slots=True)

@@ -122,7 +122,7 @@ async def test_what_waiting_does_not_mend_is_not_repeated(script, memos, error):
 async def test_a_request_that_no_message_carries_is_refused_with_the_limit_and_not_repeated(script, memos):
     script.entries = [pb.AddMemoriesResponse()]
     with pytest.raises(
-        LimitExceeded, match="has 5000[0-9]{3} bytes, and a message at most 4194304; split the call"
+        LimitExceeded, match=r"has 5000[0-9]{3} bytes, and a message at most 4194304; split the call"
     ) as caught:
         await memos.add("notes", ["a" * 5_000_000])
     assert not isinstance(caught.value, Unavailable)
@@ -133,7 +133,7 @@ async def test_a_request_that_no_message_carries_is_refused_with_the_limit_and_n
 @pytest.mark.parametrize("size", [2_000_000, 5_000_000])
 async def test_an_answer_that_no_message_carries_is_told_from_the_request(script, memos, size):
     script.entries = [pb.AddMemoriesResponse(provenance_id="p" * size)]
-    with pytest.raises(LimitExceeded, match="The answer has .* bytes, and a message at most .*; ask for less"):
+    with pytest.raises(LimitExceeded, match=r"The answer has .* bytes, and a message at most .*; ask for less"):
         await memos.add("notes", ["a"])
     assert len(script.calls) == 1
 

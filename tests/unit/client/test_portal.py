@@ -1,5 +1,6 @@
 import asyncio
 import gc
+import signal
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -73,3 +74,23 @@ def test_many_threads_share_it_while_it_closes_and_none_hangs():
     for caller in callers:
         caller.join(5)
     assert not any(caller.is_alive() for caller in callers)
+
+
+def test_an_interrupted_step_of_a_generator_ends_before_the_generator_is_closed():
+    ended = []
+
+    async def items():
+        try:
+            await asyncio.sleep(0.2)  # until the main thread waits
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            await asyncio.sleep(60)
+            yield
+        finally:
+            await asyncio.sleep(0.01)
+            ended.append(True)
+
+    portal = Portal()
+    with pytest.raises(KeyboardInterrupt):
+        next(portal.iterate(items()))
+    portal.close()
+    assert ended == [True]

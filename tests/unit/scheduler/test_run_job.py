@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from memos_kernel.errors import DependencyUnavailable, InvalidField
+from memos_kernel.errors import CubeNotFound, DependencyUnavailable, InvalidField, StateConflict
 from memos_kernel.names import JobName, PrincipalName, VaultName
 from memos_kernel.permission import Action
 from memos_scheduler.adapters.memory import MemoryObserver
@@ -114,13 +114,23 @@ async def test_each_step_runs_under_a_fresh_grant_of_the_jobs_scope(run_steps, g
 
 async def test_a_failed_attempt_is_tried_again_after_a_wait(run_steps, clock):
     async def fail():
-        raise InvalidField("It is too long.", field="job.parameters")
+        raise StateConflict("It is in use.", state="RUNNING")
 
     job = await run_steps(report(0.5), fail)
 
     assert (job.state, job.attempts) == (JobState.QUEUED, 1)
-    assert job.last_error == "INVALID_FIELD: It is too long."
+    assert job.last_error == "STATE_CONFLICT: It is in use."
     assert job.due_time == clock.now() + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("error", [CubeNotFound("It is gone."), InvalidField("It is too long.", field="name")])
+async def test_what_no_attempt_can_mend_leaves_a_dead_letter_at_once(run_steps, error):
+    async def fail():
+        raise error
+
+    job = await run_steps(fail)
+
+    assert (job.state, job.attempts, job.last_error) == (JobState.DEAD, 1, f"{error.reason}: {error.message}")
 
 
 async def test_while_a_part_is_away_a_job_keeps_its_attempts_for_a_day(queue, runner, enqueued, clock):
@@ -145,17 +155,17 @@ async def test_while_a_part_is_away_a_job_keeps_its_attempts_for_a_day(queue, ru
 
 async def test_the_last_failed_attempt_leaves_a_dead_letter(run_steps):
     async def fail():
-        raise InvalidField("It is too long.", field="job.parameters")
+        raise StateConflict("It is in use.", state="RUNNING")
 
     job = await run_steps(fail, max_attempts=1)
 
-    assert (job.state, job.last_error) == (JobState.DEAD, "INVALID_FIELD: It is too long.")
+    assert (job.state, job.last_error) == (JobState.DEAD, "STATE_CONFLICT: It is in use.")
 
 
 @pytest.mark.parametrize(("max_attempts", "level", "state"), [(3, "WARNING", "QUEUED"), (1, "ERROR", "DEAD")])
 async def test_the_log_tells_of_each_failed_attempt(max_attempts, level, state, run_steps, caplog):
     async def fail():
-        raise InvalidField("It is too long.", field="job.parameters")
+        raise StateConflict("It is in use.", state="RUNNING")
 
     job = await run_steps(fail, max_attempts=max_attempts)
 
@@ -163,7 +173,7 @@ async def test_the_log_tells_of_each_failed_attempt(max_attempts, level, state, 
     assert line.levelname == level
     assert line.getMessage() == (
         f"attempt 1 of {max_attempts} at job {job.name} (count) failed and left it {state}: "
-        "INVALID_FIELD: It is too long."
+        "STATE_CONFLICT: It is in use."
     )
 
 
