@@ -1,16 +1,32 @@
 """A client of the server that was asked for, and what its errors mean on a command line."""
 
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from memos_client import Client, LimitExceeded, MemosError, RequestError, Settings, Unauthenticated, Unavailable
+from memos_client import (
+    Client,
+    LimitExceeded,
+    MemosError,
+    Overloaded,
+    RequestError,
+    Settings,
+    Unauthenticated,
+    Unavailable,
+)
 from memosctl.failures import Failure, usage
 from memosctl.importing import LineRefused, Send, refused_index
 
 if TYPE_CHECKING:
     from memos_api.v1.memory_service_pb2 import AddMemoriesRequest, AddMemoriesResponse
     from memosctl.command import Cli
+
+
+_HANDSHAKE = re.compile(r"handshake failed|Hostname Verification Check failed", re.IGNORECASE)
+_WHY = re.compile(r"CERTIFICATE_VERIFY_FAILED(: [\w ]+)?|WRONG_VERSION_NUMBER|\w+_ALERT_\w+")
+_CLOSED = re.compile(r"failed to connect to all addresses.*(Socket closed|Connection reset)", re.DOTALL)
+"""Somebody took the connection, and ended it: a server with TLS that was told none, or no certificate."""
 
 
 def connect(cli: "Cli", *, environ: Mapping[str, str] = os.environ) -> Client:
@@ -50,10 +66,31 @@ def explain_call(error: Exception, cli: "Cli") -> Failure | None:
     """Return a failed call as a failure that says what to do; None if it is no error of a call."""
     if not isinstance(error, MemosError):
         return None
-    if isinstance(error, Unavailable) and not error.reason:
-        address = _settings(cli, os.environ).address
-        return Failure(f"No server answers at {address}.", "Start it with: memosctl up", reason="NO_SERVER")
+    if isinstance(error, Unavailable) and not error.reason and not isinstance(error, Overloaded):
+        return _unreached(error.message, _settings(cli, os.environ))
     return Failure(error.message, _hint(error, cli), reason=error.reason or error.code, metadata=error.metadata)
+
+
+def _unreached(details: str, settings: Settings) -> Failure:
+    """Return what is told of a call that no server of memos answered, by what gRPC says of the connection."""
+    address = settings.address
+    if settings.tls is not None and (failed := _HANDSHAKE.search(details)):
+        why = _WHY.search(details) or failed
+        return Failure(
+            f"The TLS handshake with {address} failed: {why[0]}.",
+            "MEMOS_CA_FILE (--ca-file) must be the CA of the server's certificate, which must be valid and name the "
+            "host; MEMOS_CERT_FILE and MEMOS_KEY_FILE are for a server that asks for one.",
+            reason="TLS_FAILED",
+        )
+    if _CLOSED.search(details):
+        return Failure(f"What listens at {address} ends the connection before a call.", _ended(settings), "NO_ANSWER")
+    return Failure(f"No server answers at {address}.", "Start it with: memosctl up", reason="NO_SERVER")
+
+
+def _ended(settings: Settings) -> str:
+    if settings.tls is None:
+        return "If it speaks TLS, name the CA of its certificate with MEMOS_CA_FILE (--ca-file)."
+    return "It may ask for a certificate: MEMOS_CERT_FILE and MEMOS_KEY_FILE, of a CA that it trusts."
 
 
 def _hint(error: MemosError, cli: "Cli") -> str:

@@ -69,7 +69,8 @@ class AsyncClient(
             retries: how often and how long to try again.
 
         Raises:
-            ValueError: the key would leave this machine in plain text.
+            ValueError: the key would leave this machine in plain text, or holds what no HTTP header carries; the
+                address is no host:port.
         """
         settings = Settings(address=address, api_key=api_key, tenant=tenant, tls=tls, allow_plaintext=allow_plaintext)
         super().__init__(Transport(settings, timeout=timeout, retries=retries))

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any, Self
 
 DEFAULT_ADDRESS = "127.0.0.1:7070"
 DEFAULT_TENANT = "local"
+
+
+_SCHEME = re.compile(r"(dns|ipv4|ipv6|xds):(//[^/]*/)?")
+_HOST = re.compile(r"\[[0-9a-fA-F:.%\w]+\]|[^\s:/\[\]]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +65,8 @@ class Settings:
         allow_plaintext: send the key without TLS to other machines, for a network that encrypts by itself.
 
     Raises:
-        ValueError: the key would leave this machine in plain text.
+        ValueError: the key would leave this machine in plain text, or holds what no HTTP header carries; the address
+            is no host:port.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -70,6 +76,9 @@ class Settings:
     allow_plaintext: bool = False
 
     def __post_init__(self) -> None:
+        _check_key(self.api_key, "api_key")
+        if not _is_target(self.address):
+            raise ValueError(f"The address {self.address!r} is no host:port such as {DEFAULT_ADDRESS} (MEMOS_ADDRESS).")
         if self.api_key and self.tls is None and not self.allow_plaintext and not self.is_local:
             raise ValueError(
                 f"The API key would be sent to {self.address} in plain text; give TLS (MEMOS_CA_FILE), or allow it "
@@ -91,12 +100,14 @@ class Settings:
 
         Raises:
             OSError: MEMOS_API_KEY_FILE cannot be read.
-            ValueError: the key would leave this machine in plain text.
+            ValueError: the key would leave this machine in plain text, or holds what no HTTP header carries; the
+                address is no host:port.
         """
         env = os.environ if environ is None else environ
         state = _state_directory(env)
         key_file = env.get("MEMOS_API_KEY_FILE")
-        key = env.get("MEMOS_API_KEY") or (Path(key_file).read_text(encoding="utf-8").strip() if key_file else "")
+        key = env.get("MEMOS_API_KEY") or (_text(Path(key_file)).strip() if key_file else "")
+        _check_key(key, "MEMOS_API_KEY" if env.get("MEMOS_API_KEY") else f"MEMOS_API_KEY_FILE ({key_file})")
         ca_file = env.get("MEMOS_CA_FILE")
         pair = [Path(env[name]) if env.get(name) else None for name in ("MEMOS_CERT_FILE", "MEMOS_KEY_FILE")]
         address = env.get("MEMOS_ADDRESS") or _content(state / "address") or DEFAULT_ADDRESS
@@ -124,6 +135,27 @@ class Settings:
         return f"tenants/{self.tenant}/{collection}/{value.removeprefix(collection + '/')}"
 
 
+def _check_key(key: str, source: str) -> None:
+    """Refuse a key that no HTTP header carries; what it is stays untold.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError(
+            f"The API key of {source} holds characters that no key has, such as a line break or an accent; "
+            "give it as it was shown when it was made."
+        )
+
+
+def _is_target(address: str) -> bool:
+    """Return whether an address is host:port, with or without the scheme of a gRPC resolver, or a socket's path."""
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    host, _, port = _SCHEME.sub("", address).rpartition(":")
+    return _HOST.fullmatch(host) is not None and port.isascii() and port.isdigit() and 0 < int(port) < 65536
+
+
 def _stays_here(address: str) -> bool:
     """Return whether a gRPC target is on this machine."""
     if address.startswith("unix:"):
@@ -143,8 +175,12 @@ def _state_directory(env: Mapping[str, str]) -> Path:
     return Path(env.get("HOME") or Path.home()) / ".local" / "state" / "memos"
 
 
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="surrogateescape")  # of a decoder's error the bytes could be read
+
+
 def _content(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return _text(path).strip()
     except OSError:
         return ""

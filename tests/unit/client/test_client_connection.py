@@ -123,3 +123,40 @@ def test_the_environment_names_the_certificate(tmp_path):
     assert [str(path) for path in (settings.tls.ca_file, settings.tls.cert_file, settings.tls.key_file)] == [
         "/ca", "/c", "/k",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["mk_secret\n", "mk_s\u00e9cret", "mk_\x00secret"])
+def test_a_key_that_no_header_carries_is_refused_when_the_client_is_made_and_never_shown(tmp_path, key):
+    file = tmp_path / "key"
+    file.write_text(f"{key}x")
+    for make, source in (
+        (lambda: AsyncClient(api_key=key), "api_key"),
+        (lambda: Settings.from_env({"MEMOS_API_KEY": key}), "MEMOS_API_KEY "),
+        (lambda: Settings.from_env({"MEMOS_API_KEY_FILE": str(file)}), "MEMOS_API_KEY_FILE"),
+    ):
+        with pytest.raises(ValueError, match=f"The API key of {source}") as caught:
+            make()
+        assert "cret" not in str(caught.value)
+
+
+def test_a_file_of_a_key_that_is_no_text_is_refused_without_its_bytes(tmp_path):
+    (tmp_path / "key").write_bytes(b"mk_\xff")
+    with pytest.raises(ValueError, match="The API key of MEMOS_API_KEY_FILE") as caught:
+        Settings.from_env({"MEMOS_API_KEY_FILE": str(tmp_path / "key")})
+    assert type(caught.value) is ValueError
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["nonsense", "http://localhost:7070", "localhost:", "localhost:port", "localhost:0", ":7070", "a b:1", "::1"],
+)
+def test_an_address_that_is_no_host_and_port_is_refused(address):
+    with pytest.raises(ValueError, match=r"is no host:port .*MEMOS_ADDRESS"):
+        Settings(address=address)
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost:1", "[::1]:7070", "dns:///a.b:7070", "dns:a:1", "ipv4:10.0.0.1:80", "unix:/a/b", "unix:///a"]
+)
+def test_an_address_may_be_any_target_of_grpc(address):
+    assert Settings(address=address).address == address
