@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memos_kernel.errors import MemosError as KernelError
-from memosctl.failures import Failure
+from memosctl.failures import Failure, usage
 from memosctl.output import Output
 from memosctl.state import StateDir
+from memosctl.transcripts import is_unicode
 
 if TYPE_CHECKING:
     from memos_client import Client
@@ -110,6 +111,7 @@ def _with_shared_options(body: Body, shared: dict[str, tuple[Any, Any]]) -> Body
 def run_body(body: Body, cli: Cli, arguments: dict[str, Any]) -> int:
     """Run a command and return its exit code; a failure is told in two lines, never as a traceback."""
     try:
+        _require_unicode(arguments)
         body(cli, **arguments)
     except KeyboardInterrupt:
         return 130
@@ -123,6 +125,18 @@ def run_body(body: Body, cli: Cli, arguments: dict[str, Any]) -> int:
         cli.output.failure(failure)
         return failure.exit_code
     return 0
+
+
+def _require_unicode(arguments: dict[str, Any]) -> None:
+    """Refuse words of the command line that are no text; paths may be any bytes.
+
+    Raises:
+        Failure: one is.
+    """
+    for name, value in arguments.items():
+        words = value if isinstance(value, list) else [value]
+        if not all(is_unicode(word) for word in words if isinstance(word, str)):
+            raise usage(f"{name.upper()} holds bytes that are no UTF-8.", "Write it in UTF-8; see the locale, LC_ALL.")
 
 
 def explain(error: Exception, cli: Cli) -> Failure:

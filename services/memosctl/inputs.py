@@ -210,5 +210,14 @@ def opened(file: Path) -> Iterator[BinaryIO]:
 
 
 def text_or_stdin(text: str) -> str:
-    """Return the text, or all of standard input for `-`."""
-    return sys.stdin.read().strip("\n") if text == "-" else text
+    """Return the text, or all of standard input for `-`.
+
+    Raises:
+        Failure: standard input is no UTF-8.
+    """
+    if text != "-":
+        return text
+    try:
+        return sys.stdin.buffer.read().decode().replace("\r\n", "\n").strip("\n")
+    except UnicodeDecodeError:
+        raise usage("Standard input is no UTF-8.", "Convert it first, such as with iconv.") from None

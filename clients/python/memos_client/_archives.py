@@ -24,6 +24,7 @@ from memos_client._archive_files import (
     write_file,
 )
 from memos_client._base import Calls
+from memos_client._checks import listed
 from memos_client._errors import MemosError, error_of_item
 from memos_client._filters import Filter
 
@@ -56,6 +57,7 @@ class ArchiveOptions:
 
         Raises:
             ValueError: an unknown kind of redaction, or a value of the filter.
+            TypeError: a list is one string.
         """
         return pb.ArchiveOptions(
             filter=self.filter.to_proto() if isinstance(self.filter, Filter) else self.filter,
@@ -63,8 +65,8 @@ class ArchiveOptions:
             without_vectors=not self.vectors,
             without_blobs=not self.blobs,
             deleted=self.deleted,
-            excluded_tags=self.excluded_tags,
-            redactions=[pb.Redaction.Value(f"REDACTION_{name}") for name in self.redactions],
+            excluded_tags=listed("excluded_tags", self.excluded_tags),
+            redactions=[pb.Redaction.Value(f"REDACTION_{name}") for name in listed("redactions", self.redactions)],
         )
 
 

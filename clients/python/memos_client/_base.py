@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf.message import Message as ProtoMessage
 
+from memos_client._checks import check_words, listed
 from memos_client._transport import Transport
 
 
@@ -42,10 +43,14 @@ class Calls:
             yield answer
 
     def _name(self, collection: str, value: str) -> str:
+        check_words(**{f"a name of {collection}": value})
         return self._transport.settings.name(collection, value)
 
+    def _cubes(self, values: Iterable[str]) -> list[str]:
+        return [self._name("cubes", value) for value in listed("names", values)]
+
     def _vaults(self, values: Iterable[str]) -> list[str]:
-        return [self._name("vaults", value) for value in values]
+        return [self._name("vaults", value) for value in listed("vaults", values)]
 
 
 async def pages(calls: Calls, request: Any, field: str) -> AsyncGenerator[Any, None]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from memos_api.v1 import chat_service_pb2 as pb
 from memos_client._base import Calls
+from memos_client._checks import check_words
 from memos_client._filters import Filter
 from memos_client._values import ChatEvent, Message, chat_event, memory_form
 
@@ -48,9 +49,11 @@ class ChatCalls(Calls):
 
         Raises:
             ValueError: an unknown form.
+            TypeError: `vaults` is one string.
             MemosError: RequestError, NotFound (a vault), PreconditionFailed (the prompt is too long), Unavailable.
         """
         said = [messages] if isinstance(messages, str | Message) else messages
+        check_words(messages=said, session=session, time_zone=time_zone)
         request = pb.ChatRequest(
             vaults=self._vaults(vaults),
             messages=[(Message(text=item) if isinstance(item, str) else item).to_proto() for item in said],

@@ -26,11 +26,12 @@ class ConversionCalls(Calls):
             timeout: seconds for the call; None takes that of the client.
 
         Raises:
+            TypeError: `names` is one string.
             MemosError: NotFound (the vault), RequestError (no memory, or too many).
         """
         request = pb.BuildActivationRequest(
             vault=self._name("vaults", vault),
-            names=[self._name("cubes", name) for name in names],
+            names=self._cubes(names),
             request_id=request_id,
         )
         answer: pb.BuildActivationResponse = await self.call(request, timeout=timeout)
@@ -51,11 +52,12 @@ class ConversionCalls(Calls):
             timeout: seconds for the call; None takes that of the client.
 
         Raises:
+            TypeError: `names` is one string.
             MemosError: NotFound (the vault), RequestError (no memory, or too many).
         """
         request = pb.TrainAdapterRequest(
             vault=self._name("vaults", vault),
-            names=[self._name("cubes", name) for name in names],
+            names=self._cubes(names),
             request_id=request_id,
         )
         answer: pb.TrainAdapterResponse = await self.call(request, timeout=timeout)

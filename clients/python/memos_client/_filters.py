@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from memos_api.v1 import memcube_pb2, memory_service_pb2
+from memos_client._checks import check_words, listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +37,16 @@ class Filter:
 
         Raises:
             ValueError: an unknown state or sort of content, or a time without zone.
+            TypeError: a list is one string.
+            RequestError: a string holds half a character.
         """
+        check_words(labels=self.labels)
         return memory_service_pb2.CubeFilter(
             labels=self.labels,
-            speakers=self.speakers,
-            sessions=self.sessions,
-            states=[memcube_pb2.CubeState.Value(f"CUBE_STATE_{state}") for state in self.states],
-            semantic_types=[semantic_type(name) for name in self.semantic_types],
+            speakers=listed("speakers", self.speakers),
+            sessions=listed("sessions", self.sessions),
+            states=[memcube_pb2.CubeState.Value(f"CUBE_STATE_{state}") for state in listed("states", self.states)],
+            semantic_types=[semantic_type(name) for name in listed("semantic_types", self.semantic_types)],
             after=timestamp(self.after),
             before=timestamp(self.before),
             valid_at=timestamp(self.valid_at),

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Iterable
 from memos_api.v1 import job_pb2
 from memos_api.v1 import job_service_pb2 as pb
 from memos_client._base import Calls, pages
+from memos_client._checks import listed
 
 
 class JobCalls(Calls):
@@ -24,8 +25,9 @@ class JobCalls(Calls):
 
         Raises:
             ValueError: an unknown state.
+            TypeError: `states` is one string.
         """
-        values = [job_pb2.JobState.Value(f"JOB_STATE_{state}") for state in states]
+        values = [job_pb2.JobState.Value(f"JOB_STATE_{state}") for state in listed("states", states)]
         async for job in pages(self, pb.ListJobsRequest(states=values, page_size=page_size), "jobs"):
             yield job
 

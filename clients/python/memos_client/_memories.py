@@ -10,6 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from memos_api.v1 import memcube_pb2, memory_service_pb2, provenance_pb2
 from memos_api.v1 import memory_service_pb2 as pb
 from memos_client._base import Calls, pages
+from memos_client._checks import check_words, listed
 from memos_client._errors import MemosError, error_of_item
 from memos_client._filters import Filter, semantic_type, timestamp
 from memos_client._values import AddAnswer, Cube, Difference, Link, Message, SearchAnswer
@@ -51,6 +52,7 @@ class MemoryCalls(Calls):
             MemosError: RequestError, NotFound (the vault), PreconditionFailed (extraction), Unavailable.
         """
         _check_items(items)
+        check_words(items=items, labels=labels)
         request = pb.AddMemoriesRequest(
             vault=self._name("vaults", vault),
             messages=[item.to_proto() for item in items if isinstance(item, Message)],
@@ -86,6 +88,7 @@ class MemoryCalls(Calls):
         Raises:
             MemosError: RequestError, NotFound (the vault), DuplicateContent, AlreadyExists, Unavailable.
         """
+        check_words(text=text, labels=labels)
         cube = memcube_pb2.MemCube(
             name=self._name("cubes", name),
             vault=self._name("vaults", vault),
@@ -118,11 +121,10 @@ class MemoryCalls(Calls):
         """Return up to 100 cubes in the order asked for; one that cannot be read is its error instead.
 
         Raises:
+            TypeError: `names` is one string.
             MemosError: RequestError.
         """
-        request = pb.BatchGetMemoriesRequest(
-            names=[self._name("cubes", name) for name in names], as_of=timestamp(as_of)
-        )
+        request = pb.BatchGetMemoriesRequest(names=self._cubes(names), as_of=timestamp(as_of))
         answer: pb.BatchGetMemoriesResponse = await self.call(request, timeout=timeout)
         return [
             error_of_item(item.error) if item.WhichOneof("result") == "error" else Cube(item.cube)
@@ -168,6 +170,7 @@ class MemoryCalls(Calls):
         Raises:
             MemosError: NotFound, EtagMismatch, RequestError, PreconditionFailed (a frozen cube), Unavailable.
         """
+        check_words(text=text, labels=labels)
         cube = memcube_pb2.MemCube(name=self._name("cubes", name), etag=etag)
         paths = []
         if text is not None:
@@ -353,15 +356,17 @@ class MemoryCalls(Calls):
             timeout: seconds for all attempts.
 
         Raises:
+            TypeError: `vaults` or `without` is one string.
             MemosError: RequestError, NotFound (a vault), Unavailable.
         """
+        check_words(query=query, time_zone=time_zone)
         request = pb.SearchMemoriesRequest(
             vaults=self._vaults(vaults),
             query=query,
             top_k=top_k,
             filter=_filter(filter),
             as_of=timestamp(as_of),
-            ranking=pb.Ranking(without=without, token_budget=token_budget),
+            ranking=pb.Ranking(without=listed("without", without), token_budget=token_budget),
             paths=paths,
             time_zone=time_zone,
         )

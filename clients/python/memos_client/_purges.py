@@ -31,11 +31,12 @@ class PurgeCalls(Calls):
         signed receipt. `expected_count` is what the same call counts with `validate_only`.
 
         Raises:
+            TypeError: `names` is one string.
             MemosError: NotFound, RequestError, PreconditionFailed (another count, a frozen cube), PermissionDenied.
         """
         request = pb.PurgeMemoriesRequest(
             vault=self._name("vaults", vault),
-            names=[self._name("cubes", name) for name in names],
+            names=self._cubes(names),
             filter=filter.to_proto() if filter is not None else None,
             expected_count=expected_count,
             validate_only=validate_only,

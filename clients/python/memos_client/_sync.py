@@ -212,6 +212,7 @@ class Client:
         """Return up to 100 cubes in the order asked for; one that cannot be read is its error instead.
 
         Raises:
+            TypeError: `names` is one string.
             MemosError: RequestError.
         """
         return self._portal.run(self._client.batch_get(names, as_of=as_of, timeout=timeout))
@@ -402,6 +403,7 @@ class Client:
             timeout: seconds for all attempts.
 
         Raises:
+            TypeError: `vaults` or `without` is one string.
             MemosError: RequestError, NotFound (a vault), Unavailable.
         """
         return self._portal.run(
@@ -650,6 +652,7 @@ class Client:
 
         Raises:
             ValueError: an unknown form.
+            TypeError: `vaults` is one string.
             MemosError: RequestError, NotFound (a vault), PreconditionFailed (the prompt is too long), Unavailable.
         """
         return self._portal.iterate(
@@ -683,6 +686,7 @@ class Client:
             timeout: seconds for the call; None takes that of the client.
 
         Raises:
+            TypeError: `names` is one string.
             MemosError: NotFound (the vault), RequestError (no memory, or too many).
         """
         return self._portal.run(self._client.build_activation(vault, names, request_id=request_id, timeout=timeout))
@@ -702,6 +706,7 @@ class Client:
             timeout: seconds for the call; None takes that of the client.
 
         Raises:
+            TypeError: `names` is one string.
             MemosError: NotFound (the vault), RequestError (no memory, or too many).
         """
         return self._portal.run(self._client.train_adapter(vault, names, request_id=request_id, timeout=timeout))
@@ -794,6 +799,7 @@ class Client:
         signed receipt. `expected_count` is what the same call counts with `validate_only`.
 
         Raises:
+            TypeError: `names` is one string.
             MemosError: NotFound, RequestError, PreconditionFailed (another count, a frozen cube), PermissionDenied.
         """
         return self._portal.run(
@@ -846,6 +852,7 @@ class Client:
 
         Raises:
             ValueError: an unknown state.
+            TypeError: `states` is one string.
         """
         return self._portal.iterate(self._client.list_jobs(states=states, page_size=page_size))
 

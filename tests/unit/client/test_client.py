@@ -280,3 +280,43 @@ async def test_a_vault_is_followed(memos):
     (header,) = (await anext(again)).changes
     assert (header.name, header.cube.plaintext.text) == (change.name, "")
     await again.aclose()
+
+
+@pytest.mark.parametrize(
+    ("field", "call"),
+    [
+        ("vaults", lambda memos: memos.search("x", vaults="main")),
+        ("vaults", lambda memos: anext(memos.chat("x", vaults="main"))),
+        ("without", lambda memos: memos.search("x", without="dense")),
+        ("names", lambda memos: memos.batch_get("mine")),
+        ("names", lambda memos: memos.build_activation("notes", "mine")),
+        ("names", lambda memos: memos.train_adapter("notes", "mine")),
+        ("names", lambda memos: memos.purge("notes", "mine")),
+        ("states", lambda memos: anext(memos.list_jobs(states="DEAD"))),
+        ("speakers", lambda memos: memos.search("x", filter=Filter(speakers="Nora"))),
+        ("semantic_types", lambda memos: memos.search("x", filter=Filter(semantic_types="FACT"))),
+    ],
+)
+async def test_one_string_in_the_place_of_a_list_is_refused(memos, field, call):
+    with pytest.raises(TypeError, match=f"{field} is one str; give a list"):
+        await call(memos)
+
+
+@pytest.mark.parametrize(
+    ("field", "call"),
+    [
+        ("items[0]", lambda memos: memos.add("notes", ["\ud800"])),
+        ("items[1].speaker", lambda memos: memos.add("notes", ["a", Message(text="a", speaker="\ud800")])),
+        ("labels[a]", lambda memos: memos.add("notes", ["a"], labels={"a": "\ud800"})),
+        ("text", lambda memos: memos.create("notes", "\ud800")),
+        ("text", lambda memos: memos.update("mine", text="\ud800")),
+        ("query", lambda memos: memos.search("\ud800")),
+        ("messages[0]", lambda memos: anext(memos.chat("\ud800"))),
+        ("a name of cubes", lambda memos: memos.get("\ud800")),
+        ("vaults[0]", lambda memos: memos.search("x", vaults=["\ud800"])),
+    ],
+)
+async def test_half_a_character_is_refused_with_its_field(memos, field, call):
+    with pytest.raises(RequestError, match="half a character") as caught:
+        await call(memos)
+    assert (caught.value.field, caught.value.reason) == (field, "INVALID_FIELD")

@@ -253,3 +253,18 @@ def test_a_client_command_imports_no_model_database_or_schema() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
     assert {"torch", "transformers", "pymilvus", "sqlalchemy", "pydantic", "opentelemetry"}.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize("words", [("add", "\udcff\udcfe"), ("add", "a", "--label", "a=\udcff"), ("search", "\udcff")])
+def test_words_that_are_no_utf8_are_refused_with_the_argument(memosctl, words) -> None:
+    result = memosctl.run(*words)
+
+    assert result.exit_code == 2
+    assert "holds bytes that are no UTF-8" in result.stderr
+
+
+def test_standard_input_that_is_no_utf8_is_refused(memosctl) -> None:
+    result = memosctl.run("add", "-", stdin=b"\xff\xfe")
+
+    assert result.exit_code == 2
+    assert "Standard input is no UTF-8" in result.stderr
