@@ -98,6 +98,7 @@ class Host:
         self._pool = pool
         self._certificates = certificates
         self._looked_after = self._warned = 0.0
+        self._unfit = ""
         if certificates is not None:
             self._end_gauge = telemetry.gauge(
                 semconv.METRIC_CERTIFICATE_END, "When the certificate ends, as Unix time.", ("service",)
@@ -245,13 +246,24 @@ class Host:
             for service in self._services:
                 self._end_gauge.labels(service.name).set(self._certificates.end().timestamp())
 
+    def _renew_channels(self) -> None:
+        """Keep the channels in step with the files; ones that cannot be used are told of once, not at each look."""
+        if self._pool is None:
+            return
+        try:
+            self._pool.refresh()
+            self._unfit = ""
+        except OSError as error:
+            if str(error) != self._unfit:
+                self._unfit = str(error)
+                _LOG.warning("other services are still called with the certificate of before: %s", error)
+
     async def _tick(self) -> None:
         while True:
             try:
                 self._look_after_certificates()
                 await self._health.refresh()
-                if self._pool is not None:
-                    self._pool.refresh()
+                self._renew_channels()
             except Exception:
                 _LOG.exception("the host's own check failed")
             await asyncio.sleep(_TICK_SECONDS)

@@ -4,8 +4,12 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,11 +38,34 @@ class Certificates:
         """Return when the certificate ends, after which nobody talks to who shows it. Reads the file.
 
         Raises:
-            OSError, ValueError: there is no certificate in the file.
+            OSError: there is no certificate in the file.
+        """
+        return _certificate(self.cert_file, self.cert_file.read_bytes()).not_valid_after_utc
+
+    def identities(self) -> frozenset[str]:
+        """Return the URIs and the DNS names that the certificate carries. Reads the file.
+
+        Raises:
+            OSError: there is no certificate in the file.
         """
         from cryptography import x509
 
-        return x509.load_pem_x509_certificate(self.cert_file.read_bytes()).not_valid_after_utc
+        extensions = _certificate(self.cert_file, _pem(self.cert_file)).extensions
+        try:
+            names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except x509.ExtensionNotFound:
+            return frozenset()
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+        return frozenset((*uris, *names.get_values_for_type(x509.DNSName)))
+
+    def check(self) -> None:
+        """Read the files as they are read when they are used.
+
+        Raises:
+            OSError: a file cannot be read, or the key does not belong to the certificate.
+        """
+        self._pair()
+        _pem(self.ca_file)
 
     def warn(self, now: datetime) -> None:
         """Write to the log that the certificate has ended, or ends soon."""
@@ -51,17 +78,27 @@ class Certificates:
     def server_credentials(self, *, require_client: bool = True) -> grpc.ServerCredentials:
         """Return credentials that follow the files, handshake by handshake.
 
-        Services demand a client certificate; at the public edge an API key says who calls.
+        Services demand a client certificate; at the public edge an API key says who calls. Files that cannot be used
+        are told of once, and what was shown before is shown until they can.
+
+        Raises:
+            OSError: they cannot be used to begin with.
         """
-        shown = self.stamp()
+        shown, told = self.stamp(), ""
 
         def fetch() -> grpc.ServerCertificateConfiguration | None:
-            nonlocal shown
-            now = self.stamp()
-            if now == shown:
+            nonlocal shown, told
+            try:
+                now = self.stamp()
+                if now == shown:
+                    return None
+                configuration = self._configuration()
+            except OSError as error:
+                if str(error) != told:
+                    told = str(error)
+                    _LOG.warning("the certificate of before is still shown: %s", error)
                 return None
-            configuration = self._configuration()
-            shown = now
+            shown, told = now, ""
             return configuration
 
         return grpc.dynamic_ssl_server_credentials(
@@ -69,16 +106,46 @@ class Certificates:
         )
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
-        """Return credentials with the files as they are now."""
+        """Return credentials with the files as they are now.
+
+        Raises:
+            OSError: they cannot be used.
+        """
+        key, chain = self._pair()
         return grpc.ssl_channel_credentials(
-            root_certificates=_pem(self.ca_file),
-            private_key=_pem(self.key_file),
-            certificate_chain=_pem(self.cert_file),
+            root_certificates=_pem(self.ca_file), private_key=key, certificate_chain=chain
         )
 
     def _configuration(self) -> grpc.ServerCertificateConfiguration:
-        pair = (_pem(self.key_file), _pem(self.cert_file))
-        return grpc.ssl_server_certificate_configuration([pair], root_certificates=_pem(self.ca_file))
+        return grpc.ssl_server_certificate_configuration([self._pair()], root_certificates=_pem(self.ca_file))
+
+    def _pair(self) -> tuple[bytes, bytes]:
+        """Return key and chain; of two that do not fit gRPC says no more than that it cannot listen."""
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        key, chain = _pem(self.key_file), _pem(self.cert_file)
+        certificate = _certificate(self.cert_file, chain)
+        try:
+            own = load_pem_private_key(key, password=None).public_key()
+        except (TypeError, ValueError) as error:
+            raise OSError(f"tls.key_file {self.key_file} holds no private key without a password") from error
+        if own != certificate.public_key():
+            raise OSError(f"tls.key_file {self.key_file} does not belong to tls.cert_file {self.cert_file}")
+        return key, chain
+
+
+def _certificate(path: Path, text: bytes) -> "Certificate":
+    """Return the first certificate of a file's text.
+
+    Raises:
+        OSError: there is none.
+    """
+    from cryptography import x509
+
+    try:
+        return x509.load_pem_x509_certificate(text)
+    except ValueError as error:
+        raise OSError(f"{path} holds no certificate") from error
 
 
 def _pem(path: Path) -> bytes:

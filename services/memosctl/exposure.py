@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 
-from memos_wire.methods import INTERFACE
+from memos_runtime.channels import server_name
+from memos_runtime.tls import Certificates
+from memos_wire.methods import CALLS, INTERFACE
 from memosctl import addresses
-from memosctl.failures import usage
+from memosctl.certificates import spiffe_id
+from memosctl.failures import Failure, usage
 from memosctl.settings import Settings
 
 
 def check_up(settings: Settings) -> None:
-    """Refuse to take API keys in plain text from other machines, and TLS without all of its files.
+    """Refuse to take API keys in plain text from other machines, and TLS without all of its files, or with others.
 
     Raises:
         Failure: that is what the configuration asks for.
     """
-    if addresses.certificates_of(settings.tls, INTERFACE) is not None:
+    if (certificates := addresses.certificates_of(settings.tls, INTERFACE)) is not None:
+        _check_files(certificates)
         return
     if settings.tls.client_certificates:
         raise usage("tls.client_certificates needs tls.cert_file, tls.key_file and tls.ca_file.")
@@ -23,14 +27,17 @@ def check_up(settings: Settings) -> None:
 
 
 def check_serve(settings: Settings, names: Sequence[str]) -> None:
-    """Refuse services that cannot know each other, or would tell their secret to other machines.
+    """Refuse services that cannot know each other, by their certificates too, or would tell their secret elsewhere.
 
     Raises:
         Failure: that is what the configuration asks for.
     """
     if INTERFACE in names:
         check_up(settings)
-    if addresses.certificates_of(settings.tls, names[0]) is not None:
+    shown = {name: addresses.certificates_of(settings.tls, name) for name in names}
+    if certain := {name: certificates for name, certificates in shown.items() if certificates is not None}:
+        for name, certificates in certain.items():
+            _check_identity(name, certificates)
         return
     if not settings.peers.token.get_secret_value():
         raise usage(
@@ -40,3 +47,39 @@ def check_serve(settings: Settings, names: Sequence[str]) -> None:
     own = [settings.server.address] if set(names) - {INTERFACE} else []
     dialled = settings.peers.addresses.values()  # those of the services served here too: each calls the others there
     addresses.require_loopback(*own, *dialled, why="peers.token is sent in plain text")
+
+
+def _check_files(certificates: Certificates) -> None:
+    """Refuse files that cannot be used, before a port is taken over them."""
+    try:
+        certificates.check()
+    except OSError as error:
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise Failure(
+            f"TLS cannot be used: {said}.",
+            "Set tls.cert_file, tls.key_file and tls.ca_file to what was issued together; memosctl certs makes some to"
+            " try.",
+            reason="CERTIFICATE_INVALID",
+            exit_code=2,
+        ) from error
+
+
+def _check_identity(service: str, certificates: Certificates) -> None:
+    """Refuse a certificate that no other service would accept from this one; it would serve, and never be called.
+
+    Services that call others are known by their URI, those that others call by their DNS name. One that several
+    services share can do for some of them.
+    """
+    _check_files(certificates)
+    carried = certificates.identities()
+    needed = [spiffe_id(service)] if CALLS[service] else []
+    if service != INTERFACE and "*.memos" not in carried:
+        needed.append(server_name(service))
+    if missing := [name for name in needed if name not in carried]:
+        raise Failure(
+            f"tls.cert_file {certificates.cert_file} is not a certificate of {service}: it does not carry"
+            f" {' and '.join(missing)}, so no other service accepts it.",
+            "Give each service its own; {service} in the paths of [tls] stands for its name.",
+            reason="CERTIFICATE_INVALID",
+            exit_code=2,
+        )

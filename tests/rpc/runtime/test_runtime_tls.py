@@ -214,6 +214,59 @@ async def test_a_renewal_that_could_not_be_read_at_first_is_not_lost(authority, 
     await pool.close()
 
 
+def test_a_key_that_does_not_belong_to_the_certificate_is_named(authority):
+    unfit = replace(authority.issue("interface"), key_file=authority.issue("storage").key_file)
+    for use in (unfit.check, unfit.server_credentials, unfit.channel_credentials):
+        with pytest.raises(
+            OSError, match=r"tls\.key_file .*storage\.key does not belong to tls\.cert_file .*face\.crt$"
+        ):
+            use()
+
+
+async def test_a_renewal_of_which_the_key_does_not_fit_leaves_both_sides_with_what_they_had(ask, authority, caplog):
+    tls = authority.issue("interface")
+    pool = ChannelPool({"storage": f"127.0.0.1:{ask.port}"}, certificates=tls)
+    before, key = await serial_shown(ask.port, tls), (authority.directory / "storage.key").read_bytes()
+    authority.issue("storage", serial=4711)
+    fitting = (authority.directory / "storage.key").read_bytes()
+    (authority.directory / "storage.key").write_bytes(key)
+    assert [await serial_shown(ask.port, tls) for _ in range(2)] == [before] * 2
+    (said,) = [record.message for record in caplog.records if "storage.key" in record.message]
+    assert "does not belong to" in said
+    (authority.directory / "storage.key").write_bytes(fitting)
+    assert await serial_shown(ask.port, tls) == 4711
+
+    was, kept = tls.key_file.read_bytes(), pool.channel("storage")
+    tls.key_file.write_bytes(key)
+    with pytest.raises(OSError, match="does not belong to"):
+        pool.refresh()
+    assert pool.channel("storage") is kept
+    tls.key_file.write_bytes(was)
+    assert await ask(tls, service="storage", pool=pool) == "interface"
+    await pool.close()
+
+
+async def test_a_host_tells_once_that_a_renewed_certificate_cannot_be_used(serve, authority, caplog, monkeypatch):
+    monkeypatch.setattr("memos_runtime.server._TICK_SECONDS", 0.05)
+    tls, other = authority.issue("storage"), authority.issue("interface")
+    async with serve() as running:
+        host = Host(
+            running.services.build(running.channels())[:1],
+            config=ServerConfig(health_address=""),
+            telemetry=Telemetry(),
+            trust=running.host._trust,
+            internal=Listener(address="127.0.0.1:0", credentials=tls.server_credentials()),
+            pool=ChannelPool({}, certificates=tls),
+        )
+        await host.start()
+        tls.key_file.write_bytes(other.key_file.read_bytes())
+        await asyncio.sleep(0.5)
+        await host.stop(grace=0)
+    (told,) = [record for record in caplog.records if "storage.key" in record.message]
+    assert told.exc_info is None
+    assert "certificate of before" in told.message
+
+
 async def serial_shown(port, tls):
     """Return the serial number of the certificate that a server shows."""
     context = ssl.create_default_context(cafile=tls.ca_file)

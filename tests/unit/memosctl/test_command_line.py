@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from memosctl import exposure
 from memosctl.certificates import write_certificates
+from memosctl.settings import load_settings
 
 COMMANDS = (
     "up", "serve", "add", "update", "delete", "undelete", "freeze", "unfreeze", "import", "load",
@@ -202,6 +204,49 @@ def test_tls_with_a_file_missing_is_refused(memosctl, monkeypatch, tmp_path: Pat
 
     assert result.exit_code == 2
     assert "tls.key_file" in result.stderr
+
+
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch):
+    """Return what points `[tls]` at the files that `memosctl certs` made for two services."""
+    write_certificates(tmp_path, ["governance", "storage", "interface"], namespace="memos")
+
+    def point(certificate: str, key: str) -> None:
+        files = {"CERT": f"{certificate}.crt", "KEY": f"{key}.key", "CA": "ca.crt"}
+        for name, file in files.items():
+            monkeypatch.setenv(f"MEMOS_TLS__{name}_FILE", str(tmp_path / file))
+
+    return point
+
+
+@pytest.mark.parametrize("command", [("up",), ("serve", "storage")])
+def test_a_key_of_another_certificate_is_refused_before_a_port_is_taken(memosctl, tls, command) -> None:
+    tls("storage", "interface")
+
+    result = memosctl.run(*command, "--address", "127.0.0.1:0")
+
+    assert result.exit_code == 2
+    assert "interface.key does not belong to tls.cert_file" in result.stderr
+    assert "another process" not in result.stderr
+
+
+@pytest.mark.parametrize(("shown", "served"), [("interface", "storage"), ("storage", "governance")])
+def test_a_service_is_not_served_with_the_certificate_of_another_one(memosctl, tls, shown: str, served: str) -> None:
+    tls(shown, shown)
+
+    result = memosctl.run("serve", served, "--json")
+
+    said = json.loads(result.stderr)["error"]
+    assert (result.exit_code, said["reason"]) == (2, "CERTIFICATE_INVALID")
+    assert f"{shown}.crt is not a certificate of {served}" in said["message"]
+    assert f"{served}.memos" in said["message"]
+    assert "{service}" in said["hint"]
+
+
+def test_each_service_of_a_process_is_checked_with_its_own_certificate(tls) -> None:
+    tls("{service}", "{service}")
+
+    exposure.check_serve(load_settings(), ("governance", "storage", "interface"))
 
 
 def test_doctor_finds_nothing_wrong_before_the_first_start(memosctl) -> None:
