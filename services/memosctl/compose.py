@@ -6,8 +6,8 @@ call, inside one process too.
 
 import importlib
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -131,9 +131,25 @@ def _build(process: Process, name: str, *, pool: ChannelPool, token: str, verifi
         verifier=verifier,
     )
     try:
-        return cast(Service, wiring.build(process.settings.section(name), context))
+        if not hasattr(wiring, "migrate"):  # it keeps nothing in a database
+            return cast(Service, wiring.build(process.settings.section(name), context))
+        return _with_database(lambda: cast(Service, wiring.build(process.settings.section(name), context)), name)
     except (OSError, ValueError) as error:
         raise Failure(f"{name} cannot be built: {error}", "See memosctl config and memosctl doctor.") from error
+
+
+def _with_database(build: Callable[[], Service], name: str) -> Service:
+    """Build a service that tells of a database that it cannot open by the key that names it."""
+    from memosctl.migrating import opening
+
+    with opening(name):
+        service = build()
+
+    async def start() -> None:
+        with opening(name):
+            await service.start()
+
+    return replace(service, start=start)
 
 
 def _public(settings: Settings, address: str, certificates: Certificates | None) -> Listener:

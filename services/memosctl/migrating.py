@@ -1,8 +1,9 @@
-"""Bringing a database to the newest schema, as soon as it can be reached."""
+"""The databases of services: brought to the newest schema as soon as they can be reached, and told of where not."""
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,20 +41,36 @@ def migrate_waiting(
         except OperationalError as error:
             waited = now() - begin
             if waited >= seconds:
-                raise _refused(service, error, "Start it, or give it more time with --wait.") from error
+                raise _refused(service, "migrated", error, "Start it, or give it more time with --wait.") from error
             if waited - told >= _TOLD_EVERY_SECONDS:
                 told = waited
                 _LOG.warning("waiting for the database of %s: %s", service, _said(error))
             sleep(_PAUSE_SECONDS)
         except SQLAlchemyError as error:
-            raise _refused(service, error, "memosctl config shows which database that is.") from error
+            raise _refused(
+                service, "migrated", error, f"{service}.database_url says which database that is."
+            ) from error
         else:
             return
 
 
-def _refused(service: str, error: SQLAlchemyError, hint: str) -> Failure:
+@contextmanager
+def opening(service: str) -> Iterator[None]:
+    """Tell of a database that a service cannot open as of one that cannot be migrated.
+
+    Raises:
+        Failure: the database cannot be reached, or refused.
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        hint = f"See that it runs, and that {service}.database_url says where it is."
+        raise _refused(service, "opened", error, hint) from error
+
+
+def _refused(service: str, what: str, error: SQLAlchemyError, hint: str) -> Failure:
     return Failure(
-        f"The database of {service} cannot be migrated: {_said(error)}",
+        f"The database of {service} cannot be {what}: {_said(error)}",
         hint,
         reason="DATABASE_UNAVAILABLE",
     )

@@ -187,10 +187,12 @@ def _note_addresses(ready: Ready, state: StateDir) -> None:
 async def _admin_key(settings: Settings, state: StateDir, clock: Clock) -> Path | None:
     """Make the local tenant with its admin, vault and key on the first start; return the key's file if it is new."""
     from memos_governance.local import bootstrap_local
+    from memosctl.migrating import opening
 
     if state.admin_key_file.exists():
         return None
-    secret = await bootstrap_local(settings.governance, state.of(GOVERNANCE), clock)
+    with opening(GOVERNANCE):
+        secret = await bootstrap_local(settings.governance, state.of(GOVERNANCE), clock)
     if settings.governance.admin_key.get_secret_value():
         if secret is None:
             _LOG.info("the local tenant is there already; governance.admin_key is for its first start alone")

@@ -10,7 +10,9 @@ import pytest
 
 from memosctl import exposure
 from memosctl.certificates import write_certificates
+from memosctl.keys import ensure_grant_keys
 from memosctl.settings import load_settings
+from memosctl.state import StateDir
 
 COMMANDS = (
     "up", "serve", "add", "update", "delete", "undelete", "freeze", "unfreeze", "import", "load",
@@ -204,6 +206,44 @@ def test_tls_with_a_file_missing_is_refused(memosctl, monkeypatch, tmp_path: Pat
 
     assert result.exit_code == 2
     assert "tls.key_file" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "away"),
+    [
+        (("serve", "governance"), "governance"),
+        (("serve", "storage"), "storage"),
+        (("serve", "scheduler"), "scheduler"),
+        (("up",), "storage"),
+    ],
+)
+def test_a_database_that_is_away_at_the_start_is_named_by_its_key(memosctl, monkeypatch, command, away: str) -> None:
+    ensure_grant_keys(StateDir(memosctl.state).make())
+    monkeypatch.setenv("MEMOS_PEERS__TOKEN", "hush-hush")
+    monkeypatch.setenv(f"MEMOS_{away.upper()}__DATABASE_URL", "postgresql+psycopg://nora:hunter2@127.0.0.1:1/memos")
+    for name in ("MILVUS_URI", "BLOBS_URL"):
+        monkeypatch.setenv(f"MEMOS_STORAGE__{name}", "http://127.0.0.1:1/memos")
+
+    result = memosctl.run(*command, "--address", "127.0.0.1:0", "--json")
+
+    said = json.loads(result.stderr.splitlines()[-1])["error"]
+    assert (result.exit_code, said["reason"]) == (1, "DATABASE_UNAVAILABLE")
+    assert said["message"].startswith(f"The database of {away} cannot be opened: connection failed")
+    assert f"{away}.database_url" in said["hint"]
+    assert "sqlalche" not in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+def test_a_database_url_that_cannot_be_read_is_named_by_its_key(memosctl, monkeypatch) -> None:
+    ensure_grant_keys(StateDir(memosctl.state).make())
+    monkeypatch.setenv("MEMOS_PEERS__TOKEN", "hush-hush")
+    monkeypatch.setenv("MEMOS_SCHEDULER__DATABASE_URL", "nonsense")
+
+    result = memosctl.run("serve", "scheduler", "--address", "127.0.0.1:0")
+
+    assert result.exit_code == 1
+    assert "scheduler.database_url" in result.stderr
+    assert "Unexpected" not in result.stderr
 
 
 @pytest.fixture
