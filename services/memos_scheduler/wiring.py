@@ -132,7 +132,8 @@ def build(config: SchedulerConfig, context: ServiceContext) -> Service:
         await threads.run(migrations.migrate, url)
         background.append(spawn(dispatch(), name="scheduler.dispatch"))
         for name, work, seconds in sweeps:
-            background.append(spawn(repeat(work, every=timedelta(seconds=seconds)), name=f"scheduler.{name}"))
+            again = repeat(work, every=timedelta(seconds=seconds), name=name)
+            background.append(spawn(again, name=f"scheduler.{name}"))
 
     async def close() -> None:
         while background:

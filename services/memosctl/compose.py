@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from memos_kernel.ids import SystemClock
 from memos_runtime.channels import ChannelPool, Channels
 from memos_runtime.server import Host, Listener, Trust
@@ -37,9 +39,13 @@ class Process:
     clock: SystemClock
 
     def verifier(self) -> GrantVerifier:
-        """Return what checks grants, by the configured public keys."""
+        """Return what checks grants, by the configured public keys.
+
+        Raises:
+            Failure: one of them cannot be read.
+        """
         files = self.settings.grant_key_files or (self.state.public_key_file,)
-        return GrantVerifier([load_public_key(path) for path in files], clock=self.clock)
+        return GrantVerifier([_public_key(path) for path in files], clock=self.clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,18 @@ def _hosted_alone(process: Process, name: str, offset: int, token: str, verifier
         certificates=certificates,
     )
     return Hosted(host, pool, (name,), config.address, config.health_address)
+
+
+def _public_key(file: Path) -> Ed25519PublicKey:
+    try:
+        return load_public_key(file)
+    except (OSError, ValueError) as error:
+        raise Failure(
+            f"grant_key_files: {file} cannot be used: {getattr(error, 'strerror', None) or error}.",
+            "It has to be governance's public key, which governance makes as keys/grant_ed25519.pub.pem in its state"
+            " directory; with no grant_key_files it is looked for in the own one.",
+            reason="KEY_MISSING",
+        ) from error
 
 
 def _build(process: Process, name: str, *, pool: ChannelPool, token: str, verifier: GrantVerifier) -> Service:

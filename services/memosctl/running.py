@@ -97,8 +97,8 @@ async def _up(settings: Settings, state: StateDir, run_dir: Path, announce: Anno
 async def _serve(settings: Settings, state: StateDir, names: Sequence[str], announce: Announce) -> None:
     begin = time.monotonic()
     key_file = await _admin_key(settings, state, SystemClock()) if GOVERNANCE in names else None
-    if not settings.grant_key_files:
-        await _wait_for(state.public_key_file)
+    for file in settings.grant_key_files or (state.public_key_file,):
+        await _wait_for(file)
     async with _telemetry(settings, state) as process:
         hosted = compose.one_by_one(process, names)
         await _run(hosted, announce, begin=begin, key_file=key_file, state=state)
@@ -205,15 +205,18 @@ async def _admin_key(settings: Settings, state: StateDir, clock: Clock) -> Path 
 
 
 async def _wait_for(file: Path) -> None:
-    """Wait for governance to make its key, in a process that shares the state directory."""
-    end = time.monotonic() + _KEY_WAIT_SECONDS
+    """Wait for governance to make its key, or for whoever brings it here."""
+    begin, told = time.monotonic(), False
     while not await asyncio.to_thread(file.exists):
-        if time.monotonic() > end:
+        if time.monotonic() > begin + _KEY_WAIT_SECONDS:
             raise Failure(
                 f"{file} does not exist.",
-                "Start governance first, or set grant_key_files to governance's public key.",
+                "Start governance, which makes it, or set grant_key_files to where governance's public key is.",
                 reason="KEY_MISSING",
             )
+        if not told:
+            told = True
+            _LOG.warning("waiting for governance's public key %s (grant_key_files)", file)
         await asyncio.sleep(0.1)
 
 

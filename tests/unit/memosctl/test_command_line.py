@@ -246,6 +246,35 @@ def test_a_database_url_that_cannot_be_read_is_named_by_its_key(memosctl, monkey
     assert "Unexpected" not in result.stderr
 
 
+def test_a_service_waits_for_the_key_of_governance_wherever_it_is_to_come(memosctl, monkeypatch, tmp_path) -> None:
+    governance = StateDir(tmp_path / "elsewhere")
+    monkeypatch.setenv("MEMOS_PEERS__TOKEN", "hush-hush")
+    monkeypatch.setenv("MEMOS_GRANT_KEY_FILES", json.dumps([str(governance.public_key_file)]))
+    command = (sys.executable, "-m", "memosctl", "serve", "lifecycle", "--address", "127.0.0.1:0", "--json")
+
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as serving:
+        try:
+            waits = serving.stderr.readline()
+            ensure_grant_keys(governance)
+            ready = json.loads(serving.stdout.readline())
+        finally:
+            serving.terminate()
+
+    assert f"waiting for governance's public key {governance.public_key_file} (grant_key_files)" in waits
+    assert ready["services"] == ["lifecycle"]
+
+
+def test_a_key_of_governance_that_cannot_be_used_is_named_by_its_option(memosctl, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MEMOS_GRANT_KEY_FILES", json.dumps([str(tmp_path / "none.pem")]))
+
+    result = memosctl.run("up", "--address", "127.0.0.1:0")
+
+    assert result.exit_code == 1
+    assert "grant_key_files" in result.stderr
+    assert "No such file" in result.stderr
+    assert "governance makes" in result.stderr
+
+
 @pytest.fixture
 def tls(tmp_path: Path, monkeypatch):
     """Return what points `[tls]` at the files that `memosctl certs` made for two services."""

@@ -239,14 +239,26 @@ async def test_a_worker_that_goes_down_gives_its_jobs_back(make_dispatch, trigge
     assert (job.state, job.attempts) == (JobState.QUEUED, 0)
 
 
-async def test_periodic_work_outlives_its_failures():
+@pytest.mark.parametrize(
+    ("failure", "said", "traced"),
+    [
+        (DependencyUnavailable("Not yet."), "count has to wait: Not yet. Next try in ", False),
+        (LookupError("never"), "count failed; next try in ", True),
+    ],
+    ids=["for a moment", "unexpected"],
+)
+async def test_periodic_work_outlives_its_failures_and_shows_where_those_come_from_that_nobody_expects(
+    caplog, failure, said, traced
+):
     done, enough = [], asyncio.Event()
 
     async def work():
         done.append(True)
         if len(done) == 3:
             enough.set()
-        raise DependencyUnavailable("Not yet.")
+        raise failure
 
-    async with asyncio.timeout(5), Running(lambda: repeat(work, every=timedelta(milliseconds=1))):
+    async with asyncio.timeout(5), Running(lambda: repeat(work, every=timedelta(milliseconds=1), name="count")):
         await enough.wait()
+    assert {record.message.startswith(said) for record in caplog.records} == {True}
+    assert {bool(record.exc_info) for record in caplog.records} == {traced}
