@@ -1,9 +1,56 @@
 """The sections of the configuration that belong to the transport."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+_RESOLVED_BY_GRPC = ("unix:", "unix-abstract:", "vsock:", "ipv4:", "ipv6:", "xds:")
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Read `host:port` or `[v6]:port`; the host may be empty.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("it has to be host:port, such as 127.0.0.1:7070")
+    return host.strip("[]"), int(port)
+
+
+def _server(address: str) -> str:
+    if address and not host_and_port(address)[0]:
+        raise ValueError("it has to be host:port, and has no host; 0.0.0.0 is every address of this machine")
+    return address
+
+
+def _server_there_has_to_be(address: str) -> str:
+    if not address:
+        raise ValueError("it has to be host:port, such as 127.0.0.1:7070")
+    return _server(address)
+
+
+def _metrics(address: str) -> str:
+    if address:
+        host_and_port(address)
+    return address
+
+
+def _target(target: str) -> str:
+    if target.startswith(_RESOLVED_BY_GRPC):
+        return target
+    host, _ = host_and_port(target.rpartition("/")[2] if target.startswith("dns:") else target)
+    if not host or "/" in host:
+        raise ValueError("it has to be a target of gRPC, such as dns:///storage:7070")
+    return target
+
+
+ServerAddress = Annotated[str, AfterValidator(_server_there_has_to_be)]
+OptionalServerAddress = Annotated[str, AfterValidator(_server)]
+MetricsAddress = Annotated[str, AfterValidator(_metrics)]
+Target = Annotated[str, AfterValidator(_target)]
 
 
 class Section(BaseModel):
@@ -16,8 +63,10 @@ class Section(BaseModel):
 class ServerConfig(Section):
     """Servers of the process."""
 
-    address: str = Field("127.0.0.1:7600", description="host:port of the gRPC server; public API or internal service")
-    health_address: str = Field(
+    address: ServerAddress = Field(
+        "127.0.0.1:7600", description="host:port of the gRPC server; public API or internal service"
+    )
+    health_address: OptionalServerAddress = Field(
         "127.0.0.1:7601", description="host:port of the plaintext grpc.health.v1 server; empty turns it off"
     )
     drain_seconds: float = Field(
@@ -51,7 +100,7 @@ class TlsConfig(Section):
 class PeerConfig(Section):
     """How the services find and trust each other."""
 
-    addresses: dict[str, str] = Field(
+    addresses: dict[str, Target] = Field(
         default_factory=dict, description="gRPC target of each service, such as dns:///storage:7070"
     )
     token: SecretStr = Field(
@@ -70,7 +119,7 @@ class TelemetryConfig(Section):
     otlp_logs: bool = Field(
         True, description="whether log lines go to the endpoint, too; a backend for spans alone takes none"
     )
-    prometheus_address: str = Field("", description="host:port of the Prometheus endpoint; empty is off")
+    prometheus_address: MetricsAddress = Field("", description="host:port of the Prometheus endpoint; empty is off")
     sample_ratio: float = Field(1.0, ge=0, le=1, description="share of new traces that are recorded")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     log_format: Literal["text", "json"] = Field("text", description="form of a log line")

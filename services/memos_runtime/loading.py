@@ -8,6 +8,7 @@ import difflib
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ S = TypeVar("S", bound=BaseModel)
 
 PREFIX = "MEMOS_"
 _HIDDEN = "***"
+_SECTION = "the section "
+_TYPO = 0.8  # likeness of a name to one that differs by a letter or two
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@/\s]+@")
 
 
@@ -64,7 +67,7 @@ def load(
     """
     known = {key.key for key in keys(schema)}
     values = _read(file)
-    problems = [_unknown(path, known) for path in _leaves(values) if not _is_known(path, schema)]
+    problems = [_unknown(path, _near(path, known)) for path in _leaves(values) if not _is_known(path, schema)]
     for name, text in environ.items():
         if not name.startswith(PREFIX) or name in reserved:
             continue
@@ -74,13 +77,13 @@ def load(
         if _is_known(path, schema):
             _put(values, path.split("."), _parsed(text))
         else:
-            problems.append(_unknown(path, known, name=name))
+            problems.append(_unknown(name, _near_variable(path, known, others=(*(aliases or {}), *reserved))))
     if problems:
         raise ConfigError(problems)
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}." for item in error.errors(include_input=False)]
+        found = [_misfit(item["loc"], item["msg"]) for item in error.errors(include_input=False)]
         raise ConfigError(found) from None  # the cause would repeat the values
 
 
@@ -142,10 +145,44 @@ def _field(path: str, schema: type[BaseModel]) -> tuple[FieldInfo | None, str]:
     return _field(rest, section) if section is not None and rest else (item, rest)
 
 
-def _unknown(path: str, known: Collection[str], *, name: str = "") -> str:
-    near = difflib.get_close_matches(path, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {_env(near[0]) if name else near[0]}?" if near else "."
-    return f"{name or path} is not a key of the configuration{hint}"
+def _unknown(name: str, near: str) -> str:
+    hint = f"; did you mean {near}?" if near else "."
+    return f"{name} is not a key of the configuration{hint}"
+
+
+def _misfit(place: tuple[int | str, ...], said: str) -> str:
+    return f"{'.'.join(map(str, place))}: {said.removeprefix('Value error, ')}."
+
+
+def _near_variable(path: str, known: Collection[str], *, others: Collection[str]) -> str:
+    """Return the variable that was probably meant: one that is no key, or what sets the key or the section."""
+    by_name = {other.removeprefix(PREFIX).lower(): other for other in others}
+    unsplit = path in {key.replace(".", "_") for key in known}
+    if "." not in path and not unsplit and (name := _nearest(path, by_name, cutoff=_TYPO)):
+        return by_name[name]
+    near = _near(path, known)
+    section = near.removeprefix(_SECTION)
+    return f"{_env(section)}__..." if section != near else _env(near) if near else ""
+
+
+def _near(path: str, known: Collection[str]) -> str:
+    """Return the key that was probably meant, or the section if nothing in that is like it; empty if there is none."""
+    above, _, last = path.rpartition(".")
+    sections = {key.rpartition(".")[0] for key in known if "." in key}
+    if not above:  # with one underline for the two behind the section, a section alone, or a key without its section
+        alone = Counter(key.rpartition(".")[2] for key in known)
+        candidates = {key.rpartition(".")[2]: key for key in known if alone[key.rpartition(".")[2]] == 1}
+        candidates |= {key.replace(".", "_"): key for key in known} | {name: f"{_SECTION}{name}" for name in sections}
+        return candidates.get(_nearest(path, candidates), "")
+    section = _nearest(above, sections)
+    inside = {key.rpartition(".")[2]: key for key in known if section and key.rpartition(".")[0] == section}
+    if key := _nearest(last, inside):
+        return inside[key]
+    return f"{_SECTION}{section}" if section != above and section else ""
+
+
+def _nearest(name: str, candidates: Collection[str], *, cutoff: float = 0.6) -> str:
+    return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=cutoff)), "")
 
 
 def _env(path: str) -> str:

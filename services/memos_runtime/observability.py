@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from prometheus_client import ProcessCollector, start_http_server
 
-from memos_runtime.config import TelemetryConfig
+from memos_runtime.config import TelemetryConfig, host_and_port
 from memos_runtime.context import spawn
 from memos_runtime.loop import sample_lag
 from memos_runtime.telemetry import Telemetry
@@ -49,10 +49,10 @@ class Observability:
             logging.getLogger().addHandler(self._log)
         self._sampler = spawn(sample_lag(self.telemetry), name="loop-lag")
         if self._config.prometheus_address:
-            host, _, port = self._config.prometheus_address.rpartition(":")
+            host, port = host_and_port(self._config.prometheus_address)
             registry = self.telemetry.metrics.registry
             ProcessCollector(registry=registry)  # processor time, memory and open files
-            server, thread = start_http_server(int(port), host or "0.0.0.0", registry)  # noqa: S104 - as configured
+            server, thread = start_http_server(port, host or "0.0.0.0", registry)  # noqa: S104 - as configured
 
             def stop() -> None:
                 server.shutdown()

@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 
 from memos_client import Settings
-from memos_runtime.config import TlsConfig
+from memos_runtime.config import TlsConfig, host_and_port
 from memos_runtime.tls import Certificates
 from memosctl.failures import Failure, usage
 
@@ -15,10 +15,13 @@ def split(address: str) -> tuple[str, int]:
     Raises:
         Failure: it is neither.
     """
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
+    try:
+        host, port = host_and_port(address)
+    except ValueError:
+        host, port = "", 0
+    if not host:
         raise usage(f"{address!r} is not host:port.")
-    return host.strip("[]"), int(port)
+    return host, port
 
 
 def shifted(address: str, offset: int) -> str:

@@ -11,7 +11,15 @@ from memos_governance.config import GovernanceConfig
 from memos_inference.config import InferenceConfig
 from memos_interface.config import InterfaceConfig
 from memos_lifecycle.config import LifecycleConfig
-from memos_runtime.config import PeerConfig, Section, ServerConfig, TelemetryConfig, TlsConfig
+from memos_runtime.config import (
+    OptionalServerAddress,
+    PeerConfig,
+    Section,
+    ServerAddress,
+    ServerConfig,
+    TelemetryConfig,
+    TlsConfig,
+)
 from memos_runtime.loading import ConfigError, load
 from memos_scheduler.config import SchedulerConfig
 from memos_storage.config import StorageConfig
@@ -41,12 +49,12 @@ RESERVED = frozenset(
 class ServerSettings(ServerConfig):
     """The servers of a process, with the defaults of one machine."""
 
-    address: str = Field(
+    address: ServerAddress = Field(
         "127.0.0.1:7070",
         description="host:port of the server: the public API in `up` and `serve interface`, else the service; "
         "several services of one `serve` take consecutive ports from here",
     )
-    health_address: str = Field(
+    health_address: OptionalServerAddress = Field(
         "127.0.0.1:0",
         description="host:port of the plaintext grpc.health.v1 server, counted on like address; port 0 takes a free "
         "one, empty turns it off",
@@ -105,13 +113,13 @@ def load_settings(
         Failure: a key is unknown or a value does not fit.
     """
     chosen = file or (Path(environ["MEMOS_CONFIG"]) if environ.get("MEMOS_CONFIG") else None)
-    given = {name: value for name, value in environ.items() if name not in RESERVED}
+    given = dict(environ)
     if state_dir is not None:
         given["MEMOS_STATE_DIR"] = str(state_dir)
     if address is not None:
         given["MEMOS_SERVER__ADDRESS"] = address
     try:
-        return load(Settings, file=chosen, environ=given, aliases=ALIASES)
+        return load(Settings, file=chosen, environ=given, aliases=ALIASES, reserved=RESERVED)
     except ConfigError as error:
         raise Failure(
             " ".join(error.problems), "memosctl config --schema lists every key.", reason="CONFIG_INVALID", exit_code=2

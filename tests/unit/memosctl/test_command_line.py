@@ -107,6 +107,22 @@ def test_an_unknown_key_of_the_configuration_is_refused_with_a_guess(memosctl, m
     assert "MEMOS_STORAGE__READERS" in result.stderr
 
 
+def test_a_variable_of_clients_is_known_by_a_misspelt_name(memosctl, monkeypatch) -> None:
+    monkeypatch.setenv("MEMOS_ADRESS", "127.0.0.1:7070")
+
+    assert "did you mean MEMOS_ADDRESS?" in memosctl.run("config").stderr
+
+
+@pytest.mark.parametrize("arguments", [("config",), ("up",), ("up", "--address", "foo")])
+def test_an_address_of_the_server_that_is_none_is_named_by_its_key(memosctl, monkeypatch, arguments) -> None:
+    monkeypatch.setenv("MEMOS_SERVER__ADDRESS", "foo")
+
+    result = memosctl.run(*arguments)
+
+    assert result.exit_code == 2
+    assert "server.address: it has to be host:port" in result.stderr
+
+
 def test_the_effective_configuration_is_toml_without_secrets(memosctl, monkeypatch) -> None:
     monkeypatch.setenv("MEMOS_MODEL", "some/model")
     monkeypatch.setenv("MEMOS_PEERS__TOKEN", "hush-hush")

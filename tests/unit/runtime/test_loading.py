@@ -1,7 +1,7 @@
 import pytest
 from pydantic import Field, SecretStr
 
-from memos_runtime.config import Section, ServerConfig, TelemetryConfig
+from memos_runtime.config import PeerConfig, Section, ServerConfig, TelemetryConfig
 from memos_runtime.loading import ConfigError, dump, keys, load
 
 
@@ -17,6 +17,7 @@ class Schema(Section):
     server: ServerConfig = Field(default_factory=ServerConfig)
     storage: StorageSection = Field(default_factory=StorageSection)
     telemetry: TelemetryConfig = Field(default_factory=TelemetryConfig)
+    peers: PeerConfig = Field(default_factory=PeerConfig)
 
 
 def read(environ=None, *, file=None, **options):
@@ -81,6 +82,59 @@ def test_an_unknown_name_in_the_environment_is_named_with_the_nearest_known_one(
     assert caught.value.problems == (
         "MEMOS_STORAGE__DATABASE_ULR is not a key of the configuration; did you mean MEMOS_STORAGE__DATABASE_URL?",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("MEMOS_ADRESS", "MEMOS_ADDRESS"),
+        ("MEMOS_API_KEYFILE", "MEMOS_API_KEY_FILE"),
+        ("MEMOS_MODL", "MEMOS_MODEL"),
+        ("MEMOS_STORGE__X", "MEMOS_STORAGE__..."),
+        ("MEMOS_STORGE__DATABASE_ULR", "MEMOS_STORAGE__DATABASE_URL"),
+        ("MEMOS_SERVER_ADDRESS", "MEMOS_SERVER__ADDRESS"),
+        ("MEMOS_MILVUS_URI", "MEMOS_STORAGE__MILVUS_URI"),
+        ("MEMOS_STORAGE__X", ""),
+        ("MEMOS_NOTHING_LIKE_IT", ""),
+    ],
+)
+def test_the_nearest_name_is_a_variable_of_clients_or_the_key_or_its_section(name, near):
+    clients = ("MEMOS_ADDRESS", "MEMOS_API_KEY", "MEMOS_API_KEY_FILE")
+    with pytest.raises(ConfigError) as caught:
+        read({name: "x"}, aliases={"MEMOS_MODEL": "storage.database_url"}, reserved=clients)
+    assert str(caught.value).partition("configuration")[2] == (f"; did you mean {near}?" if near else ".")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("server.address", "foo"),
+        ("server.address", ""),
+        ("server.address", ":7070"),
+        ("server.health_address", "127.0.0.1:70000"),
+        ("telemetry.prometheus_address", "9090"),
+        ("peers.addresses.storage", "storage"),
+        ("peers.addresses.storage", "dns:///storage"),
+        ("peers.addresses.storage", "https://storage:7070"),
+    ],
+)
+def test_what_is_no_address_is_refused_by_the_name_of_its_key(key, value):
+    with pytest.raises(ConfigError) as caught:
+        read({f"MEMOS_{key.upper().replace('.', '__')}": value})
+    assert str(caught.value).startswith(f"{key}: it has to be ")
+
+
+def test_addresses_may_be_any_that_a_server_or_a_channel_takes():
+    config = read(
+        {
+            "MEMOS_SERVER__ADDRESS": "[::1]:0",
+            "MEMOS_SERVER__HEALTH_ADDRESS": "",
+            "MEMOS_TELEMETRY__PROMETHEUS_ADDRESS": ":9090",
+            "MEMOS_PEERS__ADDRESSES": '{"storage": "dns:///storage:7070", "inference": "unix:/run/i", "a": "b:1"}',
+        }
+    )
+    assert config.server.address == "[::1]:0"
+    assert config.peers.addresses["inference"] == "unix:/run/i"
 
 
 def test_a_value_that_does_not_fit_is_named_and_not_repeated():
