@@ -155,7 +155,7 @@ def allow(seconds: float) -> None:
 
 
 def current_trace() -> TraceRef | None:
-    """Return the current span if it is being recorded."""
+    """Return the current span if it is being recorded, here or by the caller whose span it is."""
     return current_span().trace
 
 

@@ -1,5 +1,6 @@
 """Spans and metrics as the services see them. Without an exporter a span costs next to nothing."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -17,6 +18,10 @@ AttributeValue = str | bool | int | float | Sequence[str]
 Attributes = Mapping[str, AttributeValue]
 SpanKind = Literal["internal", "server", "client", "producer", "consumer"]
 
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+"""W3C Trace Context: ids of trace and span, and flags."""
+_SAMPLED = 1
+
 M = TypeVar("M", Counter, Gauge, Histogram)
 
 
@@ -25,7 +30,7 @@ class Span(Protocol):
 
     @property
     def trace(self) -> TraceRef | None:
-        """Its ids if it is being recorded."""
+        """Its ids, or those of the caller's span that it only passes on, if that is being recorded."""
         ...
 
     @property
@@ -43,13 +48,20 @@ class Span(Protocol):
 
 
 class UnrecordedSpan(AbstractContextManager["UnrecordedSpan"]):
-    """A span that nobody records; it passes the caller's trace on."""
+    """A span that is not recorded here; it passes the caller's trace on, which the caller may record."""
 
     __slots__ = ("traceparent",)
-    trace: TraceRef | None = None
 
     def __init__(self, traceparent: str = "") -> None:
         self.traceparent = traceparent
+
+    @property
+    def trace(self) -> TraceRef | None:
+        """The caller's span if the caller records it; read only when it is asked for, for most calls never do."""
+        match = TRACEPARENT.fullmatch(self.traceparent)
+        if match is None or not int(match[3], 16) & _SAMPLED or not int(match[1], 16) or not int(match[2], 16):
+            return None
+        return TraceRef(match[1], match[2])
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Do nothing."""

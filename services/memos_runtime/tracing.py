@@ -1,6 +1,5 @@
 """Recorded spans on the OpenTelemetry SDK; imported only where spans are exported."""
 
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -16,7 +15,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from memos_kernel.cube import TraceRef
 from memos_kernel.errors import MemosError
 from memos_runtime import semconv
-from memos_runtime.telemetry import Attributes, AttributeValue, Span, SpanKind, current_span, enter_span
+from memos_runtime.telemetry import TRACEPARENT, Attributes, AttributeValue, Span, SpanKind, current_span, enter_span
 
 _KINDS: Mapping[SpanKind, otel.SpanKind] = {
     "internal": otel.SpanKind.INTERNAL,
@@ -25,7 +24,6 @@ _KINDS: Mapping[SpanKind, otel.SpanKind] = {
     "producer": otel.SpanKind.PRODUCER,
     "consumer": otel.SpanKind.CONSUMER,
 }
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _NO_CONTEXT = Context()
 
 
@@ -119,7 +117,7 @@ class RecordedSpan(AbstractContextManager[Span]):
 
 
 def _context_of(traceparent: str) -> otel.SpanContext | None:
-    match = _TRACEPARENT.fullmatch(traceparent)
+    match = TRACEPARENT.fullmatch(traceparent)
     if match is None:
         return None
     context = otel.SpanContext(

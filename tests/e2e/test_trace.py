@@ -40,3 +40,11 @@ async def test_a_chat_is_one_trace_of_six_services_linked_to_the_origin_of_each_
     text = str(collector.spans) + str(collector.lines)
     assert "Plum" not in text, "content is in the telemetry"
     assert system.key not in text
+
+
+async def test_without_an_endpoint_of_telemetry_a_memory_keeps_the_callers_span(caller, vault):
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    request = memory.AddMemoriesRequest(vault=vault, texts=["Ada has a dog called Plum."])
+    added = await caller.memory.AddMemories(request, metadata=(("traceparent", f"00-{trace}-{span}-01"),))
+    origin = added.added[0].cube.origin_trace
+    assert (origin.trace_id, origin.span_id) == (trace, span)

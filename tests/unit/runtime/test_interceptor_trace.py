@@ -55,8 +55,27 @@ async def test_a_trace_that_the_caller_does_not_sample_is_not_recorded(run):
     assert exporter.get_finished_spans() == ()
 
 
-async def test_without_an_exporter_the_callers_trace_is_passed_on_and_not_recorded(run):
+async def test_without_an_exporter_the_callers_span_is_passed_on_and_is_the_origin(run):
     async def endpoint(call):
         return current_span().traceparent, current_trace()
 
-    assert await run(Trace(Telemetry()), GET, endpoint=endpoint, metadata={"traceparent": INCOMING}) == (INCOMING, None)
+    seen = await run(Trace(Telemetry()), GET, endpoint=endpoint, metadata={"traceparent": INCOMING})
+    assert seen == (INCOMING, TraceRef("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"))
+
+
+@pytest.mark.parametrize(
+    "incoming",
+    [
+        "",
+        "rubbish",
+        INCOMING[:-2] + "00",
+        INCOMING.replace("b7ad6b7169203331", "0" * 16),
+        f"00-{'0' * 32}{INCOMING[35:]}",
+    ],
+    ids=["none", "rubbish", "not sampled", "no span", "no trace"],
+)
+async def test_without_an_exporter_what_is_no_recorded_span_is_no_origin(run, incoming):
+    async def endpoint(call):
+        return current_trace()
+
+    assert await run(Trace(Telemetry()), GET, endpoint=endpoint, metadata={"traceparent": incoming}) is None
