@@ -35,8 +35,8 @@ RETRIES = {
 MEANINGS = {
     "LIST_ITEMS": "entries of a list in a request, unless a smaller limit is listed",
     "TEXT_TOKENS": "first tokens of a text whose vectors are kept",
-    "TEXT_BYTES": "bytes of one text or message, UTF-8",
-    "QUERY_BYTES": "bytes of a search query",
+    "TEXT_BYTES": "bytes of one text or message, UTF-8, but the last message of a chat",
+    "QUERY_BYTES": "bytes of a search query, and of the last message of a chat, which is searched for",
     "BATCH_ITEMS": "messages and texts in one AddMemories",
     "BATCH_GET_NAMES": "names in one BatchGetMemories",
     "SEARCH_VAULTS": "vaults in one search or chat",
@@ -89,11 +89,17 @@ MEANINGS = {
     "HEAT_HALF_LIFE": "half-life of heat",
 }
 
+WHOLE_CALL = (
+    "bytes of one request or answer as a whole (`server.max_message_bytes`); a longer request is refused by gRPC "
+    "itself, with RESOURCE_EXHAUSTED and no reason"
+)
+
 
 def limits_table() -> str:
     """Return every limit with its value."""
     values = {name: value for name, value in vars(limits).items() if name.isupper()}
     rows = [f"| {MEANINGS[name]} | {_plain(value)} |" for name, value in values.items()]
+    rows.append(f"| {WHOLE_CALL} | {_plain(Settings().server.max_message_bytes)} |")
     return "\n".join(["| limit | value |", "|---|---|", *rows])
 
 

@@ -175,6 +175,14 @@ async def test_the_edge_refuses_more_calls_than_it_serves_at_once(serve, authori
     assert error.retry_after == 1
 
 
+async def test_a_call_that_is_longer_than_a_message_is_refused_by_the_transport_as_the_limits_say(serve, authorized):
+    async with serve(max_message_bytes=4_096) as running:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub(running).GetMemory(memory.GetMemoryRequest(name="c" * 5_000), metadata=authorized)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "grpc-status-details-bin" not in dict(caught.value.trailing_metadata())
+
+
 async def test_a_service_that_is_away_is_named(tmp_path, edge_grant):
     pool = ChannelPool({"storage": f"unix:{tmp_path}/nobody"})
     channels = Channels(service="interface", pool=pool, telemetry=Telemetry(), peer_token="token")
