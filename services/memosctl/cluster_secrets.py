@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from pydantic import SecretStr
 
@@ -48,7 +48,7 @@ class ClusterSecrets:
         """Return the objects of Kubernetes.
 
         Raises:
-            Failure: a database or the store of blobs is not known.
+            Failure: a database or the store of blobs is not known, or its address is none.
         """
         given = self._dev() if self.dev_stores else self._configured()
         governance, storage, scheduler = self.settings.governance, self.settings.storage, self.settings.scheduler
@@ -104,11 +104,30 @@ class ClusterSecrets:
                 reason="CONFIG_INVALID",
                 exit_code=2,
             )
+        self._check_addresses({f"{service}.database_url": url.get_secret_value() for service, url in known.items()})
         return {
             **{service: url.get_secret_value() for service, url in known.items()},
             "access_key": storage.blobs_access_key.get_secret_value(),
             "secret_key": storage.blobs_secret_key.get_secret_value(),
         }
+
+    def _check_addresses(self, databases: Mapping[str, str]) -> None:
+        """Refuse what no service of a cluster could dial. An address may hold a password, so none is repeated."""
+        unfit = [
+            f"{key} has to look like postgresql+psycopg://user:password@host/database."
+            for key, url in databases.items()
+            if not _has_host(url, schemes=("postgresql", "postgresql+psycopg"))
+        ]
+        for name, such in (("milvus_uri", "http://host:19530"), ("blobs_url", "https://host:9000/bucket")):
+            if (url := getattr(self.settings.storage, name)) and not _has_host(url, schemes=("http", "https")):
+                unfit.append(f"storage.{name} has to look like {such}.")
+        if unfit:
+            raise Failure(
+                " ".join(unfit),
+                "Mend it in the file or in the environment, or take --dev-stores for a trial.",
+                reason="CONFIG_INVALID",
+                exit_code=2,
+            )
 
     def _stores(self, given: Mapping[str, str]) -> list[Manifest]:
         if not self.dev_stores:
@@ -155,6 +174,15 @@ class ClusterSecrets:
         labels = {"app.kubernetes.io/part-of": "memos"}
         metadata = {"name": name, "namespace": self.namespace, "labels": labels}
         return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **content}
+
+
+def _has_host(url: str, *, schemes: Sequence[str]) -> bool:
+    """Return whether a URL has one of the schemes and a host, which PostgreSQL also takes behind the `?`."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname or "host" in parse_qs(parts.query))
+    except ValueError:  # such as of a bracket that is not closed
+        return False
 
 
 def _or(given: SecretStr, made: str) -> str:

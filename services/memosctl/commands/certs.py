@@ -28,8 +28,16 @@ def certs(
     from memosctl.certificates import LIFETIME, write_certificates
 
     wanted = (*SERVICES, "client") if client else SERVICES
+    there = [name for name in wanted if (out / f"{name}.crt").exists()]
     written = write_certificates(out, wanted, namespace=namespace, extra_hosts=host or ())
-    document = {"directory": str(out), "files": [path.name for path in written], "days": LIFETIME.days}
-    cli.output.answer(
-        document, lambda: Text(f"{len(written)} files in {out}, good for {LIFETIME.days} days; keep ca.key to yourself")
-    )
+    document = {
+        "directory": str(out),
+        "files": [path.name for path in written],
+        "renewed": there,
+        "days": LIFETIME.days,
+    }
+    line = f"{len(written)} files in {out}, good for {LIFETIME.days} days; keep ca.key to yourself"
+    if there:
+        authority = "a new" if out / "ca.crt" in written else "the same"
+        line += f"\nrenewed, in place of those that were there, under {authority} CA: {', '.join(there)}"
+    cli.output.answer(document, lambda: Text(line))

@@ -72,6 +72,32 @@ def test_what_is_missing_is_named(memosctl) -> None:
         made({key: value for key, value in OWN.items() if key != "MEMOS_GOVERNANCE__DATABASE_URL"})
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("governance.database_url", "rubbish"),
+        ("storage.database_url", "postgresql+psycopg:///memos"),
+        ("storage.database_url", "postgresql://[::1/memos"),
+        ("scheduler.database_url", "sqlite:////state/jobs.db"),
+        ("storage.milvus_uri", "nonsense"),
+        ("storage.blobs_url", "s3://bucket"),
+    ],
+)
+def test_what_is_no_address_of_a_store_is_refused_by_its_key_and_not_repeated(key: str, value: str) -> None:
+    with pytest.raises(Failure, match=rf"^{key} has to look like ") as caught:
+        made({**OWN, f"MEMOS_{key.upper().replace('.', '__')}": value})
+    assert caught.value.exit_code == 2
+    assert value not in str(caught.value)
+
+
+def test_a_database_may_be_named_by_its_socket() -> None:
+    socket = "postgresql+psycopg://g@/memos?host=/run/postgresql"
+
+    objects = made({**OWN, "MEMOS_GOVERNANCE__DATABASE_URL": socket})
+
+    assert objects["governance-env"]["stringData"]["MEMOS_GOVERNANCE__DATABASE_URL"] == socket
+
+
 def test_the_objects_are_for_the_namespace_asked_for(memosctl) -> None:
     printed = json.loads(memosctl.run("secrets", "--dev-stores", "--namespace", "trial").stdout)
 

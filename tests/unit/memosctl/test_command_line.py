@@ -161,6 +161,22 @@ def test_certificates_are_made_for_every_service(memosctl, tmp_path: Path) -> No
     assert set(made["files"]) == {f"{stem}.{end}" for stem in stems for end in ("crt", "key")}
 
 
+def test_certificates_that_take_the_place_of_others_are_told_as_renewed(memosctl, tmp_path: Path) -> None:
+    out = ("certs", "--out", str(tmp_path / "certs"))
+    first = memosctl.run(*out).stdout
+    (tmp_path / "certs" / "storage.crt").unlink()
+
+    again = memosctl.run(*out).stdout
+    told = memosctl.json(*out)["renewed"]
+    for name in ("ca.crt", "ca.key"):
+        (tmp_path / "certs" / name).unlink()
+
+    assert "renewed" not in first
+    assert "under the same CA: governance, inference, lifecycle, scheduler, interface" in " ".join(again.split())
+    assert "storage" in told
+    assert "under a new CA" in memosctl.run(*out).stdout
+
+
 def test_a_tenant_is_made_once_and_a_lost_key_is_replaced(memosctl) -> None:
     made = memosctl.json("tenant", "create", "local")
     again = memosctl.run("tenant", "create", "local")
