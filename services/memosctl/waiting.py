@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 _PAUSE_SECONDS = 1.0
 _PATIENCE_SECONDS = 300.0
-_FOR_GOOD = ("STORE_FULL", "")
-"""Reasons for which waiting does not help: no space, and what the transport itself refuses, such as a line too long."""
+_FOR_GOOD = ("STORE_FULL",)
+"""Reasons for which waiting does not help."""
 
 
 @dataclass(slots=True)

@@ -75,7 +75,7 @@ KINDS = {"kill": kill, "drain": drain, "cut": cut, "roll": roll}
 
 
 class Fire:
-    """Lets things happen until a time is over; every kind comes to every service in turn.
+    """Lets things happen until a time is over, one kind after the other; each comes to every service in turn.
 
     With the tree of a new release, one pod of each service is upgraded early and the others late, so that for half of
     the time both releases serve side by side, and pods of the old one are also started.
@@ -86,8 +86,8 @@ class Fire:
     ) -> None:
         self._cluster, self._now, self._new = cluster, now, new
         self._rng = random.Random(seed)
-        self._order = [(kind, service) for kind in kinds for service in SERVICES]
-        self._rng.shuffle(self._order)
+        services = {kind: self._rng.sample(SERVICES, len(SERVICES)) for kind in self._rng.sample(kinds, len(kinds))}
+        self._order = [(kind, services[kind][turn]) for turn in range(len(SERVICES)) for kind in services]
         self.faults: list[Fault] = []
 
     async def burn(self, seconds: float) -> None:
