@@ -1,6 +1,8 @@
-"""The order of the tests, and their end."""
+"""The order of the tests, their end, and how one is interrupted."""
 
 import os
+import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,6 +18,14 @@ LONGEST = (
 
 A training gives way to whatever else runs, and the tests of a vector index mostly wait for their server.
 """
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT interrupts the test, also in a worker of xdist, which takes none."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.hookimpl(trylast=True)

@@ -3,7 +3,7 @@
 import socket
 from pathlib import Path
 
-from memos_client import Settings
+from memos_client import is_local
 from memos_runtime.config import TlsConfig, host_and_port
 from memos_runtime.tls import Certificates
 from memosctl.failures import Failure, usage
@@ -41,7 +41,7 @@ def is_loopback(address: str) -> bool:
     """Return whether an address or gRPC target stays on this machine."""
     if not address.startswith("unix:"):
         split(address.rpartition("/")[2])
-    return Settings(address=address).is_local
+    return is_local(address)
 
 
 def require_loopback(*given: str, why: str) -> None:

@@ -167,7 +167,7 @@ async def test_a_cache_over_nothing_or_too_much_or_of_elsewhere_is_refused(clien
         while not (job := await client.get_job(job.name)).last_error:
             await asyncio.sleep(0.1)
     assert "CUBE_NOT_FOUND" in job.last_error
-    await client.cancel_job(job.name)
+    assert (job.state, job.attempts) == (4, 1)
 
 
 async def test_a_cache_that_somebody_brings_along_is_not_used(client, vault):

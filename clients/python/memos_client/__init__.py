@@ -38,7 +38,7 @@ from memos_client._filters import Filter
 from memos_client._governance import NewApiKey
 from memos_client._imports import ImportAnswer, Imported, NewMemory
 from memos_client._retry import Retries
-from memos_client._settings import Settings, Tls
+from memos_client._settings import Settings, Tls, is_local
 from memos_client._sync import Client
 from memos_client._values import (
     AddAnswer,
@@ -115,4 +115,5 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "VaultPolicy",
+    "is_local",
 ]

@@ -113,7 +113,7 @@ class Settings:
         address = env.get("MEMOS_ADDRESS") or _content(state / "address") or DEFAULT_ADDRESS
         return cls(
             address=address,
-            api_key=key or (_content(state / "admin.key") if _stays_here(address) else ""),
+            api_key=key or (_content(state / "admin.key") if is_local(address) else ""),
             tenant=env.get("MEMOS_TENANT") or DEFAULT_TENANT,
             tls=Tls(ca_file=Path(ca_file), cert_file=pair[0], key_file=pair[1]) if ca_file else None,
             allow_plaintext=env.get("MEMOS_ALLOW_PLAINTEXT", "").lower() in ("1", "true", "yes", "on"),
@@ -122,7 +122,7 @@ class Settings:
     @property
     def is_local(self) -> bool:
         """Whether the address is on this machine."""
-        return _stays_here(self.address)
+        return is_local(self.address)
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of a client that is made from these settings."""
@@ -156,8 +156,8 @@ def _is_target(address: str) -> bool:
     return _HOST.fullmatch(host) is not None and port.isascii() and port.isdigit() and 0 < int(port) < 65536
 
 
-def _stays_here(address: str) -> bool:
-    """Return whether a gRPC target is on this machine."""
+def is_local(address: str) -> bool:
+    """Return whether a gRPC target or the address of a server is on this machine."""
     if address.startswith("unix:"):
         return True
     host = address.rpartition("/")[2].rpartition(":")[0].strip("[]")

@@ -76,6 +76,7 @@ def test_many_threads_share_it_while_it_closes_and_none_hangs():
     assert not any(caller.is_alive() for caller in callers)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_step_of_a_generator_ends_before_the_generator_is_closed():
     ended = []
 

@@ -67,6 +67,7 @@ def test_a_job_that_succeeded_is_a_success(memosctl, server) -> None:
     assert memosctl.run("convert", "activation", "c", "-v", "notes").exit_code == 0
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_who_interrupts_it_is_told_that_the_job_goes_on_and_how_to_follow_it(memosctl, server) -> None:
     async def watch(message: object):
         yield watched(state=job_pb2.JOB_STATE_RUNNING)
