@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -36,14 +36,7 @@ METADATA = (
 )
 """Room for a grant over as many vaults as one may hold; grpc's own 8 KiB end at about 150."""
 _CLOSE_SECONDS = 120.0
-_RETRY = {
-    "maxAttempts": 3,
-    "initialBackoff": "0.1s",
-    "maxBackoff": "1s",
-    "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
-}
-"""CANCELLED is what a server that stops says of calls that it has not taken up yet (grpc issue 41785)."""
+_ATTEMPTS, _MOST_BACKOFF, _BACKOFF_FACTOR = 3, "1s", 2
 
 _STICKY = frozenset({INFERENCE})
 """Services of which a call with an affinity always goes to the same replica, as long as that is there (gRFC A76)."""
@@ -60,14 +53,29 @@ def service_config(service: str = "") -> str:
     chosen by affinity, calls without one go to any.
     """
     sticky = service in _STICKY and os.environ.get(AFFINITY_SWITCH) == "true"
-    names = []
-    for method in METHODS.values():
-        if method.retryable:
-            full, name = method.name[1:].split("/")
-            names.append({"service": full, "method": name})
+    retried = [method for method in METHODS.values() if method.retryable]
+    retries = method_config(retried, attempts=_ATTEMPTS, most_backoff=_MOST_BACKOFF, factor=_BACKOFF_FACTOR)
     chosen = [{"ring_hash_experimental": _RING}, *_BALANCED] if sticky else _BALANCED
-    config = {"loadBalancingConfig": chosen, "methodConfig": [{"name": names, "retryPolicy": _RETRY}]}
+    config = {"loadBalancingConfig": chosen, "methodConfig": [retries]}
     return json.dumps(config, separators=(",", ":"))
+
+
+def method_config(methods: Iterable[Method], *, attempts: int, most_backoff: str, factor: int) -> dict[str, Any]:
+    """Return the part of a gRPC service config that has methods repeated.
+
+    CANCELLED is what a server that stops says of calls that it has not taken up yet (grpc issue 41785).
+    """
+    names = sorted(method.name[1:].split("/") for method in methods)
+    return {
+        "name": [{"service": service, "method": method} for service, method in names],
+        "retryPolicy": {
+            "maxAttempts": attempts,
+            "initialBackoff": "0.1s",
+            "maxBackoff": most_backoff,
+            "backoffMultiplier": factor,
+            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+        },
+    }
 
 
 def server_name(service: str) -> str:

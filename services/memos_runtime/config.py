@@ -21,15 +21,13 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 def _server(address: str) -> str:
-    if address and not host_and_port(address)[0]:
+    if not host_and_port(address)[0]:
         raise ValueError("it has to be host:port, and has no host; 0.0.0.0 is every address of this machine")
     return address
 
 
-def _server_there_has_to_be(address: str) -> str:
-    if not address:
-        raise ValueError("it has to be host:port, such as 127.0.0.1:7070")
-    return _server(address)
+def _server_if_any(address: str) -> str:
+    return _server(address) if address else address
 
 
 def _metrics(address: str) -> str:
@@ -47,8 +45,8 @@ def _target(target: str) -> str:
     return target
 
 
-ServerAddress = Annotated[str, AfterValidator(_server_there_has_to_be)]
-OptionalServerAddress = Annotated[str, AfterValidator(_server)]
+ServerAddress = Annotated[str, AfterValidator(_server)]
+OptionalServerAddress = Annotated[str, AfterValidator(_server_if_any)]
 MetricsAddress = Annotated[str, AfterValidator(_metrics)]
 Target = Annotated[str, AfterValidator(_target)]
 

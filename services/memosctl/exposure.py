@@ -35,9 +35,10 @@ def check_serve(settings: Settings, names: Sequence[str]) -> None:
     if INTERFACE in names:
         check_up(settings)
     shown = {name: addresses.certificates_of(settings.tls, name) for name in names}
-    if certain := {name: certificates for name, certificates in shown.items() if certificates is not None}:
-        for name, certificates in certain.items():
+    for name, certificates in shown.items():
+        if certificates is not None:
             _check_identity(name, certificates)
+    if any(shown.values()):
         return
     if not settings.peers.token.get_secret_value():
         raise usage(

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
 _PAUSE_SECONDS = 1.0
 _PATIENCE_SECONDS = 300.0
-_FOR_GOOD = ("STORE_FULL",)
-"""Reasons for which waiting does not help."""
 
 
 @dataclass(slots=True)
@@ -29,7 +27,7 @@ class Patience:
         Raises:
             MemosError: the error.
         """
-        if self.waited >= _PATIENCE_SECONDS or not begun or error.reason in _FOR_GOOD:
+        if self.waited >= _PATIENCE_SECONDS or not begun or error.reason == "STORE_FULL":
             raise error
         time.sleep(_PAUSE_SECONDS)
         self.waited += _PAUSE_SECONDS

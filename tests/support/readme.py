@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from memos_kernel import limits
+from memos_runtime.channels import method_config
 from memos_runtime.loading import keys
 from memos_wire.methods import METHODS
 from memosctl.commands.config import markdown
@@ -23,14 +24,6 @@ from memosctl.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 SERVICE_CONFIG = ROOT / "clients" / "service_config.json"
-RETRIES = {
-    "maxAttempts": 4,
-    "initialBackoff": "0.1s",
-    "maxBackoff": "2s",
-    "backoffMultiplier": 3,
-    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
-}
-"""CANCELLED is what gRPC says of a call that met a server which stops at that moment."""
 
 MEANINGS = {
     "LIST_ITEMS": "entries of a list in a request, unless a smaller limit is listed",
@@ -105,9 +98,9 @@ def limits_table() -> str:
 
 def service_config() -> str:
     """Return the gRPC service config of the public API: repeated is what does nothing the second time."""
-    names = [method.name[1:].split("/") for method in METHODS.values() if method.public and method.retryable]
-    listed = [{"service": service, "method": method} for service, method in sorted(names)]
-    return json.dumps({"methodConfig": [{"name": listed, "retryPolicy": RETRIES}]}, indent=2) + "\n"
+    repeated = [method for method in METHODS.values() if method.public and method.retryable]
+    retries = method_config(repeated, attempts=4, most_backoff="2s", factor=3)
+    return json.dumps({"methodConfig": [retries]}, indent=2) + "\n"
 
 
 def fresh(text: str) -> str:

@@ -99,10 +99,10 @@ class RankCandidates:
             cosines: uid -> cosine, of those that only words brought.
         """
         if not found or asked.without.issuperset(self.names):
-            return Ranked(found, tuple(StageResult(name, ran=False, reason=LEFT_OUT) for name in self.names))
+            return Ranked(found, tuple(_left_out(name, 0) for name in self.names))
         with self.spans.span("storage.search.rank"):
-            heads = _heads(found)
-            first = [item for place, item in enumerate(found) if place < max(FIRST, 2 * top_k) or item.uid in heads]
+            heads, most = _heads(found), max(FIRST, 2 * top_k)
+            first = [*found[:most], *(item for item in found[most:] if item.uid in heads)]
             pool = await self._pool(first, asked, cosines)
             results = [await _run(stage, pool, asked) for stage in self.early]
             _cut(pool, max(CANDIDATES, 2 * top_k), heads)
@@ -120,20 +120,20 @@ class RankCandidates:
     def _identified(self, pool: Pool, scores: Feature, asked: Asked) -> tuple[Feature, StageResult]:
         name = self.identifiers.name
         if name in asked.without:
-            return scores, StageResult(name, ran=False, reason=LEFT_OUT, candidates=len(pool))
+            return scores, _left_out(name, len(pool))
         started = time.perf_counter()
         scores = self.identifiers(pool, scores)
-        return scores, StageResult(name, True, "", len(pool), (time.perf_counter() - started) * 1e3)
+        return scores, _done(name, len(pool), started)
 
     async def _updated(
         self, order: list[Fused], pool: Pool, asked: Asked, *, top: int
     ) -> tuple[list[Fused], StageResult]:
         name = self.updates.name
         if name in asked.without:
-            return order, StageResult(name, ran=False, reason=LEFT_OUT, candidates=len(order))
+            return order, _left_out(name, len(order))
         started = time.perf_counter()
         order = await self.updates(order, pool, asked, top=top)
-        return order, StageResult(name, True, "", len(order), (time.perf_counter() - started) * 1e3)
+        return order, _done(name, len(order), started)
 
     async def _pool(self, found: Sequence[Fused], asked: Asked, cosines: Mapping[str, float]) -> Pool:
         uids = [item.uid for item in found]
@@ -156,9 +156,17 @@ def _heads(found: Sequence[Fused]) -> Set[str]:
     return heads
 
 
+def _left_out(name: str, candidates: int) -> StageResult:
+    return StageResult(name, ran=False, reason=LEFT_OUT, candidates=candidates)
+
+
+def _done(name: str, candidates: int, started: float) -> StageResult:
+    return StageResult(name, True, "", candidates, (time.perf_counter() - started) * 1e3)
+
+
 async def _run(stage: Stage, pool: Pool, asked: Asked) -> StageResult:
     if stage.name in asked.without:
-        return StageResult(stage.name, ran=False, reason=LEFT_OUT, candidates=len(pool))
+        return _left_out(stage.name, len(pool))
     started, before = time.perf_counter(), set(pool.features)
     reason = await stage(pool, asked)
     took = (time.perf_counter() - started) * 1e3
@@ -176,14 +184,14 @@ def _cut(pool: Pool, most: int, heads: Set[str]) -> None:
 def _rescored(ranker: Ranker, pool: Pool, scores: Feature, asked: Asked) -> tuple[Feature, StageResult]:
     """Return the scores with those of the best replaced by what a ranker gives them, above those of the others."""
     if RANKER in asked.without:
-        return scores, StageResult(RANKER, ran=False, reason=LEFT_OUT, candidates=len(pool))
+        return scores, _left_out(RANKER, len(pool))
     started = time.perf_counter()
     first = np.argsort(-scores, kind="stable")[:RANKED]
     given = ranker({name: values[first] for name, values in pool.features.items()}, scores[first])
     rescored = scores.copy()
     if len(first):
         rescored[first] = given - given.min() + scores[first].min()
-    return rescored, StageResult(RANKER, True, "", len(first), (time.perf_counter() - started) * 1e3)
+    return rescored, _done(RANKER, len(first), started)
 
 
 def _ordered(pool: Pool, scores: Feature, found: Mapping[str, Fused], *, told: int) -> list[Fused]:

@@ -93,6 +93,8 @@ def _about_the_same(links: Sequence[StoredLink], pool: Pool, asked: Asked) -> It
     asked for; nor if the query asks nothing, and says itself what the older one says. Of each older one the likeliest
     are taken.
     """
+    if not links:
+        return
     seen = pool.seen
     has = dict(zip(seen.uids, seen.counts[:, list(seen.asked.particulars)] > 0, strict=True))
     said = _said_by_the_query(pool, asked)
